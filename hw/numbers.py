@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Storage-format numbers inside the hardware: unpacking, exact fixed point, order.
+
+Every finite number of a format is a multiple of ``2**fmt.lsb``, so that it is a signed integer of
+``fmt.fixed_width`` bits, and a product of two numbers is one of ``2 * fmt.fixed_width - 1`` bits in units of
+``2**(2 * fmt.lsb)``. Each hardware function has a numpy model of the same name with ``_model`` appended.
+"""
+
+import numpy as np
+from amaranth.hdl import Cat, Value
+from backspike.golden.formats import Format
+
+__all__ = [
+    "check_format", "check_integer", "order_key", "order_key_model", "product_model", "product_width", "to_fixed",
+    "to_fixed_model", "unpack",
+]
+
+
+def check_format(fmt):
+    """Return ``fmt``; ``TypeError`` if it is not a :class:`Format`."""
+    if not isinstance(fmt, Format):
+        raise TypeError(f"fmt must be a Format, not {fmt!r}")
+    return fmt
+
+
+def check_integer(name, value, low, high=None):
+    """Return ``value``; ``TypeError`` if it is not an integer, ``ValueError`` if it is not in ``low..high``."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < low or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"{low} to {high}"
+        raise ValueError(f"{name} must be {span}, not {value!r}")
+    return value
+
+
+def product_width(fmt):
+    """Bits of a signed integer that holds every product of two numbers in units of ``2**(2 * fmt.lsb)``."""
+    return 2 * fmt.fixed_width - 1
+
+
+def unpack(bits, fmt):
+    """Parts of a stored number: its value is ``(-1)**negative * significand * 2**(fmt.lsb + shift)``.
+
+    Parameters
+    ----------
+    bits: value of ``fmt.width`` bits, the pattern of a finite number
+    fmt: storage format
+
+    Returns
+    -------
+    ``(negative, significand, shift)``: expressions of 1, ``fmt.mantissa + 1`` and ``fmt.exponent`` bits
+    """
+    bits = Value.cast(bits)
+    code = bits[fmt.mantissa : -1]
+    normal = code.any()  # codes 0 (subnormal) and 1 have the same weight
+    return bits[-1], Cat(bits[: fmt.mantissa], normal), (code - normal)[: fmt.exponent]
+
+
+def to_fixed(bits, fmt):
+    """A stored number as an exact signed integer in units of ``2**fmt.lsb``.
+
+    Parameters
+    ----------
+    bits: value of ``fmt.width`` bits, the pattern of a finite number (subnormals and both zeros included)
+    fmt: storage format
+
+    Returns
+    -------
+    combinational expression, ``signed(fmt.fixed_width)``
+    """
+    negative, significand, shift = unpack(bits, check_format(fmt))
+    width = fmt.fixed_width
+    magnitude = (significand << shift)[: width - 1]
+    inverted = Cat(magnitude ^ negative.replicate(width - 1), negative)
+    return (inverted + negative)[:width].as_signed()
+
+
+def to_fixed_model(bits, fmt):
+    """What :func:`to_fixed` computes, for integers or arrays of bit patterns; int64."""
+    bits = np.asarray(bits, dtype=np.int64)
+    code = (bits >> fmt.mantissa) & ((1 << fmt.exponent) - 1)
+    field = bits & ((1 << fmt.mantissa) - 1)
+    magnitude = (field | (np.minimum(code, 1) << fmt.mantissa)) << np.maximum(code - 1, 0)
+    return np.where(bits >> (fmt.width - 1), -magnitude, magnitude)
+
+
+def product_model(a, b, fmt):
+    """Exact products of stored numbers in units of ``2**(2 * fmt.lsb)``; an object array of Python integers."""
+    return to_fixed_model(a, fmt).astype(object) * to_fixed_model(b, fmt).astype(object)
+
+
+def order_key(bits, fmt):
+    """An integer that orders stored numbers as their values do; both zeros have the key 0.
+
+    Parameters
+    ----------
+    bits: value of ``fmt.width`` bits, the pattern of a finite number
+    fmt: storage format
+
+    Returns
+    -------
+    combinational expression, ``signed(fmt.width)``. Keys are only for comparison: the key of a negative number is
+    the bitwise complement of its magnitude's pattern.
+    """
+    bits = Value.cast(bits)
+    magnitude = bits[: check_format(fmt).width - 1]
+    negative = bits[-1] & magnitude.any()
+    return Cat(magnitude ^ negative.replicate(fmt.width - 1), negative).as_signed()
+
+
+def order_key_model(bits, fmt):
+    """What :func:`order_key` computes, for integers or arrays of bit patterns; int64."""
+    bits = np.asarray(bits, dtype=np.int64)
+    magnitude = bits & ((1 << (fmt.width - 1)) - 1)
+    return np.where((bits >> (fmt.width - 1) == 1) & (magnitude != 0), ~magnitude, magnitude)
