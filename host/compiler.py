@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network, its training and a chip to a ``Plan``: placement, table contents, packets.
+
+    plan = compile_network(network, training, config)
+    packets = plan.load_packets(weights)
+"""
+
+from functools import partial
+
+from backspike.golden.network import Network, Training
+from backspike.hw.config import ChipConfig
+
+from .layout import lay_out
+from .placement import CapacityError, Density, Piece, balanced, path, shuffled
+from .plan import Plan
+
+__all__ = ["CapacityError", "Density", "Piece", "Plan", "compile_network"]
+
+
+def compile_network(
+    network, training, config, *, strategy="balanced", cores=None, seed=0, density=None, loss="rate"
+):
+    """Place a network on a chip.
+
+    Parameters
+    ----------
+    network, training: ``golden.network.Network`` and ``Training``
+    config: the chip, a ``ChipConfig``
+    strategy: ``"balanced"`` (the least estimated work of the busiest core), ``"shuffled"`` (a random placement),
+        or a list of ``Piece``. Results of the chip do not depend on it, only time does
+    cores: number of cores to use, the first ones of a path from core (0, 0); ``None``: all
+    seed: of ``"shuffled"``
+    density: shares of non-zeros for the work estimate, a ``Density`` or ``None``
+    loss: ``"rate"``, the squared error of the spike rate on chip, or ``"external"``: errors from the host
+
+    Raises
+    ------
+    CapacityError: the network does not fit; the message says what would
+    TypeError, ValueError: a parameter of the wrong kind, or out of range, or network and chip do not belong together
+    """
+    for name, value, kind in (("network", network, Network), ("training", training, Training),
+                              ("config", config, ChipConfig), ("density", density, Density | None)):  # fmt: skip
+        if not isinstance(value, kind):
+            expected = "a Density or None" if name == "density" else f"a {kind.__name__}"
+            raise TypeError(f"{name} must be {expected}, not {value!r}")
+    if loss not in ("rate", "external"):
+        raise ValueError(f"loss must be 'rate' or 'external', not {loss!r}")
+    if not isinstance(strategy, str | list | tuple) or strategy == "":
+        raise TypeError(f"strategy must be 'balanced', 'shuffled' or a list of Piece, not {strategy!r}")
+    if isinstance(strategy, str) and strategy not in ("balanced", "shuffled"):
+        raise ValueError(f"strategy must be 'balanced', 'shuffled' or a list of Piece, not {strategy!r}")
+    cores = _core_count(cores, config)
+    _check_chip(network, training, config)
+    if isinstance(strategy, str):
+        density = density or Density()
+        place = {
+            "balanced": partial(balanced, density=density),
+            "shuffled": partial(shuffled, density=density, seed=seed),
+        }[strategy]
+        layers = _place(network, config, place, cores)
+    else:
+        layers = lay_out(network, config, list(strategy))
+    return Plan(network, training, config, layers, loss)
+
+
+def _core_count(cores, config):
+    if cores is None:
+        return config.cores
+    if not isinstance(cores, int) or isinstance(cores, bool):
+        raise TypeError(f"cores must be an integer or None, not {cores!r}")
+    if not 1 <= cores <= config.cores:
+        raise ValueError(f"cores must be 1 to {config.cores} on this chip, not {cores!r}")
+    return cores
+
+
+def _check_chip(network, training, config):
+    if network.format != config.format:
+        raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
+    if network.steps > config.steps:
+        steps = network.steps
+        raise CapacityError(f"the network has {steps} steps and the chip holds {config.steps}: use steps={steps}")
+    if training.momentum and not config.momentum:
+        raise CapacityError(
+            f"momentum is {training.momentum!r} and the chip has no velocity memory: use momentum=0 in the training, "
+            f"or a chip with momentum=True"
+        )
+
+
+def _place(network, config, place, cores):
+    """Slices by layer. Where tables of peers overflow with all cores, fewer cores (and so fewer slices) are tried."""
+    failure = None
+    for count in range(cores, 0, -1):
+        chosen = path(config.columns, config.rows)[:count]
+        try:
+            pieces = place(network, config, chosen)
+        except CapacityError:
+            if failure is None:
+                raise
+            break
+        try:
+            return lay_out(network, config, pieces)
+        except CapacityError as error:
+            failure = failure or error
+    raise failure
