@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets as spikes: scikit-learn's handwritten digits, and files in MNIST's IDX format."""
+
+import gzip
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Dataset", "digits", "idx", "load", "read_idx", "threshold_code"]
+
+_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_DIGITS_TEST = 360
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Spikes [T, samples, inputs] (uint8) and labels [samples] for training and for testing."""
+
+    name: str
+    train_spikes: np.ndarray
+    train_labels: np.ndarray
+    test_spikes: np.ndarray
+    test_labels: np.ndarray
+    classes: int
+    image: tuple
+
+    @property
+    def steps(self):
+        return self.train_spikes.shape[0]
+
+    @property
+    def inputs(self):
+        return self.train_spikes.shape[2]
+
+
+def threshold_code(values, steps):
+    """Spikes [T, ...] of values from 0 to 1: at step t (from 0) where ``value > (t + 1/2) / T``."""
+    if isinstance(steps, bool) or not isinstance(steps, int):
+        raise TypeError(f"steps must be an integer, not {steps!r}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps!r}")
+    levels = (np.arange(steps) + 0.5) / steps
+    return np.stack([values > level for level in levels]).astype(np.uint8)
+
+
+def digits(steps=4, seed=0):
+    """scikit-learn's 8 x 8 digits: 1,437 samples for training and 360 for testing, split by the seed."""
+    from sklearn.datasets import load_digits  # slow to import, and not needed elsewhere
+
+    values, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    spikes = threshold_code(values[order] / 16, steps)
+    labels = labels[order].astype(np.int64)
+    cut = len(labels) - _DIGITS_TEST
+    return Dataset(
+        name="digits", classes=10, image=(8, 8),
+        train_spikes=spikes[:, :cut], train_labels=labels[:cut],
+        test_spikes=spikes[:, cut:], test_labels=labels[cut:],
+    )  # fmt: skip
+
+
+def read_idx(path, dimensions):
+    """The array of unsigned bytes in an IDX file, gzip-compressed or plain.
+
+    Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for one that is not an IDX file of bytes with that
+    many dimensions, or is shorter or longer than its header says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path} is truncated or corrupt: {error}") from None
+    header = 4 + 4 * dimensions
+    if len(content) < header:
+        raise ValueError(f"{path} must have a header of {header} bytes, not {len(content)} bytes in all")
+    magic = struct.unpack(">I", content[:4])[0]
+    if magic != 0x800 + dimensions:
+        raise ValueError(f"{path} must start with the magic number {0x800 + dimensions:#x}, not {magic:#x}")
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    size = int(np.prod(shape, dtype=object))
+    if not size:
+        raise ValueError(f"{path} must not be empty, but its header says {' x '.join(map(str, shape))}")
+    if len(content) - header != size:
+        raise ValueError(f"{path} must have {size} bytes of data, not {len(content) - header}")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def idx(folder, steps=4, *, name=None, limit=None):
+    """The data set in a folder with MNIST's four file names (each may end in ``.gz``); pixels are divided by 255.
+
+    Parameters
+    ----------
+    folder: where the files are
+    steps: time steps of the threshold code
+    name: name of the data set; ``None``: that of the folder
+    limit: keep only the first samples of the training and the test set
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    if limit is not None:
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            raise TypeError(f"limit must be an integer or None, not {limit!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, not {limit!r}")
+    paths = [_find(folder, file) for file in _FILES]
+    train_images, train_labels = _pair(*paths[:2], limit)
+    test_images, test_labels = _pair(*paths[2:], limit)
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise ValueError(
+            f"{paths[2]} must have images of {train_images.shape[1:]} as {paths[0]}, not {test_images.shape[1:]}"
+        )
+    return Dataset(
+        name=folder.resolve().name if name is None else name, classes=10, image=train_images.shape[1:],
+        train_spikes=_code(train_images, steps), train_labels=train_labels,
+        test_spikes=_code(test_images, steps), test_labels=test_labels,
+    )  # fmt: skip
+
+
+def _find(folder, name):
+    for file in (name, name + ".gz"):
+        if (folder / file).is_file():
+            return folder / file
+    raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
+
+
+def _pair(images_path, labels_path, limit):
+    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+    if len(images) != len(labels):
+        raise ValueError(f"{labels_path} must have {len(images)} labels, one per image, not {len(labels)}")
+    if labels.max() > 9:
+        place = int((labels > 9).argmax())
+        raise ValueError(f"{labels_path} must have labels 0 to 9, not {int(labels[place])} (label {place})")
+    return images[:limit], labels[:limit].astype(np.int64)
+
+
+def _code(images, steps):
+    return threshold_code(images.reshape(len(images), -1) / 255, steps)
+
+
+def load(source, steps=4, *, limit=None):
+    """The data set ``"digits"``, or the one in a folder of IDX files."""
+    if source == "digits":
+        if limit is not None:
+            raise ValueError(f"limit must be None for digits, not {limit!r}")
+        return digits(steps)
+    if not Path(source).is_dir():
+        raise FileNotFoundError(f"data set must be 'digits' or a folder of IDX files, not {str(source)!r}")
+    return idx(source, steps, limit=limit)
