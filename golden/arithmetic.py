@@ -6,7 +6,6 @@ sum that is not yet rounded; ``combine`` adds terms to it and rounds.
 """
 
 import numpy as np
-
 from backspike.golden import exact
 from backspike.golden.formats import Format
 
@@ -97,10 +96,9 @@ class BitExact:
         return self._note(exact.round_sum(total, self.format))
 
     def masked(self, total, masks):
-        """The rounded sum where the mask is set, else 0; what no mask asks for is never rounded, and so saturates not."""
+        """The rounded sum where the mask is set, else 0; what no mask asks for is not computed, and cannot saturate."""
         result = np.zeros(masks.shape)
-        chosen = exact.Exact(tuple(part[masks] for part in total.parts), total.unit)
-        result[masks] = self._note(exact.round_sum(chosen, self.format))
+        result[masks] = self._note(exact.round_sum(total[masks], self.format))
         return result
 
     def accumulate(self, gradients, spikes, deltas):

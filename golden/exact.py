@@ -25,6 +25,9 @@ class Exact:
     parts: tuple
     unit: int
 
+    def __getitem__(self, where):
+        return Exact(tuple(part[where] for part in self.parts), self.unit)
+
     def __add__(self, other):
         return Exact(self.parts + other.parts, min(self.unit, other.unit))
 
@@ -68,12 +71,15 @@ def matmul(a, b, unit_a, unit_b):
     One BLAS call where the magnitudes allow it, otherwise one for each pair of pieces.
     """
     unit = unit_a + unit_b
+    limit = math.ldexp(0.99, _BITS + unit)  # the bounds themselves are rounded
+    if _largest(a) * _largest(b) * a.shape[1] <= limit:
+        return Exact((a @ b,), unit)
     size_a, size_b = np.abs(a), np.abs(b)
     bound = min(
         _largest(size_a) * float(size_b.sum(axis=0).max(initial=0.0)),
         float(size_a.sum(axis=1).max(initial=0.0)) * _largest(size_b),
     )
-    if bound <= math.ldexp(0.99, _BITS + unit):  # the bound itself is rounded
+    if bound <= limit:
         return Exact((a @ b,), unit)
     bits_a, bits_b, terms = _bits(a, unit_a), _bits(b, unit_b), a.shape[1].bit_length()
     for pairs in range(2, _BITS**2):

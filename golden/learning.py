@@ -8,7 +8,6 @@ stored number is the hardware's, bit for bit. Only ``BitExact.saturated`` change
 from dataclasses import dataclass
 
 import numpy as np
-
 from backspike.golden.neuron import Output, initial_state, rate_error, step, step_back
 
 __all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "update"]
@@ -76,24 +75,26 @@ def forward(network, weights, spikes, arithmetic):
     traces = []
     for layer, weight in zip(network.layers, weights, strict=True):
         neuron = arithmetic.constants(layer.neuron)
-        operand = _presynaptic(layer, spikes)
-        state = initial_state((spikes.shape[1], layer.outputs))
+        samples = spikes.shape[1]
+        current = arithmetic.matmul(_presynaptic(layer, spikes).reshape(-1, len(weight)), weight, spikes=True)
+        state = initial_state((samples, layer.outputs))
         steps = []
-        for now in operand:
-            state, output = step(neuron, state, arithmetic.matmul(now, weight, spikes=True), arithmetic)
+        for t in range(network.steps):
+            state, output = step(neuron, state, current[t * samples : (t + 1) * samples], arithmetic)
             steps.append((state.potentials, *output))
         traces.append(LayerTrace(*(np.stack(arrays) for arrays in zip(*steps, strict=True))))
         spikes = traces[-1].spikes
     return Trace(inputs, tuple(traces))
 
 
-def backward(network, weights, trace, labels, training, arithmetic, *, errors=None):
+def backward(network, weights, trace, training, arithmetic, *, labels=None, errors=None):
     """``(deltas, errors)`` per layer, each [T, B, N]; errors are 0 where no mask asks for them (but in the last layer).
 
         e_j[t] = round(sum_i W_ji delta_i[t])        from the layer above, needed where m_j[t] = 1
         delta[t], and e of the last layer            see ``neuron.step_back`` and ``neuron.rate_error``
 
-    With ``errors`` [T, B, outputs], the host's own, ``labels`` is ``None`` and they are rounded instead.
+    Either ``labels`` [B] are given, or the host's own ``errors`` [T, B, outputs], which are rounded and used where the
+    masks are set.
     """
     samples, last = trace.inputs.shape[1], trace.layers[-1]
     if (labels is None) == (errors is None):

@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 from backspike.golden.formats import BINARY16, Format
 
@@ -176,7 +177,7 @@ class Network:
         for layer in self.layers:
             if not isinstance(layer, Dense):
                 raise TypeError(f"layers must be Dense, not {layer!r}")
-        for number, (before, layer) in enumerate(zip(self.layers[:-1], self.layers[1:], strict=True), start=1):
+        for number, (before, layer) in enumerate(pairwise(self.layers), start=1):
             if before.outputs != layer.inputs:
                 raise ValueError(f"layers[{number}].inputs must be {before.outputs}, not {layer.inputs!r}")
         _count("steps", self.steps)
@@ -195,7 +196,7 @@ class Network:
             raise ValueError(f"sizes must be two or more positive integers joined by '-', not {sizes!r}")
         counts = [int(word) for word in words]
         cell = Neuron(**neuron)
-        layers = [Dense(inputs=a, outputs=b, neuron=cell, bias=bias) for a, b in zip(counts, counts[1:], strict=False)]
+        layers = [Dense(inputs=a, outputs=b, neuron=cell, bias=bias) for a, b in pairwise(counts)]
         return cls(layers=layers, steps=steps, format=format)
 
     @property

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One time step of a layer of neurons, forward and backward, side by side. Each result is rounded once."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 __all__ = ["Output", "State", "initial_state", "rate_error", "step", "step_back"]
-
-from typing import NamedTuple
 
 
 class State(NamedTuple):
@@ -47,8 +47,8 @@ def step(neuron, state, current, arithmetic):
 def step_back(neuron, delta_next, errors, output, arithmetic):
     """``dLoss/du[t]`` from ``dLoss/du[t+1]`` and ``errors = dLoss/ds[t]``.
 
-    ``delta[t] = round(amplitude * m[t] * e[t] + kappa_back * rho[t] * delta[t+1])`` with ``rho = 1 - s[t]`` for the hard
-    and 1 for the soft reset: the reset itself passes no gradient.
+    ``delta[t] = round(amplitude * m[t] * e[t] + kappa_back * rho[t] * delta[t+1])`` with ``rho = 1 - s[t]`` for the
+    hard and 1 for the soft reset: the reset itself passes no gradient.
     """
     passed = delta_next if neuron.soft else np.where(output.spikes, 0.0, delta_next)
     used = np.where(output.masks, errors, 0.0)

@@ -4,7 +4,6 @@
 import math
 
 import numpy as np
-
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.network import Network, Training
@@ -82,9 +81,9 @@ class Trainer:
         return learning.forward(self.network, self.weights, spikes, self.arithmetic)
 
     def train_batch(self, spikes, labels):
-        """Train on a batch, spikes [T, B, inputs] and labels [B]; the number of samples that were classified rightly."""
+        """Train on spikes [T, B, inputs] and labels [B]; how many samples were classified rightly before the update."""
         trace = self.forward(spikes)
-        deltas, _ = learning.backward(self.network, self.weights, trace, labels, self.training, self.arithmetic)
+        deltas, _ = learning.backward(self.network, self.weights, trace, self.training, self.arithmetic, labels=labels)
         self.gradients = learning.accumulate(self.network, trace, deltas, self.gradients, self.arithmetic)
         self.apply()
         return int((trace.counts.argmax(axis=1) == labels).sum())

@@ -48,7 +48,7 @@ def threshold_code(values, steps):
 
 def digits(steps=4, seed=0):
     """scikit-learn's 8 x 8 digits: 1,437 samples for training and 360 for testing, split by the seed."""
-    from sklearn.datasets import load_digits  # slow to import, and not needed elsewhere
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and needed here only
 
     values, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -65,8 +65,8 @@ def digits(steps=4, seed=0):
 def read_idx(path, dimensions):
     """The array of unsigned bytes in an IDX file, gzip-compressed or plain.
 
-    Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for one that is not an IDX file of bytes with that
-    many dimensions, or is shorter or longer than its header says.
+    Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for one that is not an IDX file of bytes with
+    that many dimensions, or is shorter or longer than its header says.
     """
     path = Path(path)
     if not path.is_file():
