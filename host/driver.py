@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver: turns calls into packets and received packets into results, without any input or output of its own.
+
+    driver = Driver(plan)
+    operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .checks import check_labels, check_spikes
+from .exchanges import LINK, Reads, Updates, Writes, control_reads, counter_reads
+from .operation import DriverError, Operation
+from .packets import Fault, parse_packet
+from .protocol import COUNTERS, LINK_COUNTERS, Kind, Packet, Region
+from .samples import Samples
+
+__all__ = ["LINK", "Driver", "DriverError", "Operation", "SampleResult"]
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Output ``spikes [T, B, N]``, their ``counts [B, N]``, and ``predictions [B]``, the first largest counts."""
+
+    spikes: np.ndarray
+
+    @property
+    def counts(self):
+        return self.spikes.sum(axis=0, dtype=np.int64)
+
+    @property
+    def predictions(self):
+        return self.counts.argmax(axis=1)
+
+
+class Driver:
+    """Speaks to one chip that runs one ``Plan``; one operation at a time.
+
+    Parameters
+    ----------
+    plan: from ``compile_network``
+    strict: whether a fault or an unexpected packet ends the operation with ``DriverError``; they are counted and
+        kept in ``faults`` and ``unexpected`` in any case
+    next_slot: slot of the next sample; slots are used in turn from ``load`` on, so that a second driver for a loaded
+        chip must go on with the first one's ``next_slot``
+
+    Members
+    -------
+    faults: every ``Fault`` that the chip reported
+    unexpected: words of every received packet that nobody asked for, or that is none
+    problem: a fault or unexpected packet that no operation has failed for yet, in words
+    """
+
+    def __init__(self, plan, *, strict=True, next_slot=0):
+        if not isinstance(strict, bool):
+            raise TypeError(f"strict must be True or False, not {strict!r}")
+        if not isinstance(next_slot, int) or not 0 <= next_slot < plan.config.slots:
+            raise ValueError(f"next_slot must be 0 to {plan.config.slots - 1}, not {next_slot!r}")
+        self.plan, self.strict, self.next_slot = plan, strict, next_slot
+        self.faults, self.unexpected, self.problem = [], [], None
+        self._operation = None
+        self._mesh = [(x, y) for y in range(plan.config.rows) for x in range(plan.config.columns)]
+
+    def _start(self, name, script):
+        if self._operation is not None and not self._operation.done:
+            raise DriverError(f"{name} must wait until {self._operation.name} is done")
+        self._operation = Operation(self, name, script)
+        return self._operation
+
+    def receive(self, words):
+        """Take one received packet, whether an operation runs or not."""
+        operation = self._operation if self._operation is not None and not self._operation.done else None
+        try:
+            packet = parse_packet(words)
+        except ValueError as error:
+            self.unexpected.append(list(words))
+            self._report(operation, f"received no packet: {error}")
+            return
+        if packet.kind == Kind.FAULT:
+            self.faults.append(Fault.of(packet))
+            self._report(operation, str(self.faults[-1]))
+        elif packet.host and operation and operation.accept(packet):
+            operation.advance()
+        else:
+            self.unexpected.append(list(words))
+            self._report(operation, f"received an unexpected {packet.kind.name} packet, {packet.tag}")
+
+    def _report(self, operation, problem):
+        if self.strict:
+            self.problem = self.problem or problem
+            if operation:
+                operation.fail(self.problem)
+
+    def load(self, weights):
+        """Write tables and weights, clear gradients and velocities. All slices start again with slot 0."""
+        packets = self.plan.load_packets(weights)
+
+        def script(run):
+            self.next_slot = 0
+            yield from run(Writes(packets))
+            yield from run(Reads(control_reads(self.plan.cores)))
+            yield from run(Updates(self.plan.slices, clear=True))
+
+        return self._start("load", script)
+
+    def train_batch(self, spikes, labels=None, *, errors=None, update=True):
+        """Train on ``spikes [T, B, N]`` with ``labels [B]``, or ``errors`` (see ``Samples``) if the loss is external.
+
+        The weights change once, after the last sample, or not at all without ``update``: then gradients add up over
+        calls until ``update()``. The result is a ``SampleResult``.
+        """
+        external = self.plan.loss == "external"
+        if external != (labels is None) or external != (errors is not None):
+            raise ValueError(f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
+                             f"the plan's loss is {self.plan.loss!r}")  # fmt: skip
+        spikes = check_spikes(self.plan.network, spikes)
+        if labels is not None:
+            labels = check_labels(self.plan.network, labels, spikes.shape[1])
+
+        def script(run):
+            samples = self._samples(spikes, train=True, labels=labels, errors=errors)
+            yield from run(samples)
+            if update:
+                yield from run(Updates(self.plan.slices, clear=False))
+            yield from samples.settle()
+            if not update:
+                yield from self._until_idle(run)
+            return SampleResult(samples.outputs)
+
+        return self._start("train_batch", script)
+
+    def evaluate(self, spikes):
+        """Run ``spikes [T, B, N]`` without learning. The result is a ``SampleResult``."""
+        spikes = check_spikes(self.plan.network, spikes)
+
+        def script(run):
+            samples = self._samples(spikes, train=False)
+            yield from run(samples)
+            yield from samples.settle()
+            yield from self._until_idle(run)
+            return SampleResult(samples.outputs)
+
+        return self._start("evaluate", script)
+
+    def _samples(self, spikes, **options):
+        samples = Samples(self.plan, spikes, first_slot=self.next_slot, **options)
+        self.next_slot = (self.next_slot + spikes.shape[1]) % self.plan.config.slots
+        return samples
+
+    def _until_idle(self, run):
+        busy = self.plan.cores
+        while busy:
+            memory = yield from run(Reads(control_reads(busy)))
+            busy = [core for core in busy if memory[core][0] & 2]
+
+    def update(self):
+        """Update the weights with the gradients that ``train_batch(..., update=False)`` has added up."""
+        return self._start("update", lambda run: run(Updates(self.plan.slices, clear=False)))
+
+    def clear_gradients(self):
+        """Set gradients and velocities to zero."""
+        return self._start("clear_gradients", lambda run: run(Updates(self.plan.slices, clear=True)))
+
+    def _read(self, name, region):
+        def script(run):
+            return self.plan.decode_weights((yield from run(Reads(self.plan.weight_reads(region)))))
+
+        return self._start(name, script)
+
+    def read_weights(self):
+        """The weights, one float64 array per layer."""
+        return self._read("read_weights", Region.WEIGHT)
+
+    def read_gradients(self):
+        """The gradients, as ``read_weights``; zero after an update."""
+        return self._read("read_gradients", Region.GRADIENT)
+
+    def read_velocities(self):
+        """The velocities of the momentum, as ``read_weights``."""
+        if not self.plan.config.momentum:
+            raise DriverError("read_velocities needs a chip with velocity memory, momentum=True")
+        return self._read("read_velocities", Region.VELOCITY)
+
+    def _control(self, name, address, value):
+        packets = [Packet(Kind.WRITE, {"region": Region.CONTROL}, (address, value), *core) for core in self._mesh]
+        return self._start(name, lambda run: run(Writes(packets)))
+
+    def set_skipping(self, skipping):
+        """Let the engines skip zeros (as after reset), or not; results are the same."""
+        if not isinstance(skipping, bool):
+            raise TypeError(f"skipping must be True or False, not {skipping!r}")
+        return self._control("set_skipping", 0, int(not skipping))
+
+    def reset_counters(self):
+        """Clear the counters and the saturation flag of all cores. The link's counters only wrap."""
+        return self._control("reset_counters", 1, 1)
+
+    def read_control(self):
+        """Per core (x, y): whether it skips zeros, is busy, and has saturated since the counters were cleared."""
+
+        def script(run):
+            memory = yield from run(Reads(control_reads(self._mesh)))
+            names = ("skipping", "busy", "saturated")
+            bits = {core: (words[0] ^ 1) for core, words in memory.items()}
+            return {core: {name: bool(word >> k & 1) for k, name in enumerate(names)} for core, word in bits.items()}
+
+        return self._start("read_control", script)
+
+    def read_counters(self):
+        """Counters by name, per core (x, y) and for ``LINK``."""
+
+        def script(run):
+            memory = yield from run(Reads(counter_reads(self._mesh)))
+            return {
+                core: {name: words[k] for k, name in enumerate(LINK_COUNTERS if core == LINK else COUNTERS)}
+                for core, words in memory.items()
+            }
+
+        return self._start("read_counters", script)

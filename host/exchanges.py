@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conversations of which the driver's operations consist.
+
+An exchange has a generator ``packets()``, which yields a packet to send, or ``None`` while nothing may be sent, and
+returns when all is said; and ``accept(packet)``, which takes a received packet and tells whether it was expected.
+``missing()`` says in words what is still to come.
+"""
+
+from collections import deque
+
+from .protocol import COUNTERS, LINK_COUNTERS, MAX_PAYLOAD, Kind, Packet, Region
+
+__all__ = ["LINK", "Reads", "Updates", "Writes", "control_reads", "counter_reads"]
+
+LINK = "link"
+"""Stands for the host link where else a core's coordinates stand."""
+
+
+class Writes:
+    """Send packets that have no answer."""
+
+    def __init__(self, packets):
+        self._packets = packets
+
+    def packets(self):
+        yield from self._packets
+
+    def accept(self, packet):
+        return False
+
+    def missing(self):
+        return "nothing"
+
+
+class Reads:
+    """Fetch memory words: one ``READ`` at a time per core, all cores at the same time.
+
+    ``reads`` maps a core, or ``LINK``, to its ``READ`` packets. ``memory[core][address]`` has the result.
+    """
+
+    def __init__(self, reads):
+        self._todo = {core: deque(packets) for core, packets in reads.items()}
+        self._open = {}
+        self.memory = {core: {} for core in reads}
+
+    def packets(self):
+        while True:
+            for core, queue in self._todo.items():
+                if queue and core not in self._open:
+                    self._open[core] = queue.popleft()
+                    yield self._open[core]
+            if not self._open and not any(self._todo.values()):
+                return self.memory
+            if all(core in self._open or not queue for core, queue in self._todo.items()):
+                yield None
+
+    def accept(self, packet):
+        if packet.kind != Kind.DATA:
+            return False
+        core = LINK if packet.tag["link"] else (packet.tag["from_x"], packet.tag["from_y"])
+        request = self._open.get(core)
+        address, *words = packet.payload
+        if request is None or request.payload[0] != address:
+            return False
+        if (packet.tag["region"], len(words)) != (request.tag["region"], request.tag["count"]):
+            return False
+        self.memory[core].update(enumerate(words, start=address))
+        del self._open[core]
+        return True
+
+    def missing(self):
+        return f"DATA from {', '.join(map(str, self._open))}"
+
+
+class Updates:
+    """Update the weights of all slices, or only clear gradients and velocities; wait for all answers."""
+
+    def __init__(self, slices, clear):
+        self._slices, self._clear = slices, clear
+        self._open = {(part.x, part.y, part.index) for part in slices}
+
+    def packets(self):
+        for part in self._slices:
+            yield Packet(Kind.UPDATE, {"slice": part.index, "clear": self._clear}, (), part.x, part.y)
+        while self._open:
+            yield None
+
+    def accept(self, packet):
+        if packet.kind != Kind.UPDATED:
+            return False
+        key = (packet.tag["from_x"], packet.tag["from_y"], packet.tag["slice"])
+        if key not in self._open:
+            return False
+        self._open.remove(key)
+        return True
+
+    def missing(self):
+        names = ", ".join(f"slice {index} of core ({x}, {y})" for x, y, index in sorted(self._open))
+        return f"UPDATED from {names}"
+
+
+def control_reads(cores):
+    """For ``Reads``: the control word of each core."""
+    tag = {"region": Region.CONTROL, "count": 1}
+    return {core: [Packet(Kind.READ, tag, (0,), *core)] for core in cores}
+
+
+def counter_reads(cores):
+    """For ``Reads``: all counters of each core and of the host link."""
+    reads = {}
+    for core, names in [(LINK, LINK_COUNTERS), *((core, COUNTERS) for core in cores)]:
+        place = {"host": 1} if core == LINK else {"x": core[0], "y": core[1]}
+        reads[core] = [
+            Packet(Kind.READ, {"region": Region.COUNTER, "count": min(MAX_PAYLOAD - 1, len(names) - k)}, (k,), **place)
+            for k in range(0, len(names), MAX_PAYLOAD - 1)
+        ]
+    return reads

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exchange that runs samples through the chip: inputs, labels, slots, output spikes, errors from the host."""
+
+from collections import deque
+
+import numpy as np
+
+from .protocol import NO_LABEL, Kind, Packet
+
+__all__ = ["Samples", "pack_words", "unpack_word"]
+
+
+def pack_words(bits):
+    """Words of 32 bits, least significant first, of the last axis of an array of 0 and 1."""
+    count = -(-bits.shape[-1] // 32)
+    padded = np.zeros((*bits.shape[:-1], count * 32), dtype=np.uint8)
+    padded[..., : bits.shape[-1]] = bits
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u4")
+
+
+def unpack_word(word, count):
+    """The ``count`` low bits of a word as an array, least significant first."""
+    return (word >> np.arange(count) & 1).astype(np.uint8)
+
+
+class Samples:
+    """Send samples as slots become free and collect the output spikes; see ``exchanges`` for the methods.
+
+    A first-layer slot that is free says nothing about the last layer, which may still be at work on the sample
+    before, and would then lose a label. So a label goes with the inputs only where the slot is known to be free
+    everywhere: for the first use of each slot, or with one layer. Otherwise it follows the slice's first output word.
+
+    Parameters
+    ----------
+    plan: the network on the chip
+    spikes: inputs, ``[T, B, N]`` of 0 and 1
+    first_slot: slot of the first sample; those after it follow in turn
+    train: whether the samples are for training
+    labels: target neurons of the samples, for training with the rate loss
+    errors: with the external loss, a function of the sample's number in the batch and its output spikes ``[T, N]``
+        that returns dLoss/ds ``[T, N]``, which is rounded to the format
+
+    Members
+    -------
+    outputs: output spikes so far, ``[T, B, N]``
+    """
+
+    def __init__(self, plan, spikes, *, first_slot, train, labels=None, errors=None):
+        self._plan, self._train, self._labels, self._errors = plan, train, labels, errors
+        self._words = pack_words(spikes)
+        self._steps, self._count = spikes.shape[:2]
+        self._slots, self._first_slot = plan.config.slots, first_slot
+        self._first, self._last = plan.layers[0], plan.layers[-1]
+        self._credits = [set() for _ in range(self._slots)]
+        self._in_flight = [deque() for _ in range(self._slots)]
+        self._due = deque()
+        self._unlabelled = {}
+        self._labels_due = deque()
+        self._unfinished = self._count
+        # By output word: its slice, first output in the layer, and number of outputs
+        self._places = [
+            (part, part.first + k, min(32, part.outputs - k)) for part in self._last for k in range(0, part.outputs, 32)
+        ]
+        expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
+        self._expected = [set(expected) for _ in range(self._count)]
+        self.outputs = np.zeros((self._steps, self._count, plan.network.outputs), dtype=np.uint8)
+        self._masks = {}
+
+    def _slot(self, sample):
+        return (self._first_slot + sample) % self._slots
+
+    def packets(self):
+        """Until all output spikes have come; ``settle`` then waits for the last slots."""
+        sample = 0
+        while self._unfinished or self._due or self._labels_due:
+            if self._labels_due:
+                yield self._label_packet(*self._labels_due.popleft())
+            elif self._due:
+                yield from self._error_packets(self._due.popleft())
+            elif sample < self._count and not self._credits[self._slot(sample)]:
+                yield from self._input_packets(sample)
+                sample += 1
+            else:
+                yield None
+
+    def settle(self):
+        """Yield ``None`` until every slot has been given back."""
+        while any(self._credits):
+            yield None
+
+    def _input_packets(self, sample):
+        slot = self._slot(sample)
+        self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
+        self._in_flight[slot].append(sample)
+        if self._labels is not None:
+            if sample < self._slots or self._first is self._last:
+                yield from (self._label_packet(sample, part) for part in self._last)
+            else:
+                self._unlabelled[sample] = set(self._last)
+        for step in range(self._steps):
+            for k, word in enumerate(self._words[step, sample].tolist()):
+                for part in self._first:
+                    tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k}
+                    yield Packet(Kind.SPIKES, {**tag, "train": self._train}, (word, 0), part.x, part.y)
+
+    def _label_packet(self, sample, part):
+        label = self._labels[sample] - part.first
+        label = label if 0 <= label < part.outputs else NO_LABEL
+        tag = {"slice": part.index, "slot": self._slot(sample), "label": label}
+        return Packet(Kind.LABEL, tag, (), part.x, part.y)
+
+    def _error_packets(self, sample):
+        """Errors where the surrogate mask is set and the error is not zero, then the markers."""
+        slot, fmt = self._slot(sample), self._plan.config.format
+        shape = (self._steps, self._plan.network.outputs)
+        errors = np.asarray(self._errors(sample, self.outputs[:, sample].copy()), dtype=np.float64)
+        if errors.shape != shape or not np.isfinite(errors).all():
+            raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
+        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(sample)
+        for part in self._last:
+            for step, n in np.argwhere(units[:, part.first : part.first + part.outputs]).tolist():
+                value = int(units[step, part.first + n]) << -fmt.lsb
+                payload = tuple(value >> 32 * k & 0xFFFFFFFF for k in range(3))
+                tag = {"neuron": part.neuron_base + n, "step": step, "slot": slot}
+                yield Packet(Kind.ERROR, tag, payload, part.x, part.y)
+            yield Packet(Kind.ERRORS_DONE, {"slice": part.index, "slot": slot}, (), part.x, part.y)
+
+    def accept(self, packet):
+        if packet.kind == Kind.CREDIT:
+            return self._accept_credit(packet.tag)
+        if packet.kind == Kind.SPIKES:
+            return self._accept_spikes(packet.tag, *packet.payload)
+        return False
+
+    def _accept_credit(self, tag):
+        key = (tag["from_x"], tag["from_y"], tag["slice"])
+        if tag["slot"] >= self._slots or key not in self._credits[tag["slot"]]:
+            return False
+        self._credits[tag["slot"]].remove(key)
+        return True
+
+    def _accept_spikes(self, tag, spikes, masks):
+        """A slot's words come in the order of its samples, so that a word belongs to the first sample without it."""
+        place = (tag["step"], tag["word"])
+        if tag["slot"] >= self._slots or tag["slice"] or bool(tag["train"]) != self._train:
+            return False
+        sample = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
+        if sample is None:
+            return False
+        part, first, count = self._places[tag["word"]]
+        if (spikes | masks) >> count:
+            return False
+        self._expected[sample].remove(place)
+        self.outputs[tag["step"], sample, first : first + count] = unpack_word(spikes, count)
+        if self._errors is not None:
+            own = self._masks.setdefault(sample, np.zeros(self.outputs.shape[::2], dtype=np.uint8))
+            own[tag["step"], first : first + count] = unpack_word(masks, count)
+        if part in self._unlabelled.get(sample, ()):
+            self._unlabelled[sample].remove(part)
+            self._labels_due.append((sample, part))
+        if not self._expected[sample]:
+            self._in_flight[tag["slot"]].remove(sample)
+            self._unfinished -= 1
+            if self._errors is not None:
+                self._due.append(sample)
+        return True
+
+    def missing(self):
+        words = sum(len(self._expected[n]) for queue in self._in_flight for n in queue)
+        credits = [f"core ({x}, {y})" for x, y, _ in sorted(set().union(*self._credits))]
+        return f"{words} SPIKES packets of samples in flight, CREDIT from {', '.join(credits) or 'no core'}"
