@@ -86,7 +86,7 @@ class FlitMerge(Component):
             m.d.sync += inside.eq(~self.o.payload.last)
         with m.If(Mux(self.o.valid, ends, ~inside)), m.Switch(owner):
             for n in range(self.inputs):
-                with m.Case(n):
+                with m.Case(n) if n < self.inputs - 1 else m.Default():
                     self._choose_after(m, n, owner)
         return m
 

@@ -2,12 +2,12 @@
 """A node's router: five ports, wormhole packets, X first and then Y."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import FlitStream, header_of
 from backspike.hw.flow import FlitBuffer, FlitMerge
 
-__all__ = ["PORTS", "Router"]
+__all__ = ["PORTS", "ROUTER_SIGNATURE", "Router"]
 
 PORTS = ("local", "west", "north", "east", "south")
 """Ports of a router. x grows to the east, y to the south."""
@@ -19,6 +19,13 @@ _TURNS = {  # output: inputs whose packets can need it
     "east": ("local", "west"),
     "south": ("local", "west", "north", "east"),
 }
+
+ROUTER_SIGNATURE = Signature({
+    "x": In(3), "y": In(3),
+    **{f"{port}_in": In(FlitStream) for port in PORTS},
+    **{f"{port}_out": Out(FlitStream) for port in PORTS},
+    "clear": In(1), "flits": Out(32), "stalled": Out(32),
+})
 
 
 class Router(Component):
@@ -62,12 +69,7 @@ class Router(Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "x": In(3), "y": In(3),
-            **{f"{port}_in": In(FlitStream) for port in PORTS},
-            **{f"{port}_out": Out(FlitStream) for port in PORTS},
-            "clear": In(1), "flits": Out(32), "stalled": Out(32),
-        })
+        super().__init__(ROUTER_SIGNATURE)
 
     def elaborate(self, platform):
         m = Module()

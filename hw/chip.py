@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip: a mesh of equal tiles with the host link at its north-west corner."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+from backspike.hw.config import ChipConfig
+from backspike.hw.flit import FlitStream
+from backspike.hw.host_link import AxiStream, HostLink
+from backspike.hw.mesh import connect_mesh, positions
+from backspike.hw.ports import instance_of
+from backspike.hw.router import PORTS, Router
+
+__all__ = ["Chip", "Tile"]
+
+_TILE_SIGNATURE = Signature({
+    "x": In(3), "y": In(3),
+    **{f"{port}_in": In(FlitStream) for port in PORTS[1:]},
+    **{f"{port}_out": Out(FlitStream) for port in PORTS[1:]},
+    "activity": Out(3),
+})
+
+
+def _default_core(config):
+    from backspike.hw.core import Core  # noqa: PLC0415 - loaded only where it is used
+
+    return Core(config)
+
+
+class Tile(Component):
+    """One node of the mesh: a core and its router. All tiles of a chip are the same module.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    core : callable
+        Makes the core from the configuration; anything with the interface of ``hw.core.Core``, which is the default.
+
+    Members
+    -------
+    x, y : In(3)
+        Position in the mesh, constant.
+    <port>_in : In(FlitStream)
+    <port>_out : Out(FlitStream)
+        For each neighbour: west, north, east, south.
+    activity : Out(3)
+        Engines at work: forward, backward, weight gradient.
+
+    Raises
+    ------
+    TypeError: ``config`` is not a ``ChipConfig``, or ``core`` is not callable
+    """
+
+    def __init__(self, config, *, core=_default_core):
+        _check(config, core)
+        self.config = config
+        self.core = core
+        super().__init__(_TILE_SIGNATURE)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core(self.config)
+        m.submodules.router = router = Router(self.config)
+        connect(m, core.tx, router.local_in)
+        connect(m, router.local_out, core.rx)
+        for port in PORTS[1:]:
+            connect(m, flipped(getattr(self, f"{port}_in")), getattr(router, f"{port}_in"))
+            connect(m, flipped(getattr(self, f"{port}_out")), getattr(router, f"{port}_out"))
+        m.d.comb += [
+            core.x.eq(self.x), core.y.eq(self.y),
+            router.x.eq(self.x), router.y.eq(self.y),
+            router.clear.eq(core.clear_counters),
+            core.router_flits.eq(router.flits),
+            core.router_stalled.eq(router.stalled),
+            self.activity.eq(core.activity),
+        ]
+        return m
+
+
+class Chip(Component):
+    """The whole chip: ``config.columns`` x ``config.rows`` tiles and the host link.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    tile_module : str or None
+        None: tiles are submodules, for use inside another Amaranth design and for Amaranth's simulator. A name: tiles
+        are instances of the Verilog module of that name, converted from ``Tile`` on its own (:mod:`backspike.hw.emit`).
+        Both are the same circuit; the second is emitted once instead of once per core.
+    core : callable
+        As for ``Tile``.
+
+    Members
+    -------
+    s_axis : In(AxiStream)
+        Packets from the host.
+    m_axis : Out(AxiStream)
+        Packets to the host.
+    activity : Out(3 * cores)
+        Three bits of each core, core (x, y) at 3 * (y * columns + x).
+
+    Raises
+    ------
+    TypeError: ``config`` is not a ``ChipConfig``, ``tile_module`` not a string, or ``core`` not callable
+    """
+
+    def __init__(self, config, *, tile_module=None, core=_default_core):
+        _check(config, core)
+        if tile_module is not None and not isinstance(tile_module, str):
+            raise TypeError(f"tile_module must be a string or None, not {tile_module!r}")
+        self.config = config
+        self.tile_module = tile_module
+        self.core = core
+        super().__init__({
+            "s_axis": In(AxiStream),
+            "m_axis": Out(AxiStream),
+            "activity": Out(3 * config.cores),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.host_link = link = HostLink(self.config)
+        connect(m, flipped(self.s_axis), link.s_axis)
+        connect(m, link.m_axis, flipped(self.m_axis))
+        tiles = {(x, y): self._tile(m, f"tile_{x}_{y}") for x, y in positions(self.config)}
+        connect_mesh(m, self.config, tiles)
+        connect(m, link.to_mesh, tiles[0, 0].west_in)
+        connect(m, tiles[0, 0].west_out, link.from_mesh)
+        m.d.comb += self.activity.eq(Cat(tiles[position].activity for position in positions(self.config)))
+        return m
+
+    def _tile(self, m, name):
+        """A new tile, as a submodule or as an instance: an object with the tile's members."""
+        if self.tile_module is not None:
+            return instance_of(m, name, _TILE_SIGNATURE, self.tile_module)
+        m.submodules[name] = tile = Tile(self.config, core=self.core)
+        return tile
+
+
+def _check(config, core):
+    if not isinstance(config, ChipConfig):
+        raise TypeError(f"config must be a ChipConfig, not {config!r}")
+    if not callable(core):
+        raise TypeError(f"core must be callable, not {core!r}")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The packet protocol as plain values, for tools that are not written in Python."""
+
+from backspike.host.protocol import (
+    CHUNK_HIGH,
+    CHUNK_LOW,
+    COUNTERS,
+    DESCRIPTOR,
+    HEADER,
+    HOST_KINDS,
+    LINK_COUNTERS,
+    MAX_PAYLOAD,
+    NEED,
+    NO_LABEL,
+    PEER,
+    TAGS,
+    Cause,
+    Kind,
+    Region,
+    payload_range,
+)
+
+__all__ = ["packet_map"]
+
+_TABLES = {"need": NEED, "chunk_low": CHUNK_LOW, "chunk_high": CHUNK_HIGH, "peer": PEER, "descriptor": DESCRIPTOR}
+
+
+def packet_map():
+    """Everything in ``host/protocol.py`` that is visible on the host link, as JSON values.
+
+    Fields are given as ``{name: {"offset": bits, "width": bits}}``, counted from the least significant bit.
+    """
+    return {
+        "max_payload_words": MAX_PAYLOAD,
+        "no_label": NO_LABEL,
+        "header": _fields(HEADER),
+        "kinds": {kind.name: _kind(kind) for kind in Kind},
+        "regions": {region.name: int(region) for region in Region},
+        "causes": {cause.name: int(cause) for cause in Cause},
+        "tables": {name: {"words": table.word_count, "fields": _fields(table)} for name, table in _TABLES.items()},
+        "core_counters": {name: address for address, name in enumerate(COUNTERS)},
+        "link_counters": {name: address for address, name in enumerate(LINK_COUNTERS)},
+    }
+
+
+def _kind(kind):
+    shortest, longest = payload_range(kind)
+    return {
+        "code": int(kind),
+        "from_host": kind in HOST_KINDS,
+        "payload_words": {"min": shortest, "max": longest},
+        "tag": _fields(TAGS[kind]),
+    }
+
+
+def _fields(fields):
+    offset, described = 0, {}
+    for name, width in fields.fields.items():
+        described[name] = {"offset": offset, "width": width}
+        offset += width
+    return described
