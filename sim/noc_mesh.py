@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Meshes of routers alone, with all local ports and the way to the host in a few wide ports, for benches."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib.data import View
+from amaranth.lib.wiring import Component, In, Out
+from backspike.hw.flit import FLIT
+from backspike.hw.mesh import connect_mesh, positions
+from backspike.hw.ports import instance_of
+from backspike.hw.router import ROUTER_SIGNATURE
+
+__all__ = ["ROUTER_MODULE", "RouterMeshes", "mesh_name"]
+
+ROUTER_MODULE = "router"
+"""Verilog module of a Router, to be converted on its own."""
+
+
+def mesh_name(config):
+    """What the names of a mesh's ports begin with."""
+    return f"mesh{config.columns}x{config.rows}"
+
+
+class RouterMeshes(Component):
+    """The routers of several chips in one simulation, and nothing else.
+
+    Parameters
+    ----------
+    configs : list of ChipConfig
+        Of different mesh shapes.
+
+    Members
+    -------
+    <mesh_name>_in_payload, _in_valid, _in_ready, _out_payload, _out_valid, _out_ready
+        Streams into and out of a mesh, side by side: stream n is at the local port of node n; the last is the host's.
+    <mesh_name>_clear : In(1)
+        Of the counters of all routers.
+    <mesh_name>_flits, _stalled : Out(32 * cores)
+        Counters of all routers.
+    """
+
+    def __init__(self, configs):
+        self.configs = configs
+        members = {}
+        for config in configs:
+            name, ports = mesh_name(config), config.cores + 1
+            members |= {
+                f"{name}_in_payload": In(FLIT.size * ports),
+                f"{name}_in_valid": In(ports),
+                f"{name}_in_ready": Out(ports),
+                f"{name}_out_payload": Out(FLIT.size * ports),
+                f"{name}_out_valid": Out(ports),
+                f"{name}_out_ready": In(ports),
+                f"{name}_clear": In(1),
+                f"{name}_flits": Out(32 * config.cores),
+                f"{name}_stalled": Out(32 * config.cores),
+            }
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        for config in self.configs:
+            self._mesh(m, config)
+        return m
+
+    def _mesh(self, m, config):
+        name = mesh_name(config)
+        routers = {
+            (x, y): instance_of(m, f"{name}_router_{x}_{y}", ROUTER_SIGNATURE, ROUTER_MODULE)
+            for x, y in positions(config)
+        }
+        connect_mesh(m, config, routers)
+        inward = [router.local_in for router in routers.values()] + [routers[0, 0].west_in]
+        outward = [router.local_out for router in routers.values()] + [routers[0, 0].west_out]
+        payload, valid = getattr(self, f"{name}_in_payload"), getattr(self, f"{name}_in_valid")
+        ready, clear = getattr(self, f"{name}_out_ready"), getattr(self, f"{name}_clear")
+        for n, (into, out_of) in enumerate(zip(inward, outward, strict=True)):
+            m.d.comb += [
+                into.payload.eq(View(FLIT, payload.word_select(n, FLIT.size))),
+                into.valid.eq(valid[n]),
+                out_of.ready.eq(ready[n]),
+            ]
+        m.d.comb += [
+            getattr(self, f"{name}_in_ready").eq(Cat(into.ready for into in inward)),
+            getattr(self, f"{name}_out_payload").eq(Cat(out_of.payload for out_of in outward)),
+            getattr(self, f"{name}_out_valid").eq(Cat(out_of.valid for out_of in outward)),
+            *(router.clear.eq(clear) for router in routers.values()),
+            getattr(self, f"{name}_flits").eq(Cat(router.flits for router in routers.values())),
+            getattr(self, f"{name}_stalled").eq(Cat(router.stalled for router in routers.values())),
+        ]
