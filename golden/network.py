@@ -51,7 +51,7 @@ class Neuron:
     ----------
     kappa: leak, 0 to 1
     theta: threshold, more than 0
-    width: full width of the rectangular surrogate, more than 0
+    width: full width of the rectangular surrogate, more than 0; below 2 * theta, silent outputs may get no gradient
     reset: ``"soft"`` or ``"hard"``
     reset_value: rr of the soft reset, at least 0; ``None``: ``kappa * theta``
     strict: whether a neuron fires only above the threshold, not at it
@@ -65,7 +65,7 @@ class Neuron:
 
     kappa: float = 0.5
     theta: float = 1.0
-    width: float = 1.0
+    width: float = 2.0
     reset: str = "soft"
     reset_value: float | None = None
     strict: bool = False
@@ -213,7 +213,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Constants of the loss and of the update.
+    """Constants of the loss and of the update; ``presets.default_training`` gives tried ones.
 
         e = loss_scale * (count - T * y);   V = momentum * V + G;   W = W - rate * V
 

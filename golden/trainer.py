@@ -11,14 +11,16 @@ from backspike.golden.network import Network, Training
 __all__ = ["Trainer", "initial_weights"]
 
 
-def initial_weights(network, seed, gain=1.0):
-    """Seeded random weights, uniform within ``+-gain * theta * sqrt(6 / inputs)``, rounded to the network's format.
+def initial_weights(network, seed):
+    """Seeded random weights, uniform within ``+-theta * sqrt(6 / inputs)``, rounded to the network's format.
 
-    A bias starts at 0.
+    The last layer's are half as large: with larger ones some outputs never get back to the surrogate's window. A bias
+    starts at 0.
     """
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
+        gain = 0.5 if layer is network.layers[-1] else 1.0
         bound = gain * layer.neuron.theta * math.sqrt(6 / layer.inputs)
         weight = np.zeros(layer.shape)
         weight[: layer.inputs] = generator.uniform(-bound, bound, (layer.inputs, layer.outputs))

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training constants that are known to work. The measurements behind them are in docs/numbers.md."""
+
+import math
+from dataclasses import replace
+
+from backspike.golden.network import Training
+
+__all__ = ["default_schedule", "default_training"]
+
+
+def default_training(network, *, batch=16, momentum=0.0):
+    """Constants for the rate loss: errors within -1 to 1, and powers of two wherever that is possible.
+
+    The gradient grows with the number of inputs that spike, so the rate falls with the square root of the input size:
+    2**-7 for 64 inputs, 2**-9 for 784, with batches of 16. Momentum lowers the rate in proportion.
+    """
+    if isinstance(batch, bool) or not isinstance(batch, int):
+        raise TypeError(f"batch must be an integer, not {batch!r}")
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch!r}")
+    exponent = round(math.log2(network.inputs) / 2 + math.log2(batch))
+    return Training(rate=2.0**-exponent * (1 - momentum), momentum=momentum, loss_scale=1 / network.steps)
+
+
+def default_schedule(network, epochs, **options):
+    """The ``Training`` of each epoch: ``default_training`` with these options, the last fifth at a quarter of the rate."""
+    first = default_training(network, **options)
+    last = replace(first, rate=first.rate / 4)
+    return [first if epoch < epochs - epochs // 5 else last for epoch in range(epochs)]
