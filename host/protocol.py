@@ -10,7 +10,7 @@ from enum import IntEnum
 
 __all__ = [
     "CHUNK_HIGH", "CHUNK_LOW", "COUNTERS", "DESCRIPTOR", "HEADER", "HOST_KINDS", "LINK_COUNTERS", "MAX_PAYLOAD", "NEED",
-    "NO_LABEL", "PEER", "TAGS", "Cause", "Fields", "Kind", "Packet", "Region", "header", "parse_header", "payload_range",
+    "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region", "header", "parse_header", "payload_range",
 ]
 
 
@@ -137,9 +137,13 @@ class Region(IntEnum):
     CHUNK_LOW = 5  # address = tape word
     CHUNK_HIGH = 6  # address = tape word
     PEER = 7  # address = entry
-    TAPE = 8  # address = slot * tape_words + tape word; writes the spikes of all steps (constant inputs), masks 0
+    TAPE = 8  # address = slot * TAPE_STRIDE + tape word; writes the spikes of all steps (constant inputs), masks 0
     CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
     COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
+
+
+TAPE_STRIDE = 128
+"""Addresses from one slot's tape words to the next slot's in region TAPE."""
 
 
 class Cause(IntEnum):

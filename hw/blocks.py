@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small blocks that the engines are composed of: queues, delays, reductions."""
+
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "valid_mask"]
+
+
+class Queue(wiring.Component):
+    """Typed first-word-fall-through queue between two streams.
+
+    Parameters
+    ----------
+    shape: payload shape
+    depth: entries, at least 1
+
+    Members
+    -------
+    i: stream in
+    o: stream out; a payload appears one cycle after it was taken in
+    level: number of entries held
+    """
+
+    def __init__(self, shape, depth):
+        if not isinstance(depth, int) or depth < 1:
+            raise ValueError(f"depth must be a positive integer, not {depth!r}")
+        self.shape, self.depth = shape, depth
+        super().__init__({
+            "i": In(stream.Signature(shape)),
+            "o": Out(stream.Signature(shape)),
+            "level": Out(range(depth + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = queue = fifo.SyncFIFO(width=Shape.cast(self.shape).width, depth=self.depth)
+        m.d.comb += [
+            queue.w_data.eq(self.i.p),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            _raw(self.o.p).eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+            self.level.eq(queue.level),
+        ]
+        return m
+
+
+def _raw(view):
+    return view.as_value() if hasattr(view, "as_value") else view
+
+
+def delayed(m, value, cycles, name):
+    """``value`` as it was ``cycles`` cycles ago (0 before that)."""
+    for k in range(cycles):
+        stage = Signal(value.shape(), name=f"{name}_{k + 1}")
+        m.d.sync += _raw(stage).eq(_raw(value))
+        value = stage
+    return value
+
+
+def any_of(words):
+    """Bitwise OR of a sequence of equally wide values."""
+    words = list(words)
+    while len(words) > 1:
+        words = [words[k] | words[k + 1] if k + 1 < len(words) else words[k] for k in range(0, len(words), 2)]
+    return words[0]
+
+
+def valid_mask(count, width):
+    """``width`` bits, of which the lowest ``count`` are set (all, when ``count`` is larger)."""
+    return Mux(count >= width, (1 << width) - 1, ((1 << count[:width.bit_length()]) - 1)[:width])
+
+
+def lowest_bit(m, mask, name):
+    """Index of the lowest set bit of ``mask`` (0 for none)."""
+    index = Signal(range(max(2, len(mask))), name=name)
+    for k in reversed(range(len(mask))):
+        with m.If(mask[k]):
+            m.d.comb += index.eq(k)
+    return index

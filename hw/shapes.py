@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Widths, depths and record layouts that follow from a chip configuration."""
+
+from amaranth.lib.data import ArrayLayout, StructLayout
+
+from backspike.host import protocol
+
+__all__ = ["WORD", "Shapes", "index_bits"]
+
+WORD = 32
+"""Neurons in one word of a spike tape, mask tape or delta bitmap."""
+
+
+def index_bits(count):
+    """Bits of an index into ``count`` things, at least 1."""
+    return max(1, (count - 1).bit_length())
+
+
+class Shapes:
+    """Derived widths of one core.
+
+    Parameters
+    ----------
+    config: ChipConfig
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.number = config.format.width
+        self.step = index_bits(config.steps)
+        self.slot = index_bits(config.slots)
+        self.slice = index_bits(config.slices)
+        self.lane = index_bits(config.lanes)
+        self.weight_depth = config.weights // config.lanes
+        self.weight_address = index_bits(self.weight_depth)
+        self.neuron = index_bits(config.neurons)
+        self.block_depth = config.neurons // config.lanes
+        self.block = index_bits(self.block_depth)
+        self.tape_word = index_bits(config.tape_words)
+        self.delta_depth = -(-self.block_depth // WORD) + config.slices
+        self.delta_word = index_bits(self.delta_depth)
+        self.peer = index_bits(config.peers)
+        self.error_sum = 96
+
+        self.words_of_steps = ArrayLayout(WORD, config.steps)
+        self.chunk_low = protocol.CHUNK_LOW.layout()
+        self.chunk_high = protocol.CHUNK_HIGH.layout()
+        self.descriptor = protocol.DESCRIPTOR.layout()
+        self.peer_entry = protocol.PEER.layout()
+        self.packet = StructLayout({"header": 32, "words": ArrayLayout(32, 3), "length": 2})
+
+    def tape_address(self):
+        """Layout of an address of the spike and mask tapes."""
+        return StructLayout({"word": self.tape_word, "slot": self.slot})
+
+    def error_address(self):
+        """Layout of an address of the error sums."""
+        return StructLayout({"step": self.step, "neuron": self.neuron, "slot": self.slot})
+
+    def delta_address(self):
+        """Layout of an address in a lane's delta memory."""
+        return StructLayout({"step": self.step, "block": self.block})
+
+    def own_address(self):
+        """Layout of an address of the core's own spike and mask bits."""
+        return StructLayout({"neuron": self.neuron, "slot": self.slot})

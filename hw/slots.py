@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State of the samples in flight: what has arrived, and which job may start."""
+
+from enum import IntEnum
+
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import In, Out
+
+from backspike.host.protocol import NEED
+from backspike.hw.blocks import any_of
+
+__all__ = ["SlotTable", "Stage"]
+
+
+class Stage(IntEnum):
+    """Where the sample of a slot is."""
+
+    FILLING = 0  # inputs arrive
+    FORWARD = 1  # the feed-forward thread has it
+    BACKWARD = 2  # it waits for, or is in, the backward thread
+
+
+class SlotTable(wiring.Component):
+    """Counts arrivals for each slice and slot, and offers the jobs that are ready.
+
+    Each slice uses its slots in turn, in both threads, so that samples stay in order. A slice is *restarted* when its
+    NEED entry is written.
+
+    Parameters
+    ----------
+    shapes: Shapes
+
+    Members
+    -------
+    event: {slice, slot, inputs, marker, credit, label}: a packet for a slot came; at most one of the flags is set
+    event_train, event_label: content of the packet
+    accepts: the slot named by ``event`` takes inputs now
+    need_write, need_slice, need: a NEED entry is written
+    ready_forward, forward_slot, forward_train: by slice: a sample may start, which slot it is in, and whether it is
+        for training
+    forward_start, forward_done, forward_slice: from the feed-forward thread
+    ready_backward, backward_slot, backward_train, backward_label: by slice, as above
+    backward_start, backward_done, backward_slice: from the backward thread: it has begun with the label or errors of
+        the slot; the slot is free again
+    idle: by slice: no sample has gone beyond its inputs
+    """
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+        slices = shapes.config.slices
+        self.event_layout = StructLayout({
+            "slice": shapes.slice, "slot": shapes.slot, "inputs": 1, "marker": 1, "credit": 1, "label": 1})
+        super().__init__({
+            "event": In(self.event_layout),
+            "event_train": In(1),
+            "event_label": In(12),
+            "accepts": Out(1),
+            "need_write": In(1),
+            "need_slice": In(shapes.slice),
+            "need": In(NEED.layout()),
+            "ready_forward": Out(slices),
+            "forward_slot": Out(shapes.slot),
+            "forward_train": Out(1),
+            "forward_start": In(1),
+            "forward_done": In(1),
+            "forward_slice": In(shapes.slice),
+            "ready_backward": Out(slices),
+            "backward_slot": Out(shapes.slot),
+            "backward_train": Out(1),
+            "backward_label": Out(12),
+            "backward_start": In(1),
+            "backward_done": In(1),
+            "backward_slice": In(shapes.slice),
+            "idle": Out(slices),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.shapes.config
+        accepts, forward, backward = [], [], []
+        for n in range(config.slices):
+            need = Signal(NEED.layout(), name=f"need_{n}")
+            restart = Signal(name=f"restart_{n}")
+            m.d.comb += restart.eq(self.need_write & (self.need_slice == n))
+            with m.If(restart):
+                m.d.sync += need.eq(self.need)
+            now = {thread: Signal(self.shapes.slot, name=f"{thread}_slot_{n}") for thread in ("forward", "backward")}
+            slots = [self._slot(m, n, k, need, restart, now) for k in range(config.slots)]
+            self._turn(m, now["forward"], self.forward_done & (self.forward_slice == n), restart)
+            self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
+            accepts.append(Array(slot["accepts"] for slot in slots)[self.event.slot])
+            forward.append((now["forward"], Array(slot["train"] for slot in slots)[now["forward"]]))
+            backward.append((now["backward"], Array(slot["train"] for slot in slots)[now["backward"]],
+                             Array(slot["label"] for slot in slots)[now["backward"]]))
+            m.d.comb += [
+                self.ready_forward[n].eq(Array(slot["ready_forward"] for slot in slots)[now["forward"]]),
+                self.ready_backward[n].eq(Array(slot["ready_backward"] for slot in slots)[now["backward"]]),
+                self.idle[n].eq(~any_of(slot["beyond"] for slot in slots)),
+            ]
+        m.d.comb += [
+            self.accepts.eq(Array(accepts)[self.event.slice]),
+            self.forward_slot.eq(Array(slot for slot, _ in forward)[self.forward_slice]),
+            self.forward_train.eq(Array(train for _, train in forward)[self.forward_slice]),
+            self.backward_slot.eq(Array(slot for slot, _, _ in backward)[self.backward_slice]),
+            self.backward_train.eq(Array(train for _, train, _ in backward)[self.backward_slice]),
+            self.backward_label.eq(Array(label for _, _, label in backward)[self.backward_slice]),
+        ]
+        return m
+
+    def _turn(self, m, slot, done, restart):
+        with m.If(restart):
+            m.d.sync += slot.eq(0)
+        with m.Elif(done):
+            m.d.sync += slot.eq(Mux(slot == self.shapes.config.slots - 1, 0, slot + 1))
+
+    def _slot(self, m, n, k, need, restart, now):
+        """Registers of slot k of slice n."""
+        name = f"{n}_{k}"
+        stage = Signal(Stage, name=f"stage_{name}")
+        arrived = Signal(12, name=f"arrived_{name}")
+        owed = Signal(6, name=f"owed_{name}")  # credits that consumers have still to give
+        markers = Signal(6, name=f"markers_{name}")
+        labelled = Signal(name=f"labelled_{name}")
+        label = Signal(12, name=f"label_{name}")
+        train = Signal(name=f"train_{name}")
+        event = self.event
+        here = Signal(name=f"here_{name}")
+        forward, backward = Signal(name=f"forward_{name}"), Signal(name=f"backward_{name}")
+        m.d.comb += [
+            here.eq((event.slice == n) & (event.slot == k)),
+            forward.eq((self.forward_slice == n) & (now["forward"] == k)),
+            backward.eq((self.backward_slice == n) & (now["backward"] == k)),
+        ]
+        with m.If(here):
+            with m.If(event.inputs):
+                m.d.sync += [arrived.eq(arrived + 1), train.eq(self.event_train)]
+            m.d.sync += [markers.eq(markers + event.marker), owed.eq(owed - (event.credit & owed.any()))]
+            with m.If(event.label):
+                m.d.sync += [labelled.eq(1), label.eq(self.event_label)]
+        with m.If(self.forward_start & forward):
+            m.d.sync += [stage.eq(Stage.FORWARD), owed.eq(need.credits)]
+        with m.If(self.forward_done & forward):
+            m.d.sync += stage.eq(Stage.BACKWARD)
+        with m.If(self.backward_done & backward):
+            m.d.sync += [stage.eq(Stage.FILLING), arrived.eq(0)]
+        # The label of the slot's next sample may come before the slot is free, so it must not be cleared then.
+        with m.If(self.backward_start & backward & train):
+            m.d.sync += [markers.eq(0), labelled.eq(0)]
+        with m.If(restart):
+            m.d.sync += [stage.eq(Stage.FILLING), arrived.eq(0), owed.eq(0), markers.eq(0), labelled.eq(0)]
+        complete = arrived == need.inputs
+        return {
+            "accepts": (stage == Stage.FILLING) & ~complete,
+            "ready_forward": (stage == Stage.FILLING) & complete & need.inputs.any() & ~owed.any(),
+            "ready_backward": (stage == Stage.BACKWARD)
+            & (~train | Mux(need.label, labelled, markers == need.markers)),
+            "beyond": stage != Stage.FILLING,
+            "train": train,
+            "label": label,
+        }
+
