@@ -3,7 +3,7 @@
 
 An exchange has a generator ``packets()``, which yields a packet to send, or ``None`` while nothing may be sent, and
 returns when all is said; and ``accept(packet)``, which takes a received packet and tells whether it was expected.
-``missing()`` says in words what is still to come.
+``missing()`` says in words what is still to come, or is empty.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ class Writes:
         return False
 
     def missing(self):
-        return "nothing"
+        return ""
 
 
 class Reads:
@@ -69,7 +69,7 @@ class Reads:
         return True
 
     def missing(self):
-        return f"DATA from {', '.join(map(str, self._open))}"
+        return f"DATA from {_names(self._open)}" if self._open else ""
 
 
 class Updates:
@@ -95,8 +95,11 @@ class Updates:
         return True
 
     def missing(self):
-        names = ", ".join(f"slice {index} of core ({x}, {y})" for x, y, index in sorted(self._open))
-        return f"UPDATED from {names}"
+        return f"UPDATED from {_names((x, y) for x, y, _ in sorted(self._open))}" if self._open else ""
+
+
+def _names(cores):
+    return ", ".join("the host link" if core == LINK else f"core {core}" for core in cores)
 
 
 def control_reads(cores):

@@ -81,7 +81,7 @@ class Operation:
 
     def waiting_for(self):
         """What has not come yet, in words, for the message of a transport that gives up."""
-        return "; ".join(exchange.missing() for exchange in self._exchanges[-1:]) or "nothing"
+        return "; ".join(filter(None, (exchange.missing() for exchange in self._exchanges))) or "nothing"
 
     def cancel(self):
         """End the operation without a result. The chip may still be at work on it."""

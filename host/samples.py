@@ -167,5 +167,6 @@ class Samples:
 
     def missing(self):
         words = sum(len(self._expected[n]) for queue in self._in_flight for n in queue)
-        credits = [f"core ({x}, {y})" for x, y, _ in sorted(set().union(*self._credits))]
-        return f"{words} SPIKES packets of samples in flight, CREDIT from {', '.join(credits) or 'no core'}"
+        cores = [f"core ({x}, {y})" for x, y, _ in sorted(set().union(*self._credits))]
+        parts = [f"{words} SPIKES packets"] * bool(words) + [f"CREDIT from {', '.join(cores)}"] * bool(cores)
+        return ", ".join(parts)

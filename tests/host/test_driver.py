@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver and the compiler's tables on a chip at packet level, compared with the golden model."""
+
+import numpy as np
+import pytest
+from backspike.golden.network import Dense, Network, Neuron, Training
+from backspike.golden.trainer import Trainer, initial_weights
+from backspike.host.compiler import Piece, compile_network
+from backspike.host.driver import Driver
+from backspike.hw.config import ChipConfig
+from fake_chip import FakeChip
+
+TRAINING = Training(rate=0.0625, momentum=0.5, loss_scale=0.25)
+
+
+def network(steps=3, bias=True):
+    soft, hard = Neuron(), Neuron(reset="hard", strict=True, kappa=0.75, kappa_back=0.5)
+    return Network(
+        layers=[
+            Dense(inputs=35, outputs=41, neuron=soft, bias=bias),
+            Dense(inputs=41, outputs=9, neuron=hard, bias=bias),
+            Dense(inputs=9, outputs=5, neuron=soft),
+        ],
+        steps=steps,
+    )
+
+
+def data(net, samples, seed=0):
+    draw = np.random.default_rng(seed)
+    spikes = (draw.random((net.steps, samples, net.inputs)) < 0.3).astype(np.uint8)
+    return spikes, draw.integers(0, net.outputs, samples)
+
+
+def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=None, **config):
+    """A chip with the network loaded, its driver, and the weights."""
+    net, config = net or network(), ChipConfig(**config)
+    plan = compile_network(net, training, config, **(options or {}))
+    chip, driver = FakeChip(config, seed, late), Driver(plan, strict=strict)
+    weights = initial_weights(net, 1)
+    chip.run(driver.load(weights))
+    return chip, driver, weights
+
+
+def same(ours, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ({}, {}),
+        ({"cores": 1}, {"lanes": 4, "slots": 3}),
+        ({"strategy": "shuffled", "seed": 1}, {"lanes": 8, "slices": 8}),
+        ({"strategy": "shuffled", "seed": 2}, {"columns": 3, "rows": 3, "slots": 4}),
+        ({"strategy": "shuffled", "seed": 3}, {"columns": 3, "rows": 1, "lanes": 2, "slices": 8}),
+    ],
+)
+def test_training_equals_the_golden_model_on_any_placement(options, config):
+    net = network()
+    chip, driver, weights = start(options=options, seed=5, **config)
+    trainer = Trainer(net, TRAINING, weights=weights)
+    for batch in range(2):
+        spikes, labels = data(net, 5, batch)
+        counts = trainer.forward(spikes).counts
+        trainer.train_batch(spikes, labels)
+        result = chip.run(driver.train_batch(spikes, labels))
+        assert np.array_equal(result.counts, counts)
+        assert np.array_equal(result.predictions, counts.argmax(axis=1))
+    assert not any(np.array_equal(a, b) for a, b in zip(trainer.weights, weights, strict=True))
+    assert same(chip.run(driver.read_weights()), trainer.weights)
+    assert same(chip.run(driver.read_velocities()), trainer.velocities)
+    assert not any(gradient.any() for gradient in chip.run(driver.read_gradients()))
+    spikes, _ = data(net, 7, 9)
+    assert np.array_equal(chip.run(driver.evaluate(spikes)).spikes, trainer.forward(spikes).layers[-1].spikes)
+    assert not driver.faults
+    assert not driver.unexpected
+
+
+def one_layer_per_core(net):
+    return [Piece(n, n, 0, 0, layer.outputs) for n, layer in enumerate(net.layers)]
+
+
+def test_labels_reach_a_last_layer_that_frees_its_slots_late():
+    net = network()
+    spikes, labels = data(net, 7)
+    options = {"strategy": one_layer_per_core(net)}
+    chip, driver, weights = start(options=options, late=[(2, 0)], columns=3, rows=1)
+    trainer = Trainer(net, TRAINING, weights=weights)
+    trainer.train_batch(spikes, labels)
+    chip.run(driver.train_batch(spikes, labels))
+    assert same(chip.run(driver.read_weights()), trainer.weights)
