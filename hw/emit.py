@@ -29,9 +29,11 @@ proc -nomux -norom
 memory_collect
 attrmap {attributes}
 attrmap -modattr {attributes}
-write_verilog -norename
+write_verilog -sv -norename
 """
-_LINT = """// Operands of different widths are extended by the rules of Verilog, as Yosys and Amaranth intend.
+_LINT = """// Operands of different widths are extended by the rules of Verilog, and cases that name not all values come
+// after an assignment for the others, as Yosys and Amaranth intend.
+/* verilator lint_off CASEINCOMPLETE */
 /* verilator lint_off WIDTHEXPAND */
 /* verilator lint_off WIDTHTRUNC */
 """

@@ -31,15 +31,14 @@ class FaultReport(Component):
     def elaborate(self, platform):
         m = Module()
         kept = Signal(DROP)
-        head = Signal(32)
+        head, second = Signal(32), Signal()
         m.d.comb += [
             head.eq(header(Kind.FAULT, host=1, cause=0, from_x=0, from_y=0, link=1)),
             tag_of(Kind.FAULT, header_of(head).tag).cause.eq(kept.cause),
             self.o.valid.eq(kept.valid),
-            self.o.payload.data.eq(Mux(self.o.payload.last, kept.header, head)),
+            self.o.payload.data.eq(Mux(second, kept.header, head)),
+            self.o.payload.last.eq(second),
         ]
-        second = Signal()
-        m.d.comb += self.o.payload.last.eq(second)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += second.eq(~second)
         with m.If(~kept.valid):
@@ -70,17 +69,19 @@ class CounterReply(Component):
     def elaborate(self, platform):
         m = Module()
         position = Signal(range(len(LINK_COUNTERS) + 2))
+        last = Signal()
         request = self.read.payload
         head = header(Kind.DATA, host=1, region=Region.COUNTER, from_x=0, from_y=0, link=1)
         counter = Array(self.counters)[(request.address + position - 2)[:3]]
         m.d.comb += [
             self.o.valid.eq(self.read.valid),
             self.o.payload.data.eq(Mux(position == 0, head, Mux(position == 1, request.address, counter))),
-            self.o.payload.last.eq(position == request.count + 1),
-            self.read.ready.eq(self.o.ready & self.o.payload.last),
+            last.eq(position == request.count + 1),
+            self.o.payload.last.eq(last),
+            self.read.ready.eq(self.o.ready & last),
         ]
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += position.eq(Mux(self.o.payload.last, 0, position + 1))
+            m.d.sync += position.eq(Mux(last, 0, position + 1))
         return m
 
 

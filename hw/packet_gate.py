@@ -108,14 +108,15 @@ class PacketGate(Component):
             m.d.sync += [lengths[filled[0]].eq(count), filled.eq(filled + 1)]
 
     def _pass_on(self, m, read, lengths, filled, emptied):
-        sent = Signal(range(_WORDS))
+        sent, last = Signal(range(_WORDS)), Signal()
         m.d.comb += [
             read.addr.eq(Cat(sent, emptied[0])),
             self.o.valid.eq(filled != emptied),
             self.o.payload.data.eq(read.data),
-            self.o.payload.last.eq(sent == lengths[emptied[0]]),
+            last.eq(sent == lengths[emptied[0]]),
+            self.o.payload.last.eq(last),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += sent.eq(sent + 1)
-            with m.If(self.o.payload.last):
+            with m.If(last):
                 m.d.sync += [sent.eq(0), emptied.eq(emptied + 1)]

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# amaranth: UnusedElaboratable=no
 """Router: packets between all nodes and the host, in meshes of several shapes."""
 
 import re
@@ -10,8 +11,6 @@ from backspike.hw.flow import FlitMerge
 from backspike.hw.router import Router
 from backspike.sim.noc_mesh import ROUTER_MODULE, RouterMeshes
 from backspike.sim.runner import build, default_seed, run
-
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 
 SHAPES = ("1x1", "3x1", "2x2", "5x4")
 

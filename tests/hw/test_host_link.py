@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# amaranth: UnusedElaboratable=no
+"""Host link: what passes, what is dropped, counted and reported."""
+
+import re
+
+import pytest
+from backspike.hw.emit import to_verilog
+from backspike.hw.host_link import HostLink
+from backspike.hw.packet_check import PacketCheck
+from backspike.hw.packet_gate import PacketGate
+from backspike.sim.host_packets import CONFIG
+from backspike.sim.runner import build, default_seed, run
+
+
+def test_packets(tmp_path):
+    source = tmp_path / "host_link.v"
+    source.write_text(to_verilog(HostLink(CONFIG), "host_link"))
+    built = build([source], "host_link", tmp_path / "build")
+    run(built, "backspike.sim.bench_host_link", seed=default_seed())
+
+
+@pytest.mark.parametrize("component", [HostLink, PacketGate, PacketCheck])
+def test_config_must_be_a_configuration(component):
+    with pytest.raises(TypeError, match=f"^{re.escape('config must be a ChipConfig, not None')}$"):
+        component(None)
