@@ -4,7 +4,7 @@
 import numpy as np
 
 from .layout import HOST, core_use
-from .protocol import CHUNK_HIGH, CHUNK_LOW, DESCRIPTOR, MAX_PAYLOAD, NEED, PEER, Kind, Packet, Region
+from .protocol import CHUNK_HIGH, CHUNK_LOW, DESCRIPTOR, MAX_PAYLOAD, NEED, PEER, TAPE_STRIDE, Kind, Packet, Region
 from .scalars import layer_scalars
 
 __all__ = ["Plan", "write_packets"]
@@ -105,7 +105,7 @@ class Plan:
             if self.network.layers[part.layer].bias:
                 bias = part.tape_base + len(part.words) - 1
                 for slot in range(self.config.slots):
-                    regions.append((Region.TAPE, slot * self.config.tape_words + bias, [1]))
+                    regions.append((Region.TAPE, slot * TAPE_STRIDE + bias, [1]))
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
