@@ -35,7 +35,7 @@ class Writes:
 class Reads:
     """Fetch memory words: one ``READ`` at a time per core, all cores at the same time.
 
-    ``reads`` maps a core, or ``LINK``, to its ``READ`` packets. ``memory[core][address]`` has the result.
+    The words of a ``READ`` come in order, in one or several ``DATA`` packets. ``reads`` maps a core, or ``LINK``, to its ``READ`` packets. ``memory[core][address]`` has the result.
     """
 
     def __init__(self, reads):
@@ -47,8 +47,9 @@ class Reads:
         while True:
             for core, queue in self._todo.items():
                 if queue and core not in self._open:
-                    self._open[core] = queue.popleft()
-                    yield self._open[core]
+                    request = queue.popleft()
+                    self._open[core] = (request.tag["region"], request.payload[0], request.tag["count"])
+                    yield request
             if not self._open and not any(self._todo.values()):
                 return self.memory
             if all(core in self._open or not queue for core, queue in self._todo.items()):
@@ -58,14 +59,17 @@ class Reads:
         if packet.kind != Kind.DATA:
             return False
         core = LINK if packet.tag["link"] else (packet.tag["from_x"], packet.tag["from_y"])
-        request = self._open.get(core)
-        address, *words = packet.payload
-        if request is None or request.payload[0] != address:
+        if core not in self._open:
             return False
-        if (packet.tag["region"], len(words)) != (request.tag["region"], request.tag["count"]):
+        region, expected, left = self._open[core]
+        address, *words = packet.payload
+        if (packet.tag["region"], address) != (region, expected) or len(words) > left:
             return False
         self.memory[core].update(enumerate(words, start=address))
-        del self._open[core]
+        if len(words) == left:
+            del self._open[core]
+        else:
+            self._open[core] = (region, expected + len(words), left - len(words))
         return True
 
     def missing(self):

@@ -74,7 +74,7 @@ class Kind(IntEnum):
     LABEL = 5  # target neuron of a sample, host to a last-layer slice
     WRITE = 6  # configuration or memory words, host to core
     READ = 7  # request for memory words, host to core (or to the host link itself, with host = 1)
-    DATA = 8  # reply to READ
+    DATA = 8  # reply to READ, or part of it: its words come in order
     UPDATE = 9  # end of a batch: apply the weight update to one slice (or clear its gradients)
     UPDATED = 10  # reply to UPDATE
     FAULT = 11  # a packet was dropped

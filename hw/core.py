@@ -82,12 +82,11 @@ class Core(wiring.Component):
     def _add_units(self, m, shapes):
         """Every unit is a submodule of the name that it has as an attribute here."""
         self.memories = Memories(m, shapes)
-        slots = SlotTable(shapes)
         engine, errors = ForwardEngine(shapes), BackwardEngine(shapes)
         neuron = NeuronUpdate(shapes, engine.result_layout)
         units = {
-            "slots": slots,
-            "receiver": Receiver(shapes, slots.event_layout),
+            "slots": SlotTable(shapes),
+            "receiver": Receiver(shapes),
             "replies": Replies(shapes),
             "arithmetic": Arithmetic(shapes),
             "forward": ForwardThread(shapes),
@@ -117,6 +116,8 @@ class Core(wiring.Component):
             receiver.idle.eq(~(self.forward.busy | self.backward.busy | self.spike_sender.busy)),
             receiver.reading.eq(replies.reading),
             receiver.accepts.eq(slots.accepts),
+            slots.event_slice.eq(receiver.event_slice),
+            slots.event_slot.eq(receiver.event_slot),
             slots.event.eq(receiver.event),
             slots.event_train.eq(receiver.event_train),
             slots.event_label.eq(receiver.event_label),

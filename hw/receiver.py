@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import MAX_PAYLOAD, Cause, Kind, Region, payload_range
 from backspike.hw.flit import FlitStream, header_of, tag_of
+from backspike.hw.slots import EVENT
 
 __all__ = ["Receiver", "fault_layout"]
 
@@ -33,8 +34,8 @@ class Receiver(wiring.Component):
     idle: no engine runs, so that memories may be accessed
     reading: a READ is being answered
     limit: number of addresses of ``region``
-    accepts: the slot table takes inputs for the slice and slot in ``event``
-    event, event_train, event_label: to the slot table
+    event_slice, event_slot, event, event_train, event_label: to the slot table
+    accepts: the slot table takes inputs for this slice and slot
     tape_write, tape_slot, tape_word, tape_step, spikes, masks: write one step of a tape word
     error_read, error_address, error_sum: read port of the error sums, one cycle of latency
     error_write, new_error_sum: its write port (same address)
@@ -45,7 +46,7 @@ class Receiver(wiring.Component):
     packet, dropped: a packet has been consumed, or dropped
     """
 
-    def __init__(self, shapes, event_layout):
+    def __init__(self, shapes):
         self.shapes = shapes
         super().__init__({
             "flits": In(FlitStream),
@@ -53,7 +54,9 @@ class Receiver(wiring.Component):
             "reading": In(1),
             "limit": In(18),
             "accepts": In(1),
-            "event": Out(event_layout),
+            "event_slice": Out(shapes.slice),
+            "event_slot": Out(shapes.slot),
+            "event": Out(EVENT),
             "event_train": Out(1),
             "event_label": Out(12),
             "tape_write": Out(1),
@@ -169,8 +172,8 @@ class Receiver(wiring.Component):
         spikes, error, read = tag_of(Kind.SPIKES, tag), tag_of(Kind.ERROR, tag), tag_of(Kind.READ, tag)
         update = tag_of(Kind.UPDATE, tag)
         m.d.comb += [
-            event.slice.eq(label.slice),
-            event.slot.eq(label.slot),
+            self.event_slice.eq(label.slice),
+            self.event_slot.eq(label.slot),
             event.inputs.eq(done & (kind == Kind.SPIKES)),
             event.marker.eq(done & (kind == Kind.ERRORS_DONE)),
             event.credit.eq(done & (kind == Kind.CREDIT)),

@@ -11,7 +11,10 @@ from amaranth.lib.wiring import In, Out
 from backspike.host.protocol import NEED
 from backspike.hw.blocks import any_of
 
-__all__ = ["SlotTable", "Stage"]
+__all__ = ["EVENT", "SlotTable", "Stage"]
+
+EVENT = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1})
+"""What a packet for a slot brings."""
 
 
 class Stage(IntEnum):
@@ -34,9 +37,10 @@ class SlotTable(wiring.Component):
 
     Members
     -------
-    event: {slice, slot, inputs, marker, credit, label}: a packet for a slot came; at most one of the flags is set
+    event_slice, event_slot: the slot that a packet is for
+    accepts: this slot takes inputs now
+    event: {inputs, marker, credit, label}: a packet for the slot came; at most one of the flags is set
     event_train, event_label: content of the packet
-    accepts: the slot named by ``event`` takes inputs now
     need_write, need_slice, need: a NEED entry is written
     ready_forward, forward_slot, forward_train: by slice: a sample may start, which slot it is in, and whether it is
         for training
@@ -50,10 +54,10 @@ class SlotTable(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         slices = shapes.config.slices
-        self.event_layout = StructLayout({
-            "slice": shapes.slice, "slot": shapes.slot, "inputs": 1, "marker": 1, "credit": 1, "label": 1})
         super().__init__({
-            "event": In(self.event_layout),
+            "event_slice": In(shapes.slice),
+            "event_slot": In(shapes.slot),
+            "event": In(EVENT),
             "event_train": In(1),
             "event_label": In(12),
             "accepts": Out(1),
@@ -90,7 +94,7 @@ class SlotTable(wiring.Component):
             slots = [self._slot(m, n, k, need, restart, now) for k in range(config.slots)]
             self._turn(m, now["forward"], self.forward_done & (self.forward_slice == n), restart)
             self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
-            accepts.append(Array(slot["accepts"] for slot in slots)[self.event.slot])
+            accepts.append(Array(slot["accepts"] for slot in slots)[self.event_slot])
             forward.append((now["forward"], Array(slot["train"] for slot in slots)[now["forward"]]))
             backward.append((now["backward"], Array(slot["train"] for slot in slots)[now["backward"]],
                              Array(slot["label"] for slot in slots)[now["backward"]]))
@@ -100,7 +104,7 @@ class SlotTable(wiring.Component):
                 self.idle[n].eq(~any_of(slot["beyond"] for slot in slots)),
             ]
         m.d.comb += [
-            self.accepts.eq(Array(accepts)[self.event.slice]),
+            self.accepts.eq(Array(accepts)[self.event_slice]),
             self.forward_slot.eq(Array(slot for slot, _ in forward)[self.forward_slice]),
             self.forward_train.eq(Array(train for _, train in forward)[self.forward_slice]),
             self.backward_slot.eq(Array(slot for slot, _, _ in backward)[self.backward_slice]),
@@ -129,7 +133,7 @@ class SlotTable(wiring.Component):
         here = Signal(name=f"here_{name}")
         forward, backward = Signal(name=f"forward_{name}"), Signal(name=f"backward_{name}")
         m.d.comb += [
-            here.eq((event.slice == n) & (event.slot == k)),
+            here.eq((self.event_slice == n) & (self.event_slot == k)),
             forward.eq((self.forward_slice == n) & (now["forward"] == k)),
             backward.eq((self.backward_slice == n) & (now["backward"] == k)),
         ]
