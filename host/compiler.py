@@ -10,6 +10,7 @@ from functools import partial
 from backspike.golden.network import Network, Training
 from backspike.hw.config import ChipConfig
 
+from .arrangement import arrange
 from .layout import lay_out
 from .placement import CapacityError, Density, Piece, balanced, path, shuffled
 from .plan import Plan
@@ -49,18 +50,28 @@ def compile_network(
         raise TypeError(f"strategy must be 'balanced', 'shuffled' or a list of Piece, not {strategy!r}")
     if isinstance(strategy, str) and strategy not in ("balanced", "shuffled"):
         raise ValueError(f"strategy must be 'balanced', 'shuffled' or a list of Piece, not {strategy!r}")
+    if not isinstance(strategy, str):
+        for piece in strategy:
+            if not isinstance(piece, Piece):
+                raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise TypeError(f"seed must be an integer, not {seed!r}")
     cores = _core_count(cores, config)
     _check_chip(network, training, config)
     if isinstance(strategy, str):
         density = density or Density()
         place = {
-            "balanced": partial(balanced, density=density),
+            "balanced": partial(_arranged, density=density),
             "shuffled": partial(shuffled, density=density, seed=seed),
         }[strategy]
         layers = _place(network, config, place, cores)
     else:
         layers = lay_out(network, config, list(strategy))
     return Plan(network, training, config, layers, loss)
+
+
+def _arranged(network, config, cores, density):
+    return arrange(network, balanced(network, config, cores, density), cores, density)
 
 
 def _core_count(cores, config):

@@ -124,8 +124,12 @@ def _fill(network, config, cores, limit, density):
 
 
 def estimate(network, pieces, lanes, density):
-    """Estimated cycles per sample of the busiest engine or network port of a placement."""
+    """Estimated cycles per sample of the busiest engine or network port of a placement, or of the host's link.
+
+    Every piece of the first layer gets its own copy of the inputs through the host's link.
+    """
     load, count = {}, [sum(p.layer == n for p in pieces) for n in range(len(network.layers))]
+    host = 3 * network.steps * words_of(network.inputs) * count[0]
     for piece in pieces:
         fixed, per_block = work(network, piece.layer, lanes, density)
         blocks = -(-piece.outputs // lanes)
@@ -136,7 +140,7 @@ def estimate(network, pieces, lanes, density):
         core = load.setdefault((piece.x, piece.y), [0] * 4)
         for engine, cycles in enumerate(total):
             core[engine] += cycles
-    return max(max(engines) for engines in load.values())
+    return max(host, *(max(engines) for engines in load.values()))
 
 
 def balanced(network, config, cores, density):
@@ -200,7 +204,7 @@ def _advice(network, config, cores, layer, density):
         value = least(getattr(config, name), _MEMORIES[name], steps[name], lambda v: fits(cores, **{name: v}))
         remedies.append(f"{name}={value}")
     elif not remedies:
-        remedies.append("smaller layers: no chip of so many cores can hold this network")
+        remedies.append("smaller layers, as no chip of so many cores can hold this network")
     return f"{text}: use {' or '.join(remedies)}"
 
 

@@ -195,8 +195,11 @@ class FakeCore:
         if packet.kind == Kind.READ:
             self.memory[Region.CONTROL][0] = self.memory[Region.CONTROL][0] & 5 | self.busy << 1
             words = [self.memory[region][address + k] for k in range(packet.tag["count"])]
-            self.post(Kind.DATA, {"region": region, "from_x": self.x, "from_y": self.y, "link": 0}, [address, *words],
-                      host=1)  # fmt: skip
+            tag = {"region": region, "from_x": self.x, "from_y": self.y, "link": 0}
+            while words:
+                count = self.chip.random.randint(1, len(words))
+                self.post(Kind.DATA, tag, [address, *words[:count]], host=1)
+                address, words = address + count, words[count:]
             return None
         for k, word in enumerate(words, start=address):
             self.memory[region][k] = word
