@@ -75,7 +75,7 @@ def directed_results(unit):
     )
     c, d = np.array(others)[other].T
     addend = np.array(addends, dtype=object)[addend]
-    return {name: _rows(values) for name, values in zip(("a", "b", "c", "d", "addend"), (a, b, c, d, addend), strict=True)}
+    return {name: _rows(values) for name, values in (("a", a), ("b", b), ("c", c), ("d", d), ("addend", addend))}
 
 
 def random_results(unit, rng, rows):
@@ -154,9 +154,14 @@ def random_terms(unit, rng, rows):
     """A random stream of terms for a lane: reductions of all lengths, restarted and continued ones."""
     shape = (rows, COPIES)
     chance = rng.choice([0.01, 0.05, 0.3, 0.9], shape, p=[0.7, 0.1, 0.1, 0.1])
-    last = _random_flags(rng, shape, chance)
+    last, again, restart = (_random_flags(rng, shape, p) for p in (chance, 0.95, 0.02))
     first = np.ones(shape, dtype=np.uint8)
-    first[1:] = (last[:-1] & _random_flags(rng, (rows - 1, COPIES), 0.95)) | _random_flags(rng, (rows - 1, COPIES), 0.02)
+    count = np.ones(COPIES, dtype=np.int64)  # terms of the reduction so far
+    for row in range(rows):
+        if row:
+            first[row] = last[row - 1] & again[row] | restart[row] | (count == unit.terms)
+            count = np.where(first[row], 1, count + 1)
+        last[row] |= count == unit.terms
     return {
         "first": first,
         "last": last,

@@ -23,7 +23,8 @@ def random_numbers(rng, fmt, shape):
     window = rng.integers(0, codes, (shape[0], *[1] * (len(shape) - 1)))
     near = np.clip(window + rng.integers(-2, 3, shape), 0, codes - 1)
     code = np.where(rng.random(shape) < 0.5, near, code)
-    bits = code << fmt.mantissa | rng.integers(0, 1 << fmt.mantissa, shape) | rng.integers(0, 2, shape) << (fmt.width - 1)
+    field, sign = rng.integers(0, 1 << fmt.mantissa, shape), rng.integers(0, 2, shape)
+    bits = sign << (fmt.width - 1) | code << fmt.mantissa | field
     return np.where(rng.random(shape) < 0.05, rng.choice(corner_numbers(fmt), shape), bits)
 
 
@@ -47,7 +48,7 @@ def corner_sums(fmt, width, lsb):
 
 
 def random_sums(rng, fmt, width, shape):
-    """Signed integers of ``width`` bits, an object array: any number of leading zeros; a third of them on ties or next to."""
+    """Signed integers of ``width`` bits (an object array) of all magnitudes, a third of them ties or next to one."""
     limbs = rng.integers(0, 2**63, (2, *shape), dtype=np.int64).astype(object)
     length = rng.integers(0, width, shape)
     values = (limbs[0] << 63 | limbs[1]) >> (126 - length).astype(object)

@@ -26,6 +26,7 @@ _WAIVERS = {  # rule of -Wall: why the generated Verilog may break it
     "WIDTHTRUNC": "and to cut their results to the width of the target",
     "UNUSEDPARAM": "Yosys' parameters of black boxes",
     "PROCASSINIT": "Yosys gives registers an initial value and assigns them in always blocks",
+    "CASEINCOMPLETE": "Amaranth lists the states that a state machine has, and assigns defaults before",
     "EOFNEWLINE": "Yosys' way to end a file",
 }
 _WALL_CLOCK_LIMIT = 1800  # seconds until a simulation that does not end by itself is killed
@@ -46,12 +47,15 @@ def default_seed():
 
 
 class _Verilator(Verilator):
-    """cocotb's runner, without ``--public-flat-rw`` (all signals public), which makes simulations several times slower."""
+    """cocotb's runner, without ``--public-flat-rw``: with all signals public, Verilator optimises little."""
 
     def _build_command(self):
         verilate, make = super()._build_command()
         verilate = [argument for argument in verilate if argument != "--public-flat-rw"]
         make[make.index("-j") + 1] = "2"
+        # Verilator's run-time library depends on nothing of the design; its makefile thinks otherwise.
+        for library in self.build_dir.glob("verilated*.o"):
+            make += ["--assume-old", library.name]
         return [verilate, make]
 
 
@@ -71,6 +75,21 @@ def _tool_environment():
     return environment
 
 
+def _copy_runtime(source, target):
+    """Copy the objects of Verilator's run-time library, unless they are older than the library."""
+    target.mkdir(parents=True, exist_ok=True)
+    library = Path(os.environ.get("VERILATOR_ROOT", "")) / "include" / "verilated.h"
+    changed = library.stat().st_mtime if library.is_file() else float("inf")
+    for path in target.glob("verilated*.o"):
+        if path.stat().st_mtime <= changed:
+            path.unlink()
+    for path in source.glob("verilated*.o"):
+        if path.stat().st_mtime > changed and not (target / path.name).exists():
+            partial = target / f"{path.name}.{os.getpid()}"
+            shutil.copy2(path, partial)
+            partial.rename(target / path.name)
+
+
 def _tail(path, lines=40):
     text = path.read_text(errors="replace") if path.is_file() else ""
     return "\n".join(text.splitlines()[-lines:])
@@ -83,7 +102,8 @@ def build(sources, top, build_dir, *, waves=False, no_inline=()):
     ----------
     sources: paths of Verilog files
     top: name of the top module; all its ports are visible to the bench
-    build_dir: folder for everything that is built; unchanged parts are not built again
+    build_dir: folder for everything that is built; unchanged parts are not built again. Builds in sibling folders
+        share the objects of Verilator's run-time library, in a further sibling
     waves: whether runs can record waves
     no_inline: names of modules that occur many times: kept apart, which makes builds and simulations faster
 
@@ -103,8 +123,10 @@ def build(sources, top, build_dir, *, waves=False, no_inline=()):
     rules.append(f'public_flat_rw -module "{top}" -var "*"')
     control.write_text("\n".join(["`verilator_config", *rules, ""]))
     log = build_dir / "build.log"
+    runtime = build_dir.parent / ("verilated-waves" if waves else "verilated")
     arguments = ["-O3", "-Wall", "--x-assign", "unique", "--x-initial", "unique"]
     with mock.patch.dict(os.environ, _tool_environment()):
+        _copy_runtime(runtime, build_dir)
         try:
             _Verilator().build(
                 sources=[control, *map(Path, sources)], hdl_toplevel=top, build_dir=build_dir, always=True,
@@ -112,6 +134,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=()):
             )
         except (RuntimeError, SystemExit) as error:
             raise RuntimeError(f"the simulation of {top} could not be built ({error}):\n{_tail(log)}") from None
+        _copy_runtime(build_dir, runtime)
     return Built(top, build_dir, waves)
 
 
@@ -138,13 +161,14 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     results = built.build_dir / f"{bench_module}.xml"
     runner = _Verilator()
     prefix = {"SIM_CMD_PREFIX": f"timeout {_WALL_CLOCK_LIMIT}"} if shutil.which("timeout") else {}
+    random_contents = seed % (2**31 - 2) + 1  # 0 would mean a seed of Verilator's own choice
     ending = "no error code"
     with mock.patch.dict(os.environ, prefix):
         try:
             runner.test(
                 bench_module, hdl_toplevel=built.top, hdl_toplevel_lang="verilog", build_dir=built.build_dir,
-                seed=seed, extra_env=dict(env or {}), waves=waves, log_file=log, results_xml=str(results), testcase=only,
-                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 2) + 1}"],
+                seed=seed, extra_env=dict(env or {}), waves=waves, testcase=only, log_file=log,
+                results_xml=str(results), plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{random_contents}"],
             )
         except (RuntimeError, SystemExit) as error:
             ending = f"{error}"

@@ -13,10 +13,10 @@ __all__ = ["check_against_softfloat", "softfloat_mul_add"]
 
 
 def softfloat_mul_add(a, b, c):
-    """``round(a * b + c)`` for lists of binary16 patterns: ``(values, saturated)`` with the chip's two rules.
+    """``round(a * b + c)`` for lists of binary16 patterns: ``(values, saturated)`` with the chip's saturation.
 
-    A product is ``c`` = -0 (adding +0 would hide a negative underflow's sign only for exact zeros); a sum is
-    ``b`` = 1. These are computed by SoftFloat's own multiplication and addition.
+    Where ``c`` is a zero, SoftFloat's multiplication computes it; where ``b`` is 1, its addition; else its fused
+    multiply-add. The signs of exact zeros are SoftFloat's, not the chip's.
     """
     load, one = softfloatpy.Float16.from_bytes, 0x3C00
     values, saturated = [], []
