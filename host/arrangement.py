@@ -23,7 +23,7 @@ def flits(network, producer, consumer, density):
 def arrange(network, pieces, cores, density):
     """The same pieces on the same number of cores, exchanged so that flits times hops become few.
 
-    Pieces that share a core stay together. Exchanging any two of ``cores``, used or not, would make the result no better.
+    Pieces that share a core stay together. No exchange of two of ``cores``, used or not, makes the result better.
     """
     groups = sorted({(p.x, p.y) for p in pieces}, key=cores.index)
     places = groups + [core for core in cores if core not in groups]

@@ -35,8 +35,8 @@ class Writes:
 class Reads:
     """Fetch memory words: one ``READ`` at a time per core, all cores at the same time.
 
-    The words of a ``READ`` come in order, in one or several ``DATA`` packets. ``reads`` maps a core, or ``LINK``, to its
-    ``READ`` packets. ``memory[core][address]`` has the result.
+    The words of a ``READ`` come in order, in one or several ``DATA`` packets. ``reads`` maps a core, or ``LINK``, to
+    its ``READ`` packets. ``memory[core][address]`` has the result.
     """
 
     def __init__(self, reads):
