@@ -13,7 +13,7 @@ SMALL = [
     Format(exponent=4, mantissa=3),
     Format(exponent=5, mantissa=2),
     Format(exponent=2, mantissa=1),
-    Format(exponent=3, mantissa=7),
+    Format(exponent=3, mantissa=4),
 ]
 
 
