@@ -26,9 +26,8 @@ def unpack_word(word, count):
 class Samples:
     """Send samples as slots become free and collect the output spikes; see ``exchanges`` for the methods.
 
-    A first-layer slot that is free says nothing about the last layer, which may still be at work on the sample
-    before, and would then lose a label. So a label goes with the inputs only where the slot is known to be free
-    everywhere: for the first use of each slot, or with one layer. Otherwise it follows the slice's first output word.
+    A label goes with the inputs. The last layer may then still be at work on the slot's sample before, but has taken
+    that sample's label: a first-layer slot is free only after the errors that follow from it have come.
 
     Parameters
     ----------
@@ -54,12 +53,10 @@ class Samples:
         self._credits = [set() for _ in range(self._slots)]
         self._in_flight = [deque() for _ in range(self._slots)]
         self._due = deque()
-        self._unlabelled = {}
-        self._labels_due = deque()
         self._unfinished = self._count
-        # By output word: its slice, first output in the layer, and number of outputs
+        # By output word: first output in the layer, number of outputs
         self._places = [
-            (part, part.first + k, min(32, part.outputs - k)) for part in self._last for k in range(0, part.outputs, 32)
+            (part.first + k, min(32, part.outputs - k)) for part in self._last for k in range(0, part.outputs, 32)
         ]
         expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
         self._expected = [set(expected) for _ in range(self._count)]
@@ -72,10 +69,8 @@ class Samples:
     def packets(self):
         """Until all output spikes have come; ``settle`` then waits for the last slots."""
         sample = 0
-        while self._unfinished or self._due or self._labels_due:
-            if self._labels_due:
-                yield self._label_packet(*self._labels_due.popleft())
-            elif self._due:
+        while self._unfinished or self._due:
+            if self._due:
                 yield from self._error_packets(self._due.popleft())
             elif sample < self._count and not self._credits[self._slot(sample)]:
                 yield from self._input_packets(sample)
@@ -93,10 +88,7 @@ class Samples:
         self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
         self._in_flight[slot].append(sample)
         if self._labels is not None:
-            if sample < self._slots or self._first is self._last:
-                yield from (self._label_packet(sample, part) for part in self._last)
-            else:
-                self._unlabelled[sample] = set(self._last)
+            yield from (self._label_packet(sample, part) for part in self._last)
         for step in range(self._steps):
             for k, word in enumerate(self._words[step, sample].tolist()):
                 for part in self._first:
@@ -147,7 +139,7 @@ class Samples:
         sample = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
         if sample is None:
             return False
-        part, first, count = self._places[tag["word"]]
+        first, count = self._places[tag["word"]]
         if (spikes | masks) >> count:
             return False
         self._expected[sample].remove(place)
@@ -155,9 +147,6 @@ class Samples:
         if self._errors is not None:
             own = self._masks.setdefault(sample, np.zeros(self.outputs.shape[::2], dtype=np.uint8))
             own[tag["step"], first : first + count] = unpack_word(masks, count)
-        if part in self._unlabelled.get(sample, ()):
-            self._unlabelled[sample].remove(part)
-            self._labels_due.append((sample, part))
         if not self._expected[sample]:
             self._in_flight[tag["slot"]].remove(sample)
             self._unfinished -= 1

@@ -2,7 +2,7 @@
 """A chip at packet level for tests of the compiler and the driver: it knows only packets and what was written.
 
 Packets between two nodes stay in order; everything else happens in random order. Memory that nobody wrote cannot be
-read. As in the real core, a label is lost where it comes before its slot is free.
+read.
 """
 
 import random
@@ -101,8 +101,6 @@ class FakeSlot:
 
     def free(self):
         self.stage, self.arrived, self.inputs = "filling", 0, {}
-        if self.train:
-            self.markers, self.label = 0, None
 
 
 class FakeSlice:
@@ -284,6 +282,7 @@ class FakeCore:
         number, slot = own.backward, own.slots[own.backward]
         if slot.train:
             slot.deltas = self.deltas(d, number, slot)
+            slot.markers, slot.label = 0, None
             if d["errors"]:
                 self.propagate(d, number, slot)
         slot.stage = "gradients"
