@@ -25,7 +25,7 @@ class Float64:
         """``values`` as float64 if this arithmetic can hold them, else ``ValueError``."""
         values = np.asarray(values, dtype=np.float64)
         if not np.isfinite(values).all():
-            raise ValueError(f"{name} must be finite numbers, not {values[~np.isfinite(values)].flat[0]!r}")
+            raise ValueError(f"{name} must be finite numbers, not {float(values[~np.isfinite(values)].flat[0])!r}")
         return values
 
     def round(self, values):

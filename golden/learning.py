@@ -108,6 +108,8 @@ def backward(network, weights, trace, training, arithmetic, *, labels=None, erro
         error = np.asarray(errors, dtype=np.float64)
         if error.shape != last.spikes.shape:
             raise ValueError(f"errors must be {list(last.spikes.shape)}, not {list(error.shape)}")
+        if not np.isfinite(error).all():
+            raise ValueError(f"errors must be finite, not {float(error[~np.isfinite(error)][0])!r}")
         error = arithmetic.round(np.where(last.masks, error, 0.0))
     all_deltas, all_errors = [], []
     for number in reversed(range(len(network.layers))):

@@ -24,7 +24,7 @@ def default_training(network, *, batch=16, momentum=0.0):
 
 
 def default_schedule(network, epochs, **options):
-    """The ``Training`` of each epoch: ``default_training`` with these options, the last fifth at a quarter of the rate."""
+    """The ``Training`` of each epoch: ``default_training`` the last fifth at a quarter of its rate."""
     first = default_training(network, **options)
     last = replace(first, rate=first.rate / 4)
     return [first if epoch < epochs - epochs // 5 else last for epoch in range(epochs)]

@@ -15,6 +15,7 @@ from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host import data
+from threadpoolctl import threadpool_limits
 
 __all__ = ["densities", "main"]
 
@@ -87,8 +88,9 @@ def main(argv=None):
     network = Network.parse(sizes, steps=arguments.steps, reset=arguments.reset)
     schedule = default_schedule(network, arguments.epochs, batch=arguments.batch, momentum=arguments.momentum)
     print(f"{dataset.name}, {network}, {arguments.reset} reset, {schedule[0]}")
-    for arithmetic in (BitExact(network.format), Float64()):
-        _train(network, schedule, dataset, arithmetic, arguments)
+    with threadpool_limits(1):  # the matrices are too small for threads
+        for arithmetic in (BitExact(network.format), Float64()):
+            _train(network, schedule, dataset, arithmetic, arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second, slow model of the trainer in exact fractions, sharing no code with ``backspike.golden``.
+
+Rounding looks the nearest number up in a table of all numbers of the format. Stored numbers are Python floats (so that
+-0 exists); every sum is a ``Fraction``.
+"""
+
+from bisect import bisect_left
+from fractions import Fraction
+
+
+class Rounder:
+    """Rounds fractions to a format with the given numbers of exponent and mantissa bits."""
+
+    def __init__(self, exponent_bits, mantissa_bits):
+        bias, steps = 2 ** (exponent_bits - 1) - 1, 2**mantissa_bits
+        self.table = [Fraction(field, steps) * Fraction(2) ** (1 - bias) for field in range(steps)]
+        for code in range(1, 2**exponent_bits):  # the last one stands for what does not exist: overflow
+            self.table += [(1 + Fraction(field, steps)) * Fraction(2) ** (code - bias) for field in range(steps)]
+        self.count = len(self.table) - steps
+        self.saturated = False
+
+    def __call__(self, value):
+        size = abs(Fraction(value))
+        above = bisect_left(self.table, size, 0, self.count + 1)
+        if above > self.count:
+            nearest = self.count
+        elif self.table[above] == size:
+            nearest = above
+        else:
+            down, up = size - self.table[above - 1], self.table[above] - size
+            nearest = above if up < down or (up == down and above % 2 == 0) else above - 1
+        if nearest >= self.count:
+            self.saturated, nearest = True, self.count - 1
+        result = float(self.table[nearest])
+        return -result if value < 0 else result
+
+
+class FractionTrainer:
+    """The learning rule, element by element. ``layers`` and ``training``: dicts of constants; layers have ``bias``."""
+
+    def __init__(self, rounder, layers, weights, steps, training):
+        self.round, self.steps = rounder, steps
+        self.rate, self.momentum, self.loss_scale = (
+            Fraction(rounder(training[name])) for name in ("rate", "momentum", "loss_scale")
+        )
+        self.layers = []
+        for layer in layers:
+            names = ("kappa", "theta", "width", "amplitude")
+            constants = {name: Fraction(rounder(layer[name])) for name in names}
+            back = layer["kappa"] if layer["kappa_back"] is None else layer["kappa_back"]
+            reset = layer["reset_value"]
+            constants["back"] = Fraction(rounder(back))
+            constants["rr"] = Fraction(rounder(constants["kappa"] * constants["theta"] if reset is None else reset))
+            flags = {name: layer[name] for name in ("reset", "strict", "bias")}
+            self.layers.append({**constants, **flags})
+        self.weights = [[list(map(float, row)) for row in weight] for weight in weights]
+        self.velocities = [[[0.0] * len(row) for row in weight] for weight in weights]
+        self.gradients = [[[0.0] * len(row) for row in weight] for weight in weights]
+        self.trace = []  # per sample: dict of per-layer, per-step lists
+
+    def train_sample(self, spikes, label=None, errors=None):
+        """``spikes[t][j]``; adds to the gradients, and a record to ``trace``."""
+        record = {"u": [], "s": [], "m": [], "e": [], "delta": []}
+        inputs = []
+        for layer, weight in zip(self.layers, self.weights, strict=True):
+            presynaptic = [[*row, 1] if layer["bias"] else list(row) for row in spikes]
+            inputs.append(presynaptic)
+            u, s, m = self._layer_forward(layer, weight, presynaptic)
+            for name, value in (("u", u), ("s", s), ("m", m)):
+                record[name].append(value)
+            spikes = s
+        if errors is None:
+            errors = self._loss(spikes, label)
+        else:
+            masks = record["m"][-1]
+            errors = [
+                [self.round(Fraction(e)) if m else 0.0 for e, m in zip(*rows, strict=True)]
+                for rows in zip(errors, masks, strict=True)
+            ]
+        for number in reversed(range(len(self.layers))):
+            delta = self._layer_backward(self.layers[number], record["s"][number], record["m"][number], errors)
+            record["e"].insert(0, errors)
+            record["delta"].insert(0, delta)
+            if number:
+                errors = self._errors(self.weights[number], delta, record["m"][number - 1])
+        for gradient, presynaptic, delta in zip(self.gradients, inputs, record["delta"], strict=True):
+            self._accumulate(gradient, presynaptic, delta)
+        self.trace.append(record)
+
+    def _layer_forward(self, layer, weight, presynaptic):
+        outputs = range(len(weight[0]))
+        potentials, spikes, masks = [], [], []
+        last_u, last_s = [0.0 for _ in outputs], [0 for _ in outputs]
+        for row in presynaptic:
+            u = []
+            for i in outputs:
+                total = sum((Fraction(weight[j][i]) for j, s in enumerate(row) if s), Fraction(0))
+                if layer["reset"] == "hard":
+                    total += 0 if last_s[i] else layer["kappa"] * Fraction(last_u[i])
+                else:
+                    total += layer["kappa"] * Fraction(last_u[i]) - layer["rr"] * last_s[i]
+                u.append(self.round(total))
+            above = (lambda a, b: a > b) if layer["strict"] else (lambda a, b: a >= b)
+            last_u, last_s = u, [int(above(Fraction(x), layer["theta"])) for x in u]
+            potentials.append(last_u)
+            spikes.append(last_s)
+            masks.append([int(abs(Fraction(x) - layer["theta"]) * 2 < layer["width"]) for x in u])
+        return potentials, spikes, masks
+
+    def _loss(self, spikes, label):
+        counts = [sum(column) for column in zip(*spikes, strict=True)]
+        targets = [self.steps * (i == label) for i in range(len(counts))]
+        row = [self.round(self.loss_scale * (c - y)) for c, y in zip(counts, targets, strict=True)]
+        return [row] * self.steps
+
+    def _layer_backward(self, layer, spikes, masks, errors):
+        deltas, following = [], [0.0] * len(spikes[0])
+        for t in reversed(range(self.steps)):
+            row = []
+            for i, after in enumerate(following):
+                total = layer["amplitude"] * Fraction(errors[t][i]) if masks[t][i] else Fraction(0)
+                if layer["reset"] == "soft" or not spikes[t][i]:
+                    total += layer["back"] * Fraction(after)
+                row.append(self.round(total))
+            following = row
+            deltas.insert(0, row)
+        return deltas
+
+    def _errors(self, weight, deltas, masks):
+        result = []
+        for delta, mask in zip(deltas, masks, strict=True):
+            row = []
+            for j, asked in enumerate(mask):
+                total = sum((Fraction(w) * Fraction(d) for w, d in zip(weight[j], delta, strict=True)), Fraction(0))
+                row.append(self.round(total) if asked else 0.0)
+            result.append(row)
+        return result
+
+    def _accumulate(self, gradient, presynaptic, deltas):
+        for j, row in enumerate(gradient):
+            for i, old in enumerate(row):
+                terms = [Fraction(deltas[t][i]) for t in range(self.steps) if presynaptic[t][j] and deltas[t][i]]
+                if terms:
+                    row[i] = self.round(Fraction(old) + sum(terms))
+
+    def update(self):
+        for weight, velocity, gradient in zip(self.weights, self.velocities, self.gradients, strict=True):
+            for j, row in enumerate(weight):
+                for i, old in enumerate(row):
+                    v = gradient[j][i]
+                    if self.momentum:
+                        v = self.round(self.momentum * Fraction(velocity[j][i]) + Fraction(v))
+                    velocity[j][i], gradient[j][i] = v, 0.0
+                    row[i] = self.round(Fraction(old) - self.rate * Fraction(v))

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default constants learn the handwritten digits, bit-exactly as well as in float64."""
+
+import numpy as np
+import pytest
+from backspike.golden.arithmetic import BitExact, Float64
+from backspike.golden.network import Network
+from backspike.golden.presets import default_schedule, default_training
+from backspike.golden.trainer import Trainer
+from backspike.host import data
+
+SEEDS = range(3)
+
+
+def learn(network, dataset, arithmetic, seed):
+    schedule = default_schedule(network, 10)
+    trainer = Trainer(network, schedule[0], seed=seed, arithmetic=arithmetic)
+    for epoch, training in enumerate(schedule):
+        trainer.training = training
+        trainer.train(dataset.train_spikes, dataset.train_labels, seed=100 * seed + epoch)
+    return trainer, trainer.evaluate(dataset.test_spikes, dataset.test_labels)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_digits_are_learnt_as_well_as_in_float64(reset):
+    dataset = data.digits(4)
+    network = Network.parse("64-128-10", steps=4, reset=reset)
+    ours, theirs = [], []
+    for seed in SEEDS:
+        trainer, accuracy = learn(network, dataset, BitExact(network.format), seed)
+        assert not trainer.saturated
+        assert max(np.abs(weight).max() for weight in trainer.weights) < 8
+        ours.append(accuracy)
+        theirs.append(learn(network, dataset, Float64(), seed)[1])
+    print(f"{reset}: bit-exact {np.round(ours, 4)}, float64 {np.round(theirs, 4)}")
+    assert np.mean(ours) >= 0.97
+    assert abs(np.mean(ours) - np.mean(theirs)) <= 0.01
+
+
+def test_default_training_uses_powers_of_two():
+    training = default_training(Network.parse("784-128-10", steps=4))
+    assert (training.rate, training.momentum, training.loss_scale) == (2.0**-9, 0.0, 0.25)
+    with pytest.raises(ValueError, match=r"^batch must be at least 1, not 0"):
+        default_training(Network.parse("784-128-10"), batch=0)
+    with pytest.raises(TypeError, match=r"^batch must be an integer, not 1.0"):
+        default_training(Network.parse("784-128-10"), batch=1.0)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bit-exact training keeps at least a third of the speed of float64, measured in one run and one thread."""
+
+import time
+
+import numpy as np
+from backspike.golden.arithmetic import BitExact, Float64
+from backspike.golden.network import Network
+from backspike.golden.presets import default_training
+from backspike.golden.trainer import Trainer
+from backspike.host.data import threshold_code
+
+BATCH, BATCHES, ROUNDS = 16, 20, 5
+
+
+def images(generator, count):
+    """Blurred random strokes around ten prototypes, about as dense as MNIST's digits (0.13 of the pixels' spikes)."""
+    prototypes = generator.random((10, 784)) * (generator.random((10, 784)) < 0.22)
+    labels = generator.integers(0, 10, count)
+    values = prototypes[labels] * generator.normal(1.0, 0.2, (count, 784)) + 0.15 * (prototypes[labels] > 0)
+    flips = generator.random((count, 784)) < 0.03
+    return np.clip(np.where(flips, generator.random((count, 784)), values), 0, 1), labels
+
+
+def test_bit_exact_is_at_least_a_third_as_fast_as_float64():
+    values, labels = images(np.random.default_rng(1), BATCH * BATCHES * ROUNDS)
+    network = Network.parse("784-128-10", steps=4)
+    spikes = threshold_code(values, network.steps)
+    training = default_training(network)
+    trainers = [Trainer(network, training, seed=1, arithmetic=kind) for kind in (Float64(), BitExact(network.format))]
+    best = [np.inf, np.inf]
+    for part in range(ROUNDS):
+        chosen = slice(part * BATCH * BATCHES, (part + 1) * BATCH * BATCHES)
+        for index, trainer in enumerate(trainers):
+            start = time.perf_counter()
+            trainer.train(spikes[:, chosen], labels[chosen], batch=BATCH)
+            best[index] = min(best[index], time.perf_counter() - start)
+    ratio = best[0] / best[1]
+    milliseconds = [1000 * seconds / BATCHES for seconds in best]
+    print(f"float64 {milliseconds[0]:.2f}, bit-exact {milliseconds[1]:.2f} ms per batch, ratio {ratio:.2f}")
+    assert spikes.mean() > 0.1
+    assert ratio >= 1 / 3
