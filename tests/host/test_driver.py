@@ -36,7 +36,7 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     net, config = net or network(), ChipConfig(**config)
     plan = compile_network(net, training, config, **(options or {}))
     chip, driver = FakeChip(config, seed, late), Driver(plan, strict=strict)
-    weights = initial_weights(net, 1)
+    weights = initial_weights(net, 1, gain=2.0)
     chip.run(driver.load(weights))
     return chip, driver, weights
 
@@ -64,6 +64,7 @@ def test_training_equals_the_golden_model_on_any_placement(options, config):
         counts = trainer.forward(spikes).counts
         trainer.train_batch(spikes, labels)
         result = chip.run(driver.train_batch(spikes, labels))
+        assert counts.any()
         assert np.array_equal(result.counts, counts)
         assert np.array_equal(result.predictions, counts.argmax(axis=1))
     assert not any(np.array_equal(a, b) for a, b in zip(trainer.weights, weights, strict=True))
@@ -93,8 +94,8 @@ def test_labels_reach_a_last_layer_that_frees_its_slots_late():
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_one_layer_with_many_output_words(steps):
-    net = Network(layers=[Dense(inputs=33, outputs=150, neuron=Neuron(theta=0.5))], steps=steps)
-    chip, driver, weights = start(net, seed=3, options={"strategy": "shuffled", "seed": 8}, slices=8)
+    net = Network(layers=[Dense(inputs=33, outputs=150, neuron=Neuron(width=2.0))], steps=steps)
+    chip, driver, weights = start(net, seed=3, options={"strategy": "shuffled", "seed": 6}, slices=8)
     assert len(driver.plan.slices) > 2
     trainer = Trainer(net, TRAINING, weights=weights)
     spikes, labels = data(net, 6)
@@ -102,4 +103,4 @@ def test_one_layer_with_many_output_words(steps):
     trainer.train_batch(spikes, labels)
     assert np.array_equal(chip.run(driver.train_batch(spikes, labels)).spikes, outputs)
     assert same(chip.run(driver.read_weights()), trainer.weights)
-    assert outputs.any(axis=(0, 1)).sum() > 100
+    assert outputs.any(axis=(0, 1)).sum() > 50
