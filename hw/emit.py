@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verilog of a chip: one file for the tile, one for the chip that instantiates it, and a description for tools."""
+"""SystemVerilog of a chip: a file for the tile, one for the chip that instantiates it, a description for tools."""
 
 import hashlib
 import json
@@ -22,6 +22,7 @@ __all__ = ["CHIP_MODULE", "TILE_MODULE", "emit_chip", "to_verilog"]
 CHIP_MODULE = "backspike_chip"
 TILE_MODULE = "backspike_tile"
 
+# In SystemVerilog, because a combinational block that reads nothing would never run in plain Verilog.
 _SCRIPT = """read_rtlil <<end_of_rtlil
 {rtlil}
 end_of_rtlil
@@ -31,18 +32,20 @@ attrmap {attributes}
 attrmap -modattr {attributes}
 write_verilog -sv -norename
 """
-_LINT = """// Operands of different widths are extended by the rules of Verilog, and cases that name not all values come
-// after an assignment for the others, as Yosys and Amaranth intend.
-/* verilator lint_off CASEINCOMPLETE */
+_LINT = """// Operands of different widths are extended by the rules of Verilog, cases that name not all values come
+// after an assignment for the others, and some comparisons are constant in some configurations: all this is intended.
 /* verilator lint_off WIDTHEXPAND */
 /* verilator lint_off WIDTHTRUNC */
+/* verilator lint_off CASEINCOMPLETE */
+/* verilator lint_off UNSIGNED */
+/* verilator lint_off CMPCONST */
 """
 _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")  # dropped
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
 
 def to_verilog(component, name):
-    """The Verilog text of a component, without initial contents of memories.
+    """The SystemVerilog text of a component, without initial contents of memories.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
     on them, they stand in the way of memory inference, and they would be most of the text.
@@ -67,7 +70,7 @@ def to_verilog(component, name):
 
 
 def emit_chip(config, directory, *, core=None):
-    """Write the Verilog of a chip and its description; the same configuration gives the same bytes.
+    """Write the SystemVerilog of a chip and its description; the same configuration gives the same bytes.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def emit_chip(config, directory, *, core=None):
 
     Returns
     -------
-    list of paths: Verilog files in the order in which tools may read them, then the JSON file
+    list of paths: SystemVerilog files in the order in which tools may read them, then the JSON file
     """
     if not isinstance(config, ChipConfig):
         raise TypeError(f"config must be a ChipConfig, not {config!r}")
@@ -91,7 +94,7 @@ def emit_chip(config, directory, *, core=None):
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in texts.items():
-        paths.append(directory / f"{name}.v")
+        paths.append(directory / f"{name}.sv")
         paths[-1].write_text(text, encoding="utf-8", newline="\n")
     paths.append(directory / f"{CHIP_MODULE}.json")
     description = json.dumps(_describe(config, modules, texts), indent=2) + "\n"
@@ -122,7 +125,7 @@ def _describe(config, modules, texts):
         "configuration": config.to_dict(),
         "cores": config.cores,
         "modules": {
-            name: {"file": f"{name}.v", "sha256": hashes[name], "ports": _describe_ports(module)}
+            name: {"file": f"{name}.sv", "sha256": hashes[name], "ports": _describe_ports(module)}
             for name, module in modules.items()
         },
         "sha256": hashlib.sha256("".join(hashes.values()).encode()).hexdigest(),

@@ -45,11 +45,13 @@ def cause_of(words):
     return None
 
 
-def good_packet(random, kind=None, length=None):
+def good_packet(random, kind=None, length=None, config=CONFIG):
     """Words of a packet to some core that the link must pass on; any tag that fits, any payload."""
     kind = random.choice(HOST_KINDS) if kind is None else kind
     length = random.randint(*payload_range(kind)) if length is None else length
-    return _packet(random, kind, length)
+    fields = {"x": random.randrange(config.columns), "y": random.randrange(config.rows), "host": 0, "reserved": 0}
+    word = HEADER.pack(kind=kind, tag=random.getrandbits(TAGS[kind].width), **fields)
+    return [word, *(random.getrandbits(32) for _ in range(length))]
 
 
 def bad_packet(random, cause=None):
@@ -86,9 +88,3 @@ def random_words(random):
         words = [random.getrandbits(32) for _ in range(random.choice((1, 2, 3, random.randint(1, _LONGEST))))]
         if not HEADER.unpack(words[0])["host"] or cause_of(words):
             return words
-
-
-def _packet(random, kind, length):
-    fields = {"x": random.randrange(CONFIG.columns), "y": random.randrange(CONFIG.rows), "host": 0, "reserved": 0}
-    word = HEADER.pack(kind=kind, tag=random.getrandbits(TAGS[kind].width), **fields)
-    return [word, *(random.getrandbits(32) for _ in range(length))]

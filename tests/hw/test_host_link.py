@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# amaranth: UnusedElaboratable=no
 """Host link: what passes, what is dropped, counted and reported."""
 
 import re
@@ -14,7 +13,7 @@ from backspike.sim.runner import build, default_seed, run
 
 
 def test_packets(tmp_path):
-    source = tmp_path / "host_link.v"
+    source = tmp_path / "host_link.sv"
     source.write_text(to_verilog(HostLink(CONFIG), "host_link"))
     built = build([source], "host_link", tmp_path / "build")
     run(built, "backspike.sim.bench_host_link", seed=default_seed())

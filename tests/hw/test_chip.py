@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chip: the mesh with its host link, as submodules and as instances."""
+
+import re
+
+import pytest
+from backspike.hw.chip import Chip, Tile
+from backspike.hw.config import ChipConfig
+from backspike.hw.emit import TILE_MODULE, to_verilog
+from backspike.sim.chip_pair import CONFIG, ChipPair, EchoCore
+from backspike.sim.runner import build, default_seed, run
+
+
+def test_both_forms_are_the_same_circuit(tmp_path):
+    sources = []
+    for name, module in {TILE_MODULE: Tile(CONFIG, core=EchoCore), "chip_pair": ChipPair()}.items():
+        sources.append(tmp_path / f"{name}.sv")
+        sources[-1].write_text(to_verilog(module, name))
+    built = build(sources, "chip_pair", tmp_path / "build", no_inline=[TILE_MODULE])
+    run(built, "backspike.sim.bench_chip", seed=default_seed())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"config": 1}, "config must be a ChipConfig, not 1"),
+        ({"config": ChipConfig(), "core": 2}, "core must be callable, not 2"),
+        ({"config": ChipConfig(), "tile_module": 3}, "tile_module must be a string or None, not 3"),
+    ],
+)
+def test_parameters_are_checked(arguments, text):
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        Chip(**arguments)

