@@ -42,6 +42,7 @@ def densities(trainer, spikes, labels):
             "deltas": float(nonzero.mean()),
             "inputs used": float(before.any(axis=0).mean()),
             "deltas used": float(nonzero.any(axis=0).mean()),
+            "samples without deltas": float(1 - nonzero.any(axis=(0, 2)).mean()),
             "gradient terms": float(terms / (before.size * delta.shape[2])),
         })
         before = layer.spikes
