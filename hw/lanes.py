@@ -11,9 +11,8 @@ from backspike.hw.numbers import (
     check_integer,
     product_model,
     product_width,
-    to_fixed,
     to_fixed_model,
-    unpack,
+    to_term,
 )
 from backspike.hw.product import FixedProduct
 
@@ -84,14 +83,13 @@ class SpikeLane(wiring.Component):
     sum: Out(signed(sum_width)), the exact sum; valid while ``done`` is high
     """
 
-    latency = 2
-
     def __init__(self, fmt, terms, *, seeded=False):
         self.fmt = check_format(fmt)
         self.terms = check_integer("terms", terms, 1)
         if not isinstance(seeded, bool):
             raise TypeError(f"seeded must be True or False, not {seeded!r}")
         self.seeded = seeded
+        self.latency = 3 if seeded else 2
         self.sum_width = fmt.fixed_width + ceil_log2(terms + seeded)
         members = {
             "valid": In(1),
@@ -106,19 +104,25 @@ class SpikeLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        width = self.fmt.fixed_width
-        negative, significand, shift = unpack(self.operand, self.fmt)
-        inverted = Cat((significand << shift)[: width - 1] ^ negative.replicate(width - 1), negative)
-        term = Signal(signed(width), reset_less=True)
-        carry = Signal(reset_less=True)
-        m.d.sync += [term.eq(Mux(self.nonzero, inverted.as_signed(), 0)), carry.eq(negative & self.nonzero)]
-
+        term, carry = self._registered_term(m, self.operand, self.nonzero)
         start = Const(0)
-        if self.seeded:
-            start = Signal(signed(width), reset_less=True)
-            m.d.sync += start.eq(to_fixed(self.seed, self.fmt))
+        if self.seeded:  # the seed's carry has a stage of its own, for which the term waits
+            seed_term, seed_carry = self._registered_term(m, self.seed, Const(1))
+            start = Signal(seed_term.shape(), reset_less=True)
+            term_later = Signal.like(term)
+            carry_later = Signal.like(carry)
+            m.d.sync += [start.eq(seed_term + seed_carry), term_later.eq(term), carry_later.eq(carry)]
+            term, carry = term_later, carry_later
         _accumulate(m, self, _control(m, self, self.latency - 1), term=term, carry=carry, start=start)
         return m
+
+    def _registered_term(self, m, bits, nonzero):
+        term, carry = to_term(bits, self.fmt)
+        held = Signal(term.shape(), reset_less=True)
+        held_carry = Signal(reset_less=True)
+        # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
+        m.d.sync += [held.eq(Mux(nonzero, term, 0)), held_carry.eq(carry & nonzero)]
+        return held, held_carry
 
     def model(self, first, operand, nonzero=1, seed=0):
         """Sums after each term of a stream of valid terms along axis 0 (further axes: independent lanes).

@@ -12,7 +12,7 @@ from backspike.golden.formats import Format
 
 __all__ = [
     "check_format", "check_integer", "order_key", "order_key_model", "product_model", "product_width", "to_fixed",
-    "to_fixed_model", "unpack",
+    "to_fixed_model", "to_term", "unpack",
 ]
 
 
@@ -56,6 +56,26 @@ def unpack(bits, fmt):
     return bits[-1], Cat(bits[: fmt.mantissa], normal), (code - normal)[: fmt.exponent]
 
 
+def to_term(bits, fmt):
+    """A stored number as ``term + carry`` in units of ``2**fmt.lsb``, for an adder with carry-in.
+
+    A negative number is given as the ones' complement of its magnitude, which needs no carry chain.
+
+    Parameters
+    ----------
+    bits: value of ``fmt.width`` bits, the pattern of a finite number (subnormals and both zeros included)
+    fmt: storage format
+
+    Returns
+    -------
+    ``(term, carry)``: combinational expressions, ``signed(fmt.fixed_width)`` and 1 bit
+    """
+    negative, significand, shift = unpack(bits, check_format(fmt))
+    width = fmt.fixed_width - 1
+    magnitude = (significand << shift)[:width]
+    return Cat(magnitude ^ negative.replicate(width), negative).as_signed(), negative
+
+
 def to_fixed(bits, fmt):
     """A stored number as an exact signed integer in units of ``2**fmt.lsb``.
 
@@ -68,11 +88,8 @@ def to_fixed(bits, fmt):
     -------
     combinational expression, ``signed(fmt.fixed_width)``
     """
-    negative, significand, shift = unpack(bits, check_format(fmt))
-    width = fmt.fixed_width
-    magnitude = (significand << shift)[: width - 1]
-    inverted = Cat(magnitude ^ negative.replicate(width - 1), negative)
-    return (inverted + negative)[:width].as_signed()
+    term, carry = to_term(bits, fmt)
+    return (term + carry)[: fmt.fixed_width].as_signed()
 
 
 def to_fixed_model(bits, fmt):
