@@ -193,13 +193,16 @@ the chip's storage format, right-aligned."""
 COUNTERS = (
     "cycles",
     "fp_busy", "fp_terms", "fp_results", "fp_stalled",
-    "bp_busy", "bp_terms", "bp_results", "bp_stalled",
-    "wg_busy", "wg_terms", "wg_results", "wg_rows",
+    "bp_busy", "bp_terms", "bp_offered", "bp_results", "bp_stalled",
+    "wg_busy", "wg_terms", "wg_offered", "wg_results", "wg_rows",
     "delta_busy", "update_busy", "elementwise",
     "saturated", "dropped",
     "packets_in", "packets_out", "router_flits", "router_stalled",
 )
-"""Hardware counters of a core, 32 bits each, in the order of their addresses."""
+"""Hardware counters of a core, 32 bits each, in the order of their addresses. ``terms`` are useful terms of all lanes;
+``bp_offered`` the pairs (output, masked input and step), ``wg_offered`` the pairs (output, spike) of training samples:
+the difference to the terms is what zero deltas saved. ``results`` are potentials, errors sent, and gradients
+written, ``rows`` the inputs that spiked; ``stalled`` cycles in which a term had to wait."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""

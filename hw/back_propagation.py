@@ -11,7 +11,7 @@ from backspike.hw.lanes import ProductLane
 from backspike.hw.scan import Enumerator, RowScanner
 from backspike.hw.shapes import WORD
 
-__all__ = ["BackwardEngine", "DeltaRows"]
+__all__ = ["BackwardEngine", "DeltaRows", "outputs_of"]
 
 ROWS_AHEAD = 4
 """Rows that a lane may be behind the scan of the inputs, and results that may wait for the slowest lane."""
@@ -112,6 +112,11 @@ def _either(words):
     return result
 
 
+def outputs_of(descriptor, lanes):
+    """Number of outputs of a slice."""
+    return ((descriptor.blocks - 1) << (lanes.bit_length() - 1)) + descriptor.last_lanes
+
+
 class BackwardEngine(wiring.Component):
     """For each step and each input whose mask is set: the exact sum of W_ji delta_i[t] over the slice's outputs.
 
@@ -130,6 +135,7 @@ class BackwardEngine(wiring.Component):
     weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency
     results: stream of {x, y, neuron, step, sum}; x, y and neuron say who owns the input
     terms, result, stalled: for the counters, as in the feed-forward engine
+    offered: outputs of the slice, in a cycle in which a masked input and step is listed
     """
 
     def __init__(self, shapes):
@@ -159,6 +165,7 @@ class BackwardEngine(wiring.Component):
             "deltas": In(ArrayLayout(shapes.number, lanes)),
             "results": Out(stream.Signature(self.result_layout)),
             "terms": Out(range(lanes + 1)),
+            "offered": Out(13),
             "result": Out(1),
             "stalled": Out(1),
         })
@@ -219,6 +226,7 @@ class BackwardEngine(wiring.Component):
             room.eq(targets.i.ready & Cat(rows.ready for rows in lane_rows).all()),
             inputs.items.ready.eq(~offered | room),
             targets.i.valid.eq(offered & room),
+            self.offered.eq(Mux(targets.i.valid, outputs_of(d, shapes.config.lanes), 0)),
             targets.i.p.eq(target),
         ]
         with m.If(inputs.items.ready):

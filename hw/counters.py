@@ -18,7 +18,7 @@ class Counters(wiring.Component):
 
     Members
     -------
-    count: by name, what to add in this cycle (0 to 15)
+    count: by name, what to add in this cycle
     router_flits, router_stalled: counters that the router keeps itself
     clear: set all to 0
     index, value: the counter with this number of ``COUNTERS``
@@ -28,7 +28,7 @@ class Counters(wiring.Component):
     def __init__(self):
         self.own = [name for name in COUNTERS if name not in _IN_ROUTER]
         super().__init__({
-            "count": In(StructLayout({name: 4 for name in self.own})),
+            "count": In(StructLayout({name: 18 if name.endswith("offered") else 4 for name in self.own})),
             **{name: In(32) for name in _IN_ROUTER},
             "clear": In(1),
             "index": In(range(len(COUNTERS))),

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.back_propagation import DeltaRows
+from backspike.hw.back_propagation import DeltaRows, outputs_of
 from backspike.hw.blocks import Queue, any_of, delayed, valid_mask
 from backspike.hw.lanes import SpikeLane
 from backspike.hw.rounding import Rounder
@@ -35,6 +35,7 @@ class GradientEngine(wiring.Component):
     read_addresses, gradients: each lane's gradient bank, one cycle of latency
     write_addresses, write_enables, rounded: write port of each lane's gradient bank
     terms, results, row, saturated: for the counters: useful terms and results of all lanes, a row listed
+    offered: outputs of the slice times spikes of the input, in a cycle in which a row is listed
     """
 
     def __init__(self, shapes):
@@ -64,6 +65,7 @@ class GradientEngine(wiring.Component):
             "terms": Out(range(lanes + 1)),
             "results": Out(range(lanes + 1)),
             "row": Out(1),
+            "offered": Out(18),
             "saturated": Out(1),
         })
 
@@ -119,6 +121,7 @@ class GradientEngine(wiring.Component):
             room.eq(Cat(rows.ready for rows in lane_rows).all()),
             inputs.items.ready.eq(~offered | room),
             self.row.eq(offered & room),
+            self.offered.eq(Mux(self.row, outputs_of(d, shapes.config.lanes) * sum(pattern), 0)),
         ]
         with m.If(inputs.items.ready):
             m.d.sync += [

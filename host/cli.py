@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``backspike`` command."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from backspike.hw.config import ChipConfig, mesh_shape
+
+__all__ = ["main"]
+
+_CHIP_FIELDS = ("slots", "slices", "weights", "neurons", "tape_words", "peers")
+
+
+def _parser():
+    defaults = {field.name: field.default for field in dataclasses.fields(ChipConfig)}
+    parser = argparse.ArgumentParser(
+        prog="backspike", description="Chips that train spiking neural networks by back-propagation.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chip = argparse.ArgumentParser(add_help=False)
+    chip.add_argument("--cores", type=int, default=4, metavar="N",
+                      help="cores, in the most nearly square mesh (default %(default)s)")
+    chip.add_argument("--lanes", type=int, default=1, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
+    for name in _CHIP_FIELDS:
+        chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
+                          help=f"{name.replace('_', ' ')} per core (default {defaults[name]})")
+    verilog = commands.add_parser("verilog", parents=[chip], help="write a chip as Verilog",
+                                  description="Write a chip as Verilog, with a JSON description beside it.")
+    verilog.add_argument("--steps", type=int, default=4, metavar="N", help="largest number of time steps (default 4)")
+    verilog.add_argument("--output", type=Path, default=Path("build/verilog"), metavar="DIR", help="default %(default)s")
+    verilog.set_defaults(run=_verilog)
+
+    sim = commands.add_parser(
+        "sim", parents=[chip], help="train a network on a simulated chip, and compare with the golden model",
+        description="Generate a chip, simulate it with Verilator, train it on real data, and compare every bit.")
+    sim.add_argument("--network", default="64-128-10", metavar="SIZES", help="layer sizes (default %(default)s)")
+    sim.add_argument("--steps", type=int, default=4, metavar="N", help="time steps (default 4)")
+    sim.add_argument("--reset", choices=("soft", "hard"), default="soft", help="default soft")
+    sim.add_argument("--bias", action="store_true", help="give every neuron a bias")
+    sim.add_argument("--momentum", type=float, default=0.0, metavar="MU", help="default 0")
+    sim.add_argument("--data", default="digits", metavar="NAME",
+                     help="'digits' (bundled with scikit-learn), or a folder of MNIST's IDX files (default digits)")
+    sim.add_argument("--samples", type=int, default=208, metavar="N",
+                     help="training samples on the chip, rounded up to whole batches (default %(default)s)")
+    sim.add_argument("--batch", type=int, default=16, metavar="N", help="samples per update (default 16)")
+    sim.add_argument("--tests", type=int, default=360, metavar="N", help="test samples on the chip (default 360)")
+    sim.add_argument("--epochs", type=int, default=20, metavar="N",
+                     help="epochs of the golden model's full training (default %(default)s)")
+    sim.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
+    sim.add_argument("--idle", type=float, default=0.0, metavar="P",
+                     help="chance that the host pauses in a cycle (default 0)")
+    sim.add_argument("--no-skipping", action="store_true", help="let the engines work on zeros too")
+    sim.add_argument("--waves", action="store_true", help="record chip.vcd")
+    sim.add_argument("--output", type=Path, default=Path("build/sim"), metavar="DIR", help="default %(default)s")
+    sim.set_defaults(run=_sim)
+    return parser
+
+
+def _chip_options(arguments):
+    return {name: getattr(arguments, name) for name in _CHIP_FIELDS if getattr(arguments, name) is not None}
+
+
+def _verilog(arguments):
+    from backspike.hw.emit import emit_chip  # noqa: PLC0415 - each command loads only what it needs
+
+    columns, rows = mesh_shape(arguments.cores)
+    config = ChipConfig(columns=columns, rows=rows, lanes=arguments.lanes, steps=arguments.steps,
+                        **_chip_options(arguments))
+    for path in emit_chip(config, arguments.output):
+        print(f"{path} ({path.stat().st_size:,} bytes)")
+    return 0
+
+
+def _sim(arguments):
+    try:
+        from backspike.sim.scenario import Scenario  # noqa: PLC0415
+        from backspike.sim.training import simulate_training  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f"backspike sim: {error.name} is missing; install the package with its extra 'sim'", file=sys.stderr)
+        return 2
+    scenario = Scenario(
+        chip=_chip_options(arguments), neuron={"reset": arguments.reset}, skipping=not arguments.no_skipping,
+        **{name: getattr(arguments, name) for name in (
+            "cores", "lanes", "network", "steps", "bias", "momentum", "data", "samples", "batch", "tests", "epochs",
+            "seed", "idle")})
+    report = simulate_training(scenario, arguments.output, waves=arguments.waves)
+    print(f"report: {arguments.output / 'report.json'}")
+    return 1 if report["difference"] else 0
+
+
+def main(arguments=None):
+    """Run the command; returns the exit code: 0 done, 1 chip and golden model differ, 2 impossible request."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except (ValueError, TypeError, OSError) as error:
+        print(f"backspike {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, TimeoutError) as error:
+        print(f"backspike {parsed.command}: {error}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

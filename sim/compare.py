@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparison of values bit by bit, with the first difference in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Difference", "count_differences", "first_spike_difference", "first_weight_difference"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that differs, where, and how many differ.
+
+    ``index`` is (sample, output) for spikes and (input, output) for weights; ``step`` is the time step for spikes and
+    the batch, counted from 0, after which the weights were read.
+    """
+
+    what: str
+    layer: int
+    index: tuple
+    step: int
+    expected: str
+    found: str
+    count: int
+
+    def __str__(self):
+        return (
+            f"first difference: {self.what} of layer {self.layer}, index {self.index}, step {self.step}: "
+            f"expected bits {self.expected}, found {self.found} ({self.count} values differ)"
+        )
+
+
+def count_differences(expected, found, fmt):
+    """Number of bits that differ between two lists of weight arrays."""
+    return sum(
+        int(np.bitwise_count(fmt.encode(a) ^ fmt.encode(b)).sum()) for a, b in zip(expected, found, strict=True))
+
+
+def first_weight_difference(expected, found, step, fmt, what="weight"):
+    """The first ``Difference`` between two lists of weight arrays, or ``None``."""
+    for layer, (a, b) in enumerate(zip(expected, found, strict=True)):
+        bits_a, bits_b = fmt.encode(a), fmt.encode(b)
+        wrong = np.argwhere(bits_a != bits_b)
+        if len(wrong):
+            index = tuple(int(k) for k in wrong[0])
+            digits = -(-fmt.width // 4)
+            return Difference(what, layer, index, step, f"0x{int(bits_a[index]):0{digits}x}",
+                              f"0x{int(bits_b[index]):0{digits}x}", len(wrong))
+    return None
+
+
+def first_spike_difference(expected, found, layer, first_sample=0):
+    """The first ``Difference`` between spikes [T, B, N], in the order of samples, or ``None``."""
+    wrong = np.argwhere(np.moveaxis(np.asarray(expected) != np.asarray(found), 0, 1))
+    if not len(wrong):
+        return None
+    sample, step, output = (int(k) for k in wrong[0])
+    return Difference("spike", layer, (first_sample + sample, output), step, str(int(expected[step, sample, output])),
+                      str(int(found[step, sample, output])), len(wrong))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a training run, as a dict and as tables. The README explains the keys."""
+
+import dataclasses
+
+from rich.table import Table
+
+from backspike.host.driver import LINK
+
+__all__ = ["engine_report", "make_report", "print_report"]
+
+
+def make_report(scenario, golden, measured, seconds):
+    """Everything that was measured, in plain values.
+
+    Parameters
+    ----------
+    scenario: of the run
+    golden: accuracies of the golden model
+    measured: what the bench wrote
+    seconds: duration of each stage
+    """
+    samples = len(measured["train_cycles"]) * scenario.batch
+    report = {
+        "scenario": dataclasses.asdict(scenario),
+        "chip": scenario.config.to_dict(),
+        "difference": measured["difference"],
+        "mismatching_values": measured["difference"]["count"] if measured["difference"] else 0,
+        "training": {
+            "samples": samples,
+            "cycles_per_sample": sum(measured["train_cycles"]) / samples,
+            "accuracy": sum(measured["correct"]) / samples,
+            "losses": measured["losses"],
+        },
+        "accuracy": {
+            "golden_after_chip_samples": golden["evaluate_accuracy"],
+            "golden_fully_trained": golden["accuracies"][-1],
+            "golden_training_samples": golden["samples"],
+            "golden_fully_trained_same_tests": golden["trained_accuracy"],
+        },
+        "saturated": measured["saturated"],
+        "seconds": dict(seconds),
+    }
+    for name, key in (("evaluate", "chip_after_chip_samples"), ("trained", "chip_fully_trained_same_tests")):
+        if f"{name}_accuracy" in measured:
+            report["accuracy"][key] = measured[f"{name}_accuracy"]
+    if "train_counters" in measured:
+        report["counters"] = measured["train_counters"]
+        report["engines"] = engine_report(scenario, measured["train_counters"], samples)
+        report["evaluation"] = {
+            "tests": measured["tests"],
+            "cycles_per_sample": measured["evaluate_cycles"] / measured["tests"],
+        }
+    return report
+
+
+def engine_report(scenario, counters, samples):
+    """Utilisation of each engine and what it skipped, from the hardware counters of a training run of some samples.
+
+    ``dense`` is the number of terms without any skipping, which follows from the shape of the network. The hardware
+    counts the terms that were issued, and those that a set mask (BP) or a spike (WG) offered.
+    """
+    cores = {name: values for name, values in counters.items() if name != LINK}
+    total = {key: sum(core[key] for core in cores.values()) for key in next(iter(cores.values()))}
+    model, lanes = scenario.model, scenario.lanes
+    steps, layers = model.steps, model.layers
+    forward = samples * steps * sum((layer.inputs + layer.bias) * layer.outputs for layer in layers)
+    back = samples * steps * sum(layer.inputs * layer.outputs for layer in layers[1:])
+    engines = {
+        "FP": {"dense": forward, "skipped": {"spike is 0": forward - total["fp_terms"]}},
+        "BP": {"dense": back, "skipped": {
+            "mask is 0": back - total["bp_offered"], "delta is 0": total["bp_offered"] - total["bp_terms"]}},
+        "WG": {"dense": forward, "skipped": {
+            "spike is 0": forward - total["wg_offered"], "delta is 0": total["wg_offered"] - total["wg_terms"]}},
+    }
+    for name, engine in engines.items():
+        busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
+        engine |= {
+            "busy_cycles": busy, "terms": terms, "utilisation": terms / (lanes * busy) if busy else None,
+            "busy_by_core": {core: values[f"{name.lower()}_busy"] for core, values in cores.items()},
+        }
+    return engines
+
+
+def print_report(report, pictures, console):
+    """A short table for people."""
+    accuracy, training = report["accuracy"], report["training"]
+    table = Table("", "chip", "golden model", title="accuracy on the test digits")
+    for text, end in ((f"after {training['samples']} samples", "after_chip_samples"),
+                      (f"fully trained ({accuracy['golden_training_samples']} samples)", "fully_trained_same_tests")):
+        chip = accuracy.get(f"chip_{end}")
+        table.add_row(text, f"{chip:.1%}" if chip is not None else "-", f"{accuracy[f'golden_{end}']:.1%}")
+    console.print(table)
+    if "engines" in report:
+        table = Table("engine", "busy cycles", "terms", "dense terms", "utilisation", "skipped because",
+                      title=f"training, {training['cycles_per_sample']:.0f} cycles per sample")
+        for name, engine in report["engines"].items():
+            reasons = ", ".join(
+                f"{cause}: {count / engine['dense']:.1%}" for cause, count in engine["skipped"].items() if engine["dense"])
+            used = engine["utilisation"]
+            table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{engine['dense']:,}",
+                          f"{used:.2f}" if used is not None else "-", reasons)
+        console.print(table)
+    for picture in pictures:
+        console.print(f"picture: {picture}")
+    if report["difference"]:
+        console.print(f"[bold red]chip and golden model differ[/]: {report['difference']['text']}")
+    else:
+        console.print("[bold green]chip and golden model are equal in every bit[/] (0 mismatching bits)")

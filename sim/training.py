@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training run of ``make sim``: golden model, generated chip, comparison, report, pictures."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from backspike.golden import learning
+from backspike.golden.presets import default_schedule
+from backspike.golden.trainer import Trainer
+from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.pictures import draw_all
+from backspike.sim.progress import Reporter, followed
+from backspike.sim.report import make_report, print_report
+from backspike.sim.runner import build, run
+
+__all__ = ["simulate_training"]
+
+
+def simulate_training(scenario, directory, *, waves=False, reporter=None):
+    """Train a scenario's network on the simulated chip and in the golden model, and compare every bit.
+
+    Parameters
+    ----------
+    scenario: ``Scenario``
+    directory: of everything that is written; ``report.json`` and the pictures go to its top
+    waves: record ``chip.vcd``
+    reporter: ``Reporter``
+
+    Returns
+    -------
+    the report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal
+
+    Raises
+    ------
+    ValueError, TypeError: the scenario is impossible; ``CapacityError`` says what would fit
+    RuntimeError: a tool failed
+    """
+    reporter = reporter or Reporter()
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    plan, data = scenario.plan(), scenario.dataset()
+    columns, rows = scenario.config.columns, scenario.config.rows
+    reporter.console.print(
+        f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
+        f"data {data.name}, seed {scenario.seed}")
+    reporter.console.print(plan.summary())
+    golden = _train_golden(scenario, data, reporter)
+    _write_expected(scenario, data, golden, directory)
+    with reporter.stage("generating Verilog"):
+        paths = emit_chip(scenario.config, directory / "verilog")
+    with reporter.stage("building the simulation with Verilator"):
+        built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build", waves=waves,
+                      no_inline=(TILE_MODULE,))
+    _run_chip(scenario, built, directory, waves, reporter)
+    if waves:
+        (directory / "build" / "dump.vcd").replace(directory / "chip.vcd")
+    measured = json.loads((directory / "measured.json").read_text())
+    report = make_report(scenario, golden, measured, reporter.seconds)
+    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    with reporter.stage("drawing pictures"):
+        pictures = draw_all(scenario, data, golden, measured, np.load(directory / "measured.npz"), directory)
+    print_report(report, pictures, reporter.console)
+    return report
+
+
+def _train_golden(scenario, data, reporter):
+    """Full training with the bit-exact model; accuracy after each epoch."""
+    schedule = default_schedule(scenario.model, scenario.epochs, batch=scenario.batch, momentum=scenario.momentum)
+    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
+    accuracies, losses, trained = [], [], 0
+    with reporter.stage("training the golden model bit-exactly") as update:
+        for epoch, training in enumerate(schedule):
+            trainer.training = training
+            order = np.random.default_rng((scenario.seed, epoch)).permutation(len(data.train_labels))
+            for start in range(0, len(order), scenario.batch):
+                chosen = order[start:start + scenario.batch]
+                trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            trained += len(order)
+            accuracy, loss = _assess(trainer, data)
+            accuracies.append(accuracy)
+            losses.append(loss)
+            update(trained, len(order) * len(schedule), f"loss {loss:.3f}, test accuracy {accuracy:.1%}")
+    return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
+
+
+def _assess(trainer, data):
+    """Accuracy and loss on the test data."""
+    counts = np.concatenate([trainer.forward(data.test_spikes[:, k:k + 256]).counts
+                             for k in range(0, len(data.test_labels), 256)])
+    target = np.eye(counts.shape[1])[data.test_labels]
+    loss = ((counts / data.steps - target) ** 2).sum(axis=1).mean() / 2
+    return float((counts.argmax(axis=1) == data.test_labels).mean()), float(loss)
+
+
+def _write_expected(scenario, data, golden, directory):
+    """What the chip must produce: spikes and weights of each batch, spikes of the tests before and after."""
+    trainer = Trainer(scenario.model, scenario.training, weights=scenario.weights())
+    expected, spikes = {}, []
+    for number, chosen in enumerate(scenario.order(data)):
+        batch, labels = data.train_spikes[:, chosen], data.train_labels[chosen]
+        spikes.append(trainer.forward(batch).layers[-1].spikes)
+        trainer.train_batch(batch, labels)
+        expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
+    expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
+    expected["train_spikes"] = np.stack(spikes)
+    tests = data.test_spikes[:, :scenario.tests]
+    for name, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
+        trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
+        expected[f"{name}_spikes"] = trace.layers[-1].spikes
+        golden[f"{name}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[:scenario.tests]).mean())
+        golden["trace"] = trace
+    golden["saturated"] = trainer.saturated
+    np.savez(directory / "expected.npz", **expected)
+    (directory / "scenario.json").write_text(scenario.to_json())
+
+
+_PHASES = {
+    "load": "loading the chip",
+    "train": "training on the chip",
+    "evaluate": "testing on the chip",
+    "trained": "testing the fully trained weights on the chip",
+}
+
+
+def _run_chip(scenario, built, directory, waves, reporter):
+    """Run the bench, and show its progress, one stage for each phase."""
+    with contextlib.ExitStack() as stages:
+        current = {}
+
+        def show(phase, done, total, loss=None, accuracy=None):
+            if phase not in current:
+                stages.close()
+                current.clear()
+                current[phase] = stages.enter_context(reporter.stage(_PHASES[phase]))
+            notes = [f"loss {loss:.3f}"] if loss is not None else []
+            notes += [f"accuracy {accuracy:.1%}"] if accuracy is not None else []
+            current[phase](done, total, ", ".join(notes))
+
+        with followed(directory / "progress.jsonl", show):
+            run(built, "backspike.sim.bench_training", seed=scenario.seed, waves=waves,
+                env={"BACKSPIKE_RUN": str(directory)})
