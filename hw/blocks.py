@@ -14,7 +14,7 @@ class Queue(wiring.Component):
     Parameters
     ----------
     shape: payload shape
-    depth: entries, at least 1
+    depth: entries, at least 2 (a memory of one word has an address of no bits, which Verilog cannot express)
 
     Members
     -------
@@ -24,8 +24,8 @@ class Queue(wiring.Component):
     """
 
     def __init__(self, shape, depth):
-        if not isinstance(depth, int) or depth < 1:
-            raise ValueError(f"depth must be a positive integer, not {depth!r}")
+        if not isinstance(depth, int) or depth < 2:
+            raise ValueError(f"depth must be an integer of at least 2, not {depth!r}")
         self.shape, self.depth = shape, depth
         super().__init__({
             "i": In(stream.Signature(shape)),
