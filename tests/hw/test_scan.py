@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scanners and the queue."""
+
+import pytest
+from backspike.hw.blocks import Queue
+from backspike.sim.unit import check_bench
+
+
+def test_scanners(tmp_path_factory):
+    check_bench("backspike.sim.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2.0])
+def test_queue_needs_a_depth(depth):
+    with pytest.raises(ValueError, match=f"^depth must be an integer of at least 2, not {depth!r}$"):
+        Queue(4, depth)
