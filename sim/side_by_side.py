@@ -9,9 +9,9 @@ is what a copy gets in a cycle.
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.back import verilog
 from amaranth.hdl import Shape
 from amaranth.lib.wiring import Flow
+from backspike.hw.emit import to_verilog
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
@@ -79,7 +79,7 @@ def write_side_by_side(component, copies, path):
     ]
     connected = ",\n".join(connections)
     text = "\n".join([*header, *wires, f"    unit one(\n{connected}\n    );", "  end", "endmodule", ""])
-    path.write_text(verilog.convert(component, name="unit", emit_src=False) + "\n" + text)
+    path.write_text(to_verilog(component, "unit") + "\n" + text)
     return path
 
 

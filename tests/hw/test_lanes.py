@@ -14,8 +14,6 @@ from backspike.sim.check_numbers import check_unit
 from backspike.sim.runner import default_seed
 from backspike.sim.softfloat import softfloat_mul_add
 
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # only the models are used
-
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2)]
 UNITS = [
     pytest.param(1_000_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 10, "terms": 1000}, id="spike-binary16"),

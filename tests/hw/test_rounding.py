@@ -13,8 +13,6 @@ from backspike.sim.cases import corner_sums, random_sums
 from backspike.sim.check_numbers import check_unit
 from backspike.sim.runner import default_seed
 
-pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # only the models are used
-
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2), Format(exponent=2, mantissa=1)]
 UNITS = [  # cases, format, rounder; sums of numbers, of products, and in between
     pytest.param(1_000_000, (5, 10), {"width": 97, "lsb": -48}, id="binary16-products"),
