@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sets up .venv, then runs the program's own commands in it. `make help` says what there is.
+
+PYTHON := python3
+VENV := .venv
+STAMP := $(VENV)/installed
+RUN := $(VENV)/bin/python -m
+
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS PEERS OUTPUT
+TRAINING := NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
+FLAGS := BIAS NO_SKIPPING WAVES
+TARGETS := help sim verilog test test-full lint setup clean distclean
+
+# What each target takes on the command line, apart from PYTHON.
+TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS)
+TAKES_verilog := $(CHIP)
+TAKES_test := ARGS
+TAKES_test-full := ARGS
+
+# A variable that nothing reads is most likely misspelled.
+GOALS := $(or $(MAKECMDGOALS),help)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+WRONG := $(filter-out PYTHON $(foreach goal,$(GOALS),$(TAKES_$(goal))),$(GIVEN))
+ifneq ($(WRONG),)
+$(error make $(GOALS) has no variable $(firstword $(WRONG)); it has PYTHON $(foreach goal,$(GOALS),$(TAKES_$(goal))))
+endif
+ifneq ($(words $(CURDIR)),1)
+$(error The path of this folder must not contain spaces, which Verilator cannot handle: $(CURDIR))
+endif
+$(foreach flag,$(FLAGS),$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
+
+# --tape-words='64' for TAPE_WORDS=64; nothing for a variable that is not set.
+lower = $(subst _,-,$(shell echo $(1) | tr A-Z a-z))
+quoted = '$(subst ','\'',$(1))'
+options = $(foreach name,$(1),$(if $($(name)),--$(call lower,$(name))=$(call quoted,$($(name)))))
+switches = $(foreach name,$(1),$(if $(filter 1,$($(name))),--$(call lower,$(name))))
+
+# Variables of this Makefile are not meant for those of Verilator, which run below it.
+MAKEOVERRIDES :=
+unexport $(CHIP) $(TRAINING) $(FLAGS) ARGS
+# The matrices are small: more threads would wait for each other.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: $(TARGETS) tools FORCE
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+#: make sim         generate a chip, simulate it, train it on real digits, compare it with the golden model
+#: make verilog     write a chip as SystemVerilog, and a JSON description beside it
+#: make test        run the tests; make test ARGS='-k router' runs some
+#: make test-full   run the tests, also those that take very long
+#: make lint        check the style of the sources
+#: make setup       only install everything into .venv, which every other target does when needed
+#: make clean       remove what was built; make distclean removes .venv too
+#:
+#: Variables of sim and verilog, with their defaults:
+#:   CORES=4            cores, in the most nearly square mesh
+#:   LANES=1            lanes of each engine: 1, 2, 4 or 8
+#:   STEPS=4            time steps
+#:   SLOTS=2            samples in flight per layer slice
+#:   SLICES=4           layer slices that a core can hold
+#:   WEIGHTS=16384      weights that a core can hold
+#:   NEURONS=256        neurons that a core can hold
+#:   TAPE_WORDS=64      words of 32 input spikes that a core can hold per slot
+#:   PEERS=64           entries of a core's table of packet sources and destinations
+#:   OUTPUT             folder for everything that is written: build/sim or build/verilog
+#: Variables of sim:
+#:   NETWORK=64-128-10  layer sizes
+#:   RESET=soft         soft or hard
+#:   BIAS=0             1: every neuron has a bias
+#:   MOMENTUM=0.0       momentum of the weight updates
+#:   DATA=digits        digits, or a folder with MNIST's IDX files (then NETWORK=784-...)
+#:   SAMPLES=208        training samples on the chip, rounded up to whole batches
+#:   BATCH=16           samples per weight update
+#:   TESTS=360          test samples on the chip
+#:   EPOCHS=20          epochs of the golden model's full training
+#:   SEED=1             seed of weights, order of samples and initial memory contents
+#:   IDLE=0.0           chance that the host pauses in a cycle
+#:   NO_SKIPPING=0      1: the engines work on zeros too
+#:   WAVES=0            1: record waves in chip.vcd
+#: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
+
+sim: $(STAMP) tools
+	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS))
+
+verilog: $(STAMP)
+	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))
+
+test: $(STAMP) tools
+	$(RUN) pytest $(ARGS)
+
+test-full: $(STAMP) tools
+	$(RUN) pytest -m '' $(ARGS)
+
+lint: $(STAMP)
+	$(RUN) ruff check .
+
+setup: $(STAMP)
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) backspike.egg-info
+
+tools:
+	@for tool in g++ make perl; do \
+	  command -v $$tool >/dev/null || { echo "$$tool is missing: Verilator needs g++, make and perl" >&2; exit 1; }; \
+	done
+
+# The environment holds absolute paths, so it is made anew when the folder has moved.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+$(STAMP): FORCE
+endif
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import platform, sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, but \
+	$(PYTHON) is " + platform.python_version() + "; name another one with make PYTHON=python3.11")'
+	@echo "installing backspike and what it needs into $(VENV), which takes some minutes"
+	@test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" || $(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,test]'
+	@echo "$(CURDIR)" >$@
