@@ -187,7 +187,7 @@ class BackwardEngine(wiring.Component):
     def _inputs(self, m, lane_rows, targets):
         """Offer every lane one row for each step and masked input; returns whether some are still to come."""
         shapes, d = self.shapes, self.descriptor
-        extra = StructLayout({"low": shapes.chunk_low, "high": shapes.chunk_high})
+        extra = StructLayout({"low": shapes.chunk_low, "high": shapes.chunk_high, "masks": WORD})
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
             payload=shapes.step, extra=extra, emit_empty=False)
@@ -206,6 +206,7 @@ class BackwardEngine(wiring.Component):
             self.tape_enable.eq(scanner.enable),
             scanner.mask.eq(Mux(self.skip_off, valid, self.masks[scanner.at] & valid)),
             scanner.extra.low.eq(self.low),
+            scanner.extra.masks.eq(self.masks[scanner.at]),
             scanner.extra.high.eq(self.high),
             inputs.words.valid.eq(words.o.valid),
             words.o.ready.eq(inputs.words.ready),
@@ -220,6 +221,7 @@ class BackwardEngine(wiring.Component):
 
         # One row at a time goes to all lanes together.
         offered, address, target = Signal(), Signal(shapes.weight_address), Signal(self.target)
+        masked = Signal()  # always 1, unless skipping is off; what is not masked has no terms, so that it is not sent
         room = Signal()
         item = inputs.items.p
         m.d.comb += [
@@ -233,6 +235,7 @@ class BackwardEngine(wiring.Component):
             m.d.sync += [
                 offered.eq(inputs.items.valid),
                 address.eq(item.payload.extra.low.row_base + item.index * d.blocks),
+                masked.eq(item.payload.extra.masks.bit_select(item.index, 1)),
                 target.x.eq(item.payload.extra.high.x),
                 target.y.eq(item.payload.extra.high.y),
                 target.neuron.eq(item.payload.extra.high.neuron + item.index),
@@ -243,7 +246,7 @@ class BackwardEngine(wiring.Component):
                 rows.valid.eq(offered & room),
                 rows.p.address.eq(address),
                 rows.p.info.step.eq(target.step),
-                rows.p.info.pattern.eq(1 << target.step),
+                rows.p.info.pattern.eq(masked << target.step),
             ]
         return active | scanner.busy | words.o.valid | inputs.items.valid | offered
 
