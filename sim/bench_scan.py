@@ -18,7 +18,8 @@ class Listed(Component):
     def __init__(self, emit_empty):
         self.scanner = RowScanner(width=WIDTH, base=6, count=WORDS, payload=4, extra=EXTRA, emit_empty=emit_empty)
         self.enumerator = Enumerator(width=WIDTH, payload=self.scanner.word)
-        kept = {name: self.scanner.signature.members[name] for name in ("rows", "address", "enable", "mask", "extra", "busy")}
+        kept = ("rows", "address", "enable", "mask", "extra", "busy")
+        kept = {name: self.scanner.signature.members[name] for name in kept}
         super().__init__(kept | {"items": Out(stream.Signature(self.enumerator.item))})
 
     def elaborate(self, platform):
@@ -54,7 +55,8 @@ def _rows(bench, count, empty):
     rows = []
     for _ in range(count):
         length = bench.random.randint(1, WORDS)
-        rows.append({"base": bench.random.randint(0, 64 - length), "count": length, "payload": bench.random.randrange(16)})
+        base, payload = bench.random.randint(0, 64 - length), bench.random.randrange(16)
+        rows.append({"base": base, "count": length, "payload": payload})
     return memory, rows
 
 

@@ -126,7 +126,8 @@ class WithArithmetic(Component):
 
     def __init__(self, unit, shapes, side):
         self.unit, self.shapes, self.side = unit, shapes, side
-        self.kept = {name: member for name, member in unit.signature.members.items() if name not in ("request", "result")}
+        self.kept = {name: member for name, member in unit.signature.members.items()
+                     if name not in ("request", "result")}
         super().__init__(self.kept | {
             "other": In(stream.Signature(request_layout(shapes))), "used": Out(1), "saturated": Out(1)})
 
@@ -351,8 +352,5 @@ class Memory:
     def _read(self, bank, address):
         if callable(bank):
             return bank(address)
-        if isinstance(bank, dict):
-            found = bank.get(address)
-        else:
-            found = bank[address] if address < len(bank) else None
-        return self.bench.random.getrandbits(self.data_bits) if found is None else int(found)
+        held = address in bank if isinstance(bank, dict) else address < len(bank)
+        return int(bank[address]) if held else self.bench.random.getrandbits(self.data_bits)

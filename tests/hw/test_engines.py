@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three engines, with 1, 2, 4 and 8 lanes."""
+
+import pytest
+from backspike.sim.unit import check_bench
+
+
+@pytest.mark.parametrize("engine", ["forward", "backward", "gradient"])
+def test_engine(engine, tmp_path_factory):
+    check_bench(f"backspike.sim.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)
