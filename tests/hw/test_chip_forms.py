@@ -17,7 +17,7 @@ def test_both_forms_are_the_same_circuit(tmp_path):
         sources.append(tmp_path / f"{name}.sv")
         sources[-1].write_text(to_verilog(module, name))
     built = build(sources, "chip_pair", tmp_path / "build", no_inline=[TILE_MODULE])
-    run(built, "backspike.sim.bench_chip", seed=default_seed())
+    run(built, "backspike.sim.bench_chip_forms", seed=default_seed())
 
 
 @pytest.mark.parametrize(
