@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .checks import check_labels, check_spikes
-from .exchanges import LINK, Reads, Updates, Writes, control_reads, counter_reads
+from .exchanges import LINK, Reads, Remains, Updates, Writes, control_reads, counter_reads
 from .operation import DriverError, Operation
 from .packets import Fault, parse_packet
 from .protocol import COUNTERS, LINK_COUNTERS, Kind, Packet, Region
@@ -100,7 +100,7 @@ class Driver:
             self.next_slot = 0
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(self.plan.cores)))
-            yield from run(Updates(self.plan.slices, clear=True))
+            yield from run(Updates(self.plan.slices, clear=True, velocities=True))
 
         return self._start("load", script)
 
@@ -122,7 +122,7 @@ class Driver:
             samples = self._samples(spikes, train=True, labels=labels, errors=errors)
             yield from run(samples)
             if update:
-                yield from run(Updates(self.plan.slices, clear=False))
+                yield from run(Updates(self.plan.slices))
             yield from samples.settle()
             if not update:
                 yield from self._until_idle(run)
@@ -156,11 +156,29 @@ class Driver:
 
     def update(self):
         """Update the weights with the gradients that ``train_batch(..., update=False)`` has added up."""
-        return self._start("update", lambda run: run(Updates(self.plan.slices, clear=False)))
+        return self._start("update", lambda run: run(Updates(self.plan.slices)))
 
     def clear_gradients(self):
-        """Set gradients and velocities to zero."""
+        """Set the gradients to zero; the velocities stay."""
         return self._start("clear_gradients", lambda run: run(Updates(self.plan.slices, clear=True)))
+
+    def recover(self):
+        """After a failed operation: give up all samples in the chip and clear the gradients.
+
+        Weights and velocities stay as they were before the batch, which may then be trained again. Packets of the
+        failed operation that are still on their way are ignored.
+        """
+
+        def script(run):
+            self.next_slot = 0
+            yield from run(Remains())
+            yield from self._until_idle(run)
+            yield from run(Writes(self.plan.restart_packets()))
+            yield from self._until_idle(run)
+            yield from run(Updates(self.plan.slices, clear=True))
+
+        self.problem = None
+        return self._start("recover", script)
 
     def _read(self, name, region):
         def script(run):

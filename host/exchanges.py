@@ -78,15 +78,15 @@ class Reads:
 
 
 class Updates:
-    """Update the weights of all slices, or only clear gradients and velocities; wait for all answers."""
+    """Update the weights of all slices, or only clear gradients (and velocities); wait for all answers."""
 
-    def __init__(self, slices, clear):
-        self._slices, self._clear = slices, clear
+    def __init__(self, slices, *, clear=False, velocities=False):
+        self._slices, self._actions = slices, {"clear": clear, "velocities": velocities}
         self._open = {(part.x, part.y, part.index) for part in slices}
 
     def packets(self):
         for part in self._slices:
-            yield Packet(Kind.UPDATE, {"slice": part.index, "clear": self._clear}, (), part.x, part.y)
+            yield Packet(Kind.UPDATE, {"slice": part.index, **self._actions}, (), part.x, part.y)
         while self._open:
             yield None
 
@@ -101,6 +101,19 @@ class Updates:
 
     def missing(self):
         return f"UPDATED from {_names((x, y) for x, y, _ in sorted(self._open))}" if self._open else ""
+
+
+class Remains:
+    """Accepts what a failed operation has left on its way."""
+
+    def packets(self):
+        yield from ()
+
+    def accept(self, packet):
+        return packet.kind in (Kind.SPIKES, Kind.CREDIT, Kind.DATA, Kind.UPDATED)
+
+    def missing(self):
+        return ""
 
 
 def _names(cores):

@@ -110,6 +110,11 @@ class Plan:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
 
+    def restart_packets(self):
+        """``WRITE`` packets after which every slice waits for its first sample."""
+        return [packet for part in self.slices
+                for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])]
+
     def weight_packets(self, weights):
         """``WRITE`` packets of the weights, one float array per layer as ``Dense.shape``; padding lanes get 0."""
         patterns = self.encode_weights(weights)

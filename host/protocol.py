@@ -75,7 +75,7 @@ class Kind(IntEnum):
     WRITE = 6  # configuration or memory words, host to core
     READ = 7  # request for memory words, host to core (or to the host link itself, with host = 1)
     DATA = 8  # reply to READ, or part of it: its words come in order
-    UPDATE = 9  # end of a batch: apply the weight update to one slice (or clear its gradients)
+    UPDATE = 9  # end of a batch: update the weights of one slice; or only clear its gradients (and velocities)
     UPDATED = 10  # reply to UPDATE
     FAULT = 11  # a packet was dropped
 
@@ -92,7 +92,7 @@ TAGS = {
     Kind.WRITE: Fields(region=4),
     Kind.READ: Fields(region=4, count=4),
     Kind.DATA: Fields(region=4, from_x=3, from_y=3, link=1),
-    Kind.UPDATE: Fields(slice=4, clear=1),
+    Kind.UPDATE: Fields(slice=4, clear=1, velocities=1),
     Kind.UPDATED: Fields(slice=4, from_x=3, from_y=3),
     Kind.FAULT: Fields(cause=4, from_x=3, from_y=3, link=1),
 }

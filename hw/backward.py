@@ -16,7 +16,7 @@ __all__ = ["BackwardThread"]
 class BackwardThread(wiring.Component):
     """Delta update, then the back-propagation and weight-gradient engines side by side, then the credits.
 
-    Polls the slices in turn. After reset it first clears the error sums.
+    Polls the slices in turn. After reset, and when a slice is restarted, it clears the error sums of the core.
 
     Parameters
     ----------
@@ -27,16 +27,17 @@ class BackwardThread(wiring.Component):
     x, y: coordinates of the core
     ready, slot, train: by slice: a sample may start; slot and purpose of the one offered for ``slice``
     idle: by slice: no sample is in work
-    update, update_slice, clear: an UPDATE packet came
+    update, update_slice, clear, velocities: an UPDATE packet came
+    restart: a slice is restarted
     forward_busy: the feed-forward thread has a job; hold: it must not start one
     slice, job_slot: polled or in work
     descriptor_address, descriptor_data, descriptor: table and loaded description
     delta_start, delta_busy, errors_start, errors_busy, gradient_start, gradient_busy: the delta update and the engines
-    weights_start, weights_clear, weights_busy: the weight update
+    weights_start, weights_clear, weights_velocities, weights_busy: the weight update
     peer_address, peer: peer table, one cycle of latency
     packets: ERRORS_DONE, CREDIT and UPDATED
     job_start, job_done: to the slot table
-    erase, erase_address: clears the error sums after reset
+    erase, erase_address: clears the error sums; erasing: that is to be done, or in work
     busy: a job is in work
     """
 
@@ -44,8 +45,9 @@ class BackwardThread(wiring.Component):
         self.shapes = shapes
         slices = shapes.config.slices
         flags = ("delta_start", "errors_start", "gradient_start", "weights_start", "weights_clear",
-                 "job_start", "job_done", "erase", "busy", "hold")
-        inputs = ("delta_busy", "errors_busy", "gradient_busy", "weights_busy", "forward_busy", "update", "clear", "train")
+                 "weights_velocities", "job_start", "job_done", "erase", "erasing", "busy", "hold")
+        inputs = ("delta_busy", "errors_busy", "gradient_busy", "weights_busy", "forward_busy", "update", "clear",
+                  "velocities", "restart", "train")
         super().__init__({
             **{name: Out(1) for name in flags},
             **{name: In(1) for name in inputs},
@@ -71,7 +73,8 @@ class BackwardThread(wiring.Component):
         d = self.descriptor
         m.submodules.loader = loader = DescriptorLoader(self.shapes)
         pending = Signal(self.shapes.config.slices)
-        clearing = Signal.like(pending)
+        clearing, velocities = Signal.like(pending), Signal.like(pending)
+        erase_wanted = Signal(init=1)
         updating = Signal()
         credit = Signal()  # what the notifier sends
         m.submodules.notifier = notifier = Notifier(self.shapes)
@@ -95,24 +98,26 @@ class BackwardThread(wiring.Component):
         ]
         with m.If(self.update):
             m.d.sync += [
-                pending.bit_select(self.update_slice, 1).eq(1), clearing.bit_select(self.update_slice, 1).eq(self.clear)]
+                pending.bit_select(self.update_slice, 1).eq(1),
+                clearing.bit_select(self.update_slice, 1).eq(self.clear),
+                velocities.bit_select(self.update_slice, 1).eq(self.velocities),
+            ]
+        m.d.comb += self.erasing.eq(erase_wanted | self.erase)
         next_slice = Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
 
         def here(bits):
             return bits.bit_select(self.slice, 1)
 
         with m.FSM():
-            with m.State("ERASE"):
-                m.d.comb += self.erase.eq(1)
-                m.d.sync += self.erase_address.as_value().eq(self.erase_address.as_value() + 1)
-                with m.If(self.erase_address.as_value().all()):
-                    m.next = "POLL"
             with m.State("POLL"):
-                with m.If(here(pending) & here(self.idle) & ~self.forward_busy):
+                with m.If(erase_wanted):
+                    m.d.sync += erase_wanted.eq(0)
+                    m.next = "ERASE"
+                with m.Elif(here(pending) & here(self.idle) & ~self.forward_busy):
                     m.d.comb += loader.start.eq(1)
                     m.d.sync += [
                         updating.eq(1), self.busy.eq(1), pending.bit_select(self.slice, 1).eq(0),
-                        self.weights_clear.eq(here(clearing))]
+                        self.weights_clear.eq(here(clearing)), self.weights_velocities.eq(here(velocities))]
                     m.next = "LOAD"
                 with m.Elif(here(self.ready)):
                     m.d.comb += loader.start.eq(1)
@@ -120,6 +125,11 @@ class BackwardThread(wiring.Component):
                     m.next = "LOAD"
                 with m.Else():
                     m.d.sync += self.slice.eq(next_slice)
+            with m.State("ERASE"):
+                m.d.comb += self.erase.eq(1)
+                m.d.sync += self.erase_address.as_value().eq(self.erase_address.as_value() + 1)
+                with m.If(self.erase_address.as_value().all()):
+                    m.next = "POLL"
             with m.State("LOAD"), m.If(loader.done):
                 with m.If(updating):
                     m.d.comb += self.weights_start.eq(1)
@@ -158,6 +168,8 @@ class BackwardThread(wiring.Component):
                 with m.If(self.packets.ready):
                     m.d.sync += [updating.eq(0), self.busy.eq(0)]
                     m.next = "POLL"
+        with m.If(self.restart):
+            m.d.sync += erase_wanted.eq(1)
         return m
 
     def _started(self, m, start):

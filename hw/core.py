@@ -133,7 +133,7 @@ class Core(wiring.Component):
         ]
         with m.If(self.host.writes(Region.CONTROL) & (receiver.address == 0)):
             m.d.sync += self.skip_off.eq(receiver.data[0])
-        control = Cat(self.skip_off, ~receiver.idle | self.backward.erase, self.counters.saturated)
+        control = Cat(self.skip_off, ~receiver.idle | self.backward.erasing, self.counters.saturated)
         self.host.fetch(self.counters.value, control)
         self.host.write_tape()
 
@@ -173,6 +173,8 @@ class Core(wiring.Component):
             backward.update.eq(self.receiver.update),
             backward.update_slice.eq(self.receiver.update_slice),
             backward.clear.eq(self.receiver.clear),
+            backward.velocities.eq(self.receiver.velocities),
+            backward.restart.eq(slots.need_write),
             backward.forward_busy.eq(self.forward.busy),
             slots.backward_slice.eq(backward.slice),
             slots.backward_start.eq(backward.job_start),
@@ -186,6 +188,7 @@ class Core(wiring.Component):
             backward.gradient_busy.eq(gradient.busy),
             update.start.eq(backward.weights_start),
             update.clear.eq(backward.weights_clear),
+            update.velocities.eq(backward.weights_velocities),
             backward.weights_busy.eq(update.busy),
             self.error_packets.slot.eq(backward.job_slot),
         ]

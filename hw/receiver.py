@@ -41,7 +41,7 @@ class Receiver(wiring.Component):
     error_write, new_error_sum: its write port (same address)
     write, region, address, data: a word for a table or memory
     read, count: a READ of ``count`` words from ``address`` of ``region``
-    update, update_slice, clear: an UPDATE
+    update, update_slice, clear, velocities: an UPDATE
     fault: stream of drops to report (one that finds no room is only counted)
     packet, dropped: a packet has been consumed, or dropped
     """
@@ -77,6 +77,7 @@ class Receiver(wiring.Component):
             "update": Out(1),
             "update_slice": Out(shapes.slice),
             "clear": Out(1),
+            "velocities": Out(1),
             "fault": Out(stream.Signature(fault_layout())),
             "packet": Out(1),
             "dropped": Out(1),
@@ -196,6 +197,7 @@ class Receiver(wiring.Component):
             self.update.eq(done & (kind == Kind.UPDATE)),
             self.update_slice.eq(update.slice),
             self.clear.eq(update.clear),
+            self.velocities.eq(update.velocities),
         ]
 
     def _write(self, m, kind, header, word, first, position, flit):

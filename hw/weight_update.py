@@ -16,7 +16,7 @@ VELOCITIES = 16
 
 
 class WeightUpdate(wiring.Component):
-    """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only V = G = 0.
+    """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
 
     With momentum two operations a weight, otherwise V = G and one operation.
 
@@ -26,7 +26,7 @@ class WeightUpdate(wiring.Component):
 
     Members
     -------
-    start: pulse; clear and descriptor are stable while ``busy``
+    start: pulse; clear (change no weight), velocities (clear them too) and descriptor are stable while ``busy``
     address: read address of all weight, gradient and velocity banks; enable holds their outputs while 0
     lane: which lane's outputs stand in weight, gradient and velocity
     gradient_clear, velocity_write, weight_write: write enables; velocity_value and weight_value what is written
@@ -41,6 +41,7 @@ class WeightUpdate(wiring.Component):
         super().__init__({
             "start": In(1),
             "clear": In(1),
+            "velocities": In(1),
             "busy": Out(1),
             "descriptor": In(shapes.descriptor),
             "address": Out(shapes.weight_address),
@@ -102,13 +103,11 @@ class WeightUpdate(wiring.Component):
                 self.velocity_write.eq(1), self.velocity_place.eq(velocities.i.p.place),
                 self.velocity_value.eq(self.result.value),
             ]
-        with m.Elif(~momentum):
+        with m.Elif(self.clear | ~momentum):
             m.d.comb += [
-                self.velocity_write.eq(go), self.velocity_place.eq(read),
+                self.velocity_write.eq(go & (~self.clear | self.velocities)), self.velocity_place.eq(read),
                 self.velocity_value.eq(Mux(self.clear, 0, self.gradient)),
             ]
-        with m.Elif(self.clear):
-            m.d.comb += [self.velocity_write.eq(go), self.velocity_place.eq(read)]
         asked = self.request.valid & self.request.ready & ~begun
         m.d.sync += [
             waiting.eq(waiting + begun - (velocities.o.valid & velocities.o.ready)),

@@ -167,7 +167,7 @@ class FakeCore:
             return None
         own = self.slices[tag["slice"]]
         if kind == Kind.UPDATE:
-            own.update = tag["clear"] + 1
+            own.update = 1 + tag["clear"] + tag["velocities"]
             return None
         slot = own.slots[tag["slot"]]
         if kind == Kind.SPIKES:
@@ -350,7 +350,7 @@ class FakeCore:
                     g = self.rounded(d["momentum"] * self.units(self.memory[Region.VELOCITY][address]) + one * g)
                     self.memory[Region.VELOCITY][address] = self.pattern(g)
                 self.memory[Region.WEIGHT][address] = self.pattern(self.rounded(one * w + d["minus_rate"] * g))
-            elif self.config.momentum:
+            elif self.config.momentum and own.update == 3:
                 self.memory[Region.VELOCITY][address] = 0
             self.memory[Region.GRADIENT][address] = 0
         own.update = None

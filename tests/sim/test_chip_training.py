@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chip in co-simulation, on chips of several shapes."""
+
+import json
+
+import pytest
+from backspike.hw.config import ChipConfig
+from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.runner import build, default_seed, run
+
+SMALL = {"weights": 16384, "neurons": 160, "tape_words": 16, "peers": 64, "slices": 4}
+CHIPS = {
+    "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
+    "3x3-1lane": {"columns": 3, "rows": 3, **SMALL},
+    "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, "slots": 3, "steps": 5, **SMALL},
+    "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, "momentum": False, **SMALL},
+}
+
+
+@pytest.fixture(scope="module", params=CHIPS, ids=str)
+def chip(request, tmp_path_factory):
+    """A built simulation and the configuration of its chip."""
+    fields = CHIPS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
+    paths = emit_chip(ChipConfig(**fields), directory / "verilog")
+    sources = [path for path in paths if path.suffix != ".json"]
+    return build(sources, CHIP_MODULE, directory / "build", no_inline=(TILE_MODULE,)), fields
+
+
+def test_chip_trains_as_the_golden_model(chip):
+    built, fields = chip
+    run(built, "backspike.sim.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)})
+
+
+def test_bad_packets_do_no_harm(chip):
+    built, fields = chip
+    run(built, "backspike.sim.bench_bad_packets", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)})
