@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the golden model, which computes the very bits of the chip, on handwritten digits."""
+
+from backspike.golden.network import Network
+from backspike.golden.presets import default_schedule
+from backspike.golden.trainer import Trainer
+from backspike.host.data import digits
+
+network = Network.parse("64-128-10", steps=4, reset="soft")
+data = digits(steps=network.steps)
+schedule = default_schedule(network, epochs=10)
+trainer = Trainer(network, schedule[0], seed=1)
+
+for epoch, training in enumerate(schedule):
+    trainer.training = training
+    trainer.train(data.train_spikes, data.train_labels, seed=epoch)
+    accuracy = trainer.evaluate(data.test_spikes, data.test_labels)
+    print(f"epoch {epoch + 1:2}: {accuracy:.1%} of the test digits are right")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples run, and do what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from backspike.sim.runner import _tool_environment
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(name, *arguments):
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_own_design(tmp_path):
+    """The design has an LED per core, holds the chip, and Verilator has no complaint about it."""
+    paths = [tmp_path / "new" / f"{name}.sv" for name in ("backspike_tile", "blinking")]
+    assert run("own_design.py", tmp_path / "new").split() == [str(path) for path in paths]
+    text = paths[1].read_text()
+    body = text[text.index("module blinking("):]
+    body = body[:body.index("endmodule")]
+    ports = set(re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\w+) ?;", body, re.MULTILINE))
+    streams = {f"{side}_{part}" for side in ("from_host", "to_host") for part in ("tdata", "tlast", "tvalid", "tready")}
+    assert ports == {"clk", "rst", "leds", "busy_cycles"} | streams
+    assert "output [5:0] leds" in body
+    with mock.patch.dict(os.environ, _tool_environment()):
+        done = subprocess.run(["verilator", "--lint-only", "--quiet", "--top-module", "blinking", *paths],
+                              capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_train_golden():
+    accuracies = [float(value) for value in re.findall(r"epoch +\d+: ([\d.]+)%", run("train_golden.py"))]
+    assert len(accuracies) == 10
+    assert accuracies[-1] >= 96
