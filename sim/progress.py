@@ -26,7 +26,7 @@ class Reporter:
 
     @contextmanager
     def stage(self, text):
-        """A piece of work: its name when it begins, its seconds when it is done; yields ``update(done, total, note)``."""
+        """A piece of work, with its seconds when it is done; yields ``update(done, total, note)``."""
         started = time.monotonic()
         if self.console.is_terminal:
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

@@ -2,10 +2,11 @@
 """The report of a training run, as a dict and as tables. The README explains the keys."""
 
 import dataclasses
-
-from rich.table import Table
+from pathlib import Path
 
 from backspike.host.driver import LINK
+from rich import box
+from rich.table import Table
 
 __all__ = ["engine_report", "make_report", "print_report"]
 
@@ -83,27 +84,39 @@ def engine_report(scenario, counters, samples):
 
 
 def print_report(report, pictures, console):
-    """A short table for people."""
+    """Short tables for people, within 80 columns."""
     accuracy, training = report["accuracy"], report["training"]
-    table = Table("", "chip", "golden model", title="accuracy on the test digits")
-    for text, end in ((f"after {training['samples']} samples", "after_chip_samples"),
-                      (f"fully trained ({accuracy['golden_training_samples']} samples)", "fully_trained_same_tests")):
+    table = _table("", "chip", "golden model", title="accuracy on the test digits")
+    for text, end in ((f"after {training['samples']:,} samples on the chip", "after_chip_samples"),
+                      (f"weights of {accuracy['golden_training_samples']:,} samples", "fully_trained_same_tests")):
         chip = accuracy.get(f"chip_{end}")
         table.add_row(text, f"{chip:.1%}" if chip is not None else "-", f"{accuracy[f'golden_{end}']:.1%}")
     console.print(table)
     if "engines" in report:
-        table = Table("engine", "busy cycles", "terms", "dense terms", "utilisation", "skipped because",
-                      title=f"training, {training['cycles_per_sample']:.0f} cycles per sample")
+        table = _table("", "busy cycles", "terms", "dense", "utilisation", "skipped",
+                       title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample")
         for name, engine in report["engines"].items():
-            reasons = ", ".join(
-                f"{cause}: {count / engine['dense']:.1%}" for cause, count in engine["skipped"].items() if engine["dense"])
-            used = engine["utilisation"]
-            table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{engine['dense']:,}",
+            dense, used = engine["dense"], engine["utilisation"]
+            reasons = "\n".join(f"{cause}: {count / dense:5.1%}" for cause, count in engine["skipped"].items() if dense)
+            table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{dense:,}",
                           f"{used:.2f}" if used is not None else "-", reasons)
         console.print(table)
     for picture in pictures:
-        console.print(f"picture: {picture}")
+        console.print(f"picture: {_short(picture)}", soft_wrap=True)
     if report["difference"]:
         console.print(f"[bold red]chip and golden model differ[/]: {report['difference']['text']}")
     else:
         console.print("[bold green]chip and golden model are equal in every bit[/] (0 mismatching bits)")
+
+
+def _table(first, *others, title):
+    """A table with one column of text; the others are of numbers."""
+    table = Table(first, title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _short(path):
+    """A path as seen from the working directory, if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
