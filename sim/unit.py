@@ -21,7 +21,7 @@ from backspike.sim.runner import build, default_seed, run
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-__all__ = ["Bench", "Memory", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
+__all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
 
 TOP = "unit_top"
 _PERIOD = 10  # ns
@@ -151,6 +151,35 @@ class WithArithmetic(Component):
         return m
 
 
+class Others:
+    """Random work of others for the elementwise unit.
+
+    Parameters
+    ----------
+    bench: Bench of a :class:`WithArithmetic`
+    clients: whose work it may be
+    idle: chance of a pause
+    """
+
+    def __init__(self, bench, clients, idle):
+        self.bench, self.clients, self.idle = bench, clients, idle
+        self.shape = bench.inputs["other__payload"][1]
+        self.waiting = False
+        bench.agents.append(self)
+
+    def drive(self):
+        bench, random = self.bench, self.bench.random
+        if not self.waiting:
+            payload = unpack(self.shape, random.getrandbits(_size(self.shape)))
+            payload["tag"]["client"] = random.choice(self.clients)
+            self.valid = random.random() >= self.idle
+            bench.set("other__payload", payload)
+            bench.set("other__valid", self.valid)
+
+    def sample(self):
+        self.waiting = self.valid and not self.bench.bits("other__ready")
+
+
 def check_bench(module, folder):
     """Build the units of a bench module into one simulation, and run its tests with the default seed.
 
@@ -183,6 +212,7 @@ class Bench:
     random, rng: random numbers (of Python and of numpy) from the bench's seed
     cycle: number of cycles since reset
     watchers: functions that are called in every cycle when the outputs have settled, after all agents
+    peek: whether agents may read outputs that come from registers already when they drive
     """
 
     def __init__(self, dut, name, unit):
@@ -195,6 +225,7 @@ class Bench:
         self.changed = True
         self.seen = 0
         self.agents, self.watchers = [], []
+        self.peek = False
         self.cycle = 0
 
     def set(self, port, value):
@@ -224,6 +255,8 @@ class Bench:
     async def step(self, cycles=1):
         """Let cycles pass."""
         for _ in range(cycles):
+            if self.peek:
+                self.seen = int(self.out_of.value)
             for agent in self.agents:
                 agent.drive()
             if self.changed:
