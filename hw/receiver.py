@@ -114,8 +114,14 @@ class Receiver(wiring.Component):
             m.d.sync += second.eq(flit.p.data)
             with m.If(position == 0):
                 m.d.sync += first.eq(flit.p.data)
-        wrong = Signal(4)
-        self._check(m, kind, header, flit, wrong)
+        wrong, wrong_now = Signal(4), Signal(4)
+        refused = Signal(4)  # what was wrong with an earlier word of a WRITE; no word after it is written
+        self._check(m, kind, header, flit, wrong_now)
+        m.d.comb += wrong.eq(Mux(refused.any(), refused, wrong_now))
+        with m.If(~inside):
+            m.d.sync += refused.eq(0)
+        with m.Elif(word & (position != 0) & (kind == Kind.WRITE)):
+            m.d.sync += refused.eq(wrong)
         with m.If(ends):
             m.d.comb += cause.eq(Mux(done, wrong, Cause.LENGTH))
             with m.If(kind_unknown(kind)):
