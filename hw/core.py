@@ -130,6 +130,7 @@ class Core(wiring.Component):
             replies.region.eq(receiver.region),
             replies.address.eq(receiver.address),
             replies.count.eq(receiver.count),
+            replies.blocked.eq(~receiver.idle),
         ]
         with m.If(self.host.writes(Region.CONTROL) & (receiver.address == 0)):
             m.d.sync += self.skip_off.eq(receiver.data[0])
@@ -286,7 +287,7 @@ class Core(wiring.Component):
         """Weights, gradients and velocities: engines, weight update, and the host while the core is idle."""
         mem, update, host = self.memories, self.update, self.host
         lanes = range(self.config.lanes)
-        replying = self.replies.reading
+        replying = self.replies.reading & self.receiver.idle  # counters may be read while engines run
         for k in lanes:
             weights, gradients = mem.weights[k], mem.gradients[k]
             forward, errors, gradient = (

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.host.protocol import Kind
+from backspike.host.protocol import Kind, Region
 from backspike.hw.packets import packet_header
 from backspike.hw.receiver import fault_layout
 
@@ -26,6 +26,7 @@ class Replies(wiring.Component):
     read, region, address, count: a READ to answer; ignored while ``reading``
     reading: a READ is in work
     fetch_region, fetch_address: the word that is fetched; it must stand in ``word`` two cycles later
+    blocked: engines run, so that words of their memories cannot be fetched: wait
     fault: stream of drops
     data_packets, fault_packets: packet streams
     """
@@ -43,6 +44,7 @@ class Replies(wiring.Component):
             "fetch_region": Out(4),
             "fetch_address": Out(32),
             "word": In(32),
+            "blocked": In(1),
             "fault": In(stream.Signature(fault_layout())),
             "data_packets": Out(stream.Signature(shapes.packet)),
             "fault_packets": Out(stream.Signature(shapes.packet)),
@@ -75,7 +77,7 @@ class Replies(wiring.Component):
                     self.fetch_region.eq(self.region), self.fetch_address.eq(self.address),
                 ]
                 m.next = "FETCH"
-            with m.State("FETCH"):
+            with m.State("FETCH"), m.If(~self.blocked | (self.fetch_region >= Region.CONTROL)):
                 m.next = "WAIT"
             with m.State("WAIT"):
                 m.next = "TAKE"
