@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SystemVerilog of a chip: a file for the tile, one for the chip that instantiates it, a description for tools."""
+"""Verilog of a chip: a file for the tile, one for the chip that instantiates it, a description for tools."""
 
 import hashlib
 import json
@@ -22,7 +22,6 @@ __all__ = ["CHIP_MODULE", "TILE_MODULE", "emit_chip", "to_verilog"]
 CHIP_MODULE = "backspike_chip"
 TILE_MODULE = "backspike_tile"
 
-# In SystemVerilog, because a combinational block that reads nothing would never run in plain Verilog.
 _SCRIPT = """read_rtlil <<end_of_rtlil
 {rtlil}
 end_of_rtlil
@@ -30,7 +29,7 @@ proc -nomux -norom
 memory_collect
 attrmap {attributes}
 attrmap -modattr {attributes}
-write_verilog -sv -norename
+write_verilog -norename
 """
 _LINT = """// Operands of different widths are extended by the rules of Verilog, cases that name not all values come
 // after an assignment for the others, and some comparisons are constant in some configurations: all this is intended.
@@ -41,11 +40,13 @@ _LINT = """// Operands of different widths are extended by the rules of Verilog,
 /* verilator lint_off CMPCONST */
 """
 _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")  # dropped
+_CONSTANT = re.compile(r"^  always @\*\n    (\S.*? = \d+'\w+;)\n", re.MULTILINE)
+_HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
 
 def to_verilog(component, name):
-    """The SystemVerilog text of a component, without initial contents of memories.
+    """The Verilog text of a component, without initial contents of memories.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
     on them, they stand in the way of memory inference, and they would be most of the text.
@@ -66,11 +67,22 @@ def to_verilog(component, name):
     text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
     text = _MEMORY_INIT.sub(_without_contents, text)
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
-    return _LINT + _yosys(_SCRIPT.format(rtlil=text, attributes=attributes))
+    return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
+
+
+def _run_constants(text):
+    """Let combinational blocks that only set constants run once: ``always @*`` waits for a change of what it reads."""
+    modules = []
+    for module in text.split("\nendmodule"):
+        changed, count = _CONSTANT.subn(r"  always @* begin\n    if (always_once) begin end\n    \1\n  end\n", module)
+        if count:
+            changed = _HEADER.sub(r"\1  reg always_once = 1'h0;\n", changed, count=1)
+        modules.append(changed)
+    return "\nendmodule".join(modules)
 
 
 def emit_chip(config, directory, *, core=None):
-    """Write the SystemVerilog of a chip and its description; the same configuration gives the same bytes.
+    """Write the Verilog of a chip and its description; the same configuration gives the same bytes.
 
     Parameters
     ----------
@@ -80,7 +92,7 @@ def emit_chip(config, directory, *, core=None):
 
     Returns
     -------
-    list of paths: SystemVerilog files in the order in which tools may read them, then the JSON file
+    list of paths: Verilog files in the order in which tools may read them, then the JSON file
     """
     if not isinstance(config, ChipConfig):
         raise TypeError(f"config must be a ChipConfig, not {config!r}")
@@ -94,7 +106,7 @@ def emit_chip(config, directory, *, core=None):
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in texts.items():
-        paths.append(directory / f"{name}.sv")
+        paths.append(directory / f"{name}.v")
         paths[-1].write_text(text, encoding="utf-8", newline="\n")
     paths.append(directory / f"{CHIP_MODULE}.json")
     description = json.dumps(_describe(config, modules, texts), indent=2) + "\n"
@@ -125,7 +137,7 @@ def _describe(config, modules, texts):
         "configuration": config.to_dict(),
         "cores": config.cores,
         "modules": {
-            name: {"file": f"{name}.sv", "sha256": hashes[name], "ports": _describe_ports(module)}
+            name: {"file": f"{name}.v", "sha256": hashes[name], "ports": _describe_ports(module)}
             for name, module in modules.items()
         },
         "sha256": hashlib.sha256("".join(hashes.values()).encode()).hexdigest(),

@@ -64,7 +64,7 @@ def dropped_by_core(core):
         (packet(Kind.READ, (0,), region=Region.DESCRIPTOR, count=1), Cause.FIELD),
         (packet(Kind.READ, (0,), region=Region.COUNTER, count=15), Cause.FIELD),
         (packet(Kind.READ, (1 << 20,), region=Region.COUNTER, count=1), Cause.FIELD),
-        (packet(Kind.UPDATE, slice=15, clear=0), Cause.FIELD),
+        (packet(Kind.UPDATE, slice=15, clear=0, velocities=0), Cause.FIELD),
     ]
 
 

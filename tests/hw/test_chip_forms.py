@@ -14,7 +14,7 @@ from backspike.sim.runner import build, default_seed, run
 def test_both_forms_are_the_same_circuit(tmp_path):
     sources = []
     for name, module in {TILE_MODULE: Tile(CONFIG, core=EchoCore), "chip_pair": ChipPair()}.items():
-        sources.append(tmp_path / f"{name}.sv")
+        sources.append(tmp_path / f"{name}.v")
         sources[-1].write_text(to_verilog(module, name))
     built = build(sources, "chip_pair", tmp_path / "build", no_inline=[TILE_MODULE])
     run(built, "backspike.sim.bench_chip_forms", seed=default_seed())

@@ -57,7 +57,7 @@ def test_text_is_free_of_places_and_contents(emitted):
 
 
 def test_files_are_listed_in_order(emitted):
-    assert [path.name for path in emitted[1]] == [f"{TILE_MODULE}.sv", f"{CHIP_MODULE}.sv", f"{CHIP_MODULE}.json"]
+    assert [path.name for path in emitted[1]] == [f"{TILE_MODULE}.v", f"{CHIP_MODULE}.v", f"{CHIP_MODULE}.json"]
 
 
 def test_same_bytes_in_every_process(tmp_path):
@@ -92,7 +92,7 @@ def test_description_names_what_was_built(emitted, description):
 
 @pytest.mark.parametrize("name", [TILE_MODULE, CHIP_MODULE])
 def test_description_lists_the_ports(emitted, description, name):
-    text = emitted[0][f"{name}.sv"]
+    text = emitted[0][f"{name}.v"]
     body = text[text.index(f"module {name}(") :]
     body = body[: body.index("endmodule")]
     declared = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+) ?;", body, re.MULTILINE)
@@ -179,3 +179,11 @@ def test_memory_contents_are_refused():
 def test_parameters_are_checked(call, text):
     with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
         call()
+
+
+def test_constant_blocks_run_in_plain_verilog(emitted):
+    """``always @*`` around nothing but a constant would wait for ever; each has something to read."""
+    for name, text in emitted[0].items():
+        if name.endswith(".v"):
+            assert not re.search(r"always @\*\n\s+\S.* = \d+'\w+;", text)
+            assert text.count("reg always_once") <= text.count("endmodule")

@@ -13,7 +13,7 @@ from backspike.sim.runner import build, default_seed, run
 
 
 def test_packets(tmp_path):
-    source = tmp_path / "host_link.sv"
+    source = tmp_path / "host_link.v"
     source.write_text(to_verilog(HostLink(CONFIG), "host_link"))
     built = build([source], "host_link", tmp_path / "build")
     run(built, "backspike.sim.bench_host_link", seed=default_seed())

@@ -21,8 +21,8 @@ def meshes(tmp_path_factory):
     configs = [ChipConfig(columns=int(shape[0]), rows=int(shape[2])) for shape in SHAPES]
     modules = {ROUTER_MODULE: Router(configs[0]), "router_meshes": RouterMeshes(configs)}
     for name, module in modules.items():
-        (folder / f"{name}.sv").write_text(to_verilog(module, name))
-    sources = [folder / f"{name}.sv" for name in modules]
+        (folder / f"{name}.v").write_text(to_verilog(module, name))
+    sources = [folder / f"{name}.v" for name in modules]
     return build(sources, "router_meshes", folder / "build", no_inline=[ROUTER_MODULE])
 
 
