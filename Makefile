@@ -47,7 +47,7 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 #: make sim         generate a chip, simulate it, train it on real digits, compare it with the golden model
-#: make verilog     write a chip as SystemVerilog, and a JSON description beside it
+#: make verilog     write a chip as Verilog, and a JSON description beside it
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
 #: make lint        check the style of the sources

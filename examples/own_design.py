@@ -41,5 +41,5 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     config = ChipConfig(columns=3, rows=2)
     for name, component in {TILE_MODULE: Tile(config), "blinking": Blinking(config)}.items():
-        (folder / f"{name}.sv").write_text(to_verilog(component, name))
-        print(folder / f"{name}.sv")
+        (folder / f"{name}.v").write_text(to_verilog(component, name))
+        print(folder / f"{name}.v")

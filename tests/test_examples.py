@@ -20,7 +20,7 @@ def run(name, *arguments):
 
 def test_own_design(tmp_path):
     """The design has an LED per core, holds the chip, and Verilator has no complaint about it."""
-    paths = [tmp_path / "new" / f"{name}.sv" for name in ("backspike_tile", "blinking")]
+    paths = [tmp_path / "new" / f"{name}.v" for name in ("backspike_tile", "blinking")]
     assert run("own_design.py", tmp_path / "new").split() == [str(path) for path in paths]
     text = paths[1].read_text()
     body = text[text.index("module blinking("):]

@@ -80,7 +80,7 @@ def test_what_cannot_be_parsed_is_refused(arguments, text, capsys):
 def test_verilog_is_written_with_its_description(capsys, tmp_path):
     folder = tmp_path / "new" / "verilog"
     assert main(["verilog", "--cores=2", "--weights=64", "--neurons=16", "--steps=3", f"--output={folder}"]) == 0
-    names = ["backspike_tile.sv", "backspike_chip.sv", "backspike_chip.json"]
+    names = ["backspike_tile.v", "backspike_chip.v", "backspike_chip.json"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     told = [line.split(" (")[0] for line in capsys.readouterr().out.splitlines()]
     assert told == [str(folder / name) for name in names]
