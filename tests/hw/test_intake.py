@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packets into a core and out of it."""
+
+import pytest
+from backspike.sim.unit import check_bench
+
+
+@pytest.mark.parametrize("unit", ["intake", "slots", "output"])
+def test_packets(unit, tmp_path_factory):
+    check_bench(f"backspike.sim.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
