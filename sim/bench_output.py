@@ -38,7 +38,9 @@ class Run:
     async def finish(self):
         """Wait for all packets; returns them in the order in which they came out."""
         await self.bench.start()
-        await self.bench.until(lambda: all(source.empty for source in self.sources) and not self.bench.bits("busy"))
+        await self.bench.until(lambda: all(source.empty for source in self.sources))
+        await self.bench.step()
+        await self.bench.until(lambda: not self.bench.bits("busy"))
         await self.bench.step(5)
         assert not self.bench.bits("flits__valid") and not self.bench.bits("busy")
         packets, words = [], []
