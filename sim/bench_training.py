@@ -46,6 +46,10 @@ class Run:
         self.arrays = {}
         self._progress = (folder / "progress.jsonl").open("w")
 
+    def weights(self, name):
+        """Weights of all layers from the expected values."""
+        return [self.expected[f"{name}_{k}"] for k in range(self.layers)]
+
     def note(self, phase, done, total, **values):
         """Tell the parent process how far the run is."""
         self._progress.write(json.dumps({"phase": phase, "done": done, "total": total, **values}) + "\n")
@@ -67,7 +71,7 @@ class Run:
         """The whole run; ends early at the first difference."""
         driver, scenario = self.driver, self.scenario
         await self.transport.start()
-        weights = scenario.weights()
+        weights = self.weights("initial")
         self.note("load", 0, 1)
         _, self.measured["load_cycles"] = await self.call(driver.load(weights))
         await self.call(driver.set_skipping(scenario.skipping))
@@ -78,8 +82,7 @@ class Run:
             found = await self.evaluate("evaluate")
             self.measured["evaluate_counters"] = await self.counters()
             if found and "trained_0" in self.expected:
-                final = [self.expected[f"trained_{k}"] for k in range(self.layers)]
-                await self.call(driver.load(final))
+                await self.call(driver.load(self.weights("trained")))
                 await self.evaluate("trained")
         self.measured["saturated"] = any(core["saturated"] for core in (await self.call(driver.read_control()))[0].values())
 
@@ -100,7 +103,7 @@ class Run:
                     self.expected["train_spikes"][number], result.spikes, self.layers - 1, number * len(chosen))):
                 return True
             weights, _ = await self.call(self.driver.read_weights())
-            expected = [self.expected[f"weights_{number}_{k}"] for k in range(self.layers)]
+            expected = self.weights(f"weights_{number}")
             if self.differs(first_weight_difference(expected, weights, number, self.scenario.model.format)):
                 return True
         for k, weight in enumerate(weights):

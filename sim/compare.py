@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Difference", "count_differences", "first_spike_difference", "first_weight_difference"]
+__all__ = ["Difference", "first_spike_difference", "first_weight_difference"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value that differs, where, and how many differ.
+    """The first value that differs, where, and how many bits differ altogether.
 
     ``index`` is (sample, output) for spikes and (input, output) for weights; ``step`` is the time step for spikes and
     the batch, counted from 0, after which the weights were read.
@@ -22,16 +22,16 @@ class Difference:
     step: int
     expected: str
     found: str
-    count: int
+    bits: int
 
     def __str__(self):
         return (
             f"first difference: {self.what} of layer {self.layer}, index {self.index}, step {self.step}: "
-            f"expected bits {self.expected}, found {self.found} ({self.count} values differ)"
+            f"expected bits {self.expected}, found {self.found} ({self.bits} bits differ)"
         )
 
 
-def count_differences(expected, found, fmt):
+def _count(expected, found, fmt):
     """Number of bits that differ between two lists of weight arrays."""
     return sum(
         int(np.bitwise_count(fmt.encode(a) ^ fmt.encode(b)).sum()) for a, b in zip(expected, found, strict=True))
@@ -46,7 +46,7 @@ def first_weight_difference(expected, found, step, fmt, what="weight"):
             index = tuple(int(k) for k in wrong[0])
             digits = -(-fmt.width // 4)
             return Difference(what, layer, index, step, f"0x{int(bits_a[index]):0{digits}x}",
-                              f"0x{int(bits_b[index]):0{digits}x}", len(wrong))
+                              f"0x{int(bits_b[index]):0{digits}x}", _count(expected, found, fmt))
     return None
 
 

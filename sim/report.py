@@ -26,7 +26,7 @@ def make_report(scenario, golden, measured, seconds):
         "scenario": dataclasses.asdict(scenario),
         "chip": scenario.config.to_dict(),
         "difference": measured["difference"],
-        "mismatching_values": measured["difference"]["count"] if measured["difference"] else 0,
+        "mismatching_bits": measured["difference"]["bits"] if measured["difference"] else 0,
         "training": {
             "samples": samples,
             "cycles_per_sample": sum(measured["train_cycles"]) / samples,
