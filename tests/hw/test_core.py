@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One core without a mesh."""
+
+from backspike.sim.unit import check_bench
+
+
+def test_core(tmp_path_factory):
+    check_bench("backspike.sim.bench_core", tmp_path_factory.getbasetemp() / "units" / "core")
