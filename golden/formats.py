@@ -72,7 +72,7 @@ class Format:
             scaled = np.ldexp(magnitude, self.mantissa - exponent)
             bad = ~np.isfinite(values) | (magnitude > self.max_finite) | (scaled != np.floor(scaled))
         if bad.any():
-            raise ValueError(f"{values[bad].flat[0]!r} is not a finite number of {self}")
+            raise ValueError(f"{float(values[bad].flat[0])!r} is not a finite number of {self}")
         field = scaled.astype(np.int64)
         code = field + ((exponent + self.bias - 1).astype(np.int64) << self.mantissa)
         return (code | (np.signbit(values).astype(np.int64) << (self.width - 1))).astype(np.uint32)

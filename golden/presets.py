@@ -9,17 +9,18 @@ from backspike.golden.network import Training
 __all__ = ["default_schedule", "default_training"]
 
 
-def default_training(network, *, batch=16, momentum=0.0):
+def default_training(network, *, batch=16, momentum=0.875):
     """Constants for the rate loss: errors within -1 to 1, and powers of two wherever that is possible.
 
-    The gradient grows with the number of inputs that spike, so the rate falls with the square root of the input size:
-    2**-7 for 64 inputs, 2**-9 for 784, with batches of 16. Momentum lowers the rate in proportion.
+    The gradient grows with the number of inputs that spike, so the rate falls with the input size, in powers of two:
+    2**-9 for 64 inputs, 2**-12 for 784, with batches of 16. It is in proportion to ``1 - momentum``: 2**-6 and 2**-9
+    without momentum, which a chip without velocity memory needs. Each hidden layer after the first quarters it.
     """
     if isinstance(batch, bool) or not isinstance(batch, int):
         raise TypeError(f"batch must be an integer, not {batch!r}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch!r}")
-    exponent = round(math.log2(network.inputs) / 2 + math.log2(batch))
+    exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
     return Training(rate=2.0**-exponent * (1 - momentum), momentum=momentum, loss_scale=1 / network.steps)
 
 

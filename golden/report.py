@@ -81,7 +81,7 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--momentum", type=float, default=0.0)
+    parser.add_argument("--momentum", type=float, default=0.875)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     dataset = data.load(arguments.data, arguments.steps)

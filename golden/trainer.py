@@ -12,18 +12,18 @@ __all__ = ["Trainer", "initial_weights"]
 
 
 def initial_weights(network, seed):
-    """Seeded random weights, uniform within ``+-theta * sqrt(6 / inputs)``, rounded to the network's format.
+    """Seeded random weights: uniform in ``+-theta * sqrt(6 / inputs)``, last layer from 0 to ``5 theta / inputs``.
 
-    The last layer's are half as large: with larger ones some outputs never get back to the surrogate's window. A bias
-    starts at 0.
+    So the outputs start just below the threshold, inside the surrogate's window, where every one of them can learn. A
+    bias starts at 0. All are rounded to the network's format.
     """
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
-        gain = 0.5 if layer is network.layers[-1] else 1.0
-        bound = gain * layer.neuron.theta * math.sqrt(6 / layer.inputs)
+        last = layer is network.layers[-1]
+        bound = layer.neuron.theta * (5 / layer.inputs if last else math.sqrt(6 / layer.inputs))
         weight = np.zeros(layer.shape)
-        weight[: layer.inputs] = generator.uniform(-bound, bound, (layer.inputs, layer.outputs))
+        weight[: layer.inputs] = generator.uniform(0 if last else -bound, bound, (layer.inputs, layer.outputs))
         weights.append(network.format.round(weight) + 0.0)
     return weights
 

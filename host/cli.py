@@ -38,7 +38,7 @@ def _parser():
     sim.add_argument("--steps", type=int, default=4, metavar="N", help="time steps (default 4)")
     sim.add_argument("--reset", choices=("soft", "hard"), default="soft", help="default soft")
     sim.add_argument("--bias", action="store_true", help="give every neuron a bias")
-    sim.add_argument("--momentum", type=float, default=0.0, metavar="MU", help="default 0")
+    sim.add_argument("--momentum", type=float, default=0.875, metavar="MU", help="default %(default)s")
     sim.add_argument("--data", default="digits", metavar="NAME",
                      help="'digits' (bundled with scikit-learn), or a folder of MNIST's IDX files (default digits)")
     sim.add_argument("--samples", type=int, default=208, metavar="N",

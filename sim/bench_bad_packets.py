@@ -87,7 +87,7 @@ def dropped_when_idle(core):
 async def started(dut, idle=0.0):
     chip = await Session(dut, CONFIG, seed=SEED, idle=idle).start()
     network = Network.parse("40-30-10", bias=True)
-    await chip.load(network, default_training(network, batch=4), seed=SEED, strict=False)
+    await chip.load(network, default_training(network, batch=4, momentum=0.0), seed=SEED, strict=False)
     return chip, network
 
 

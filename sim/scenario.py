@@ -63,7 +63,7 @@ class Scenario:
     steps: int = 4
     neuron: dict = field(default_factory=dict)
     bias: bool = False
-    momentum: float = 0.0
+    momentum: float = 0.875
     data: str = "digits"
     samples: int = 208
     batch: int = 16

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
 from backspike.golden.presets import default_schedule
@@ -47,8 +48,9 @@ def simulate_training(scenario, directory, *, waves=False, reporter=None):
         f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
         f"data {data.name}, seed {scenario.seed}")
     reporter.console.print(plan.summary())
-    golden = _train_golden(scenario, data, reporter)
-    _write_expected(scenario, data, golden, directory)
+    with threadpool_limits(1):  # the matrices are too small for threads
+        golden = _train_golden(scenario, data, reporter)
+        _write_expected(scenario, data, golden, directory)
     with reporter.stage("generating Verilog"):
         paths = emit_chip(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
@@ -104,6 +106,7 @@ def _write_expected(scenario, data, golden, directory):
         spikes.append(trainer.forward(batch).layers[-1].spikes)
         trainer.train_batch(batch, labels)
         expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
+    expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
     expected["train_spikes"] = np.stack(spikes)
     tests = data.test_spikes[:, :scenario.tests]

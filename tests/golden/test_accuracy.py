@@ -37,9 +37,32 @@ def test_digits_are_learnt_as_well_as_in_float64(reset):
     assert abs(np.mean(ours) - np.mean(theirs)) <= 0.01
 
 
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_thirteen_batches_already_teach_most_of_the_digits(reset):
+    dataset = data.digits(4)
+    network = Network.parse("64-128-10", steps=4, reset=reset)
+    accuracies = []
+    for seed in range(8):
+        trainer = Trainer(network, default_training(network), seed=seed)
+        chosen = np.random.default_rng(seed).permutation(len(dataset.train_labels))[: 13 * 16]
+        trainer.train(dataset.train_spikes[:, chosen], dataset.train_labels[chosen], seed=seed)
+        accuracies.append(trainer.evaluate(dataset.test_spikes, dataset.test_labels))
+    print(f"{reset}: after 208 samples {np.round(accuracies, 3)}")
+    assert np.mean(accuracies) >= 0.6
+
+
+def test_an_odd_network_with_three_layers_learns():
+    dataset = data.digits(5)
+    network = Network.parse("64-96-37-10", steps=5)
+    accuracies = [learn(network, dataset, BitExact(network.format), seed)[1] for seed in SEEDS]
+    print(f"{network}, T = 5: {np.round(accuracies, 4)}")
+    assert np.mean(accuracies) >= 0.9
+
+
 def test_default_training_uses_powers_of_two():
     training = default_training(Network.parse("784-128-10", steps=4))
-    assert (training.rate, training.momentum, training.loss_scale) == (2.0**-9, 0.0, 0.25)
+    assert (training.rate, training.momentum, training.loss_scale) == (2.0**-12, 0.875, 0.25)
+    assert default_training(Network.parse("64-128-10"), momentum=0.0).rate == 2.0**-6
     with pytest.raises(ValueError, match=r"^batch must be at least 1, not 0"):
         default_training(Network.parse("784-128-10"), batch=0)
     with pytest.raises(TypeError, match=r"^batch must be an integer, not 1.0"):

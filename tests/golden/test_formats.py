@@ -127,7 +127,7 @@ def test_wrong_arguments_are_refused(call, error, message):
 
 @pytest.mark.parametrize("value", [1.0625, 248.0, 2.0**-10, np.inf, -np.inf, np.nan])
 def test_encode_refuses_what_the_format_does_not_hold(value):
-    with pytest.raises(ValueError, match=r"is not a finite number of Format\(exponent=4, mantissa=3\)$"):
+    with pytest.raises(ValueError, match=r"^[-+0-9.a-z]+ is not a finite number of Format\(exponent=4, mantissa=3\)$"):
         E4M3.encode([1.0, value])
 
 

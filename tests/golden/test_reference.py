@@ -4,6 +4,9 @@
 The surrogate is rectangular and the reset detached. The libraries' conventions: snnTorch subtracts ``theta`` at the
 next step, after the leak, and fires above the threshold; SpikingJelly subtracts it at once, so that it leaks too
 (rr = kappa * theta), and fires at the threshold.
+
+Everything here is SKIPPED where PyTorch is missing, and each library's cases where that library is: then nothing is
+compared with autograd. ``pip install .[reference]`` and ``pip install --no-deps spikingjelly`` install them.
 """
 
 import numpy as np
@@ -13,7 +16,8 @@ from backspike.golden.arithmetic import Float64
 from backspike.golden.network import Network, Training
 from backspike.golden.trainer import Trainer
 
-torch = pytest.importorskip("torch", reason="PyTorch is not installed: gradients were not compared with autograd")
+WITHOUT = "SKIPPED without the extra 'reference': PyTorch is missing, and no gradient was compared with autograd"
+torch = pytest.importorskip("torch", reason=WITHOUT)
 
 SIZES, STEPS, SAMPLES = (11, 9, 7, 4), 5, 6
 THETA, WIDTH = 0.8, 1.4
@@ -34,7 +38,8 @@ class Rectangle(torch.autograd.Function):
 
 
 def snntorch_layers(kappa, reset):
-    snntorch = pytest.importorskip("snntorch", reason="snnTorch is not installed: its neuron was not compared")
+    message = "SKIPPED without the extra 'reference': snnTorch is missing, and its neuron was not compared"
+    snntorch = pytest.importorskip("snntorch", reason=message)
 
     def layer():
         mechanism = "subtract" if reset == "soft" else "zero"
@@ -53,7 +58,7 @@ def snntorch_layers(kappa, reset):
 
 
 def spikingjelly_layers(kappa, reset):
-    message = "SpikingJelly is not installed: its neuron was not compared"
+    message = "SKIPPED without SpikingJelly (pip install --no-deps spikingjelly): its neuron was not compared"
     library = pytest.importorskip("spikingjelly.activation_based.neuron", reason=message)
     arguments = {"v_threshold": THETA, "detach_reset": True, "v_reset": None if reset == "soft" else 0.0}
 

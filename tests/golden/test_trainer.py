@@ -176,6 +176,7 @@ def test_initial_weights_are_numbers_of_the_format_and_depend_on_the_seed_only()
     assert all(same_bits(a, b) for a, b in zip(weights, initial_weights(network, 3), strict=True))
     assert not same_bits(weights[0], initial_weights(network, 4)[0])
     assert not weights[0][-1].any()
+    assert weights[0].min() < 0 and weights[1].min() >= 0, "the last layer starts with weights of one sign"
 
 
 ERRORS = [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Dense, Network, Neuron, Training
-from backspike.golden.trainer import Trainer, initial_weights
+from backspike.golden.trainer import Trainer
 from backspike.host.compiler import Piece, compile_network
 from backspike.host.driver import Driver
 from backspike.hw.config import ChipConfig
@@ -38,7 +38,10 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     net, config = net or network(), ChipConfig(**config)
     plan = compile_network(net, training, config, **(options or {}))
     chip, driver = FakeChip(config, seed, late), Driver(plan, strict=strict)
-    weights = [net.format.round(2 * weight + 0.125) for weight in initial_weights(net, 1)]
+    draw = np.random.default_rng(1)
+    bounds = [np.sqrt(24 / layer.inputs) * layer.neuron.theta for layer in net.layers]
+    pairs = zip(bounds, net.layers, strict=True)
+    weights = [net.format.round(draw.uniform(-bound, bound, layer.shape) + 0.125) for bound, layer in pairs]
     chip.run(driver.load(weights))
     return chip, driver, weights
 
