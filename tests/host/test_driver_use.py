@@ -42,8 +42,10 @@ def test_gradients_add_up_until_an_update():
     chip.run(driver.update())
     trainer.apply()
     assert same(chip.run(driver.read_weights()), trainer.weights)
+    chip.run(driver.train_batch(spikes, labels, update=False))
     chip.run(driver.clear_gradients())
-    assert not any(velocity.any() for velocity in chip.run(driver.read_velocities()))
+    assert not any(gradient.any() for gradient in chip.run(driver.read_gradients()))
+    assert same(chip.run(driver.read_velocities()), trainer.velocities)
 
 
 def test_errors_from_the_host():
