@@ -69,7 +69,7 @@ help:
 #:   NETWORK=64-128-10  layer sizes
 #:   RESET=soft         soft or hard
 #:   BIAS=0             1: every neuron has a bias
-#:   MOMENTUM=0.0       momentum of the weight updates
+#:   MOMENTUM=0.875     momentum of the weight updates
 #:   DATA=digits        digits, or a folder with MNIST's IDX files (then NETWORK=784-...)
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches
 #:   BATCH=16           samples per weight update
