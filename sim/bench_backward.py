@@ -6,14 +6,12 @@ import numpy as np
 from backspike.hw.back_propagation import BackwardEngine
 from backspike.hw.numbers import product_model
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, Job
+from backspike.sim.jobs import CONFIGS, LANES, Job
 from backspike.sim.unit import Bench, Memory, Sink
-
-LANES = sorted(CONFIGS)
 
 
 def units():
-    return {f"backward_{lanes}": BackwardEngine(Shapes(CONFIGS[lanes])) for lanes in LANES}
+    return {f"backward_{lanes}": BackwardEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
 
 
 def _expected(job, owners):
@@ -140,3 +138,15 @@ async def largest_sums_are_exact(dut, lanes):
         job.weights = [np.full_like(bank, largest | sign) for bank in job.weights]
         job.deltas = np.full_like(job.deltas, largest)
         await run.do(job)
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """A slice with all weights that a core can have; one in the last words of everything; all steps."""
+    run = Run(dut, "largest")
+    await run.start()
+    config = CONFIGS["largest"]
+    await run.do(Job(run.bench, config, spikes=0.05, deltas=0.02, counts=[31, 1], blocks=config.neurons, steps=1))
+    job = Job(run.bench, config, counts=[4, 32, 1], blocks=40, steps=config.steps)
+    job.move_to_the_end()
+    await run.do(job)

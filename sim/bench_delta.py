@@ -12,10 +12,9 @@ from backspike.host.scalars import layer_scalars
 from backspike.hw.arithmetic import Client
 from backspike.hw.delta import DeltaUpdate
 from backspike.hw.shapes import WORD, Shapes
-from backspike.sim.jobs import CONFIGS, descriptor
+from backspike.sim.jobs import CONFIGS, LANES, descriptor
 from backspike.sim.unit import Bench, Memory, Others, WithArithmetic
 
-LANES = sorted(CONFIGS)
 NEURONS = (
     Neuron(kappa=0.9, reset="hard"),
     Neuron(kappa=0.75, reset="soft", amplitude=2.5),
@@ -30,7 +29,7 @@ def _unit(lanes):
 
 
 def units():
-    return {f"delta_{lanes}": _unit(lanes) for lanes in LANES}
+    return {f"delta_{lanes}": _unit(lanes) for lanes in CONFIGS}
 
 
 class _Deltas:
@@ -77,7 +76,7 @@ class Run:
         self.bench = bench = Bench(dut, f"delta_{lanes}", _unit(lanes))
         bench.peek = True
         depth, random = 1 << self.shapes.delta_address().size, bench.random
-        self.banks = [[random.getrandbits(config.format.width) for _ in range(depth)] for _ in range(lanes)]
+        self.banks = [[random.getrandbits(config.format.width) for _ in range(depth)] for _ in range(config.lanes)]
         self.sums = {}
 
     async def start(self):
@@ -222,3 +221,12 @@ async def an_operation_each_cycle(dut, lanes):
     blocks, steps = 32, min(4, run.config.steps)
     cycles = await run.do(NEURONS[0], blocks, lanes, steps, 0)
     assert cycles <= 2 * steps * blocks * lanes + (steps + 1) * 18
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """All neurons that a core can have; then the most steps."""
+    run = Run(dut, "largest", 0.0, 1.0)
+    await run.start()
+    await run.do(NEURONS[1], run.config.neurons, 1, 1, 0)
+    await run.do(NEURONS[0], 40, 1, run.config.steps, 1)

@@ -6,14 +6,12 @@ import numpy as np
 from backspike.hw.feed_forward import ForwardEngine
 from backspike.hw.numbers import to_fixed_model
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, Job
+from backspike.sim.jobs import CONFIGS, LANES, Job
 from backspike.sim.unit import Bench, Memory, Sink
-
-LANES = sorted(CONFIGS)
 
 
 def units():
-    return {f"forward_{lanes}": ForwardEngine(Shapes(CONFIGS[lanes])) for lanes in LANES}
+    return {f"forward_{lanes}": ForwardEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
 
 
 def _expected(job):
@@ -37,7 +35,7 @@ class Run:
 
     def __init__(self, dut, lanes, idle=0.0):
         name = f"forward_{lanes}"
-        self.lanes, self.bench = lanes, Bench(dut, name, ForwardEngine(Shapes(CONFIGS[lanes])))
+        self.bench = Bench(dut, name, ForwardEngine(Shapes(CONFIGS[lanes])))
         self.idle = idle
 
     async def start(self):
@@ -122,3 +120,15 @@ async def largest_sums_are_exact(dut, lanes):
         largest = int(config.format.encode(config.format.max_finite)) | sign
         job.weights = [np.full_like(bank, largest) for bank in job.weights]
         await run.do(job)
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """A slice with all weights that a core can have; one in the last words of everything; all steps."""
+    run = Run(dut, "largest")
+    await run.start()
+    config = CONFIGS["largest"]
+    await run.do(Job(run.bench, config, spikes=0.05, counts=[31, 1], blocks=config.neurons, steps=1))
+    job = Job(run.bench, config, counts=[4, 32, 1], blocks=40, steps=config.steps)
+    job.move_to_the_end()
+    await run.do(job)

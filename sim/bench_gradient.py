@@ -7,14 +7,12 @@ from backspike.golden.arithmetic import BitExact
 from backspike.hw.shapes import Shapes
 from backspike.hw.weight_gradient import GradientEngine
 from backspike.sim.cases import random_numbers
-from backspike.sim.jobs import CONFIGS, Job
+from backspike.sim.jobs import CONFIGS, LANES, Job
 from backspike.sim.unit import Bench, Memory
-
-LANES = sorted(CONFIGS)
 
 
 def units():
-    return {f"gradient_{lanes}": GradientEngine(Shapes(CONFIGS[lanes])) for lanes in LANES}
+    return {f"gradient_{lanes}": GradientEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
 
 
 class Run:
@@ -166,3 +164,15 @@ async def few_cycles_are_lost(dut, lanes, deltas):
     used = terms / cycles / lanes, needed / cycles
     dut._log.info("utilisation %.3f of all lanes, %.3f of the busiest", *used)
     assert needed > (0.95 if lanes == 1 or deltas == 1 else 0.85) * cycles
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """A slice with all weights that a core can have; one in the last words of everything; all steps."""
+    run = Run(dut, "largest")
+    await run.start()
+    config = CONFIGS["largest"]
+    await run.do(Job(run.bench, config, spikes=0.05, deltas=0.02, counts=[31, 1], blocks=config.neurons, steps=1))
+    job = Job(run.bench, config, counts=[4, 32, 1], blocks=40, steps=config.steps)
+    job.move_to_the_end()
+    await run.do(job)

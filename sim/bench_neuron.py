@@ -15,7 +15,8 @@ from backspike.hw.shapes import WORD, Shapes
 from backspike.sim.jobs import CONFIGS, descriptor
 from backspike.sim.unit import Bench, Memory, Others, Sink, Source, WithArithmetic
 
-LANES = (1, 2, 8)
+UNITS = (1, 2, 8, "largest")
+LANES = UNITS[:3]
 NEURONS = (
     Neuron(kappa=0.9, theta=1.0, width=1.0, reset="hard"),
     Neuron(kappa=0.75, theta=0.7, width=0.5, reset="soft"),
@@ -30,7 +31,7 @@ def _unit(lanes):
 
 
 def units():
-    return {f"neuron_{lanes}": _unit(lanes) for lanes in LANES}
+    return {f"neuron_{lanes}": _unit(lanes) for lanes in UNITS}
 
 
 class Run:
@@ -169,3 +170,11 @@ async def a_neuron_each_cycle(dut, lanes):
     blocks, steps = run.shapes.block_depth, run.config.steps
     cycles = await run.do(NEURONS[0], blocks, lanes, steps)
     assert cycles <= (blocks * lanes + 16) * steps + 4
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """All neurons that a core can have."""
+    run = Run(dut, "largest")
+    await run.start()
+    await run.do(NEURONS[1], run.config.neurons, 1, 2)

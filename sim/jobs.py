@@ -6,15 +6,19 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.shapes import WORD, Shapes
 from backspike.sim.cases import random_numbers
 
-__all__ = ["CONFIGS", "Job", "descriptor"]
+__all__ = ["CONFIGS", "LANES", "Job", "descriptor"]
 
 CONFIGS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=6, weights=4096, neurons=128),
     2: ChipConfig(lanes=2, steps=5, slots=2, slices=2, tape_words=5, weights=4096, neurons=256),
     4: ChipConfig(lanes=4, steps=1, slots=4, slices=1, tape_words=4, weights=8192, neurons=256),
-    8: ChipConfig(lanes=8, steps=16, slots=2, slices=5, tape_words=7, weights=8192, neurons=512),
+    8: ChipConfig(lanes=8, steps=6, slots=2, slices=5, tape_words=7, weights=8192, neurons=512),
+    "largest": ChipConfig(
+        lanes=1, steps=16, slots=4, slices=16, tape_words=128, weights=1 << 17, neurons=1 << 12, peers=256),
 }
-"""Small configurations, by lanes; most sizes are not powers of two."""
+"""Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
+
+LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
 
 _DENSITIES = (0.0, 0.03, 0.2, 0.5, 1.0)
 
@@ -23,8 +27,8 @@ def descriptor(shapes, **fields):
     """All fields of a descriptor; those that are not given are random garbage."""
     rng = np.random.default_rng(sum(map(ord, repr(sorted(fields.items())))))
     values = {name: int(rng.integers(0, 1 << field.shape)) for name, field in shapes.descriptor}
-    unknown = fields.keys() - values.keys()
-    assert not unknown, unknown
+    for name, value in fields.items():
+        assert 0 <= value < 1 << shapes.descriptor[name].shape, f"{name} is {value}"
     return values | fields
 
 
@@ -92,6 +96,17 @@ class Job:
         self.deltas = deltas
         self.delta_words = -(-self.blocks // WORD)
         self.delta_base = self.random.randint(0, self.shapes.delta_depth - self.delta_words)
+
+    def move_to_the_end(self):
+        """Give the slice the last places in all memories of the core; only before anything is asked about it."""
+        address = self.shapes.weight_depth
+        for word in self.words:
+            address -= word["count"] * self.blocks
+            word["row_base"] = address
+        self.slot, self.tape_base = self.config.slots - 1, self.config.tape_words - len(self.words)
+        self.block_base = self.shapes.block_depth - self.blocks
+        field = self.shapes.descriptor["delta_base"].shape  # narrower than the memory is deep; the host minds that
+        self.delta_base = min(self.shapes.delta_depth - self.delta_words, (1 << field) - 1)
 
     @property
     def inputs(self):
