@@ -51,7 +51,8 @@ def _parser():
     sim.add_argument("--idle", type=float, default=0.0, metavar="P",
                      help="chance that the host pauses in a cycle (default 0)")
     sim.add_argument("--no-skipping", action="store_true", help="let the engines work on zeros too")
-    sim.add_argument("--waves", action="store_true", help="record chip.vcd")
+    sim.add_argument("--waves", nargs="?", const="links", choices=("links", "all"),
+                     help="record the first batch in chip.vcd: the links between host and tiles (default), or all signals")
     sim.add_argument("--output", type=Path, default=Path("build/sim"), metavar="DIR", help="default %(default)s")
     sim.set_defaults(run=_sim)
     return parser

@@ -2,7 +2,7 @@
 """Cocotb bench of a training run: loads a scenario's network, trains, evaluates, compares every bit.
 
 Reads ``scenario.json`` and ``expected.npz`` from the folder in ``BACKSPIKE_RUN``; writes ``progress.jsonl`` while it
-works, then ``measured.json`` and ``measured.npz``.
+works, then ``measured.json`` and ``measured.npz``. With ``BACKSPIKE_BATCHES`` it ends after so many batches.
 """
 
 import json
@@ -38,6 +38,7 @@ class Run:
         self.expected = np.load(folder / "expected.npz")
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)
+        self.batches = int(os.environ["BACKSPIKE_BATCHES"]) if "BACKSPIKE_BATCHES" in os.environ else None
         self.driver = Driver(self.scenario.plan())
         self.transport = ChipTransport(dut, seed=self.scenario.seed, idle=self.scenario.idle)
         self.dut = dut
@@ -76,7 +77,7 @@ class Run:
         _, self.measured["load_cycles"] = await self.call(driver.load(weights))
         await self.call(driver.set_skipping(scenario.skipping))
         await self.call(driver.reset_counters())
-        if not await self.train():
+        if not await self.train() and self.batches is None:
             self.measured["train_counters"] = await self.counters()
             await self.call(driver.reset_counters())
             found = await self.evaluate("evaluate")
@@ -89,7 +90,7 @@ class Run:
     async def train(self):
         """Train batch by batch; whether a difference was found."""
         total = self.order.size
-        for number, chosen in enumerate(self.order):
+        for number, chosen in enumerate(self.order[:self.batches]):
             spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
             watch = cocotb.start_soon(self.watch_activity()) if number == 0 else None
             result, cycles = await self.call(self.driver.train_batch(spikes, labels))

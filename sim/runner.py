@@ -95,7 +95,7 @@ def _tail(path, lines=40):
     return "\n".join(text.splitlines()[-lines:])
 
 
-def build(sources, top, build_dir, *, waves=False, no_inline=()):
+def build(sources, top, build_dir, *, waves=False, no_inline=(), no_waves=()):
     """Build a simulation.
 
     Parameters
@@ -106,6 +106,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=()):
         share the objects of Verilator's run-time library, in a further sibling
     waves: whether runs can record waves
     no_inline: names of modules that occur many times: kept apart, which makes builds and simulations faster
+    no_waves: patterns of hierarchical scopes that waves leave out, such as ``"*.core*"``
 
     Returns
     -------
@@ -120,6 +121,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=()):
     control = build_dir / "settings.vlt"
     rules = [f"lint_off -rule {rule}  // {reason}" for rule, reason in _WAIVERS.items()]
     rules += [f'no_inline -module "{module}"' for module in no_inline]
+    rules += [f'tracing_off -scope "{scope}"' for scope in no_waves]
     rules.append(f'public_flat_rw -module "{top}" -var "*"')
     control.write_text("\n".join(["`verilator_config", *rules, ""]))
     log = build_dir / "build.log"

@@ -20,14 +20,15 @@ from backspike.sim.runner import build, run
 __all__ = ["simulate_training"]
 
 
-def simulate_training(scenario, directory, *, waves=False, reporter=None):
+def simulate_training(scenario, directory, *, waves=None, reporter=None):
     """Train a scenario's network on the simulated chip and in the golden model, and compare every bit.
 
     Parameters
     ----------
     scenario: ``Scenario``
     directory: of everything that is written; ``report.json`` and the pictures go to its top
-    waves: record ``chip.vcd``
+    waves: what ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
+        chip and tiles; ``"all"``, every signal; ``None``: there is no such file
     reporter: ``Reporter``
 
     Returns
@@ -54,11 +55,14 @@ def simulate_training(scenario, directory, *, waves=False, reporter=None):
     with reporter.stage("generating Verilog"):
         paths = emit_chip(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
-        built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build", waves=waves,
-                      no_inline=(TILE_MODULE,))
-    _run_chip(scenario, built, directory, waves, reporter)
+        built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build",
+                      waves=waves is not None, no_inline=(TILE_MODULE,),
+                      no_waves=("*.core*", "*.router.*", "*.host_link*") if waves == "links" else ())
     if waves:
+        with reporter.stage("recording waves of the first batch"):
+            _run_bench(scenario, built, directory, waves=True, batches=1)
         (directory / "build" / "dump.vcd").replace(directory / "chip.vcd")
+    _run_chip(scenario, built, directory, reporter)
     measured = json.loads((directory / "measured.json").read_text())
     report = make_report(scenario, golden, measured, reporter.seconds)
     (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -128,7 +132,15 @@ _PHASES = {
 }
 
 
-def _run_chip(scenario, built, directory, waves, reporter):
+def _run_bench(scenario, built, directory, *, waves=False, batches=None):
+    """Run the bench: everything, or only the first batches."""
+    env = {"BACKSPIKE_RUN": str(directory)}
+    if batches is not None:
+        env["BACKSPIKE_BATCHES"] = str(batches)
+    run(built, "backspike.sim.bench_training", seed=scenario.seed, waves=waves, env=env)
+
+
+def _run_chip(scenario, built, directory, reporter):
     """Run the bench, and show its progress, one stage for each phase."""
     with contextlib.ExitStack() as stages:
         current = {}
@@ -143,5 +155,4 @@ def _run_chip(scenario, built, directory, waves, reporter):
             current[phase](done, total, ", ".join(notes))
 
         with followed(directory / "progress.jsonl", show):
-            run(built, "backspike.sim.bench_training", seed=scenario.seed, waves=waves,
-                env={"BACKSPIKE_RUN": str(directory)})
+            _run_bench(scenario, built, directory)

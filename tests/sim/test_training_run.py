@@ -16,7 +16,7 @@ SMALL = Scenario(cores=2, lanes=2, network="64-20-10", steps=3, samples=20, batc
 def finished(tmp_path_factory):
     """A finished run: its folder and its report."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, training.simulate_training(SMALL, folder, waves=True)
+    return folder, training.simulate_training(SMALL, folder, waves="links")
 
 
 def test_chip_and_golden_model_are_equal(finished):
