@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import TILE_MODULE, to_verilog

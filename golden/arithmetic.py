@@ -6,6 +6,7 @@ sum that is not yet rounded; ``combine`` adds terms to it and rounds.
 """
 
 import numpy as np
+
 from backspike.golden import exact
 from backspike.golden.formats import Format
 

@@ -8,6 +8,7 @@ stored number is the hardware's, bit for bit. Only ``BitExact.saturated`` change
 from dataclasses import dataclass
 
 import numpy as np
+
 from backspike.golden.neuron import Output, initial_state, rate_error, step, step_back
 
 __all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "update"]

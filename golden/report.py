@@ -9,13 +9,14 @@ import argparse
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host import data
-from threadpoolctl import threadpool_limits
 
 __all__ = ["densities", "main"]
 

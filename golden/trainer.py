@@ -4,6 +4,7 @@
 import math
 
 import numpy as np
+
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.network import Network, Training

@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import FlitStream
 from backspike.hw.host_link import AxiStream, HostLink

@@ -5,6 +5,7 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from backspike.hw.numbers import check_format, check_integer, product_model, product_width
 from backspike.hw.product import FixedProduct
 from backspike.hw.rounding import Rounder, check_tag

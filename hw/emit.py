@@ -12,6 +12,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
 from amaranth.lib.wiring import In, Out, Signature
+
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.config import ChipConfig
 from backspike.hw.packet_map import packet_map

@@ -6,6 +6,7 @@ A packet is a sequence of flits, the first with the header word; ``last`` marks 
 
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout, View
+
 from backspike.host.protocol import HEADER, TAGS
 
 __all__ = ["FLIT", "FlitStream", "header_of", "tag_of"]

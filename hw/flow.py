@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.hw.flit import FLIT, FlitStream
 
 __all__ = ["FlitBuffer", "FlitMerge"]

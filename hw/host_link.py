@@ -4,6 +4,7 @@
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
 from backspike.host.protocol import LINK_COUNTERS, Kind, Region, header
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import FlitStream, header_of, tag_of

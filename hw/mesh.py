@@ -2,6 +2,7 @@
 """Wiring of nodes to a mesh."""
 
 from amaranth.lib.wiring import connect
+
 from backspike.hw.router import PORTS
 
 __all__ = ["connect_mesh", "positions"]

@@ -8,6 +8,7 @@ Every finite number of a format is a multiple of ``2**fmt.lsb``, so that it is a
 
 import numpy as np
 from amaranth.hdl import Cat, Value
+
 from backspike.golden.formats import Format
 
 __all__ = [

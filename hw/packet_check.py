@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.host.protocol import HOST_KINDS, LINK_COUNTERS, MAX_PAYLOAD, TAGS, Cause, Kind, Region, payload_range
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import header_of, tag_of

@@ -6,6 +6,7 @@ from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.host.protocol import LINK_COUNTERS, MAX_PAYLOAD, Kind
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import FlitStream, header_of, tag_of

@@ -4,6 +4,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from backspike.hw.numbers import check_format, product_model, product_width, unpack
 
 __all__ = ["FixedProduct"]

@@ -5,6 +5,7 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from backspike.hw.numbers import check_format, check_integer
 
 __all__ = ["Rounder", "check_tag"]

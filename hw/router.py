@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+
 from backspike.hw.config import ChipConfig
 from backspike.hw.flit import FlitStream, header_of
 from backspike.hw.flow import FlitBuffer, FlitMerge

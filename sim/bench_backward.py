@@ -3,6 +3,7 @@
 
 import cocotb
 import numpy as np
+
 from backspike.hw.back_propagation import BackwardEngine
 from backspike.hw.numbers import product_model
 from backspike.hw.shapes import Shapes

@@ -5,13 +5,14 @@ from collections import defaultdict
 from random import Random
 
 import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, with_timeout
+from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+
 from backspike.host.protocol import HEADER
 from backspike.sim.chip_pair import CONFIG
 from backspike.sim.handshake import HandshakeMonitor
 from backspike.sim.host_packets import good_packet
-from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, with_timeout
-from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 PACKETS = 400
 TIMEOUT = (1, "ms")

@@ -3,6 +3,7 @@
 
 import cocotb
 import numpy as np
+
 from backspike.golden.network import Network, Training
 from backspike.host.protocol import COUNTERS, Kind, Packet, Region, header, parse_header
 from backspike.hw.config import ChipConfig

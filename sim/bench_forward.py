@@ -3,6 +3,7 @@
 
 import cocotb
 import numpy as np
+
 from backspike.hw.feed_forward import ForwardEngine
 from backspike.hw.numbers import to_fixed_model
 from backspike.hw.shapes import Shapes

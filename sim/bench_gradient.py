@@ -3,6 +3,7 @@
 
 import cocotb
 import numpy as np
+
 from backspike.golden.arithmetic import BitExact
 from backspike.hw.shapes import Shapes
 from backspike.hw.weight_gradient import GradientEngine

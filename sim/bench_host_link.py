@@ -5,12 +5,13 @@ from collections import deque
 from random import Random
 
 import cocotb
-from backspike.host.protocol import LINK_COUNTERS, MAX_PAYLOAD, Cause, Kind, Packet, Region, header, parse_header
-from backspike.sim.handshake import HandshakeMonitor
-from backspike.sim.host_packets import bad_packet, cause_of, good_packet, random_words
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+
+from backspike.host.protocol import LINK_COUNTERS, MAX_PAYLOAD, Cause, Kind, Packet, Region, header, parse_header
+from backspike.sim.handshake import HandshakeMonitor
+from backspike.sim.host_packets import bad_packet, cause_of, good_packet, random_words
 
 _COUNTERS = len(LINK_COUNTERS)
 TIMEOUT = (200, "us")  # of everything that is awaited: 20000 cycles

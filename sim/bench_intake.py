@@ -5,6 +5,7 @@ import cocotb
 from amaranth.hdl import Array, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.host.protocol import (
     COUNTERS,
     HEADER,

@@ -3,6 +3,7 @@
 
 import cocotb
 import numpy as np
+
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
 from backspike.golden.network import Neuron, Training

@@ -10,13 +10,14 @@ from collections import defaultdict, deque
 from random import Random
 
 import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge
+
 from backspike.host.protocol import HEADER, MAX_PAYLOAD
 from backspike.hw.config import ChipConfig
 from backspike.hw.mesh import positions
 from backspike.sim.handshake import HandshakeMonitor
 from backspike.sim.noc_mesh import mesh_name
-from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge
 
 PATIENCE = 2000  # cycles without any transfer after which the mesh counts as stuck
 COLUMNS, ROWS = map(int, os.environ.get("BACKSPIKE_MESH", "1x1").split("x"))

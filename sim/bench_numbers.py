@@ -11,6 +11,7 @@ import os
 import cocotb
 import numpy as np
 from amaranth.lib.wiring import Flow
+
 from backspike.golden.formats import Format
 from backspike.hw.elementwise import Elementwise
 from backspike.hw.lanes import ProductLane, SpikeLane

@@ -2,6 +2,7 @@
 """Bench of the packet output: whole packets, none lost, in turns, a flit each cycle."""
 
 import cocotb
+
 from backspike.hw.packets import PacketOutput
 from backspike.hw.shapes import Shapes
 from backspike.sim.jobs import CONFIGS

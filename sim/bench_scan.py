@@ -5,6 +5,7 @@ import cocotb
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, Out
+
 from backspike.hw.blocks import Queue
 from backspike.hw.scan import Enumerator, RowScanner
 from backspike.sim.unit import Bench, Memory, Sink, Source

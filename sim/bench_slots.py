@@ -2,6 +2,7 @@
 """Bench of the slot table: a model beside it, with random packets and random jobs, compared in every cycle."""
 
 import cocotb
+
 from backspike.host.protocol import NEED
 from backspike.hw.config import ChipConfig
 from backspike.hw.shapes import Shapes

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import cocotb
 import numpy as np
+
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.learning import update
 from backspike.golden.network import Neuron, Training

@@ -3,6 +3,7 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
 from backspike.hw.chip import Chip
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import TILE_MODULE

@@ -2,6 +2,7 @@
 """Random jobs of the engines: a slice's inputs, weights, deltas, and the memories that hold them."""
 
 import numpy as np
+
 from backspike.hw.config import ChipConfig
 from backspike.hw.shapes import WORD, Shapes
 from backspike.sim.cases import random_numbers

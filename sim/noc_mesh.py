@@ -4,6 +4,7 @@
 from amaranth.hdl import Cat, Module
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.hw.flit import FLIT
 from backspike.hw.mesh import connect_mesh, positions
 from backspike.hw.ports import instance_of

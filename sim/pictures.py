@@ -2,11 +2,12 @@
 """Pictures of a training run: learning curves, spikes of one digit, activity of the cores."""
 
 import numpy as np
-from backspike.sim.scenario import ACTIVITY_PERIOD
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from backspike.sim.scenario import ACTIVITY_PERIOD
 
 __all__ = ["draw_all"]
 

@@ -4,9 +4,10 @@
 import dataclasses
 from pathlib import Path
 
-from backspike.host.driver import LINK
 from rich import box
 from rich.table import Table
+
+from backspike.host.driver import LINK
 
 __all__ = ["engine_report", "make_report", "print_report"]
 

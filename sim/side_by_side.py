@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib.wiring import Flow
-from backspike.hw.emit import to_verilog
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
+
+from backspike.hw.emit import to_verilog
 
 __all__ = ["Ports", "from_integers", "stream", "to_integers", "write_side_by_side"]
 

@@ -7,6 +7,7 @@ finite number saturate to it instead of becoming infinite.
 
 import numpy as np
 import softfloatpy
+
 from backspike.golden.formats import BINARY16
 
 __all__ = ["check_against_softfloat", "softfloat_mul_add"]

@@ -14,12 +14,13 @@ from amaranth.hdl import Cat, Module, Shape
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly
+
 from backspike.hw.arithmetic import Arithmetic, request_layout
 from backspike.hw.emit import to_verilog
 from backspike.hw.ports import instance_of, port_values
 from backspike.sim.runner import build, default_seed, run
-from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly
 
 __all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
 

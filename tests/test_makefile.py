@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from backspike.host.cli import _parser, main
 from backspike.hw.config import ChipConfig
 

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule, default_training

@@ -11,6 +11,7 @@ compared with autograd. ``pip install .[reference]`` and ``pip install --no-deps
 
 import numpy as np
 import pytest
+
 from backspike.golden import learning
 from backspike.golden.arithmetic import Float64
 from backspike.golden.network import Network, Training

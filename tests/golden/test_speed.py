@@ -4,6 +4,7 @@
 import time
 
 import numpy as np
+
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training

@@ -6,12 +6,13 @@ import re
 
 import numpy as np
 import pytest
+from fraction_model import FractionTrainer, Rounder
+
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer, initial_weights
-from fraction_model import FractionTrainer, Rounder
 
 FP8 = Format(exponent=4, mantissa=3)
 E5M2 = Format(exponent=5, mantissa=2)

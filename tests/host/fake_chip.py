@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from functools import cache
 
 import numpy as np
+
 from backspike.host.packets import parse_packet
 from backspike.host.protocol import (
     CHUNK_HIGH,

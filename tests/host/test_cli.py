@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+
 from backspike.host.cli import main
 
 

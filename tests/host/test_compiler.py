@@ -6,6 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from backspike.golden.network import Dense, Network, Training
 from backspike.golden.trainer import initial_weights
 from backspike.host.arrangement import arrange, flits
@@ -13,8 +16,6 @@ from backspike.host.compiler import CapacityError, Density, Piece, compile_netwo
 from backspike.host.placement import balanced, path
 from backspike.host.protocol import CHUNK_HIGH, CHUNK_LOW, DESCRIPTOR, NEED, PEER, TAPE_STRIDE, Region
 from backspike.hw.config import ChipConfig
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 TRAINING = Training(rate=0.5)
 

@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Network, Training
 from backspike.host.compiler import CapacityError, Density, Piece, compile_network
 from backspike.host.placement import path
 from backspike.hw.config import ChipConfig, mesh_shape
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TRAINING = Training(rate=0.5)
 

@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from backspike.host import data
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

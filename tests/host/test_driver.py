@@ -3,13 +3,14 @@
 
 import numpy as np
 import pytest
+from fake_chip import FakeChip
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler import Piece, compile_network
 from backspike.host.driver import Driver
 from backspike.hw.config import ChipConfig
-from fake_chip import FakeChip
 
 TRAINING = Training(rate=0.0625, momentum=0.5, loss_scale=0.25)
 

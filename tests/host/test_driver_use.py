@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
+from test_driver import TRAINING, data, network, same, start
+
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.network import Training
 from backspike.golden.trainer import Trainer
 from backspike.host.driver import LINK, Driver, DriverError
 from backspike.host.protocol import COUNTERS, LINK_COUNTERS, NO_LABEL, Cause, Kind, Packet, Region, header
-from test_driver import TRAINING, data, network, same, start
 
 
 def exactly(text):

@@ -4,10 +4,11 @@
 import re
 
 import pytest
-from backspike.host.packets import Fault, parse_packet
-from backspike.host.protocol import TAGS, Cause, Kind, Packet, header, payload_range
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from backspike.host.packets import Fault, parse_packet
+from backspike.host.protocol import TAGS, Cause, Kind, Packet, header, payload_range
 
 
 @st.composite

@@ -7,11 +7,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Neuron, Training
 from backspike.host.scalars import layer_scalars, mask_interval, smallest_number
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SMALL = Format(exponent=3, mantissa=2)
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)

@@ -4,6 +4,7 @@
 import re
 
 import pytest
+
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import TILE_MODULE, to_verilog

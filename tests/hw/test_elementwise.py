@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.hw.elementwise import Elementwise
 from backspike.hw.rounding import Rounder

@@ -16,6 +16,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
+
 from backspike.host.protocol import COUNTERS, DESCRIPTOR, HEADER, HOST_KINDS, LINK_COUNTERS, TAGS, Kind, Region
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog

@@ -2,6 +2,7 @@
 """The three engines, with 1, 2, 4 and 8 lanes."""
 
 import pytest
+
 from backspike.sim.unit import check_bench
 
 

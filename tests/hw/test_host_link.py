@@ -4,6 +4,7 @@
 import re
 
 import pytest
+
 from backspike.hw.emit import to_verilog
 from backspike.hw.host_link import HostLink
 from backspike.hw.packet_check import PacketCheck

@@ -2,6 +2,7 @@
 """Packets into a core and out of it."""
 
 import pytest
+
 from backspike.sim.unit import check_bench
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.hw.numbers import (
     check_format,

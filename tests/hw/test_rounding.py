@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from backspike.golden.formats import BINARY16, Format
 from backspike.hw.rounding import Rounder
 from backspike.sim.cases import corner_sums, random_sums

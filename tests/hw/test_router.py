@@ -4,6 +4,7 @@
 import re
 
 import pytest
+
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import to_verilog
 from backspike.hw.flow import FlitMerge

@@ -2,6 +2,7 @@
 """Scanners and the queue."""
 
 import pytest
+
 from backspike.hw.blocks import Queue
 from backspike.sim.unit import check_bench
 

@@ -2,6 +2,7 @@
 """The users of the elementwise unit: neurons, deltas, weights."""
 
 import pytest
+
 from backspike.sim.unit import check_bench
 
 

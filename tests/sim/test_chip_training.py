@@ -4,6 +4,7 @@
 import json
 
 import pytest
+
 from backspike.hw.config import ChipConfig
 from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.runner import build, default_seed, run

@@ -4,6 +4,7 @@
 import re
 
 import pytest
+
 from backspike.sim.runner import build, default_seed, run
 
 COUNTER = """

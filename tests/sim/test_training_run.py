@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from backspike.sim import training
 from backspike.sim.scenario import Scenario
 
