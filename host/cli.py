@@ -21,14 +21,16 @@ def _parser():
     chip = argparse.ArgumentParser(add_help=False)
     chip.add_argument("--cores", type=int, default=4, metavar="N",
                       help="cores, in the most nearly square mesh (default %(default)s)")
-    chip.add_argument("--lanes", type=int, default=1, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
+    chip.add_argument("--lanes", type=int, default=1, metavar="N",
+                      help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
     for name in _CHIP_FIELDS:
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
                           help=f"{name.replace('_', ' ')} per core (default {defaults[name]})")
     verilog = commands.add_parser("verilog", parents=[chip], help="write a chip as Verilog",
                                   description="Write a chip as Verilog, with a JSON description beside it.")
     verilog.add_argument("--steps", type=int, default=4, metavar="N", help="largest number of time steps (default 4)")
-    verilog.add_argument("--output", type=Path, default=Path("build/verilog"), metavar="DIR", help="default %(default)s")
+    verilog.add_argument("--output", type=Path, default=Path("build/verilog"), metavar="DIR",
+                         help="default %(default)s")
     verilog.set_defaults(run=_verilog)
 
     sim = commands.add_parser(
@@ -52,7 +54,8 @@ def _parser():
                      help="chance that the host pauses in a cycle (default 0)")
     sim.add_argument("--no-skipping", action="store_true", help="let the engines work on zeros too")
     sim.add_argument("--waves", nargs="?", const="links", choices=("links", "all"),
-                     help="record the first batch in chip.vcd: the links between host and tiles (default), or all signals")
+                     help="record the first batch in chip.vcd: the links between host and tiles (default), or all "
+                          "signals")
     sim.add_argument("--output", type=Path, default=Path("build/sim"), metavar="DIR", help="default %(default)s")
     sim.set_defaults(run=_sim)
     return parser

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
-    "CHUNK_HIGH", "CHUNK_LOW", "COUNTERS", "DESCRIPTOR", "HEADER", "HOST_KINDS", "LINK_COUNTERS", "MAX_PAYLOAD", "NEED",
-    "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region", "header", "parse_header", "payload_range",
+    "CHUNK_HIGH", "CHUNK_LOW", "COUNTERS", "DESCRIPTOR", "HEADER", "HOST_KINDS", "LINK_COUNTERS", "MAX_PAYLOAD",
+    "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region", "header",
+    "parse_header", "payload_range",
 ]
 
 
@@ -59,7 +60,7 @@ class Fields:
 
     def layout(self):
         """The same fields as an Amaranth ``StructLayout``."""
-        from amaranth.lib.data import StructLayout
+        from amaranth.lib.data import StructLayout  # noqa: PLC0415 - software that only talks needs no Amaranth
 
         return StructLayout(dict(self.fields))
 

@@ -40,7 +40,7 @@ def request_layout(shapes):
     """An operation ``round(a b + c d + addend)``; ``addend`` in units of the square of the format's lsb."""
     number = shapes.number
     return StructLayout({
-        "a": number, "b": number, "c": number, "d": number, "addend": signed(shapes.error_sum), "tag": tag_layout(shapes)})
+        **dict.fromkeys("abcd", number), "addend": signed(shapes.error_sum), "tag": tag_layout(shapes)})
 
 
 def result_layout(shapes):

@@ -70,95 +70,21 @@ class BackwardThread(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        d = self.descriptor
         m.submodules.loader = loader = DescriptorLoader(self.shapes)
-        pending = Signal(self.shapes.config.slices)
-        clearing, velocities = Signal.like(pending), Signal.like(pending)
-        erase_wanted = Signal(init=1)
-        updating = Signal()
-        credit = Signal()  # what the notifier sends
         m.submodules.notifier = notifier = Notifier(self.shapes)
-        m.d.comb += [
-            loader.slice.eq(self.slice),
-            loader.data.eq(self.descriptor_data),
-            self.descriptor_address.eq(loader.address),
-            d.eq(loader.descriptor),
-            self.hold.eq(pending.any() | updating),
-            notifier.x.eq(self.x),
-            notifier.y.eq(self.y),
-            notifier.credit.eq(credit),
-            notifier.slot.eq(self.job_slot),
-            notifier.sources_base.eq(d.sources_base),
-            notifier.sources.eq(d.sources),
-            notifier.peer.eq(self.peer),
-            self.peer_address.eq(notifier.peer_address),
-            self.packets.valid.eq(notifier.packets.valid),
-            self.packets.p.eq(notifier.packets.p),
-            notifier.packets.ready.eq(self.packets.ready),
-        ]
-        with m.If(self.update):
-            m.d.sync += [
-                pending.bit_select(self.update_slice, 1).eq(1),
-                clearing.bit_select(self.update_slice, 1).eq(self.clear),
-                velocities.bit_select(self.update_slice, 1).eq(self.velocities),
-            ]
+        updating = Signal()
+        self._connect(m, loader, notifier)
+        updates = self._updates(m, updating)
+        erase_wanted = Signal(init=1)
         m.d.comb += self.erasing.eq(erase_wanted | self.erase)
-        next_slice = Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
-
-        def here(bits):
-            return bits.bit_select(self.slice, 1)
-
         with m.FSM():
-            with m.State("POLL"):
-                with m.If(erase_wanted):
-                    m.d.sync += erase_wanted.eq(0)
-                    m.next = "ERASE"
-                with m.Elif(here(pending) & here(self.idle) & ~self.forward_busy):
-                    m.d.comb += loader.start.eq(1)
-                    m.d.sync += [
-                        updating.eq(1), self.busy.eq(1), pending.bit_select(self.slice, 1).eq(0),
-                        self.weights_clear.eq(here(clearing)), self.weights_velocities.eq(here(velocities))]
-                    m.next = "LOAD"
-                with m.Elif(here(self.ready)):
-                    m.d.comb += loader.start.eq(1)
-                    m.d.sync += [self.job_slot.eq(self.slot), self.busy.eq(1)]
-                    m.next = "LOAD"
-                with m.Else():
-                    m.d.sync += self.slice.eq(next_slice)
+            self._poll(m, loader, updates, updating, erase_wanted)
             with m.State("ERASE"):
                 m.d.comb += self.erase.eq(1)
                 m.d.sync += self.erase_address.as_value().eq(self.erase_address.as_value() + 1)
                 with m.If(self.erase_address.as_value().all()):
                     m.next = "POLL"
-            with m.State("LOAD"), m.If(loader.done):
-                with m.If(updating):
-                    m.d.comb += self.weights_start.eq(1)
-                    m.next = "UPDATE"
-                with m.Elif(self.train):
-                    m.d.comb += [self.delta_start.eq(1), self.job_start.eq(1)]
-                    m.next = "DELTA"
-                with m.Else():
-                    m.d.sync += credit.eq(1)
-                    m.next = "NOTIFY"
-            with m.State("DELTA"), m.If(~self._started(m, self.delta_start) & ~self.delta_busy):
-                m.d.comb += [self.errors_start.eq(d.errors), self.gradient_start.eq(1)]
-                m.next = "ERRORS"
-            with m.State("ERRORS"), m.If(~self._started(m, self.gradient_start) & ~self.errors_busy):
-                m.d.sync += credit.eq(0)
-                m.next = "GRADIENT"
-                with m.If(d.errors):
-                    m.next = "NOTIFY"
-            with m.State("GRADIENT"), m.If(~self.gradient_busy):
-                m.d.sync += credit.eq(1)
-                m.next = "NOTIFY"
-            with m.State("NOTIFY"):
-                m.d.comb += notifier.active.eq(1)
-                with m.If(notifier.done & ~credit):
-                    m.next = "GRADIENT"
-                with m.Elif(notifier.done):
-                    m.d.comb += self.job_done.eq(1)
-                    m.d.sync += [self.busy.eq(0), self.slice.eq(next_slice)]
-                    m.next = "POLL"
+            self._train(m, loader, notifier, updating)
             with m.State("UPDATE"), m.If(~self._started(m, self.weights_start) & ~self.weights_busy):
                 m.d.comb += [
                     self.packets.valid.eq(1),
@@ -171,6 +97,96 @@ class BackwardThread(wiring.Component):
         with m.If(self.restart):
             m.d.sync += erase_wanted.eq(1)
         return m
+
+    def _connect(self, m, loader, notifier):
+        m.d.comb += [
+            loader.slice.eq(self.slice),
+            loader.data.eq(self.descriptor_data),
+            self.descriptor_address.eq(loader.address),
+            self.descriptor.eq(loader.descriptor),
+            notifier.x.eq(self.x),
+            notifier.y.eq(self.y),
+            notifier.slot.eq(self.job_slot),
+            notifier.sources_base.eq(self.descriptor.sources_base),
+            notifier.sources.eq(self.descriptor.sources),
+            notifier.peer.eq(self.peer),
+            self.peer_address.eq(notifier.peer_address),
+            self.packets.valid.eq(notifier.packets.valid),
+            self.packets.p.eq(notifier.packets.p),
+            notifier.packets.ready.eq(self.packets.ready),
+        ]
+
+    def _updates(self, m, updating):
+        """Remember the UPDATE packets; returns, by slice, what waits, and whether it only clears, and velocities too."""
+        slices = self.shapes.config.slices
+        pending, clearing, velocities = Signal(slices), Signal(slices), Signal(slices)
+        m.d.comb += self.hold.eq(pending.any() | updating)
+        with m.If(self.update):
+            m.d.sync += [
+                pending.bit_select(self.update_slice, 1).eq(1),
+                clearing.bit_select(self.update_slice, 1).eq(self.clear),
+                velocities.bit_select(self.update_slice, 1).eq(self.velocities),
+            ]
+        return pending, clearing, velocities
+
+    def _next_slice(self):
+        return Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
+
+    def _poll(self, m, loader, updates, updating, erase_wanted):
+        """Look for work: first the erasing, then an update of this slice, then a sample of it."""
+        pending, clearing, velocities = (flags.bit_select(self.slice, 1) for flags in updates)
+        with m.State("POLL"):
+            with m.If(erase_wanted):
+                m.d.sync += erase_wanted.eq(0)
+                m.next = "ERASE"
+            with m.Elif(pending & self.idle.bit_select(self.slice, 1) & ~self.forward_busy):
+                m.d.comb += loader.start.eq(1)
+                m.d.sync += [
+                    updating.eq(1), self.busy.eq(1), pending.eq(0),
+                    self.weights_clear.eq(clearing), self.weights_velocities.eq(velocities),
+                ]
+                m.next = "LOAD"
+            with m.Elif(self.ready.bit_select(self.slice, 1)):
+                m.d.comb += loader.start.eq(1)
+                m.d.sync += [self.job_slot.eq(self.slot), self.busy.eq(1)]
+                m.next = "LOAD"
+            with m.Else():
+                m.d.sync += self.slice.eq(self._next_slice())
+
+    def _train(self, m, loader, notifier, updating):
+        """From the loaded description to the credits."""
+        d = self.descriptor
+        credit = Signal()  # what the notifier sends
+        m.d.comb += notifier.credit.eq(credit)
+        with m.State("LOAD"), m.If(loader.done):
+            with m.If(updating):
+                m.d.comb += self.weights_start.eq(1)
+                m.next = "UPDATE"
+            with m.Elif(self.train):
+                m.d.comb += [self.delta_start.eq(1), self.job_start.eq(1)]
+                m.next = "DELTA"
+            with m.Else():
+                m.d.sync += credit.eq(1)
+                m.next = "NOTIFY"
+        with m.State("DELTA"), m.If(~self._started(m, self.delta_start) & ~self.delta_busy):
+            m.d.comb += [self.errors_start.eq(d.errors), self.gradient_start.eq(1)]
+            m.next = "ERRORS"
+        with m.State("ERRORS"), m.If(~self._started(m, self.gradient_start) & ~self.errors_busy):
+            m.d.sync += credit.eq(0)
+            m.next = "GRADIENT"
+            with m.If(d.errors):
+                m.next = "NOTIFY"
+        with m.State("GRADIENT"), m.If(~self.gradient_busy):
+            m.d.sync += credit.eq(1)
+            m.next = "NOTIFY"
+        with m.State("NOTIFY"):
+            m.d.comb += notifier.active.eq(1)
+            with m.If(notifier.done & ~credit):
+                m.next = "GRADIENT"
+            with m.Elif(notifier.done):
+                m.d.comb += self.job_done.eq(1)
+                m.d.sync += [self.busy.eq(0), self.slice.eq(self._next_slice())]
+                m.next = "POLL"
 
     def _started(self, m, start):
         """Whether ``start`` was given in the cycle before, so that the unit cannot be busy yet."""

@@ -230,7 +230,7 @@ class Core(wiring.Component):
 
     def _backward_memories(self, m):
         """Masks, error sums, own bits, deltas and their bitmaps."""
-        mem, delta, errors, gradient = self.memories, self.delta, self.errors, self.gradient
+        mem, delta, errors = self.memories, self.delta, self.errors
         receiver, backward = self.receiver, self.backward
         self._tape_reader(m, errors, (mem.masks.read["errors"], errors.masks),
                           (mem.chunk_low.read["errors"], errors.low), (mem.chunk_high.read["errors"], errors.high))

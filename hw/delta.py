@@ -97,7 +97,8 @@ class DeltaUpdate(wiring.Component):
     def _walk(self, m, place, reading, held, given, go, under_way):
         """All errors (lane, block, step), then all deltas (step downwards, lane, block)."""
         d, lanes = self.descriptor, self.shapes.config.lanes
-        step, lane, block, deltas = (Signal.like(place[name], name=name) for name in ("step", "lane", "block", "deltas"))
+        step, lane, block, deltas = (
+            Signal.like(place[name], name=name) for name in ("step", "lane", "block", "deltas"))
         last_block, last_lane = block + 1 == d.blocks, lane == lanes - 1
         m.d.comb += [
             place.step.eq(step), place.lane.eq(lane), place.block.eq(block), place.deltas.eq(deltas),
@@ -106,9 +107,8 @@ class DeltaUpdate(wiring.Component):
         ]
         with m.If(self.start):
             m.d.sync += [reading.eq(1), step.eq(d.steps - 1), lane.eq(0), block.eq(0), deltas.eq(0), held.eq(0)]
-        with m.Elif(reading & held):
-            with m.If(~given & ~under_way.any()):
-                m.d.sync += held.eq(0)
+        with m.Elif(reading & held), m.If(~given & ~under_way.any()):
+            m.d.sync += held.eq(0)
         with m.Elif(reading & (~given | go)):
             m.d.sync += block.eq(Mux(last_block, 0, block + 1))
             with m.If(last_block):

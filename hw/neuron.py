@@ -48,7 +48,8 @@ class NeuronUpdate(wiring.Component):
         steps = shapes.config.steps
         self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
         self.word = StructLayout({
-            "targets_base": 8, "targets": 8, "slot": 2, "train": 1, "step": 4, "word": 7, "spikes": WORD, "masks": WORD})
+            "targets_base": 8, "targets": 8, "slot": 2, "train": 1, "step": 4, "word": 7, "spikes": WORD,
+            "masks": WORD})
         super().__init__({
             "results": In(stream.Signature(result)),
             "slot": In(shapes.slot),

@@ -82,7 +82,8 @@ class Replies(wiring.Component):
             with m.State("WAIT"):
                 m.next = "TAKE"
             with m.State("TAKE"):
-                m.d.sync += [words[number].eq(self.word), left.eq(left - 1), self.fetch_address.eq(self.fetch_address + 1)]
+                m.d.sync += [
+                    words[number].eq(self.word), left.eq(left - 1), self.fetch_address.eq(self.fetch_address + 1)]
                 with m.If(number | (left == 1)):
                     m.next = "SEND"
                 with m.Else():

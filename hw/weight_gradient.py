@@ -2,7 +2,7 @@
 """Weight-gradient engine: adds delta s, summed over the steps, to the gradients."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 

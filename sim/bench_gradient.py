@@ -107,7 +107,6 @@ async def gradients_of_random_jobs(dut, lanes):
     await run.start()
     for n in range(8 if lanes < 8 else 5):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
-    assert run.saturations, "no gradient was beyond the largest number in any job"
 
 
 @cocotb.test()
@@ -136,6 +135,7 @@ async def ends_of_the_range(dut, lanes):
         job = Job(run.bench, config, spikes=0.7, deltas=1.0, counts=[20], steps=steps)
         job.deltas = largest | run.bench.rng.choice(signs, job.deltas.shape)
         await run.do(job, gradients=[largest | run.bench.rng.choice(signs, bank.shape) for bank in job.weights])
+    assert run.saturations == len({1, config.steps})
 
 
 @cocotb.test()

@@ -102,9 +102,8 @@ async def networks_are_loaded_at_run_time(dut):
     ]
     for number, (sizes, options, constants) in enumerate(variants):
         network, training, weights = lively(sizes, SEED + number, **options)
-        if not CONFIG.momentum:
-            constants = {name: value for name, value in constants.items() if name != "momentum"}
-        await chip.load(network, replace(training, **constants), weights=weights)
+        usable = {name: value for name, value in constants.items() if CONFIG.momentum or name != "momentum"}
+        await chip.load(network, replace(training, **usable), weights=weights)
         for batch in range(3):
             await chip.train(*random_samples(network, 2 + batch, SEED + 10 * number + batch, density=0.5))
         await chip.evaluate(random_samples(network, 3, SEED, density=0.5)[0])

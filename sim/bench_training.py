@@ -85,7 +85,8 @@ class Run:
             if found and "trained_0" in self.expected:
                 await self.call(driver.load(self.weights("trained")))
                 await self.evaluate("trained")
-        self.measured["saturated"] = any(core["saturated"] for core in (await self.call(driver.read_control()))[0].values())
+        control, _ = await self.call(driver.read_control())
+        self.measured["saturated"] = any(core["saturated"] for core in control.values())
 
     async def train(self):
         """Train batch by batch; whether a difference was found."""

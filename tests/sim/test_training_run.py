@@ -63,7 +63,8 @@ def test_a_mismatch_is_named(finished, monkeypatch):
     monkeypatch.setattr(training, "_write_expected", write_wrongly)
     report = training.simulate_training(SMALL, folder)
     difference = report["difference"]
-    assert (difference["what"], difference["layer"], difference["index"], difference["step"]) == ("weight", 0, [7, 3], 1)
+    place = [difference[key] for key in ("what", "layer", "index", "step")]
+    assert place == ["weight", 0, [7, 3], 1]
     assert int(difference["expected"], 16) ^ int(difference["found"], 16) == 1
     assert report["mismatching_bits"] == 1
     assert difference["text"].startswith("first difference: weight of layer 0, index (7, 3), step 1: expected bits 0x")
