@@ -117,7 +117,7 @@ class BackwardThread(wiring.Component):
         ]
 
     def _updates(self, m, updating):
-        """Remember the UPDATE packets; returns, by slice, what waits, and whether it only clears, and velocities too."""
+        """Remember the UPDATE packets; returns by slice: it waits, it only clears, velocities too."""
         slices = self.shapes.config.slices
         pending, clearing, velocities = Signal(slices), Signal(slices), Signal(slices)
         m.d.comb += self.hold.eq(pending.any() | updating)
