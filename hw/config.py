@@ -30,7 +30,7 @@ class ChipConfig:
     columns, rows: size of the mesh, 1 to 8 each; core (x, y) is column x of row y
     lanes: multiply-accumulate lanes of each engine: 1, 2, 4 or 8
     slots: samples in flight per layer slice, 2 to 4
-    steps: largest number of time steps T, 1 to 16
+    steps: largest number of time steps T, 1 to 16, and such that the format holds every count of spikes
     slices: layer slices that one core can hold, 1 to 16
     weights: weights that one core can hold, a multiple of ``lanes``
     neurons: output neurons that one core can hold, a multiple of ``lanes``
@@ -73,6 +73,10 @@ class ChipConfig:
             raise TypeError(f"momentum must be True or False, not {self.momentum!r}")
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
+        most = min(int(self.format.max_finite), 2 << self.format.mantissa)
+        if self.steps > most:
+            reason = f"so that {self.format} holds every count"
+            raise ValueError(f"steps must be at most {most}, {reason}, not {self.steps!r}")
 
     @property
     def cores(self):
