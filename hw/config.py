@@ -86,6 +86,21 @@ class ChipConfig:
         """The configuration as plain values, for JSON."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, values):
+        """The inverse of ``to_dict``; fields that are not given have their defaults.
+
+        Raises ``ValueError`` for a name that is no field.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(values.keys() - set(names))
+        if unknown:
+            raise ValueError(f"configuration must have fields of {names}, not {unknown[0]!r}")
+        values = dict(values)
+        if "format" in values:
+            values["format"] = Format(**values["format"])
+        return cls(**values)
+
 
 def mesh_shape(cores):
     """``(columns, rows)`` of the most nearly square mesh with exactly ``cores`` nodes, columns >= rows.

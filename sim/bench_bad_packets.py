@@ -17,7 +17,7 @@ from backspike.host.protocol import HEADER, TAPE_STRIDE, Cause, Kind, Packet, Re
 from backspike.hw.config import ChipConfig
 from backspike.sim.session import Session, random_samples
 
-CONFIG = ChipConfig(**json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
+CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
 test = cocotb.test(timeout_time=100, timeout_unit="ms")
 

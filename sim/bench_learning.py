@@ -17,7 +17,7 @@ from backspike.host.data import digits
 from backspike.hw.config import ChipConfig
 from backspike.sim.session import Session, random_samples
 
-CONFIG = ChipConfig(**json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
+CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
 test = cocotb.test(timeout_time=200, timeout_unit="ms")
 
@@ -28,7 +28,7 @@ async def session(dut, **options):
 
 def lively(sizes, seed, **options):
     """A network, its training constants, and weights large enough that all layers spike and learn at once."""
-    network = Network.parse(sizes, **options)
+    network = Network.parse(sizes, format=CONFIG.format, **options)
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
@@ -87,6 +87,10 @@ async def skipping_pays_and_changes_nothing(dut):
     assert busy[True][1:] == busy[False][1:], "the number of useful terms does not depend on skipping"
     dut._log.info(f"FP busy cycles with skipping {busy[True][0]}, without {busy[False][0]}")
     assert busy[False][0] >= 2.5 * busy[True][0]
+    if CONFIG.lanes == 1:
+        fp_busy, fp_terms, wg_busy, wg_terms = busy[True]
+        assert fp_terms >= 0.85 * fp_busy
+        assert wg_terms >= 0.7 * wg_busy
 
 
 @test
@@ -118,7 +122,7 @@ async def layers_may_differ(dut):
         Dense(inputs=31, outputs=12, neuron=Neuron(theta=1.5, width=3.0, reset="soft", strict=True)),
         Dense(inputs=12, outputs=5, neuron=Neuron(theta=0.25, width=1.0, kappa=1.0)),
     )
-    network = Network(layers=layers, steps=4)
+    network = Network(layers=layers, steps=4, format=CONFIG.format)
     generator = np.random.default_rng(SEED)
     weights = [network.format.round(generator.normal(0.1, 0.4, layer.shape)) + 0.0 for layer in layers]
     await chip.load(network, Training(rate=2.0**-5, loss_scale=0.25), weights=weights)
@@ -165,7 +169,7 @@ async def errors_from_the_host(dut):
 async def saturation_is_flagged(dut):
     """Weights at the largest number saturate potentials, and the flag tells."""
     chip = await session(dut)
-    network = Network.parse("8-4-3")
+    network = Network.parse("8-4-3", format=CONFIG.format)
     top = network.format.max_finite
     weights = [np.full(layer.shape, top) for layer in network.layers]
     await chip.load(network, default_training(network, momentum=0.0), weights=weights)

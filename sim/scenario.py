@@ -84,11 +84,8 @@ class Scenario:
     def config(self):
         """The chip."""
         columns, rows = mesh_shape(self.cores)
-        fields = {"steps": max(4, self.steps), **self.chip}
-        unknown = sorted(fields.keys() - {f.name for f in dataclasses.fields(ChipConfig)})
-        if unknown:
-            raise ValueError(f"chip must have fields of ChipConfig, not {unknown[0]!r}")
-        return ChipConfig(columns=columns, rows=rows, lanes=self.lanes, **fields)
+        return ChipConfig.from_dict({
+            "columns": columns, "rows": rows, "lanes": self.lanes, "steps": max(4, self.steps), **self.chip})
 
     @property
     def model(self):
