@@ -171,6 +171,7 @@ class Run:
         if bench.bits("clear") and self.cleared.now:
             self.sums[bench.bits("clear_address")] = 0
         if bench.bits("write"):
+            assert bench.bits("busy"), "the memory is only the unit's while it is busy"
             self.banks[bench.bits("write_lane")][bench.bits("write_address")] = bench.bits("value")
         if bench.bits("bitmap_write"):
             key = bench.bits("write_lane"), bench.bits("bitmap_word"), bench.get("write_address")["step"]

@@ -94,6 +94,7 @@ class Run:
         bench = self.bench
         enables = bench.bits("write_enables")
         if enables:
+            assert bench.bits("busy"), "the memory is only the engine's while it is busy"
             addresses, values = bench.get("write_addresses"), bench.get("rounded")
             for k, bank in enumerate(self.banks):
                 if enables >> k & 1:

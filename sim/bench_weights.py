@@ -71,6 +71,7 @@ class Run:
                   ("gradient_clear", None, self.gradient))
         for port, value, memory in writes:
             if bench.bits(port):
+                assert bench.bits("busy"), "the memories are only the unit's while it is busy"
                 place = bench.get(port.split("_")[0] + "_place")
                 memory[place["lane"], place["address"]] = bench.bits(value) if value else 0
 
