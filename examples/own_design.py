@@ -9,8 +9,8 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import TILE_MODULE, to_verilog
-from backspike.hw.host_link import AxiStream
+from backspike.hw.noc.host_link import AxiStream
+from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 
 
 class Blinking(Component):

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Host software: compiler, packet protocol, driver, data sets, command line."""

@@ -66,7 +66,7 @@ def _chip_options(arguments):
 
 
 def _verilog(arguments):
-    from backspike.hw.emit import emit_chip  # noqa: PLC0415 - each command loads only what it needs
+    from backspike.hw.verilog.emit import emit_chip  # noqa: PLC0415 - each command loads only what it needs
 
     columns, rows = mesh_shape(arguments.cores)
     config = ChipConfig(columns=columns, rows=rows, lanes=arguments.lanes, steps=arguments.steps,

@@ -5,11 +5,11 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from backspike.hw.config import ChipConfig
-from backspike.hw.flit import FlitStream
-from backspike.hw.host_link import AxiStream, HostLink
-from backspike.hw.mesh import connect_mesh, positions
-from backspike.hw.ports import instance_of
-from backspike.hw.router import PORTS, Router
+from backspike.hw.noc.flit import FlitStream
+from backspike.hw.noc.host_link import AxiStream, HostLink
+from backspike.hw.noc.mesh import connect_mesh, positions
+from backspike.hw.noc.router import PORTS, Router
+from backspike.hw.verilog.ports import instance_of
 
 __all__ = ["Chip", "Tile"]
 
@@ -85,8 +85,9 @@ class Chip(Component):
     config : ChipConfig
     tile_module : str or None
         None: tiles are submodules, for use inside another Amaranth design and for Amaranth's simulator. A name: tiles
-        are instances of the Verilog module of that name, converted from ``Tile`` on its own (:mod:`backspike.hw.emit`).
-        Both are the same circuit; the second is emitted once instead of once per core.
+        are instances of the Verilog module of that name, converted from ``Tile`` on its own, as
+        :mod:`backspike.hw.verilog.emit` does. Both are the same circuit; the second is emitted once instead of
+        once per core.
     core : callable
         As for ``Tile``.
 

@@ -3,7 +3,7 @@
 
 import json
 
-from backspike.sim.bench_numbers import COPIES, make_unit
+from backspike.sim.benches.bench_numbers import COPIES, make_unit
 from backspike.sim.runner import build, default_seed, run
 from backspike.sim.side_by_side import write_side_by_side
 
@@ -20,4 +20,4 @@ def check_unit(folder, cases, **unit):
     source = write_side_by_side(make_unit(**unit), COPIES, build_dir / "side_by_side.v")
     built = build([source], "side_by_side", build_dir, no_inline=["unit"])
     environment = {"BACKSPIKE_UNIT": json.dumps(unit), "BACKSPIKE_CASES": str(cases)}
-    run(built, "backspike.sim.bench_numbers", seed=default_seed(), env=environment)
+    run(built, "backspike.sim.benches.bench_numbers", seed=default_seed(), env=environment)

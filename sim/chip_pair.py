@@ -6,10 +6,10 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from backspike.hw.chip import Chip
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import TILE_MODULE
-from backspike.hw.flit import FlitStream, header_of
-from backspike.hw.flow import FlitBuffer
-from backspike.hw.host_link import AxiStream
+from backspike.hw.noc.flit import FlitStream, header_of
+from backspike.hw.noc.flow import FlitBuffer
+from backspike.hw.noc.host_link import AxiStream
+from backspike.hw.verilog.emit import TILE_MODULE
 
 __all__ = ["CONFIG", "ChipPair", "EchoCore"]
 

@@ -5,10 +5,10 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.hw.flit import FLIT
-from backspike.hw.mesh import connect_mesh, positions
-from backspike.hw.ports import instance_of
-from backspike.hw.router import ROUTER_SIGNATURE
+from backspike.hw.noc.flit import FLIT
+from backspike.hw.noc.mesh import connect_mesh, positions
+from backspike.hw.noc.router import ROUTER_SIGNATURE
+from backspike.hw.verilog.ports import instance_of
 
 __all__ = ["ROUTER_MODULE", "RouterMeshes", "mesh_name"]
 

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import Flow
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
-from backspike.hw.emit import to_verilog
+from backspike.hw.verilog.emit import to_verilog
 
 __all__ = ["Ports", "from_integers", "stream", "to_integers", "write_side_by_side"]
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from backspike.golden import learning
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
-from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.pictures import draw_all
 from backspike.sim.progress import Reporter, followed
 from backspike.sim.report import make_report, print_report
@@ -137,7 +137,7 @@ def _run_bench(scenario, built, directory, *, waves=False, batches=None):
     env = {"BACKSPIKE_RUN": str(directory)}
     if batches is not None:
         env["BACKSPIKE_BATCHES"] = str(batches)
-    run(built, "backspike.sim.bench_training", seed=scenario.seed, waves=waves, env=env)
+    run(built, "backspike.sim.benches.bench_training", seed=scenario.seed, waves=waves, env=env)
 
 
 def _run_chip(scenario, built, directory, reporter):

@@ -17,9 +17,9 @@ from amaranth.lib.wiring import Component, In, Out
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from backspike.hw.arithmetic import Arithmetic, request_layout
-from backspike.hw.emit import to_verilog
-from backspike.hw.ports import instance_of, port_values
+from backspike.hw.core.arithmetic import Arithmetic, request_layout
+from backspike.hw.verilog.emit import to_verilog
+from backspike.hw.verilog.ports import instance_of, port_values
 from backspike.sim.runner import build, default_seed, run
 
 __all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]

@@ -7,7 +7,7 @@ import pytest
 
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import TILE_MODULE, to_verilog
+from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 from backspike.sim.chip_pair import CONFIG, ChipPair, EchoCore
 from backspike.sim.runner import build, default_seed, run
 
@@ -18,7 +18,7 @@ def test_both_forms_are_the_same_circuit(tmp_path):
         sources.append(tmp_path / f"{name}.v")
         sources[-1].write_text(to_verilog(module, name))
     built = build(sources, "chip_pair", tmp_path / "build", no_inline=[TILE_MODULE])
-    run(built, "backspike.sim.bench_chip_forms", seed=default_seed())
+    run(built, "backspike.sim.benches.bench_chip_forms", seed=default_seed())
 
 
 @pytest.mark.parametrize(

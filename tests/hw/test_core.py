@@ -5,4 +5,4 @@ from backspike.sim.unit import check_bench
 
 
 def test_core(tmp_path_factory):
-    check_bench("backspike.sim.bench_core", tmp_path_factory.getbasetemp() / "units" / "core")
+    check_bench("backspike.sim.benches.bench_core", tmp_path_factory.getbasetemp() / "units" / "core")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backspike.golden.formats import BINARY16, Format
-from backspike.hw.elementwise import Elementwise
-from backspike.hw.rounding import Rounder
+from backspike.hw.arith.elementwise import Elementwise
+from backspike.hw.arith.rounding import Rounder
 from backspike.sim.cases import random_numbers, random_sums
 from backspike.sim.check_numbers import check_unit
 from backspike.sim.runner import default_seed

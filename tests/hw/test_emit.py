@@ -19,8 +19,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from backspike.host.protocol import COUNTERS, DESCRIPTOR, HEADER, HOST_KINDS, LINK_COUNTERS, TAGS, Kind, Region
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
-from backspike.hw.host_link import HostLink
+from backspike.hw.noc.host_link import HostLink
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
 
 CONFIG = ChipConfig(columns=5, rows=4, lanes=2)
 
@@ -64,7 +64,7 @@ def test_files_are_listed_in_order(emitted):
 def test_same_bytes_in_every_process(tmp_path):
     """Neither the order of sets nor the process shows in the files."""
     script = (
-        "import sys; from backspike.hw.config import ChipConfig; from backspike.hw.emit import emit_chip;"
+        "import sys; from backspike.hw.config import ChipConfig; from backspike.hw.verilog.emit import emit_chip;"
         "emit_chip(ChipConfig(columns=3, rows=1), sys.argv[1])"
     )
     runs = {}

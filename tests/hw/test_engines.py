@@ -8,4 +8,4 @@ from backspike.sim.unit import check_bench
 
 @pytest.mark.parametrize("engine", ["forward", "backward", "gradient"])
 def test_engine(engine, tmp_path_factory):
-    check_bench(f"backspike.sim.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)
+    check_bench(f"backspike.sim.benches.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from backspike.hw.emit import to_verilog
-from backspike.hw.host_link import HostLink
-from backspike.hw.packet_check import PacketCheck
-from backspike.hw.packet_gate import PacketGate
+from backspike.hw.noc.host_link import HostLink
+from backspike.hw.noc.packet_check import PacketCheck
+from backspike.hw.noc.packet_gate import PacketGate
+from backspike.hw.verilog.emit import to_verilog
 from backspike.sim.host_packets import CONFIG
 from backspike.sim.runner import build, default_seed, run
 
@@ -17,7 +17,7 @@ def test_packets(tmp_path):
     source = tmp_path / "host_link.v"
     source.write_text(to_verilog(HostLink(CONFIG), "host_link"))
     built = build([source], "host_link", tmp_path / "build")
-    run(built, "backspike.sim.bench_host_link", seed=default_seed())
+    run(built, "backspike.sim.benches.bench_host_link", seed=default_seed())
 
 
 @pytest.mark.parametrize("component", [HostLink, PacketGate, PacketCheck])

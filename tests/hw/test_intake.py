@@ -8,4 +8,4 @@ from backspike.sim.unit import check_bench
 
 @pytest.mark.parametrize("unit", ["intake", "slots", "output"])
 def test_packets(unit, tmp_path_factory):
-    check_bench(f"backspike.sim.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
+    check_bench(f"backspike.sim.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backspike.golden.formats import BINARY16, Format
-from backspike.hw.lanes import ProductLane, SpikeLane
-from backspike.hw.rounding import Rounder
+from backspike.hw.arith.lanes import ProductLane, SpikeLane
+from backspike.hw.arith.rounding import Rounder
 from backspike.sim.cases import random_numbers
 from backspike.sim.check_numbers import check_unit
 from backspike.sim.runner import default_seed

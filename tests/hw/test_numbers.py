@@ -10,7 +10,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
 from backspike.golden.formats import BINARY16, Format
-from backspike.hw.numbers import (
+from backspike.hw.arith.numbers import (
     check_format,
     check_integer,
     order_key,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backspike.golden.formats import BINARY16, Format
-from backspike.hw.rounding import Rounder
+from backspike.hw.arith.rounding import Rounder
 from backspike.sim.cases import corner_sums, random_sums
 from backspike.sim.check_numbers import check_unit
 from backspike.sim.runner import default_seed

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import to_verilog
-from backspike.hw.flow import FlitMerge
-from backspike.hw.router import Router
+from backspike.hw.noc.flow import FlitMerge
+from backspike.hw.noc.router import Router
+from backspike.hw.verilog.emit import to_verilog
 from backspike.sim.noc_mesh import ROUTER_MODULE, RouterMeshes
 from backspike.sim.runner import build, default_seed, run
 
@@ -29,7 +29,7 @@ def meshes(tmp_path_factory):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_traffic(meshes, shape):
-    run(meshes, "backspike.sim.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": shape})
+    run(meshes, "backspike.sim.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": shape})
 
 
 def test_config_must_be_a_configuration():

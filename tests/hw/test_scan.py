@@ -8,7 +8,7 @@ from backspike.sim.unit import check_bench
 
 
 def test_scanners(tmp_path_factory):
-    check_bench("backspike.sim.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
+    check_bench("backspike.sim.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2.0])

@@ -12,7 +12,7 @@ from backspike.sim.unit import check_bench
 
 @pytest.mark.parametrize("unit", ["neuron", "delta", "weights"])
 def test_update(unit, tmp_path_factory):
-    check_bench(f"backspike.sim.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
+    check_bench(f"backspike.sim.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
 
 
 @pytest.mark.parametrize(("exponent", "mantissa", "most"), [(5, 2, 8), (2, 3, 3), (4, 1, 4)])

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from backspike.hw.config import ChipConfig
-from backspike.hw.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.runner import build, default_seed, run
 
 SMALL = {"weights": 16384, "neurons": 160, "tape_words": 16, "peers": 64, "slices": 4}
@@ -33,7 +33,7 @@ def chip(request, tmp_path_factory):
 
 def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
-    run(built, "backspike.sim.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)},
+    run(built, "backspike.sim.benches.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)},
         only=EIGHT_BITS if "format" in fields else None)
 
 
@@ -41,4 +41,5 @@ def test_bad_packets_do_no_harm(chip):
     built, fields = chip
     if "format" in fields:
         pytest.skip("the format plays no part in what is dropped")
-    run(built, "backspike.sim.bench_bad_packets", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)})
+    run(built, "backspike.sim.benches.bench_bad_packets", seed=default_seed(),
+        env={"BACKSPIKE_CHIP": json.dumps(fields)})

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delta update: errors from sums or from the label, then deltas from the last step to the first."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
+
+from backspike.hw.core.arithmetic import Client, request_layout, result_layout, tag_layout
+from backspike.hw.core.neuron import OWN_BITS
+from backspike.hw.shapes import WORD
+
+__all__ = ["DeltaUpdate"]
+
+
+class DeltaUpdate(wiring.Component):
+    """e = round(error sum) or round(loss_scale (count - T y)), for all neurons and steps of a slice; then
+    delta[t] = round(amplitude m[t] e + kappa_back rho[t] delta[t+1]), t = T-1 .. 0, with rho = 1 - s[t] for the hard
+    reset and 1 for the soft.
+
+    The errors are kept in the delta memory until the deltas replace them. Error sums are cleared as they are read. One
+    operation a cycle where the elementwise unit is free; a step waits until the step after it is written.
+
+    Parameters
+    ----------
+    shapes: Shapes
+
+    Members
+    -------
+    start: pulse; slot, label, descriptor are stable while ``busy``
+    error_address, error_enable, error_sum: error sums; clear, cleared: write zero to ``clear_address``, and whether it
+        is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
+    own_address, own: the core's own spike and mask bits (same enable as the error sums)
+    delta_address, next_address: in each lane's delta memory, two read ports; delta_lane selects the lane, and ``error``
+        and ``next_delta`` are what it read (enable is again error_enable)
+    write, write_lane, write_address, value: write port of the delta memories
+    bitmap_write, bitmap_word, bitmap: write one step of a word of non-zero flags (same lane, step of write_address)
+    request, result: to and from the elementwise unit
+    """
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+        number = shapes.number
+        super().__init__({
+            "start": In(1),
+            "busy": Out(1),
+            "slot": In(shapes.slot),
+            "label": In(12),
+            "descriptor": In(shapes.descriptor),
+            "error_address": Out(shapes.error_address()),
+            "error_enable": Out(1),
+            "error_sum": In(signed(shapes.error_sum)),
+            "clear": Out(1),
+            "clear_address": Out(shapes.error_address()),
+            "cleared": In(1),
+            "own_address": Out(shapes.own_address()),
+            "own": In(ArrayLayout(OWN_BITS, shapes.config.steps)),
+            "delta_address": Out(shapes.delta_address()),
+            "next_address": Out(shapes.delta_address()),
+            "delta_lane": Out(shapes.lane),
+            "error": In(number),
+            "next_delta": In(number),
+            "write": Out(1),
+            "write_lane": Out(shapes.lane),
+            "write_address": Out(shapes.delta_address()),
+            "value": Out(number),
+            "bitmap_write": Out(1),
+            "bitmap_word": Out(shapes.delta_word),
+            "bitmap": Out(WORD),
+            "request": Out(stream.Signature(request_layout(shapes))),
+            "result": In(result_layout(shapes)),
+        })
+        self.place = StructLayout({
+            "step": shapes.step, "lane": shapes.lane, "block": 13, "deltas": 1, "exists": 1, "flush": 1})
+
+    def elaborate(self, platform):
+        m = Module()
+        place = Signal(self.place)  # being read
+        read = Signal(self.place)  # at the memories' outputs
+        reading, given, go = Signal(), Signal(), Signal()
+        held = Signal()  # the next step needs what is still under way
+        labelled = Signal()  # the neuron at the memories' outputs is the target
+        under_way = Signal(range(64))
+        finished = Signal()
+        tag = self.result.tag
+        m.d.comb += [
+            finished.eq(self.result.valid & ((tag.client == Client.ERROR) | (tag.client == Client.DELTA))),
+            self.busy.eq(reading | given | under_way.any()),
+        ]
+        m.d.sync += under_way.eq(under_way + (self.request.valid & self.request.ready) - finished)
+        self._walk(m, place, reading, held, given, go, under_way)
+        self._read(m, place, read, reading & ~held, given, go, labelled)
+        self._request(m, read, given, go, labelled)
+        self._write(m, finished)
+        return m
+
+    def _walk(self, m, place, reading, held, given, go, under_way):
+        """All errors (lane, block, step), then all deltas (step downwards, lane, block)."""
+        d, lanes = self.descriptor, self.shapes.config.lanes
+        step, lane, block, deltas = (
+            Signal.like(place[name], name=name) for name in ("step", "lane", "block", "deltas"))
+        last_block, last_lane = block + 1 == d.blocks, lane == lanes - 1
+        m.d.comb += [
+            place.step.eq(step), place.lane.eq(lane), place.block.eq(block), place.deltas.eq(deltas),
+            place.exists.eq((block + 1 != d.blocks) | (lane < d.last_lanes)),
+            place.flush.eq(block[:5].all() | last_block),
+        ]
+        with m.If(self.start):
+            m.d.sync += [reading.eq(1), step.eq(d.steps - 1), lane.eq(0), block.eq(0), deltas.eq(0), held.eq(0)]
+        with m.Elif(reading & held), m.If(~given & ~under_way.any()):
+            m.d.sync += held.eq(0)
+        with m.Elif(reading & (~given | go)):
+            m.d.sync += block.eq(Mux(last_block, 0, block + 1))
+            with m.If(last_block):
+                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+            with m.If(last_block & last_lane):
+                m.d.sync += step.eq(Mux(step == 0, d.steps - 1, step - 1))
+                with m.If(deltas | (step == 0)):
+                    m.d.sync += held.eq(1)
+                with m.If(step == 0):
+                    m.d.sync += [deltas.eq(1), reading.eq(~deltas)]
+
+    def _read(self, m, place, read, reading, given, go, labelled):
+        """Addresses of the memories."""
+        shapes, d = self.shapes, self.descriptor
+        local = Signal(13)
+        neuron = Signal(13)
+        block = Signal(13)
+        lane_bits = shapes.config.lanes.bit_length() - 1
+        advance = ~given | go
+        m.d.comb += [
+            self.error_enable.eq(advance),
+            block.eq(place.block + d.block_base),
+            local.eq(Cat(place.lane[:lane_bits], place.block)),
+            neuron.eq(Cat(place.lane[:lane_bits], block)),
+            self.error_address.neuron.eq(neuron),
+            self.error_address.step.eq(place.step),
+            self.error_address.slot.eq(self.slot),
+            self.own_address.neuron.eq(neuron),
+            self.own_address.slot.eq(self.slot),
+            self.delta_address.block.eq(block),
+            self.delta_address.step.eq(place.step),
+            self.next_address.block.eq(block),
+            self.next_address.step.eq(place.step + 1),
+            self.delta_lane.eq(read.lane),
+        ]
+        with m.If(advance):
+            m.d.sync += [
+                given.eq(reading), read.eq(place), self.clear_address.eq(self.error_address),
+                labelled.eq(self.label == local),
+            ]
+
+    def _request(self, m, read, given, go, labelled):
+        """The operation for the neuron and step at the memories' outputs."""
+        shapes, d = self.shapes, self.descriptor
+        fmt, steps = shapes.config.format, shapes.config.steps
+        request = self.request.p
+        own = self.own[read.step]
+        in_use = [t < d.steps for t in range(steps)]
+        count = sum(self.own[t].spike & in_use[t] for t in range(steps))
+        excess = Signal(signed(6))
+        values = Array(Const(int(fmt.encode(float(k))), fmt.width) for k in range(steps + 1))
+        numeral = Signal(shapes.number)
+        tag = Signal(tag_layout(shapes))
+        need_clear = Signal()
+        m.d.comb += [
+            excess.eq(count - Mux(labelled, d.steps, 0)),
+            numeral.eq(Cat(values[Mux(excess < 0, -excess, excess)[:5]][:fmt.width - 1], excess < 0)),
+            need_clear.eq(~read.deltas & ~d.loss & read.exists),
+            self.clear.eq(given & need_clear & self.request.ready),
+            self.request.valid.eq(given & (~need_clear | self.cleared)),
+            go.eq(self.request.valid & self.request.ready),
+            tag.client.eq(Mux(read.deltas, Client.DELTA, Client.ERROR)),
+            tag.lane.eq(read.lane),
+            tag.index.eq(read.block + d.block_base),
+            tag.step.eq(read.step),
+            tag.local.eq(read.block),
+            tag.flush.eq(read.flush),
+            request.tag.eq(tag),
+        ]
+        with m.If(read.exists & ~read.deltas):
+            with m.If(d.loss):
+                m.d.comb += [request.a.eq(d.loss_scale), request.b.eq(numeral)]
+            with m.Else():
+                m.d.comb += request.addend.eq(self.error_sum)
+        with m.If(read.exists & read.deltas):
+            m.d.comb += [
+                request.a.eq(d.amplitude),
+                request.b.eq(Mux(own.mask, self.error, 0)),
+                request.c.eq(d.kappa_back),
+                request.d.eq(Mux((read.step + 1 == d.steps) | (own.spike & ~d.soft), 0, self.next_delta)),
+            ]
+
+    def _write(self, m, finished):
+        """Results into the delta memory; flags of deltas that are not zero into the bitmap."""
+        d, tag = self.descriptor, self.result.tag
+        flags = Signal(WORD)
+        position = tag.local[:5]
+        m.d.comb += [
+            self.write.eq(finished),
+            self.write_lane.eq(tag.lane),
+            self.write_address.block.eq(tag.index),
+            self.write_address.step.eq(tag.step),
+            self.value.eq(self.result.value),
+            self.bitmap.eq(Mux(position == 0, 0, flags) | (self.value[:-1].any() << position)),
+            self.bitmap_write.eq(finished & (tag.client == Client.DELTA) & tag.flush),
+            self.bitmap_word.eq(d.delta_base + tag.local[5:]),
+        ]
+        with m.If(finished):
+            m.d.sync += flags.eq(self.bitmap)

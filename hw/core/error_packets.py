@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the results of the back-propagation engine into packets for the owners of the inputs."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from backspike.host.protocol import Kind
+from backspike.hw.core.packets import packet_header
+
+__all__ = ["ErrorPackets"]
+
+
+class ErrorPackets(wiring.Component):
+    """One ERROR packet for each result, in the same cycle.
+
+    Parameters
+    ----------
+    shapes: Shapes
+    result: shape of the engine's results
+
+    Members
+    -------
+    slot: of the job
+    results: stream from the engine
+    packets: packet stream
+    """
+
+    def __init__(self, shapes, result):
+        super().__init__({
+            "slot": In(shapes.slot),
+            "results": In(stream.Signature(result)),
+            "packets": Out(stream.Signature(shapes.packet)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        target, packet = self.results.p.target, self.packets.p
+        m.d.comb += [
+            packet.header.eq(packet_header(
+                Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot)),
+            *(packet.words[k].eq(self.results.p.sum[32 * k:32 * (k + 1)]) for k in range(3)),
+            packet.length.eq(3),
+            self.packets.valid.eq(self.results.valid),
+            self.results.ready.eq(self.packets.ready),
+        ]
+        return m

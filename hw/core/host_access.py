@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses of a core's memories as the host sees them."""
+
+from amaranth.hdl import Array, Cat, Mux, Signal
+
+from backspike.host.protocol import COUNTERS, TAPE_STRIDE, Region
+from backspike.hw.core.descriptors import DESCRIPTOR_STRIDE
+
+__all__ = ["HostAccess"]
+
+
+class HostAccess:
+    """Writes of the host to the tables and memories, and its reads while the core is idle.
+
+    Parameters
+    ----------
+    m: module of the core
+    config: ChipConfig
+    memories: Memories
+    receiver: Receiver, whose writes these are
+    replies: Replies, which fetches words
+    """
+
+    def __init__(self, m, config, memories, receiver, replies):
+        self.m, self.config, self.memories = m, config, memories
+        self.receiver, self.replies = receiver, replies
+        self.lane_bits = config.lanes.bit_length() - 1
+        m.d.comb += receiver.limit.eq(Array(self._limits().get(region, 0) for region in range(16))[receiver.region])
+        for region, ram in ((Region.DESCRIPTOR, memories.descriptors), (Region.CHUNK_LOW, memories.chunk_low),
+                            (Region.CHUNK_HIGH, memories.chunk_high), (Region.PEER, memories.peers)):
+            m.d.comb += [
+                ram.write.en.eq(self.writes(region)),
+                ram.write.addr.eq(receiver.address),
+                ram.write.data.eq(receiver.data),
+            ]
+
+    def _limits(self):
+        """Number of addresses of each region."""
+        config = self.config
+        return {
+            Region.WEIGHT: config.weights,
+            Region.GRADIENT: config.weights,
+            Region.VELOCITY: config.weights if config.momentum else 0,
+            Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
+            Region.NEED: config.slices,
+            Region.CHUNK_LOW: config.tape_words,
+            Region.CHUNK_HIGH: config.tape_words,
+            Region.PEER: config.peers,
+            Region.TAPE: config.slots * TAPE_STRIDE,
+            Region.CONTROL: 2,
+            Region.COUNTER: len(COUNTERS),
+        }
+
+    def writes(self, region):
+        """The host writes a word of this region now."""
+        return self.receiver.write & (self.receiver.region == region)
+
+    def write_bank(self, region, k, port, busy):
+        """Let the host write lane k's bank of a region while ``busy`` is 0; the engines' statements come after."""
+        receiver, bits = self.receiver, self.lane_bits
+        lane = receiver.address[:bits]
+        with self.m.If(~busy):
+            self.m.d.comb += [
+                port.en.eq(self.writes(region) & ((lane == k) if bits else 1)),
+                port.addr.eq(receiver.address >> bits),
+                port.data.eq(receiver.data),
+            ]
+
+    def bank_address(self):
+        """Word of a bank that the host reads."""
+        return self.replies.fetch_address >> self.lane_bits
+
+    def fetch(self, counters, control):
+        """Connect the word that the host reads, given the counters' value and the control word."""
+        memories = self.memories
+        lane = self.replies.fetch_address[:self.lane_bits] if self.lane_bits else 0
+        fetched = {
+            Region.WEIGHT: [ram.read["forward"].data for ram in memories.weights],
+            Region.GRADIENT: [ram.read["gradient"].data for ram in memories.gradients],
+            Region.VELOCITY: [ram.read["update"].data for ram in memories.velocities],
+        }
+        word = Signal(32)
+        with self.m.Switch(self.replies.fetch_region):
+            for region, banks in fetched.items():
+                if banks:
+                    with self.m.Case(region):
+                        self.m.d.sync += word.eq(Array(banks)[lane])
+            with self.m.Case(Region.CONTROL):
+                self.m.d.sync += word.eq(Mux(self.replies.fetch_address == 0, control, 0))
+            with self.m.Case(Region.COUNTER):
+                self.m.d.sync += word.eq(counters)
+        self.m.d.comb += self.replies.word.eq(word)
+
+    def write_tape(self):
+        """A packet writes one step of a tape word and its masks; the host all steps, and no masks."""
+        receiver, steps = self.receiver, self.config.steps
+        by_host = self.writes(Region.TAPE)
+        place = receiver.tape_address
+        for ram, new, constant in ((self.memories.spikes, receiver.spikes, receiver.data),
+                                   (self.memories.masks, receiver.masks, 0)):
+            address = Cat(receiver.address[:len(place.word)], receiver.address[7:7 + len(place.slot)])
+            self.m.d.comb += [
+                ram.write.en.eq(Mux(by_host, (1 << steps) - 1, Mux(receiver.tape_write, 1 << receiver.tape_step, 0))),
+                ram.write.addr.eq(Mux(by_host, address, place)),
+                *(ram.write.data[t].eq(Mux(by_host, constant, new)) for t in range(steps)),
+            ]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memories of a core and their ports."""
+
+from amaranth.lib import memory
+from amaranth.lib.data import ArrayLayout
+
+from backspike.hw.core.descriptors import DESCRIPTOR_STRIDE
+from backspike.hw.core.neuron import OWN_BITS
+
+__all__ = ["Memories", "Ram"]
+
+
+class Ram:
+    """A memory with one write port and named read ports, all with one cycle of latency.
+
+    A word that is read in the cycle in which it is written has its old content.
+
+    Parameters
+    ----------
+    m: module that gets the memory as a submodule
+    name: of the submodule
+    shape, depth: of the memory
+    readers: names of the read ports
+    parts: write enable for each element of an array shape instead of one for the word
+    """
+
+    def __init__(self, m, name, shape, depth, readers, *, parts=False):
+        self.depth = depth
+        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[])
+        self.write = ram.write_port(granularity=1 if parts else None)
+        self.read = {reader: ram.read_port() for reader in readers}
+
+
+class Memories:
+    """All memories of a core. Those in lists have one bank for each lane.
+
+    Parameters
+    ----------
+    m: module of the core
+    shapes: Shapes
+    """
+
+    def __init__(self, m, shapes):
+        config = shapes.config
+        number, lanes = shapes.number, range(config.lanes)
+        tape_depth = 1 << shapes.tape_address().size
+        delta_depth = 1 << shapes.delta_address().size
+
+        def banks(name, *details, **options):
+            return [Ram(m, f"{name}_{k}", *details, **options) for k in lanes]
+
+        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"))
+        self.gradients = banks("gradients", number, shapes.weight_depth, ("gradient",))
+        self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
+        self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))
+        self.bitmaps = banks("bitmaps", shapes.words_of_steps, shapes.delta_depth, ("errors", "gradient"), parts=True)
+        self.spikes = Ram(m, "spikes", shapes.words_of_steps, tape_depth, ("forward", "gradient"), parts=True)
+        self.masks = Ram(m, "masks", shapes.words_of_steps, tape_depth, ("errors",), parts=True)
+        self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
+                       parts=True)
+        self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",))
+        self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size,
+                              ("receiver", "delta"))
+        self.chunk_low = Ram(m, "chunk_low", shapes.chunk_low.size, config.tape_words,
+                             ("forward", "errors", "gradient"))
+        self.chunk_high = Ram(m, "chunk_high", shapes.chunk_high.size, config.tape_words, ("errors",))
+        self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))
+        self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

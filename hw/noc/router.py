@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node's router: five ports, wormhole packets, X first and then Y."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
+
+from backspike.hw.config import ChipConfig
+from backspike.hw.noc.flit import FlitStream, header_of
+from backspike.hw.noc.flow import FlitBuffer, FlitMerge
+
+__all__ = ["PORTS", "ROUTER_SIGNATURE", "Router"]
+
+PORTS = ("local", "west", "north", "east", "south")
+"""Ports of a router. x grows to the east, y to the south."""
+
+_TURNS = {  # output: inputs whose packets can need it
+    "local": PORTS,
+    "west": ("local", "east", "south"),  # from the south only in column 0: packets to the host leave at (0, 0)
+    "north": ("local", "west", "east", "south"),
+    "east": ("local", "west"),
+    "south": ("local", "west", "north", "east"),
+}
+
+ROUTER_SIGNATURE = Signature({
+    "x": In(3), "y": In(3),
+    **{f"{port}_in": In(FlitStream) for port in PORTS},
+    **{f"{port}_out": Out(FlitStream) for port in PORTS},
+    "clear": In(1), "flits": Out(32), "stalled": Out(32),
+})
+
+
+class Router(Component):
+    """Sends every packet towards the node, or to the host, that its header names.
+
+    A packet to a node goes along its row to the right column and then along the column; a packet to the host
+    (``host`` = 1) goes to column 0, then to row 0, and out of the west port of node (0, 0), where the host link is.
+    Packets never turn from a column into a row, except for that last step, so that the mesh cannot deadlock as long
+    as every node takes in what arrives. What a packet cannot need (turning back to where it came from) is not built:
+    a header that asks for it is delivered to ``local``.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        All routers of a chip are equal, and so far all chips have the same router.
+
+    Members
+    -------
+    x, y : In(3)
+        Position in the mesh, constant.
+    <port>_in : In(FlitStream)
+    <port>_out : Out(FlitStream)
+        For each port of ``PORTS``.
+    clear : In(1)
+        Sets the counters to 0.
+    flits : Out(32)
+        Flits sent through any output.
+    stalled : Out(32)
+        Output-port cycles in which a flit waited because the receiver was not ready.
+
+    Latency is one cycle per router; each output sends one flit per cycle, also from packet to packet. Outputs are
+    combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register.
+    Counters run three cycles late. Reset empties the buffers.
+
+    Raises
+    ------
+    TypeError: ``config`` is not a ``ChipConfig``
+    """
+
+    def __init__(self, config):
+        if not isinstance(config, ChipConfig):
+            raise TypeError(f"config must be a ChipConfig, not {config!r}")
+        self.config = config
+        super().__init__(ROUTER_SIGNATURE)
+
+    def elaborate(self, platform):
+        m = Module()
+        merges = {port: FlitMerge(len(_TURNS[port])) for port in PORTS}
+        for port in PORTS:
+            m.submodules[f"{port}_buffer"] = buffer = FlitBuffer()
+            connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
+            sent = []
+            for output, wanted in self._route(m, port, buffer.o).items():
+                branch = merges[output].i[_TURNS[output].index(port)]
+                m.d.comb += [branch.payload.eq(buffer.o.payload), branch.valid.eq(buffer.o.valid & wanted)]
+                sent.append(branch.ready & wanted)
+            m.d.comb += buffer.o.ready.eq(Cat(sent).any())
+        for port in PORTS:
+            m.submodules[f"{port}_merge"] = merges[port]
+            connect(m, flipped(getattr(self, f"{port}_out")), merges[port].o)
+        outputs = [merge.o for merge in merges.values()]
+        self._count(m, self.flits, Cat(o.valid & o.ready for o in outputs))
+        self._count(m, self.stalled, Cat(o.valid & ~o.ready for o in outputs))
+        return m
+
+    def _route(self, m, port, flits):
+        """For every output that ``port`` has a path to: whether the flit at hand goes there."""
+        header = header_of(flits.payload)
+        column, row = Mux(header.host, 0, header.x), Mux(header.host, 0, header.y)
+        directions = (
+            ("west", column < self.x), ("east", column > self.x),
+            ("north", row < self.y), ("south", row > self.y), ("west", header.host),
+        )
+        outputs = [output for output in PORTS if port in _TURNS[output]]
+        decided = Signal(len(outputs), name=f"{port}_decided")
+        m.d.comb += decided.eq(1 << outputs.index("local"))
+        for output, condition in reversed(directions):
+            if output in outputs:
+                with m.If(condition):
+                    m.d.comb += decided.eq(1 << outputs.index(output))
+        inside = Signal(name=f"{port}_inside")  # the header has gone ahead
+        kept = Signal.like(decided, name=f"{port}_kept")
+        with m.If(~inside):
+            m.d.sync += kept.eq(decided)
+        with m.If(flits.valid & flits.ready):
+            m.d.sync += inside.eq(~flits.payload.last)
+        return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
+
+    def _count(self, m, counter, events):
+        """Counts events in steps short enough that no addition is behind the arbitration."""
+        seen = Signal.like(events)
+        step = Signal(range(len(events) + 1))
+        m.d.sync += [seen.eq(events), step.eq(sum(seen)), counter.eq(counter + step)]
+        with m.If(self.clear):
+            m.d.sync += counter.eq(0)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of the weight update with its elementwise unit, against the golden model's update."""
+
+from dataclasses import replace
+
+import cocotb
+import numpy as np
+
+from backspike.golden.arithmetic import BitExact
+from backspike.golden.learning import update
+from backspike.golden.network import Neuron, Training
+from backspike.host.scalars import layer_scalars
+from backspike.hw.core.arithmetic import Client
+from backspike.hw.core.weight_update import WeightUpdate
+from backspike.hw.shapes import Shapes
+from backspike.sim.cases import random_numbers
+from backspike.sim.jobs import CONFIGS, descriptor
+from backspike.sim.unit import Bench, Others, WithArithmetic
+
+_CHIPS = {f"weights_{lanes}": replace(CONFIGS[lanes], weights=512) for lanes in (1, 2, 8)}
+_CHIPS["weights_largest"] = CONFIGS["largest"]
+_CHIPS["weights_plain"] = replace(CONFIGS[2], weights=256, momentum=False)
+
+SMALL = [name for name in _CHIPS if name != "weights_largest"]
+
+
+def _unit(name):
+    shapes = Shapes(_CHIPS[name])
+    return WithArithmetic(WeightUpdate(shapes), shapes, "backward")
+
+
+def units():
+    return {name: _unit(name) for name in _CHIPS}
+
+
+class Run:
+    """A bench that does updates one after the other, and the memories: [lane][address]."""
+
+    MEMORIES = ("weight", "gradient", "velocity")
+
+    def __init__(self, dut, name, others):
+        self.config = _CHIPS[name]
+        self.shapes, self.others = Shapes(self.config), others
+        self.bench = bench = Bench(dut, name, _unit(name))
+        bench.peek = True
+        self.fill()
+        self.read = dict.fromkeys(self.MEMORIES, [0] * self.config.lanes)
+
+    def fill(self, numbers=None):
+        """New contents: random finite numbers, or chosen from some."""
+        shape = self.config.lanes, self.shapes.weight_depth
+        for name in self.MEMORIES:
+            values = random_numbers(self.bench.rng, self.config.format, shape)
+            setattr(self, name, values if numbers is None else self.bench.rng.choice(numbers, shape))
+
+    async def start(self):
+        await self.bench.start()
+
+    def drive(self):
+        """What the memories put out for the lane that is selected."""
+        lane = self.bench.bits("lane") % self.config.lanes
+        for name in self.MEMORIES:
+            self.bench.set(name, int(self.read[name][lane]))
+
+    def sample(self):
+        bench = self.bench
+        if bench.bits("enable"):
+            address = bench.bits("address") % self.shapes.weight_depth
+            self.read = {name: getattr(self, name)[:, address].copy() for name in self.MEMORIES}
+        writes = (("weight_write", "weight_value", self.weight), ("velocity_write", "velocity_value", self.velocity),
+                  ("gradient_clear", None, self.gradient))
+        for port, value, memory in writes:
+            if bench.bits(port):
+                assert bench.bits("busy"), "the memories are only the unit's while it is busy"
+                place = bench.get(port.split("_")[0] + "_place")
+                memory[place["lane"], place["address"]] = bench.bits(value) if value else 0
+
+    async def do(self, training, base, words, clear=0, velocities=0):
+        """One update, compared with the golden model; returns the cycles that it took."""
+        bench, fmt = self.bench, self.config.format
+        bench.agents[:] = [self]
+        Others(bench, [Client.NEURON], self.others)
+        fields = {"weight_base": base, "weight_words": words, **layer_scalars(Neuron(), training, fmt)}
+        bench.set("descriptor", descriptor(self.shapes, **fields))
+        bench.set("clear", clear)
+        bench.set("velocities", velocities)
+        part = slice(base, base + words)
+        after = {name: getattr(self, name).copy() for name in self.MEMORIES}
+        after["gradient"][:, part] = 0
+        if clear and velocities:
+            after["velocity"][:, part] = 0
+        elif not clear:
+            values = [fmt.decode(getattr(self, name)[:, part].astype(np.uint32)) for name in self.MEMORIES]
+            weights, new = update([values[0]], [values[2]], [values[1]], training, BitExact(fmt))
+            after["weight"][:, part], after["velocity"][:, part] = fmt.encode(weights[0]), fmt.encode(new[0])
+        begin = bench.cycle
+        await bench.pulse("start")
+        await bench.until(lambda: not bench.bits("busy"))
+        cycles = bench.cycle - begin
+        for _ in range(20):
+            await bench.step()
+            writes = [bench.bits(name) for name in ("weight_write", "velocity_write", "gradient_clear", "busy")]
+            assert not any(writes)
+        for name in self.MEMORIES:
+            if name != "velocity" or self.config.momentum:  # without, there is no memory behind the port
+                wrong = np.argwhere(getattr(self, name) != after[name])
+                assert not len(wrong), f"{name}: {len(wrong)} wrong, first at {wrong[0]}"
+        return cycles
+
+
+def _training(run, momentum):
+    return Training(rate=run.bench.random.choice((1.0, 0.1, 2.0**-9, 60000.0)), momentum=momentum)
+
+
+def _momenta(name):
+    return (0.0, 0.9, 1.0) if _CHIPS[name].momentum else (0.0,)
+
+
+@cocotb.test()
+@cocotb.parametrize(name=SMALL, others=[1.0, 0.6, 0.1])
+async def updates_of_random_slices(dut, name, others):
+    """With and without momentum, one word and many; the elementwise unit is busy for others."""
+    run = Run(dut, name, others)
+    await run.start()
+    random, depth = run.bench.random, run.shapes.weight_depth
+    for momentum in _momenta(name):
+        for words in (1, random.randint(2, 40), random.randint(2, depth)):
+            run.fill()
+            await run.do(_training(run, momentum), random.randint(0, depth - words), words)
+
+
+@cocotb.test()
+@cocotb.parametrize(name=SMALL)
+async def zeros_and_ends_of_the_range(dut, name):
+    """Sums that are zero, or saturate, of both signs."""
+    run = Run(dut, name, 0.5)
+    await run.start()
+    sign, top = 0x8000, int(run.config.format.encode(run.config.format.max_finite))
+    for momentum in _momenta(name):
+        run.fill([0, sign, 1, sign | 1, top, sign | top])
+        await run.do(Training(rate=1.0, momentum=momentum), 0, run.shapes.weight_depth)
+
+
+@cocotb.test()
+@cocotb.parametrize(name=SMALL, velocities=[0, 1])
+async def clearing(dut, name, velocities):
+    """Gradients, and velocities if asked for, become 0; no weight changes."""
+    run = Run(dut, name, 0.5)
+    await run.start()
+    for momentum in _momenta(name):
+        run.fill()
+        words = run.bench.random.randint(1, 30)
+        await run.do(_training(run, momentum), run.bench.random.randint(0, 30), words, 1, velocities)
+
+
+@cocotb.test()
+@cocotb.parametrize(name=SMALL)
+async def operations_without_gaps(dut, name):
+    """One cycle a weight, two with momentum, if nobody else uses the elementwise unit."""
+    run = Run(dut, name, 1.0)
+    await run.start()
+    for momentum in _momenta(name)[:2]:
+        words = run.shapes.weight_depth
+        cycles = await run.do(_training(run, momentum), 0, words)
+        operations = words * run.config.lanes * (2 if momentum else 1)
+        assert cycles <= operations * 1.05 + 40
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """The last weights that a core can have."""
+    run = Run(dut, "weights_largest", 0.9)
+    await run.start()
+    await run.do(_training(run, 0.9), run.shapes.weight_depth - 300, 300)
