@@ -8,11 +8,11 @@ RUN := $(VENV)/bin/python -m
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS PEERS OUTPUT
 TRAINING := NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
-FLAGS := BIAS NO_SKIPPING WAVES
+FLAGS := BIAS NO_SKIPPING
 TARGETS := help sim verilog test test-full lint setup clean distclean
 
 # What each target takes on the command line, apart from PYTHON.
-TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS)
+TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
 TAKES_verilog := $(CHIP)
 TAKES_test := ARGS
 TAKES_test-full := ARGS
@@ -28,16 +28,18 @@ ifneq ($(words $(CURDIR)),1)
 $(error The path of this folder must not contain spaces, which Verilator cannot handle: $(CURDIR))
 endif
 $(foreach flag,$(FLAGS),$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
+$(if $(filter-out 0 1 all,$(WAVES)),$(error WAVES must be 0, 1 or all, not $(WAVES)))
 
 # --tape-words='64' for TAPE_WORDS=64; nothing for a variable that is not set.
 lower = $(subst _,-,$(shell echo $(1) | tr A-Z a-z))
 quoted = '$(subst ','\'',$(1))'
 options = $(foreach name,$(1),$(if $($(name)),--$(call lower,$(name))=$(call quoted,$($(name)))))
 switches = $(foreach name,$(1),$(if $(filter 1,$($(name))),--$(call lower,$(name))))
+recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--waves=all)
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) ARGS
+unexport $(CHIP) $(TRAINING) $(FLAGS) WAVES ARGS
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
 
@@ -78,11 +80,11 @@ help:
 #:   SEED=1             seed of weights, order of samples and initial memory contents
 #:   IDLE=0.0           chance that the host pauses in a cycle
 #:   NO_SKIPPING=0      1: the engines work on zeros too
-#:   WAVES=0            1: record waves in chip.vcd
+#:   WAVES=0            1: record the first batch's waves, of all links, in chip.vcd; all: of all signals
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
-	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS))
+	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
 
 verilog: $(STAMP)
 	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))

@@ -44,6 +44,7 @@ def command(*arguments):
              "--waves"],
         ),
         (["sim", "TAPE_WORDS=8", "BIAS=1", "NO_SKIPPING=0"], ["sim", "--tape-words=8", "--bias"]),
+        (["sim", "WAVES=all"], ["sim", "--waves=all"]),
         (["sim", "DATA=a folder's"], ["sim", "--data=a folder's"]),
         (["sim", "CORES="], ["sim"]),
     ],
@@ -68,7 +69,7 @@ def test_every_variable_is_an_option_of_the_command(capsys):
         (["verilog", "CORES=6", "NETWORK=64-10"], "make verilog has no variable NETWORK"),
         (["test", "SEED=3"], "make test has no variable SEED"),
         (["CORES=6"], "make help has no variable CORES"),
-        (["sim", "WAVES=yes"], "WAVES must be 0 or 1, not yes"),
+        (["sim", "WAVES=yes"], "WAVES must be 0, 1 or all, not yes"),
         (["simulate"], "No rule to make target 'simulate'"),
         (["setup", "PYTHON=python-that-is-not-there", "STAMP=build/none"], "make setup has no variable STAMP"),
     ],
@@ -87,7 +88,7 @@ def test_help_tells_the_defaults_of_the_command():
     chip = {field.name: field.default for field in dataclasses.fields(ChipConfig)}
     for name, text in told.items():
         value = options[name.lower()]
-        expected = chip[name.lower()] if value is None else value
+        expected = chip.get(name.lower(), False) if value is None else value
         assert text == str(int(expected) if isinstance(expected, bool) else expected), name
     assert {"CORES", "NETWORK", "SAMPLES", "EPOCHS", "WEIGHTS", "WAVES"} <= told.keys()
 
