@@ -6,10 +6,10 @@ import importlib.util
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,15 @@ CONFIG = ChipConfig(columns=5, rows=4, lanes=2)
 
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory):
-    """Paths and texts of a chip of 20 cores, and the seconds that it took."""
-    start = time.monotonic()
+    """Paths and texts of a chip of 20 cores, and the processor seconds that it took."""
+    start = _processor_seconds()
     paths = emit_chip(CONFIG, tmp_path_factory.mktemp("chip") / "build" / "verilog")
-    return {path.name: path.read_text() for path in paths}, paths, time.monotonic() - start
+    return {path.name: path.read_text() for path in paths}, paths, _processor_seconds() - start
+
+
+def _processor_seconds():
+    """Of this process and its children: unlike the clock on the wall, the same on a busy machine."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def description(emitted):
 
 
 def test_many_cores_cost_little(emitted, tmp_path):
-    """20 cores take at most 15 s and 1.5 times the text of one."""
+    """20 cores take at most 15 s of one processor and 1.5 times the text of one core."""
     texts, _, seconds = emitted
     one = emit_chip(ChipConfig(columns=1, rows=1, lanes=2), tmp_path)
     size = sum(len(text) for text in texts.values())
