@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.arith.rounding import Rounder
 from backspike.hw.blocks import Queue, any_of, delayed, valid_mask
-from backspike.hw.engines.back_propagation import DeltaRows, outputs_of
+from backspike.hw.engines.delta_rows import DeltaRows, outputs_of
 from backspike.hw.engines.scan import Enumerator, RowScanner
 from backspike.hw.shapes import WORD
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who reads and writes which memory of a core, and when."""
+
+from amaranth.hdl import Array, Mux
+
+from backspike.host.protocol import Region
+
+__all__ = ["connect_backward_memories", "connect_forward_memories", "connect_weight_memories"]
+
+
+def connect_forward_memories(m, core):
+    """What the feed-forward thread reads and writes, apart from the weights; the peer and descriptor tables."""
+    mem, neuron = core.memories, core.neuron
+    for unit, port in ((core.engine, "forward"), (core.gradient, "gradient")):
+        tape, chunk = mem.spikes.read[port], mem.chunk_low.read[port]
+        _tape_reader(m, unit, (tape, unit.tape), (chunk, unit.chunk))
+    potential = mem.potentials.read["forward"]
+    for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
+        m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
+    for unit, port in ((core.forward, "forward"), (core.backward, "backward")):
+        read = mem.descriptors.read[port]
+        m.d.comb += [read.addr.eq(unit.descriptor_address), unit.descriptor_data.eq(read.data)]
+    m.d.comb += [
+        potential.addr.eq(neuron.potential_address),
+        neuron.potential.eq(potential.data),
+        mem.potentials.write.en.eq(neuron.potential_write),
+        mem.potentials.write.addr.eq(neuron.potential_write_address),
+        mem.potentials.write.data.eq(neuron.potential_value),
+        mem.own.write.en.eq(neuron.own_write),
+        mem.own.write.addr.eq(neuron.own_address),
+        mem.own.write.data.eq(neuron.own_bits),
+    ]
+
+
+def _tape_reader(m, unit, *ports):
+    """Connect an engine to the memories that it reads at its tape address; the chunk tables have no slots."""
+    for port, data in ports:
+        m.d.comb += [port.addr.eq(unit.tape_address), port.en.eq(unit.tape_enable), data.eq(port.data)]
+
+
+def connect_backward_memories(m, core):
+    """Masks, error sums, own bits, deltas and their bitmaps."""
+    mem, delta, errors = core.memories, core.delta, core.errors
+    receiver, backward = core.receiver, core.backward
+    _tape_reader(m, errors, (mem.masks.read["errors"], errors.masks),
+                 (mem.chunk_low.read["errors"], errors.low), (mem.chunk_high.read["errors"], errors.high))
+    sums, own = mem.error_sums, mem.own.read["delta"]
+    m.d.comb += [
+        sums.read["receiver"].addr.eq(receiver.error_address),
+        receiver.error_sum.eq(sums.read["receiver"].data),
+        sums.read["delta"].addr.eq(delta.error_address),
+        sums.read["delta"].en.eq(delta.error_enable),
+        delta.error_sum.eq(sums.read["delta"].data),
+        delta.cleared.eq(~receiver.error_write),
+        sums.write.en.eq(receiver.error_write | delta.clear | backward.erase),
+        own.addr.eq(delta.own_address),
+        own.en.eq(delta.error_enable),
+        delta.own.eq(own.data),
+    ]
+    with m.If(receiver.error_write):
+        m.d.comb += [sums.write.addr.eq(receiver.error_address), sums.write.data.eq(receiver.new_error_sum)]
+    with m.Else():
+        m.d.comb += sums.write.addr.eq(Mux(backward.erase, backward.erase_address, delta.clear_address))
+    for k in range(core.config.lanes):
+        _delta_bank(m, core, k)
+    lanes = range(core.config.lanes)
+    m.d.comb += [
+        delta.error.eq(Array(mem.deltas[k].read["errors"].data for k in lanes)[delta.delta_lane]),
+        delta.next_delta.eq(Array(mem.deltas[k].read["gradient"].data for k in lanes)[delta.delta_lane]),
+    ]
+
+
+def _delta_bank(m, core, k):
+    """The delta update has the banks of lane k to itself while it runs; then the two engines read them."""
+    delta, deltas, bitmaps = core.delta, core.memories.deltas[k], core.memories.bitmaps[k]
+    here = delta.write_lane == k
+    m.d.comb += [
+        deltas.write.en.eq(delta.write & here),
+        deltas.write.addr.eq(delta.write_address),
+        deltas.write.data.eq(delta.value),
+        bitmaps.write.en.eq(Mux(delta.bitmap_write & here, 1 << delta.write_address.step, 0)),
+        bitmaps.write.addr.eq(delta.bitmap_word),
+        *(part.eq(delta.bitmap) for part in bitmaps.write.data),
+    ]
+    for unit, port, address in ((core.errors, "errors", delta.delta_address),
+                                (core.gradient, "gradient", delta.next_address)):
+        read, bits = deltas.read[port], bitmaps.read[port]
+        m.d.comb += [
+            read.addr.eq(Mux(delta.busy, address, unit.delta_addresses[k])),
+            read.en.eq(~delta.busy | delta.error_enable),
+            unit.deltas[k].eq(read.data),
+            bits.addr.eq(unit.delta_words[k]),
+            bits.en.eq(unit.delta_enables[k]),
+            unit.bitmaps[k].eq(bits.data),
+        ]
+
+
+def connect_weight_memories(m, core):
+    """Weights, gradients and velocities: engines, weight update, and the host while the core is idle."""
+    mem, update, host = core.memories, core.update, core.host
+    lanes = range(core.config.lanes)
+    replying = core.replies.reading & core.receiver.idle  # counters may be read while engines run
+    for k in lanes:
+        weights, gradients = mem.weights[k], mem.gradients[k]
+        forward, errors, gradient = (
+            weights.read["forward"], weights.read["errors"], gradients.read["gradient"])
+        m.d.comb += [
+            forward.addr.eq(Mux(replying, host.bank_address(), Mux(
+                update.busy, update.address, core.engine.weight_address))),
+            forward.en.eq(~update.busy | update.enable),
+            core.engine.weights[k].eq(forward.data),
+            errors.addr.eq(core.errors.weight_addresses[k]),
+            core.errors.weights[k].eq(errors.data),
+            gradient.addr.eq(Mux(replying, host.bank_address(), Mux(
+                update.busy, update.address, core.gradient.read_addresses[k]))),
+            gradient.en.eq(~update.busy | update.enable),
+            core.gradient.gradients[k].eq(gradient.data),
+        ]
+        host.write_bank(Region.WEIGHT, k, weights.write, update.busy)
+        host.write_bank(Region.GRADIENT, k, gradients.write, update.busy | core.gradient.busy)
+        with m.If(update.busy):
+            _update_write(m, k, weights.write, update.weight_write, update.weight_place, update.weight_value)
+            _update_write(m, k, gradients.write, update.gradient_clear, update.gradient_place, 0)
+        with m.Elif(core.gradient.busy):
+            m.d.comb += [
+                gradients.write.en.eq(core.gradient.write_enables[k]),
+                gradients.write.addr.eq(core.gradient.write_addresses[k]),
+                gradients.write.data.eq(core.gradient.rounded[k]),
+            ]
+    for k, ram in enumerate(mem.velocities):
+        read = ram.read["update"]
+        m.d.comb += [read.addr.eq(Mux(replying, host.bank_address(), update.address)),
+                     read.en.eq(~update.busy | update.enable)]
+        host.write_bank(Region.VELOCITY, k, ram.write, update.busy)
+        with m.If(update.busy):
+            _update_write(
+                m, k, ram.write, update.velocity_write, update.velocity_place, update.velocity_value)
+    m.d.comb += [
+        update.weight.eq(Array(mem.weights[k].read["forward"].data for k in lanes)[update.lane]),
+        update.gradient.eq(Array(mem.gradients[k].read["gradient"].data for k in lanes)[update.lane]),
+    ]
+    if mem.velocities:
+        m.d.comb += update.velocity.eq(Array(mem.velocities[k].read["update"].data for k in lanes)[update.lane])
+
+
+def _update_write(m, k, port, write, place, value):
+    m.d.comb += [
+        port.en.eq(write & (place.lane == k)), port.addr.eq(place.address), port.data.eq(value)]
