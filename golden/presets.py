@@ -21,7 +21,10 @@ def default_training(network, *, batch=16, momentum=0.875):
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch!r}")
     exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
-    return Training(rate=2.0**-exponent * (1 - momentum), momentum=momentum, loss_scale=1 / network.steps)
+    plain = Training(rate=2.0**-exponent, momentum=momentum, loss_scale=1 / network.steps)
+    if momentum == 1:
+        raise ValueError("momentum must be less than 1 for the default rate, not 1")
+    return replace(plain, rate=plain.rate * (1 - momentum))
 
 
 def default_schedule(network, epochs, **options):
