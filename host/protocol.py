@@ -175,7 +175,7 @@ DESCRIPTOR = Fields(
     # Outputs: ``blocks`` blocks of ``lanes`` neurons from block ``block_base``; the last block has ``last_lanes``
     blocks=13, last_lanes=4, block_base=12,
     # Words of 32 blocks in the delta bitmap
-    delta_base=7, delta_words=8,
+    delta_base=8, delta_words=8,
     # Weight words of the slice in each lane's bank, for the update
     weight_base=17, weight_words=18,
     steps=5,

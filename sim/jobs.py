@@ -106,8 +106,7 @@ class Job:
             word["row_base"] = address
         self.slot, self.tape_base = self.config.slots - 1, self.config.tape_words - len(self.words)
         self.block_base = self.shapes.block_depth - self.blocks
-        field = self.shapes.descriptor["delta_base"].shape  # narrower than the memory is deep; the host minds that
-        self.delta_base = min(self.shapes.delta_depth - self.delta_words, (1 << field) - 1)
+        self.delta_base = self.shapes.delta_depth - self.delta_words
 
     @property
     def inputs(self):

@@ -80,11 +80,11 @@ async def skipping_pays_and_changes_nothing(dut):
         await chip.call("set_skipping", skipping)
         await chip.call("reset_counters")
         await chip.train(spikes, labels)
-        busy[skipping] = await chip.total("fp_busy", "fp_terms", "wg_terms")
+        busy[skipping] = await chip.total("fp_busy", "fp_terms", "wg_busy", "wg_terms")
         finals.append([network.format.encode(weight).tolist() for weight in await chip.call("read_weights")])
     await chip.call("set_skipping", True)
     assert finals[0] == finals[1]
-    assert busy[True][1:] == busy[False][1:], "the number of useful terms does not depend on skipping"
+    assert busy[True][1::2] == busy[False][1::2], "the number of useful terms does not depend on skipping"
     dut._log.info(f"FP busy cycles with skipping {busy[True][0]}, without {busy[False][0]}")
     assert busy[False][0] >= 2.5 * busy[True][0]
     if CONFIG.lanes == 1:
