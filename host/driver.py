@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .checks import check_labels, check_spikes
-from .exchanges import LINK, Reads, Remains, Updates, Writes, control_reads, counter_reads
+from .exchanges import LINK, Reads, Remains, Updates, Writes, activity_reads, control_reads, counter_reads
 from .operation import DriverError, Operation
 from .packets import Fault, parse_packet
 from .protocol import COUNTERS, LINK_COUNTERS, Kind, Packet, Region
@@ -172,13 +172,25 @@ class Driver:
         def script(run):
             self.next_slot = 0
             yield from run(Remains())
-            yield from self._until_idle(run)
+            yield from self._until_quiet(run)
             yield from run(Writes(self.plan.restart_packets()))
             yield from self._until_idle(run)
             yield from run(Updates(self.plan.slices, clear=True))
 
         self.problem = None
         return self._start("recover", script)
+
+    def _until_quiet(self, run):
+        """Wait until no core is busy and none has worked since the look before.
+
+        One look is not enough while samples are on their way: a core may be idle only until the next packet comes.
+        """
+        before = None
+        while True:
+            memory = yield from run(Reads(activity_reads(self.plan.cores)))
+            if memory == before and not any(words[0] & 2 for words in memory.values()):
+                return
+            before = memory
 
     def _read(self, name, region):
         def script(run):

@@ -126,6 +126,15 @@ def control_reads(cores):
     return {core: [Packet(Kind.READ, tag, (0,), *core)] for core in cores}
 
 
+def activity_reads(cores):
+    """For ``Reads``: the control word of each core at address 0, and the counters of its engines, which start at 1."""
+    reads = control_reads(cores)
+    tag = {"region": Region.COUNTER, "count": MAX_PAYLOAD - 1}
+    for core, packets in reads.items():
+        packets.append(Packet(Kind.READ, tag, (COUNTERS.index("fp_busy"),), *core))
+    return reads
+
+
 def counter_reads(cores):
     """For ``Reads``: all counters of each core and of the host link."""
     reads = {}
