@@ -124,7 +124,7 @@ def payload_range(kind):
 
 
 HOST_KINDS = (Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL, Kind.WRITE, Kind.READ, Kind.UPDATE)
-"""Kinds that the host may send into the chip; the link drops all others."""
+"""Kinds that a core consumes, which the host may send too; link and cores drop all others."""
 
 
 class Region(IntEnum):

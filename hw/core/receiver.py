@@ -6,15 +6,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.host.protocol import MAX_PAYLOAD, Cause, Kind, Region, payload_range
+from backspike.host.protocol import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, Region, payload_range
 from backspike.hw.core.slots import EVENT
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 
 __all__ = ["Receiver", "fault_layout"]
-
-CORE_KINDS = (
-    Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL, Kind.WRITE, Kind.READ, Kind.UPDATE)
-
 
 def fault_layout():
     """A dropped packet: why, and its header."""
@@ -133,7 +129,7 @@ class Receiver(wiring.Component):
 
     def _lengths(self, m, kind):
         """Smallest and largest payload of the kind, as expressions."""
-        ranges = [payload_range(Kind(k)) if k in CORE_KINDS else (1, 0) for k in range(16)]
+        ranges = [payload_range(Kind(k)) if k in HOST_KINDS else (1, 0) for k in range(16)]
         return Array(low for low, _ in ranges)[kind], Array(high for _, high in ranges)[kind]
 
     def _check(self, m, kind, header, flit, wrong):
@@ -227,4 +223,4 @@ READABLE = (Region.WEIGHT, Region.GRADIENT, Region.VELOCITY, Region.CONTROL, Reg
 
 def kind_unknown(kind):
     """Whether a core has no use for a kind of packet."""
-    return ~Array(int(k in CORE_KINDS) for k in range(16))[kind]
+    return ~Array(int(k in HOST_KINDS) for k in range(16))[kind]

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 from backspike.host.protocol import (
     COUNTERS,
     HEADER,
+    HOST_KINDS,
     MAX_PAYLOAD,
     NEED,
     TAGS,
@@ -21,7 +22,7 @@ from backspike.host.protocol import (
     payload_range,
 )
 from backspike.hw.config import ChipConfig
-from backspike.hw.core.receiver import CORE_KINDS, READABLE, Receiver
+from backspike.hw.core.receiver import READABLE, Receiver
 from backspike.hw.core.replies import Replies
 from backspike.hw.core.slots import SlotTable
 from backspike.hw.noc.flit import FlitStream
@@ -207,7 +208,7 @@ class Run:
     def cause(self, words):
         """Why the model drops a packet, 0 if it does not; WRITEs apart."""
         code, length = words[0] & 15, len(words) - 1
-        if code not in CORE_KINDS:
+        if code not in HOST_KINDS:
             return Cause.KIND
         kind = Kind(code)
         low, high = payload_range(kind)
@@ -294,7 +295,7 @@ class Run:
 
 def random_packet(random):
     """Words of a packet: mostly right, or nearly so."""
-    code = random.choice([*CORE_KINDS, random.randrange(16)])
+    code = random.choice([*HOST_KINDS, random.randrange(16)])
     try:
         kind = Kind(code)
         low, high = payload_range(kind)
