@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import ProductLane
 from backspike.hw.blocks import Queue, delayed, valid_mask
 from backspike.hw.engines.delta_rows import ROWS_AHEAD, DeltaRows, outputs_of
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.shapes import WORD
 
 __all__ = ["BackwardEngine"]
@@ -89,10 +89,7 @@ class BackwardEngine(wiring.Component):
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
             payload=shapes.step, extra=extra, emit_empty=False)
-        m.submodules.words = words = Queue(scanner.word, 2)
-        m.submodules.inputs = inputs = Enumerator(
-            width=WORD, payload=StructLayout({"extra": extra, "step": shapes.step}))
-        wiring.connect(m, scanner.words, words.i)
+        items, listing = list_bits(m, scanner, 2)
         active, step = Signal(), Signal(shapes.step)
         valid = valid_mask(self.low.count, WORD)
         m.d.comb += [
@@ -106,11 +103,6 @@ class BackwardEngine(wiring.Component):
             scanner.extra.low.eq(self.low),
             scanner.extra.masks.eq(self.masks[scanner.at]),
             scanner.extra.high.eq(self.high),
-            inputs.words.valid.eq(words.o.valid),
-            words.o.ready.eq(inputs.words.ready),
-            inputs.words.p.mask.eq(words.o.p.mask),
-            inputs.words.p.payload.extra.eq(words.o.p.extra),
-            inputs.words.p.payload.step.eq(words.o.p.payload),
         ]
         with m.If(self.start):
             m.d.sync += [active.eq(1), step.eq(0)]
@@ -121,23 +113,23 @@ class BackwardEngine(wiring.Component):
         offered, address, target = Signal(), Signal(shapes.weight_address), Signal(self.target)
         masked = Signal()  # always 1, unless skipping is off; what is not masked has no terms, so that it is not sent
         room = Signal()
-        item = inputs.items.p
+        item = items.p
         m.d.comb += [
             room.eq(targets.i.ready & Cat(rows.ready for rows in lane_rows).all()),
-            inputs.items.ready.eq(~offered | room),
+            items.ready.eq(~offered | room),
             targets.i.valid.eq(offered & room),
             self.offered.eq(Mux(targets.i.valid, outputs_of(d, shapes.config.lanes), 0)),
             targets.i.p.eq(target),
         ]
-        with m.If(inputs.items.ready):
+        with m.If(items.ready):
             m.d.sync += [
-                offered.eq(inputs.items.valid),
+                offered.eq(items.valid),
                 address.eq(item.payload.extra.low.row_base + item.index * d.blocks),
                 masked.eq(item.payload.extra.masks.bit_select(item.index, 1)),
                 target.x.eq(item.payload.extra.high.x),
                 target.y.eq(item.payload.extra.high.y),
                 target.neuron.eq(item.payload.extra.high.neuron + item.index),
-                target.step.eq(item.payload.step),
+                target.step.eq(item.payload.payload),
             ]
         for rows in lane_rows:
             m.d.comb += [
@@ -146,7 +138,7 @@ class BackwardEngine(wiring.Component):
                 rows.p.info.step.eq(target.step),
                 rows.p.info.pattern.eq(masked << target.step),
             ]
-        return active | scanner.busy | words.o.valid | inputs.items.valid | offered
+        return active | scanner.busy | listing | offered
 
     def _lane(self, m, k):
         """Deltas of lane k times their weights; returns its rows, its stream of sums, and its counter signals."""

@@ -7,7 +7,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, any_of, valid_mask
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.shapes import WORD
 
 __all__ = ["ROWS_AHEAD", "DeltaRows", "outputs_of"]
@@ -68,9 +68,7 @@ class DeltaRows(wiring.Component):
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=shapes.delta_word, count=shapes.delta_depth, payload=self.row,
             extra=shapes.words_of_steps, emit_empty=self.emit_empty)
-        m.submodules.words = words = Queue(scanner.word, 2)
-        payload = StructLayout({"word": scanner.word})
-        m.submodules.outputs = outputs = Enumerator(width=WORD, payload=payload)
+        items, listing = list_bits(m, scanner, 2)
 
         hits = Signal(WORD)
         m.d.comb += [
@@ -84,19 +82,14 @@ class DeltaRows(wiring.Component):
             hits.eq(any_of(self.deltas[t] & scanner.at.info.pattern[t].replicate(WORD) for t in range(steps))),
             scanner.mask.eq(Mux(self.skip_off, valid_mask((self.blocks - (scanner.index << 5))[:13], WORD), hits)),
             scanner.extra.eq(self.deltas),
-            outputs.words.valid.eq(words.o.valid),
-            words.o.ready.eq(outputs.words.ready),
-            outputs.words.p.mask.eq(words.o.p.mask),
-            outputs.words.p.payload.word.eq(words.o.p),
-            self.busy.eq(ahead.o.valid | scanner.busy | words.o.valid | outputs.items.valid),
+            self.busy.eq(ahead.o.valid | scanner.busy | listing),
         ]
-        wiring.connect(m, scanner.words, words.i)
 
-        item, word = outputs.items.p, outputs.items.p.payload.word
+        item, word = items.p, items.p.payload
         number = Cat(item.index[:5], word.index)
         m.d.comb += [
-            self.items.valid.eq(outputs.items.valid),
-            outputs.items.ready.eq(self.items.ready),
+            self.items.valid.eq(items.valid),
+            items.ready.eq(self.items.ready),
             self.items.p.address.eq(word.payload.address + number),
             self.items.p.block.eq(d.block_base + number),
             self.items.p.last.eq(item.final & word.last),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import Queue, delayed, valid_mask
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.shapes import WORD
 
 __all__ = ["ForwardEngine"]
@@ -71,9 +71,7 @@ class ForwardEngine(wiring.Component):
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=self.shapes.tape_address().size, count=self.shapes.config.tape_words,
             payload=self.place, extra=extra, emit_empty=True)
-        m.submodules.words = words = Queue(scanner.word, 4)
-        m.submodules.spikes = spikes = Enumerator(
-            width=WORD, payload=StructLayout({"extra": extra, "place": self.place, "last": 1}))
+        items, listing = list_bits(m, scanner, 4)
         m.d.comb += [
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
@@ -81,18 +79,9 @@ class ForwardEngine(wiring.Component):
             scanner.extra.spikes.eq(self.tape[scanner.at.step] & valid_mask(self.chunk.count, WORD)),
             scanner.mask.eq(Mux(self.skip_off, valid_mask(self.chunk.count, WORD), scanner.extra.spikes)),
         ]
-        wiring.connect(m, scanner.words, words.i)
-        m.d.comb += [
-            spikes.words.valid.eq(words.o.valid),
-            words.o.ready.eq(spikes.words.ready),
-            spikes.words.p.mask.eq(words.o.p.mask),
-            spikes.words.p.payload.extra.eq(words.o.p.extra),
-            spikes.words.p.payload.place.eq(words.o.p.payload),
-            spikes.words.p.payload.last.eq(words.o.p.last),
-        ]
         rows_left = self._rows(m, scanner)
-        waiting = self._reduce(m, spikes)
-        m.d.comb += self.busy.eq(rows_left | scanner.busy | words.o.valid | spikes.items.valid | waiting)
+        waiting = self._reduce(m, items)
+        m.d.comb += self.busy.eq(rows_left | scanner.busy | listing | waiting)
         return m
 
     def _rows(self, m, scanner):
@@ -119,11 +108,11 @@ class ForwardEngine(wiring.Component):
                 m.d.sync += [block.eq(0), step.eq(step + 1), active.eq(~last_step)]
         return active
 
-    def _reduce(self, m, spikes):
+    def _reduce(self, m, items):
         """Fetch the weight of each spike and accumulate; returns whether results are still under way."""
         lanes = self.shapes.config.lanes
         d = self.descriptor
-        item = spikes.items.p
+        item = items.p
         info = item.payload
         m.submodules.places = places = Queue(self.place, RESULTS)
         m.submodules.sums = sums = Queue(ArrayLayout(signed(self.sum_width), lanes), RESULTS)
@@ -135,11 +124,11 @@ class ForwardEngine(wiring.Component):
         fresh = Signal(init=1)
         go = Signal()
         m.d.comb += [
-            self.stalled.eq(spikes.items.valid & ~spikes.items.ready),
-            spikes.items.ready.eq(places.i.ready | ~(item.final & info.last)),
-            go.eq(spikes.items.valid & spikes.items.ready),
-            places.i.valid.eq(spikes.items.valid & item.final & info.last),
-            places.i.p.eq(info.place),
+            self.stalled.eq(items.valid & ~items.ready),
+            items.ready.eq(places.i.ready | ~(item.final & info.last)),
+            go.eq(items.valid & items.ready),
+            places.i.valid.eq(items.valid & item.final & info.last),
+            places.i.p.eq(info.payload),
         ]
         m.d.sync += [
             issued.valid.eq(go),
@@ -147,7 +136,7 @@ class ForwardEngine(wiring.Component):
             issued.last.eq(item.final & info.last),
             issued.nonzero.eq(~item.none & info.extra.spikes.bit_select(item.index, 1)),
             product.eq(item.index * d.blocks),
-            base.eq(info.extra.row_base + info.place.block),
+            base.eq(info.extra.row_base + info.payload.block),
         ]
         with m.If(go):
             m.d.sync += fresh.eq(item.final & info.last)
@@ -158,7 +147,7 @@ class ForwardEngine(wiring.Component):
         width = Signal(range(lanes + 1))
         m.d.comb += [
             self.weight_address.eq(address),
-            width.eq(Mux(info.place.block_last, d.last_lanes, lanes)),
+            width.eq(Mux(info.payload.block_last, d.last_lanes, lanes)),
             self.terms.eq(Mux(go & ~item.none & info.extra.spikes.bit_select(item.index, 1), width, 0)),
         ]
         for k, lane in enumerate(self._lanes):

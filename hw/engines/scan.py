@@ -10,9 +10,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import lowest_bit
+from backspike.hw.blocks import Queue, lowest_bit
 
-__all__ = ["Enumerator", "RowScanner"]
+__all__ = ["Enumerator", "RowScanner", "list_bits"]
 
 
 class RowScanner(wiring.Component):
@@ -158,3 +158,20 @@ class Enumerator(wiring.Component):
         with m.Elif(self.items.ready):
             m.d.sync += word.mask.eq(rest)
         return m
+
+
+def list_bits(m, scanner, depth):
+    """Put a queue of ``depth`` words and an enumerator behind a scanner.
+
+    Returns the stream of items, whose ``payload`` is the scanner's word, and whether anything is behind the scanner.
+    """
+    m.submodules.words = words = Queue(scanner.word, depth)
+    m.submodules.bits = bits = Enumerator(width=len(scanner.mask), payload=scanner.word)
+    wiring.connect(m, scanner.words, words.i)
+    m.d.comb += [
+        bits.words.valid.eq(words.o.valid),
+        words.o.ready.eq(bits.words.ready),
+        bits.words.p.mask.eq(words.o.p.mask),
+        bits.words.p.payload.eq(words.o.p),
+    ]
+    return bits.items, words.o.valid | bits.items.valid

@@ -10,7 +10,7 @@ from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.arith.rounding import Rounder
 from backspike.hw.blocks import Queue, any_of, delayed, valid_mask
 from backspike.hw.engines.delta_rows import DeltaRows, outputs_of
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import Enumerator, RowScanner, list_bits
 from backspike.hw.shapes import WORD
 
 __all__ = ["GradientEngine"]
@@ -88,9 +88,7 @@ class GradientEngine(wiring.Component):
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
             payload=1, extra=extra, emit_empty=False)
-        m.submodules.words = words = Queue(scanner.word, 2)
-        m.submodules.inputs = inputs = Enumerator(width=WORD, payload=extra)
-        wiring.connect(m, scanner.words, words.i)
+        items, listing = list_bits(m, scanner, 2)
         active = Signal()
         valid = valid_mask(self.chunk.count, WORD)
         in_use = self._steps_in_use()
@@ -104,10 +102,6 @@ class GradientEngine(wiring.Component):
                 self.tape[t] & in_use[t].replicate(WORD) for t in range(steps)))),
             scanner.extra.row_base.eq(self.chunk.row_base),
             scanner.extra.spikes.eq(self.tape),
-            inputs.words.valid.eq(words.o.valid),
-            words.o.ready.eq(inputs.words.ready),
-            inputs.words.p.mask.eq(words.o.p.mask),
-            inputs.words.p.payload.eq(words.o.p.extra),
         ]
         with m.If(self.start):
             m.d.sync += active.eq(1)
@@ -116,18 +110,18 @@ class GradientEngine(wiring.Component):
 
         offered, address, pattern = Signal(), Signal(shapes.weight_address), Signal(steps)
         room = Signal()
-        item = inputs.items.p
+        item = items.p
         m.d.comb += [
             room.eq(Cat(rows.ready for rows in lane_rows).all()),
-            inputs.items.ready.eq(~offered | room),
+            items.ready.eq(~offered | room),
             self.row.eq(offered & room),
             self.offered.eq(Mux(self.row, outputs_of(d, shapes.config.lanes) * sum(pattern), 0)),
         ]
-        with m.If(inputs.items.ready):
+        with m.If(items.ready):
             m.d.sync += [
-                offered.eq(inputs.items.valid),
-                address.eq(item.payload.row_base + item.index * d.blocks),
-                pattern.eq(Cat(item.payload.spikes[t].bit_select(item.index, 1) for t in range(steps)) & in_use),
+                offered.eq(items.valid),
+                address.eq(item.payload.extra.row_base + item.index * d.blocks),
+                pattern.eq(Cat(item.payload.extra.spikes[t].bit_select(item.index, 1) for t in range(steps)) & in_use),
             ]
         for rows in lane_rows:
             m.d.comb += [
@@ -135,7 +129,7 @@ class GradientEngine(wiring.Component):
                 rows.p.address.eq(address),
                 rows.p.info.pattern.eq(pattern),
             ]
-        return active | scanner.busy | words.o.valid | inputs.items.valid | offered
+        return active | scanner.busy | listing | offered
 
     def _steps_in_use(self):
         """One bit a step, set for the steps of the network."""
