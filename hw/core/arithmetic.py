@@ -28,9 +28,9 @@ def tag_layout(shapes):
     return StructLayout({
         "client": 3,
         "lane": shapes.lane,
-        "index": 17,  # neuron, block of neurons, or weight word
+        "index": 17,  # neuron, block of deltas, or weight word
         "step": shapes.step,
-        "local": 13,  # neuron or block counted from the start of the slice
+        "local": 14,  # neuron or block counted from the start of the slice
         "flush": 1,  # ends a word of bits
         "weight": shapes.number,
     })

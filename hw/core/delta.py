@@ -21,13 +21,18 @@ class DeltaUpdate(wiring.Component):
     The errors are kept in the delta memory until the deltas replace them. Error sums are cleared as they are read. One
     operation a cycle where the elementwise unit is free; a step waits until the step after it is written.
 
+    The blocks of all output pixels of the slice count as one row of ``out_height * out_width * blocks`` blocks: of the
+    deltas, of the bits of the bitmap, and of each lane's walk through a step. Lanes that a pixel's last block has not
+    get the delta 0, and leave the error sums alone.
+
     Parameters
     ----------
     shapes: Shapes
 
     Members
     -------
-    start: pulse; slot, label, descriptor are stable while ``busy``
+    start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
+        slice's first neuron
     error_address, error_enable, error_sum: error sums; clear, cleared: write zero to ``clear_address``, and whether it
         is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
     own_address, own: the core's own spike and mask bits (same enable as the error sums)
@@ -45,7 +50,7 @@ class DeltaUpdate(wiring.Component):
             "start": In(1),
             "busy": Out(1),
             "slot": In(shapes.slot),
-            "label": In(12),
+            "label": In(14),
             "descriptor": In(shapes.descriptor),
             "error_address": Out(shapes.error_address()),
             "error_enable": Out(1),
@@ -71,7 +76,7 @@ class DeltaUpdate(wiring.Component):
             "result": In(result_layout(shapes)),
         })
         self.place = StructLayout({
-            "step": shapes.step, "lane": shapes.lane, "block": 13, "deltas": 1, "exists": 1, "flush": 1})
+            "step": shapes.step, "lane": shapes.lane, "block": 14, "local": 14, "deltas": 1, "exists": 1, "flush": 1})
 
     def elaborate(self, platform):
         m = Module()
@@ -95,24 +100,37 @@ class DeltaUpdate(wiring.Component):
         return m
 
     def _walk(self, m, place, reading, held, given, go, under_way):
-        """All errors (lane, block, step), then all deltas (step downwards, lane, block)."""
+        """All errors, then all deltas: step downwards, lane, pixel, block of the pixel."""
         d, lanes = self.descriptor, self.shapes.config.lanes
-        step, lane, block, deltas = (
-            Signal.like(place[name], name=name) for name in ("step", "lane", "block", "deltas"))
-        last_block, last_lane = block + 1 == d.blocks, lane == lanes - 1
+        step, lane, block, local, deltas = (
+            Signal.like(place[name], name=name) for name in ("step", "lane", "block", "local", "deltas"))
+        row, column, part = Signal(7), Signal(7), Signal(13)  # part: block of the pixel
+        last_part, last_column, last_lane = part + 1 == d.blocks, column + 1 == d.out_width, lane == lanes - 1
+        last_block = Signal()
         m.d.comb += [
-            place.step.eq(step), place.lane.eq(lane), place.block.eq(block), place.deltas.eq(deltas),
-            place.exists.eq((block + 1 != d.blocks) | (lane < d.last_lanes)),
+            last_block.eq(last_part & last_column & (row + 1 == d.out_height)),
+            place.step.eq(step), place.lane.eq(lane), place.block.eq(block), place.local.eq(local),
+            place.deltas.eq(deltas),
+            place.exists.eq(~last_part | (lane < d.last_lanes)),
             place.flush.eq(block[:5].all() | last_block),
         ]
+        first = [part.eq(0), column.eq(0), row.eq(0), block.eq(0)]
         with m.If(self.start):
-            m.d.sync += [reading.eq(1), step.eq(d.steps - 1), lane.eq(0), block.eq(0), deltas.eq(0), held.eq(0)]
+            m.d.sync += [*first, reading.eq(1), step.eq(d.steps - 1), lane.eq(0), local.eq(0), deltas.eq(0), held.eq(0)]
         with m.Elif(reading & held), m.If(~given & ~under_way.any()):
             m.d.sync += held.eq(0)
         with m.Elif(reading & (~given | go)):
-            m.d.sync += block.eq(Mux(last_block, 0, block + 1))
+            # The same lane's next output is ``lanes`` outputs away, at the next pixel only the last block's.
+            m.d.sync += [
+                part.eq(Mux(last_part, 0, part + 1)), block.eq(block + 1),
+                local.eq(local + Mux(last_part, d.last_lanes, lanes)),
+            ]
+            with m.If(last_part):
+                m.d.sync += column.eq(Mux(last_column, 0, column + 1))
+            with m.If(last_part & last_column):
+                m.d.sync += row.eq(row + 1)
             with m.If(last_block):
-                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+                m.d.sync += [*first, lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last_lane, 0, lane + 1))]
             with m.If(last_block & last_lane):
                 m.d.sync += step.eq(Mux(step == 0, d.steps - 1, step - 1))
                 with m.If(deltas | (step == 0)):
@@ -122,17 +140,14 @@ class DeltaUpdate(wiring.Component):
 
     def _read(self, m, place, read, reading, given, go, labelled):
         """Addresses of the memories."""
-        shapes, d = self.shapes, self.descriptor
-        local = Signal(13)
-        neuron = Signal(13)
-        block = Signal(13)
-        lane_bits = shapes.config.lanes.bit_length() - 1
+        d = self.descriptor
+        neuron = Signal(14)
+        block = Signal(14)
         advance = ~given | go
         m.d.comb += [
             self.error_enable.eq(advance),
             block.eq(place.block + d.block_base),
-            local.eq(Cat(place.lane[:lane_bits], place.block)),
-            neuron.eq(Cat(place.lane[:lane_bits], block)),
+            neuron.eq(place.local + d.neuron_base),
             self.error_address.neuron.eq(neuron),
             self.error_address.step.eq(place.step),
             self.error_address.slot.eq(self.slot),
@@ -147,7 +162,7 @@ class DeltaUpdate(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 given.eq(reading), read.eq(place), self.clear_address.eq(self.error_address),
-                labelled.eq(self.label == local),
+                labelled.eq(self.label == place.local),
             ]
 
     def _request(self, m, read, given, go, labelled):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Neuron update: leak, reset, fire test and surrogate mask of each output, and its spikes as words."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
@@ -23,13 +23,14 @@ WORDS = 4
 class NeuronUpdate(wiring.Component):
     """u[t] = round(kappa r[t-1] + sum), s[t] = u >= threshold, m[t] = mask_low <= u <= mask_high.
 
-    Takes the sums of the feed-forward engine, one neuron a cycle, lane by lane. A neuron's step waits until the
-    step before is written back.
+    Takes the sums of the feed-forward engine, one neuron a cycle, lane by lane, and numbers the neurons of a step in
+    this order. A neuron's step waits until the step before is written back.
 
     Parameters
     ----------
     shapes: Shapes
-    result: shape of the engine's results
+    result: shape of the engine's results: {place: {step, block_last, last}, sums}. ``block_last``: last block of a
+        pixel, with ``last_lanes`` outputs; ``last``: the step ends with this block
 
     Members
     -------
@@ -48,7 +49,7 @@ class NeuronUpdate(wiring.Component):
         steps = shapes.config.steps
         self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
         self.word = StructLayout({
-            "targets_base": 8, "targets": 8, "slot": 2, "train": 1, "step": 4, "word": 7, "spikes": WORD,
+            "targets_base": 8, "targets": 8, "slot": 3, "train": 1, "step": 4, "word": 9, "spikes": WORD,
             "masks": WORD})
         super().__init__({
             "results": In(stream.Signature(result)),
@@ -92,14 +93,14 @@ class NeuronUpdate(wiring.Component):
         place = self.results.p.place
         lane = Signal(self.shapes.lane)
         step = Signal(self.shapes.step)  # of the neurons under way
-        lane_bits = lanes.bit_length() - 1
-        local, neuron = Signal(13), Signal(13)
-        last_lane, flush, go = Signal(), Signal(), Signal()
+        local = Signal(14)  # number of the neuron in its step
+        neuron = Signal(14)
+        last_lane, last, flush, go = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            local.eq(Cat(lane[:lane_bits], place.block)),
-            neuron.eq(local + (d.block_base << lane_bits)),
+            neuron.eq(d.neuron_base + local),
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes)),
-            flush.eq(local[:5].all() | (place.block_last & last_lane)),
+            last.eq(place.last & last_lane),
+            flush.eq(local[:5].all() | last),
             go.eq(self.results.valid & ((step == place.step) | ~under_way.any()) & (flushes != WORDS)),
             self.results.ready.eq(go & last_lane),
             self.potential_address.eq(neuron),
@@ -109,7 +110,8 @@ class NeuronUpdate(wiring.Component):
         first = Signal()
         tag = Signal(tag_layout(self.shapes))
         with m.If(go):
-            m.d.sync += [lane.eq(Mux(last_lane, 0, lane + 1)), step.eq(place.step)]
+            m.d.sync += [
+                lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last, 0, local + 1)), step.eq(place.step)]
         m.d.sync += [
             self.request.valid.eq(go),
             total.eq(self.results.p.sums[lane]),

@@ -13,7 +13,7 @@ from backspike.host.scalars import layer_scalars
 from backspike.hw.core.arithmetic import Client
 from backspike.hw.core.delta import DeltaUpdate
 from backspike.hw.shapes import WORD, Shapes
-from backspike.sim.jobs import CONFIGS, LANES, descriptor
+from backspike.sim.small_chips import CHIPS, LANES, Outputs, garbage_descriptor
 from backspike.sim.unit import Bench, Memory, Others, WithArithmetic
 
 NEURONS = (
@@ -25,12 +25,12 @@ NEURONS = (
 
 
 def _unit(lanes):
-    shapes = Shapes(CONFIGS[lanes])
+    shapes = Shapes(CHIPS[lanes])
     return WithArithmetic(DeltaUpdate(shapes), shapes, "backward")
 
 
 def units():
-    return {f"delta_{lanes}": _unit(lanes) for lanes in CONFIGS}
+    return {f"delta_{lanes}": _unit(lanes) for lanes in CHIPS}
 
 
 class _Deltas:
@@ -72,7 +72,7 @@ class Run:
     """A bench that does jobs one after the other; memories stay from one to the next."""
 
     def __init__(self, dut, lanes, withheld=0.3, others=0.5):
-        self.config = config = CONFIGS[lanes]
+        self.config = config = CHIPS[lanes]
         self.shapes, self.withheld, self.others = Shapes(config), withheld, others
         self.bench = bench = Bench(dut, f"delta_{lanes}", _unit(lanes))
         bench.peek = True
@@ -90,20 +90,25 @@ class Run:
         return np.array([[random.choice((1, -1)) * random.getrandbits(length) for length in row] for row in lengths],
                         dtype=object).reshape(steps, outputs)
 
-    async def do(self, neuron, blocks, last_lanes, steps, loss):
-        """One job, compared with the golden model; returns the cycles that it took."""
+    async def do(self, neuron, shape, steps, loss, *, at_end=False):
+        """One job, at the end of the memories or anywhere, compared with the golden model; returns its cycles."""
         bench, random, config, shapes = self.bench, self.bench.random, self.config, self.shapes
         lanes, fmt = config.lanes, config.format
         bench.agents.clear()
         bench.watchers[:] = [self._write]
-        outputs = (blocks - 1) * lanes + last_lanes
-        delta_words = -(-blocks // WORD)
+        outputs = shape.count
+
+        def base(depth, count):
+            return depth - count if at_end else random.randint(0, depth - count)
+
+        first, first_block = base(config.neurons, outputs), base(shapes.block_depth, shape.all_blocks)
+        largest = (1 << shapes.descriptor["delta_base"].shape) - 1
+        first_word = min(largest, base(shapes.delta_depth, shape.bitmap_words))
         fields = {
-            "blocks": blocks, "last_lanes": last_lanes, "steps": steps, "soft": neuron.soft, "loss": loss,
-            "block_base": random.randint(0, shapes.block_depth - blocks), "delta_words": delta_words,
-            "delta_base": random.randint(0, shapes.delta_depth - delta_words),
+            **shape.fields(), "steps": steps, "soft": neuron.soft, "loss": loss,
+            "neuron_base": first, "block_base": first_block, "delta_base": first_word,
             **layer_scalars(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt)}
-        slot, first = random.randrange(config.slots), fields["block_base"] * lanes
+        slot = config.slots - 1 if at_end else random.randrange(config.slots)
         label = random.choice((0, outputs - 1, random.randrange(outputs), NO_LABEL))
         own = bench.rng.random((2, config.steps, outputs)) < random.choice((0.1, 0.5, 0.9))
         own_memory = {
@@ -121,7 +126,7 @@ class Run:
         _Deltas(self)
         self.cleared = _Cleared(bench, self.withheld)
         Others(bench, [Client.NEURON], self.others)
-        for name, value in (("descriptor", descriptor(shapes, **fields)), ("slot", slot), ("label", label)):
+        for name, value in (("descriptor", garbage_descriptor(shapes, **fields)), ("slot", slot), ("label", label)):
             bench.set(name, value)
         begin = bench.cycle
         await bench.pulse("start")
@@ -131,15 +136,18 @@ class Run:
         assert not bench.bits("busy")
 
         deltas = self._golden(neuron, training, own[:, :steps], label if loss else None, error_sums)
-        bitmaps = {(lane, fields["delta_base"] + word, t): 0
-                   for lane in range(lanes) for word in range(delta_words) for t in range(steps)}
+        bitmaps = {(lane, first_word + word, t): 0
+                   for lane in range(lanes) for word in range(shape.bitmap_words) for t in range(steps)}
+        patterns = fmt.encode(deltas)
         for t in range(steps):
-            for n in range(blocks * lanes):
-                lane, block = n % lanes, n // lanes
-                value = int(fmt.encode(deltas[t, n])) if n < outputs else 0
-                banks[lane][t | fields["block_base"] + block << shapes.step] = value
+            for lane in range(lanes):
+                for block in range(shape.all_blocks):  # 0 in lanes that a pixel's last block has not
+                    banks[lane][t | first_block + block << shapes.step] = 0
+            for n in range(outputs):
+                lane, block = shape.place(n)
+                banks[lane][t | first_block + block << shapes.step] = value = int(patterns[t, n])
                 if value & (1 << fmt.width - 1) - 1:
-                    bitmaps[lane, fields["delta_base"] + block // WORD, t] |= 1 << block % WORD
+                    bitmaps[lane, first_word + block // WORD, t] |= 1 << block % WORD
         assert self.banks == banks
         assert self.bitmaps == bitmaps
         assert self.sums == (before if loss else dict.fromkeys(before, 0))
@@ -185,10 +193,10 @@ async def deltas_of_random_jobs(dut, lanes, loss, waits):
     """Both sorts of errors and resets; clearing is withheld, and the elementwise unit is busy for others."""
     run = Run(dut, lanes, *waits)
     await run.start()
-    random, most = run.bench.random, min(run.shapes.block_depth, 48 // lanes)
+    random = run.bench.random
     for neuron in NEURONS:
         steps = random.choice((1, min(6, run.config.steps)))
-        await run.do(neuron, random.randint(1, most), random.randint(1, lanes), steps, loss)
+        await run.do(neuron, Outputs.random(random, run.shapes, 48 // lanes), steps, loss)
 
 
 @cocotb.test()
@@ -200,7 +208,7 @@ async def one_neuron(dut, lanes, loss):
     for neuron in NEURONS:
         for steps in (1, 2, run.config.steps):
             if steps <= run.config.steps:
-                await run.do(neuron, 1, 1, steps, loss)
+                await run.do(neuron, Outputs(1, lanes), steps, loss)
 
 
 @cocotb.test()
@@ -211,7 +219,19 @@ async def words_of_32(dut, lanes):
     await run.start()
     for blocks in (31, 32, 33, 64):
         if blocks <= run.shapes.block_depth:
-            await run.do(NEURONS[blocks % 4], blocks, max(1, lanes - 1), min(2, run.config.steps), blocks % 2)
+            shape = Outputs((blocks - 1) * lanes + max(1, lanes - 1), lanes)
+            await run.do(NEURONS[blocks % 4], shape, min(2, run.config.steps), blocks % 2)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, loss=[0, 1])
+async def pixels(dut, lanes, loss):
+    """Channels that are no multiple of the lanes: gaps in the deltas of each pixel, but none in the neurons."""
+    run = Run(dut, lanes, 0.1, 0.3)
+    await run.start()
+    shapes = [(1, 3, 3), (lanes + 1, 2, 2), (2 * lanes + 1, 1, 5), (max(1, lanes - 1), 5, 1), (1, 8, 4), (1, 3, 11)]
+    for k, shape in enumerate(shapes):
+        await run.do(NEURONS[k % 4], Outputs(shape[0], lanes, *shape[1:]), min(2, run.config.steps), loss, at_end=k % 2)
 
 
 @cocotb.test()
@@ -220,15 +240,17 @@ async def an_operation_each_cycle(dut, lanes):
     """If nobody else uses the elementwise unit."""
     run = Run(dut, lanes, 0.0, 1.0)
     await run.start()
-    blocks, steps = 32, min(4, run.config.steps)
-    cycles = await run.do(NEURONS[0], blocks, lanes, steps, 0)
-    assert cycles <= 2 * steps * blocks * lanes + (steps + 1) * 18
+    steps = min(4, run.config.steps)
+    for shape in (Outputs(32 * lanes, lanes), Outputs(lanes, lanes, 4, 7)):
+        cycles = await run.do(NEURONS[0], shape, steps, 0)
+        assert cycles <= 2 * steps * shape.count + (steps + 1) * 18
 
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """All neurons that a core can have; then the most steps."""
+    """The most blocks of a pixel, the most pixels; the last slot and all steps."""
     run = Run(dut, "largest", 0.0, 1.0)
     await run.start()
-    await run.do(NEURONS[1], run.config.neurons, 1, 1, 0)
-    await run.do(NEURONS[0], 40, 1, run.config.steps, 1)
+    await run.do(NEURONS[1], Outputs((1 << 13) - 1, 1), 1, 1)
+    await run.do(NEURONS[2], Outputs(1, 1, 127, 127), 1, 0)
+    await run.do(NEURONS[0], Outputs(5, 1, 2, 4), run.config.steps, 0, at_end=True)

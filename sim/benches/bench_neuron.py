@@ -3,6 +3,8 @@
 
 import cocotb
 import numpy as np
+from amaranth.hdl import signed
+from amaranth.lib.data import ArrayLayout, StructLayout
 
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
@@ -11,9 +13,8 @@ from backspike.golden.neuron import initial_state, step
 from backspike.host.scalars import layer_scalars
 from backspike.hw.core.arithmetic import Client
 from backspike.hw.core.neuron import NeuronUpdate
-from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.shapes import WORD, Shapes
-from backspike.sim.jobs import CONFIGS, descriptor
+from backspike.sim.small_chips import CHIPS, Outputs, garbage_descriptor
 from backspike.sim.unit import Bench, Memory, Others, Sink, Source, WithArithmetic
 
 UNITS = (1, 2, 8, "largest")
@@ -27,8 +28,10 @@ NEURONS = (
 
 
 def _unit(lanes):
-    shapes = Shapes(CONFIGS[lanes])
-    return WithArithmetic(NeuronUpdate(shapes, ForwardEngine(shapes).result_layout), shapes, "forward")
+    shapes = Shapes(CHIPS[lanes])
+    place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
+    sums = ArrayLayout(signed(shapes.config.format.fixed_width + 14), shapes.config.lanes)
+    return WithArithmetic(NeuronUpdate(shapes, StructLayout({"place": place, "sums": sums})), shapes, "forward")
 
 
 def units():
@@ -39,7 +42,7 @@ class Run:
     """A bench that does jobs one after the other; potentials stay from one to the next."""
 
     def __init__(self, dut, lanes, idle=(0.0, 0.0), others=0.5):
-        self.config = CONFIGS[lanes]
+        self.config = CHIPS[lanes]
         self.shapes, self.idle, self.others = Shapes(self.config), idle, others
         self.bench = bench = Bench(dut, f"neuron_{lanes}", _unit(lanes))
         width = self.config.format.width + 1
@@ -59,16 +62,16 @@ class Run:
         choice = rng.random(shape)
         return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
 
-    async def do(self, neuron, blocks, last_lanes, steps):
-        """One job, compared with the golden model; returns the cycles that it took."""
-        bench, config, lanes, fmt = self.bench, self.config, self.config.lanes, self.config.format
+    async def do(self, neuron, shape, steps, first=None):
+        """One job of a slice whose first neuron is ``first``, compared with the golden model; returns its cycles."""
+        bench, config, fmt = self.bench, self.config, self.config.format
         bench.agents.clear()
         bench.watchers[:] = [self._write]
-        outputs = (blocks - 1) * lanes + last_lanes
-        block_base = bench.random.randint(0, self.shapes.block_depth - blocks)
-        fields = {"blocks": blocks, "last_lanes": last_lanes, "block_base": block_base, "steps": steps,
-                  "soft": neuron.soft, **layer_scalars(neuron, Training(rate=0.5), fmt)}
-        fields = descriptor(self.shapes, **fields)
+        outputs = shape.count
+        first = bench.random.randint(0, config.neurons - outputs) if first is None else first
+        fields = {"last_lanes": shape.last_lanes, "neuron_base": first, "steps": steps, "soft": neuron.soft,
+                  **layer_scalars(neuron, Training(rate=0.5), fmt)}
+        fields = garbage_descriptor(self.shapes, **fields)
         slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
         self.own, self.saturated = {}, 0
         Memory(bench, "potential_address", "potential", [self.potentials])
@@ -79,11 +82,7 @@ class Run:
 
         sums = self._sums(neuron, steps, outputs)
         for t in range(steps):
-            for block in range(blocks):
-                part = [int(value) for value in sums[t, block * lanes:(block + 1) * lanes]]
-                part += [bench.random.getrandbits(20) for _ in range(lanes - len(part))]
-                place = {"step": t, "block": block, "block_last": block == blocks - 1}
-                source.send({"place": place, "sums": part})
+            source.send(*self._results(shape, t, sums[t].reshape(shape.pixels, shape.channels)))
         before, begin = list(self.potentials), bench.cycle
         await bench.until(lambda: source.empty and not bench.bits("busy"))
         cycles = bench.cycle - begin
@@ -92,7 +91,6 @@ class Run:
         assert not bench.bits("busy") and not bench.bits("words__valid")
 
         arithmetic = BitExact(fmt)
-        first = block_base * lanes
         state, words, own = initial_state(outputs), [], {}
         for t in range(steps):
             current = Exact((sums[t] * 2.0**fmt.lsb,), fmt.lsb)
@@ -113,6 +111,18 @@ class Run:
         assert self.saturated >= arithmetic.saturated  # others may saturate too
         return cycles
 
+    def _results(self, shape, step, sums):
+        """What the engine gives in a step for sums [pixels, channels], garbage in lanes that have none."""
+        lanes, results = shape.lanes, []
+        for pixel, row in enumerate(sums):
+            for block in range(shape.blocks):
+                part = [int(value) for value in row[block * lanes:(block + 1) * lanes]]
+                part += [self.bench.random.getrandbits(20) for _ in range(lanes - len(part))]
+                last = block == shape.blocks - 1
+                place = {"step": step, "block_last": last, "last": last and pixel == shape.pixels - 1}
+                results.append({"place": place, "sums": part})
+        return results
+
     def _write(self):
         bench = self.bench
         self.saturated |= bench.bits("saturated")
@@ -132,13 +142,13 @@ class Run:
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, idle=[(0.0, 0.0), (0.6, 0.3), (0.1, 0.97)])
 async def neurons_of_random_jobs(dut, lanes, idle):
-    """All kinds of neurons and sizes, with pauses of the sums and of who takes the words."""
+    """All kinds of neurons and shapes, with pauses of the sums and of who takes the words."""
     run = Run(dut, lanes, idle)
     await run.start()
     config, random = run.config, run.bench.random
     for neuron in NEURONS:
-        blocks = random.randint(1, run.shapes.block_depth // 2)
-        await run.do(neuron, blocks, random.randint(1, lanes), random.randint(1, config.steps))
+        shape = Outputs.random(random, run.shapes, run.shapes.block_depth // 2)
+        await run.do(neuron, shape, random.randint(1, config.steps))
 
 
 @cocotb.test()
@@ -149,17 +159,30 @@ async def one_neuron(dut, lanes):
     await run.start()
     for neuron in NEURONS:
         for steps in (run.config.steps, 1, 2):
-            await run.do(neuron, 1, 1, steps)
+            await run.do(neuron, Outputs(1, lanes), steps)
 
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, outputs=[31, 32, 33, 64])
 async def words_of_32(dut, lanes, outputs):
-    """The last word of a step is short, full, or of one neuron."""
+    """The last word of a step is short, full, or of one neuron; the words do not care for the pixels."""
     run = Run(dut, lanes, (0.0, 0.5))
     await run.start()
-    blocks = -(-outputs // lanes)
-    await run.do(NEURONS[1], blocks, outputs - (blocks - 1) * lanes, run.config.steps)
+    await run.do(NEURONS[1], Outputs(outputs, lanes), run.config.steps)
+    await run.do(NEURONS[2], Outputs(1, lanes, 1, outputs), run.config.steps)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, channels=[1, 3, 9, 11, 32])
+async def pixels(dut, lanes, channels):
+    """Numbers of channels that are no multiple of the lanes: neurons follow each other without gaps."""
+    run = Run(dut, lanes, (0.2, 0.2))
+    await run.start()
+    most = run.config.neurons // channels
+    for height, width in ((1, 3), (2, 1), (min(5, most // 2), 2)):
+        shape = Outputs(channels, lanes, height, width)
+        for first in (0, run.config.neurons - shape.count):
+            await run.do(NEURONS[height % 4], shape, run.config.steps, first)
 
 
 @cocotb.test()
@@ -168,14 +191,17 @@ async def a_neuron_each_cycle(dut, lanes):
     """Between two steps it may take as long as the elementwise unit takes, and no more."""
     run = Run(dut, lanes, others=0.0)
     await run.start()
-    blocks, steps = run.shapes.block_depth, run.config.steps
-    cycles = await run.do(NEURONS[0], blocks, lanes, steps)
-    assert cycles <= (blocks * lanes + 16) * steps + 4
+    steps = run.config.steps
+    for shape in (Outputs(run.config.neurons, lanes), Outputs(lanes + 1, lanes, 4, 7)):
+        cycles = await run.do(NEURONS[0], shape, steps)
+        assert cycles <= (shape.count + 16) * steps + 4
 
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """All neurons that a core can have."""
+    """All neurons that a core can have, in one pixel and in many; and the last ones."""
     run = Run(dut, "largest")
     await run.start()
-    await run.do(NEURONS[1], run.config.neurons, 1, 2)
+    await run.do(NEURONS[1], Outputs(run.config.neurons, 1), 2)
+    await run.do(NEURONS[0], Outputs(129, 1, 1, 127), 1)
+    await run.do(NEURONS[2], Outputs(5, 1, 3, 3), run.config.steps, run.config.neurons - 45)
