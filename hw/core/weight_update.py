@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight update at the end of a batch: velocity, weight, cleared gradient."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
@@ -18,7 +18,7 @@ VELOCITIES = 16
 class WeightUpdate(wiring.Component):
     """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
 
-    With momentum two operations a weight, otherwise V = G and one operation.
+    Two operations a weight. The old V counts as 0 where mu is 0, and in a core without velocities.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class WeightUpdate(wiring.Component):
     -------
     start: pulse; clear (change no weight), velocities (clear them too) and descriptor are stable while ``busy``
     address: read address of all weight, gradient and velocity banks; enable holds their outputs while 0
-    lane: which lane's outputs stand in weight, gradient and velocity
+    lane: which lane's outputs stand in weight, gradient (an exact sum, in units of the format's lsb) and velocity
     gradient_clear, velocity_write, weight_write: write enables; velocity_value and weight_value what is written
     gradient_lane, gradient_address, velocity_lane, ...: where
     request, result: to and from the elementwise unit
@@ -48,7 +48,7 @@ class WeightUpdate(wiring.Component):
             "enable": Out(1),
             "lane": Out(shapes.lane),
             "weight": In(number),
-            "gradient": In(number),
+            "gradient": In(signed(shapes.gradient_sum)),
             "velocity": In(number),
             "gradient_clear": Out(1),
             "gradient_place": Out(self.place),
@@ -64,7 +64,7 @@ class WeightUpdate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        d, tag = self.descriptor, self.result.tag
+        tag = self.result.tag
         place, read = Signal(self.place), Signal(self.place)
         reading, given, go = Signal(), Signal(), Signal()
         velocity = StructLayout({"place": self.place, "weight": self.shapes.number, "value": self.shapes.number})
@@ -87,14 +87,12 @@ class WeightUpdate(wiring.Component):
             self.weight_value.eq(self.result.value),
         ]
         self._walk(m, place, read, reading, given, go)
-        momentum = d.momentum[:self.shapes.config.format.width - 1].any() if self.shapes.config.momentum else Const(0)
-        first = given & ~self.clear & momentum & (waiting != VELOCITIES)
-        direct = given & ~self.clear & ~momentum
-        self._request(m, velocities.o, first, direct, read)
+        first = given & ~self.clear & (waiting != VELOCITIES)
+        self._request(m, velocities.o, first, read)
         begun = Signal()
         m.d.comb += [
             begun.eq(first & self.request.ready & ~velocities.o.valid),
-            go.eq(begun | (given & self.clear) | (direct & self.request.ready)),
+            go.eq(begun | (given & self.clear)),
             self.gradient_clear.eq(go),
             self.gradient_place.eq(read),
         ]
@@ -103,11 +101,8 @@ class WeightUpdate(wiring.Component):
                 self.velocity_write.eq(1), self.velocity_place.eq(velocities.i.p.place),
                 self.velocity_value.eq(self.result.value),
             ]
-        with m.Elif(self.clear | ~momentum):
-            m.d.comb += [
-                self.velocity_write.eq(go & (~self.clear | self.velocities)), self.velocity_place.eq(read),
-                self.velocity_value.eq(Mux(self.clear, 0, self.gradient)),
-            ]
+        with m.Elif(self.clear):
+            m.d.comb += [self.velocity_write.eq(go & self.velocities), self.velocity_place.eq(read)]
         asked = self.request.valid & self.request.ready & ~begun
         m.d.sync += [
             waiting.eq(waiting + begun - (velocities.o.valid & velocities.o.ready)),
@@ -132,13 +127,13 @@ class WeightUpdate(wiring.Component):
                 with m.If(left == 1):
                     m.d.sync += reading.eq(0)
 
-    def _request(self, m, velocities, first, direct, read):
+    def _request(self, m, velocities, first, read):
         """Finish weights whose velocity is known before starting others."""
-        request, d, fmt = self.request.p, self.descriptor, self.shapes.config.format
+        request, d, config = self.request.p, self.descriptor, self.shapes.config
+        fmt = config.format
         tag = Signal(tag_layout(self.shapes))
         one = Const(int(fmt.encode(1.0)), fmt.width)
-        m.d.comb += [
-            request.tag.eq(tag), request.c.eq(one), self.request.valid.eq(velocities.valid | first | direct)]
+        m.d.comb += [request.tag.eq(tag), request.c.eq(one), self.request.valid.eq(velocities.valid | first)]
         with m.If(velocities.valid):
             m.d.comb += [
                 velocities.ready.eq(self.request.ready),
@@ -150,11 +145,14 @@ class WeightUpdate(wiring.Component):
                 tag.index.eq(velocities.p.place.address),
             ]
         with m.Else():
+            if config.momentum:  # what was never written may stand in a velocity as long as the momentum is 0
+                m.d.comb += [
+                    request.a.eq(d.momentum),
+                    request.b.eq(Mux(d.momentum[:fmt.width - 1].any(), self.velocity, 0)),
+                ]
             m.d.comb += [
-                request.a.eq(Mux(direct, d.minus_rate, d.momentum)),
-                request.b.eq(Mux(direct, self.gradient, self.velocity)),
-                request.d.eq(Mux(direct, self.weight, self.gradient)),
-                tag.client.eq(Mux(direct, Client.WEIGHT, Client.VELOCITY)),
+                request.addend.eq(self.gradient << -fmt.lsb),
+                tag.client.eq(Client.VELOCITY),
                 tag.lane.eq(read.lane),
                 tag.index.eq(read.address),
                 tag.weight.eq(self.weight),
