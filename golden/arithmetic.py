@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two arithmetics of the golden model: float64, and one rounding per stored number as in the hardware.
 
-Both have the same methods, so that the equations in ``neuron`` and ``learning`` are written once. ``matmul`` gives a
-sum that is not yet rounded; ``combine`` adds terms to it and rounds.
+Both have the same methods, so that the equations in ``neuron`` and ``learning`` are written once. ``matmul`` and
+``correlate`` give sums that are not yet rounded (arrays, or ``exact.Exact``); ``combine`` adds terms to one and rounds.
 """
 
 import numpy as np
@@ -32,8 +32,27 @@ class Float64:
     def round(self, values):
         return np.asarray(values, dtype=np.float64)
 
-    def matmul(self, a, b, *, spikes=False):
+    def matmul(self, a, b, *, counts=None, largest=None):
         return a @ b
+
+    def correlate(self, blocks, values, counts):
+        return sum(left.T @ values[rows] for left, rows in blocks)
+
+    def zeros(self, shape):
+        """Sums of nothing, to which others can be added."""
+        return np.zeros(shape)
+
+    def add(self, a, b):
+        """``a + b`` of two sums."""
+        return a + b
+
+    def map(self, total, function):
+        """A sum after a function that moves the elements of an array."""
+        return function(total)
+
+    def join(self, totals):
+        """Sums one after the other along the first axis."""
+        return np.concatenate(totals)
 
     def combine(self, *terms, total=None):
         """``total + sum of constant * values`` over the terms ``(constant, values)``."""
@@ -45,11 +64,6 @@ class Float64:
     def masked(self, total, masks):
         """A sum that ``matmul`` gave, where the mask is set, else 0."""
         return np.where(masks, total, 0.0)
-
-    def accumulate(self, gradients, spikes, deltas):
-        """``gradients + sum over samples and steps of spikes * deltas``."""
-        inputs, outputs = gradients.shape
-        return gradients + spikes.reshape(-1, inputs).T @ deltas.reshape(-1, outputs)
 
 
 class BitExact:
@@ -85,9 +99,30 @@ class BitExact:
         """Values of any float64 array, rounded; zeros become +0."""
         return self._note(exact.round_to(np.asarray(values, dtype=np.float64) + 0.0, self.format))
 
-    def matmul(self, a, b, *, spikes=False):
-        """The exact ``a @ b`` of numbers of the format, or of spikes (0 and 1) and numbers of the format."""
-        return exact.matmul(a, b, 0 if spikes else self.format.lsb, self.format.lsb)
+    def matmul(self, a, b, *, counts=None, largest=None):
+        """The exact ``a @ b`` of numbers of the format, or of integers up to ``counts`` and numbers of the format.
+
+        ``largest`` bounds the magnitudes in ``a`` if a bound is known.
+        """
+        if counts is not None:
+            return exact.matmul(a, b, 0, self.format.lsb, largest=counts)
+        return exact.matmul(a, b, self.format.lsb, self.format.lsb, largest=largest)
+
+    def correlate(self, blocks, values, counts):
+        """The exact sum of ``left.T @ values[rows]`` over blocks ``(left, rows)`` of integers up to ``counts``."""
+        return exact.correlate(blocks, values, counts, self.format.lsb)
+
+    def zeros(self, shape):
+        return exact.Exact((np.zeros(shape),), self.format.lsb)
+
+    def add(self, a, b):
+        return exact.merge(a + b)
+
+    def map(self, total, function):
+        return total.map(function)
+
+    def join(self, totals):
+        return exact.join(totals)
 
     def combine(self, *terms, total=None):
         """``total + sum of constant * values`` over the terms ``(constant, values)``, rounded once."""
@@ -101,30 +136,6 @@ class BitExact:
         result = np.zeros(masks.shape)
         result[masks] = self._note(exact.round_sum(total[masks], self.format))
         return result
-
-    def accumulate(self, gradients, spikes, deltas):
-        """``G = round(G + sum over steps of spikes * deltas)`` for one sample after the other.
-
-        A gradient is rewritten where a step has both a spike and a non-zero delta, and else keeps its bits. That
-        matters for a -0 only, which no sum here yields: one can only have been there before.
-        """
-        gradients = np.array(gradients)
-        minus_zero = (gradients == 0) & np.signbit(gradients)
-        if minus_zero.any():
-            terms = spikes.reshape(-1, gradients.shape[0]).T @ (deltas.reshape(-1, gradients.shape[1]) != 0)
-            minus_zero &= terms == 0
-        steps, samples = spikes.shape[:2]
-        if steps * self.format.max_finite * 2 > 2.0 ** (52 + self.format.lsb):
-            raise ValueError(f"steps must be fewer, not {steps!r}")
-        active_inputs, active_outputs = spikes.any(axis=0), (deltas != 0).any(axis=0)
-        for sample in range(samples):
-            rows, columns = np.flatnonzero(active_inputs[sample]), np.flatnonzero(active_outputs[sample])
-            if rows.size and columns.size:
-                where = np.ix_(rows, columns)
-                added = spikes[:, sample, rows].T @ deltas[:, sample, columns]
-                gradients[where] = self._note(exact.round_to(gradients[where] + added, self.format))
-        gradients[minus_zero] = -0.0
-        return gradients
 
     def _note(self, rounded):
         values, saturated = rounded

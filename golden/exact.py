@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Exact", "low_bit", "matmul", "product", "round_sum", "round_to"]
+__all__ = ["Exact", "correlate", "join", "low_bit", "matmul", "merge", "product", "round_sum", "round_to"]
 
 _BITS = 53
 _BLOCK = 1 << 14  # numbers rounded at a time: scratch arrays stay in the cache
@@ -30,6 +30,15 @@ class Exact:
 
     def __add__(self, other):
         return Exact(self.parts + other.parts, min(self.unit, other.unit))
+
+    def map(self, function):
+        """The same sums after ``function``, which moves or picks the elements of an array."""
+        return Exact(tuple(function(part) for part in self.parts), self.unit)
+
+    def integers(self):
+        """The sums in units of ``2**unit``, as an array of Python's integers."""
+        scaled = [np.ldexp(part, -self.unit) for part in self.parts]
+        return sum(np.array([int(x) for x in part.flat], dtype=object).reshape(part.shape) for part in scaled)
 
 
 def low_bit(constant):
@@ -65,21 +74,26 @@ def _pieces(array, unit, bits, count):
     return [*pieces, array]
 
 
-def matmul(a, b, unit_a, unit_b):
+def _limit(unit):
+    """Sums of multiples of ``2**unit`` are exact where their magnitudes add up to no more than this."""
+    return math.ldexp(0.99, _BITS + unit)  # the bounds themselves are rounded
+
+
+def matmul(a, b, unit_a, unit_b, *, largest=None):
     """The exact ``a @ b``; elements are multiples of ``2**unit_a`` and ``2**unit_b``, of at most 53 bits.
 
-    One BLAS call where the magnitudes allow it, otherwise one for each pair of pieces.
+    One BLAS call where the magnitudes allow it, otherwise one for each pair of pieces. ``largest`` is a bound on the
+    magnitudes in ``a`` if one is known: to look for it takes time.
     """
     unit = unit_a + unit_b
-    limit = math.ldexp(0.99, _BITS + unit)  # the bounds themselves are rounded
-    if _largest(a) * _largest(b) * a.shape[1] <= limit:
-        return Exact((a @ b,), unit)
-    size_a, size_b = np.abs(a), np.abs(b)
-    bound = min(
-        _largest(size_a) * float(size_b.sum(axis=0).max(initial=0.0)),
-        float(size_a.sum(axis=1).max(initial=0.0)) * _largest(size_b),
-    )
-    if bound <= limit:
+    limit = _limit(unit)
+    if largest is None:
+        largest = _largest(a)
+    if (
+        largest * _largest(b) * a.shape[1] <= limit
+        or largest * float(np.abs(b).sum(axis=0).max(initial=0.0)) <= limit
+        or float(np.abs(a).sum(axis=1).max(initial=0.0)) * _largest(b) <= limit
+    ):
         return Exact((a @ b,), unit)
     bits_a, bits_b, terms = _bits(a, unit_a), _bits(b, unit_b), a.shape[1].bit_length()
     for pairs in range(2, _BITS**2):
@@ -91,11 +105,42 @@ def matmul(a, b, unit_a, unit_b):
     raise ValueError(f"the inner size of a matrix product must be less than 2**{_BITS - 2}, not {a.shape[1]!r}")
 
 
-def _sticky_sum(exact):
-    """One float64 per element: the sum cut to 53 bits, its last bit set where bits were lost (round to odd).
+def correlate(blocks, values, count, unit):
+    """The exact sum of ``left.T @ values[rows]`` over the blocks ``(left, rows)``; ``rows`` is a slice.
 
-    A later rounding to at most 50 bits gives the same as the rounding of the exact sum.
+    ``left`` holds integers of magnitude up to ``count``, ``values`` [N, outputs] multiples of ``2**unit``. Values whose
+    sums could have more than 53 bits are split into high and low pieces, which are summed apart.
     """
+    pieces = [values]
+    if count * float(np.abs(values).sum(axis=0).max(initial=0.0)) > _limit(unit):
+        bits = _bits(values, unit)
+        if -(-bits // 2) + 1 + (count * len(values)).bit_length() > _BITS:
+            raise ValueError(f"a sum over {len(values)} values of {bits} bits times {count} must be split further")
+        pieces = _pieces(values, unit, bits, 2)
+    totals = [0.0 for _ in pieces]
+    for left, rows in blocks:
+        totals = [total + left.T @ piece[rows] for total, piece in zip(totals, pieces, strict=True)]
+    return Exact(tuple(totals), unit)
+
+
+def join(totals):
+    """Several ``Exact`` of one unit, one after the other along the first axis."""
+    count = max(len(total.parts) for total in totals)
+    padded = [total.parts + (np.zeros_like(total.parts[0]),) * (count - len(total.parts)) for total in totals]
+    return Exact(tuple(np.concatenate(parts) for parts in zip(*padded, strict=True)), totals[0].unit)
+
+
+def merge(exact):
+    """The same sums in at most two parts."""
+    if len(exact.parts) == 1:
+        return exact
+    if sum(_largest(part) for part in exact.parts) <= _limit(exact.unit):
+        return Exact((sum(exact.parts[1:], exact.parts[0]),), exact.unit)
+    return Exact(_halves(exact), exact.unit)
+
+
+def _halves(exact):
+    """``(high, low)``: two arrays with the sums."""
     parts, lost = exact.parts, 3
     if len(parts) > 1 << lost:
         raise ValueError(f"a sum must have at most {1 << lost} parts, not {len(parts)}")
@@ -106,6 +151,15 @@ def _sticky_sum(exact):
     for part in parts:
         upper = np.rint(part / scale) * scale
         high, low = high + upper, low + (part - upper)  # both exact
+    return high, low
+
+
+def _sticky_sum(exact):
+    """One float64 per element: the sum cut to 53 bits, its last bit set where bits were lost (round to odd).
+
+    A later rounding to at most 50 bits gives the same as the rounding of the exact sum.
+    """
+    high, low = _halves(exact)
     total = high + low  # Knuth's TwoSum: total + error is the exact sum
     back = total - high
     error = (high - (total - back)) + (low - back)
@@ -149,7 +203,7 @@ def round_sum(exact, number_format):
     ``saturated`` says whether any sum rounded to more than the largest finite number.
     """
     parts = exact.parts
-    if sum(_largest(part) for part in parts) <= math.ldexp(0.99, _BITS + exact.unit):
+    if sum(_largest(part) for part in parts) <= _limit(exact.unit):
         total = sum(parts[1:], parts[0])
     else:
         total = _sticky_sum(exact)

@@ -2,16 +2,30 @@
 """Back-propagation through time over a batch, as pure functions.
 
 Arrays are [T, B, N]: step, sample, neuron. ``arithmetic`` is a ``Float64`` or a ``BitExact``; with the latter each
-stored number is the hardware's, bit for bit. Only ``BitExact.saturated`` changes on the way.
+stored number is the hardware's, bit for bit. Only ``BitExact.saturated`` changes on the way. The neurons of a map are
+in the order (channel, y, x); weights are [rows, channels] as ``layers`` describes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from backspike.golden.neuron import Output, initial_state, rate_error, step, step_back
+from backspike.golden.windows import (
+    delta_windows,
+    input_windows,
+    pooled_any,
+    row_order,
+    to_map,
+    to_pixels,
+    transposed,
+    unpooled,
+)
 
 __all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "update"]
+
+_BLOCK = 1 << 17  # numbers in a matrix of windows that is made at a time
 
 
 @dataclass(frozen=True)
@@ -61,13 +75,21 @@ def check_labels(network, labels, samples):
     return labels
 
 
-def _presynaptic(layer, spikes):
-    """Spikes as numbers, with the bias input, which always spikes, in the last column."""
-    if not layer.bias:
-        return spikes.astype(np.float64)
-    result = np.ones((*spikes.shape[:2], layer.inputs + 1))
-    result[:, :, :-1] = spikes
-    return result
+def _blocks(rows, width):
+    """Slices of so many rows that a block of them stays in the cache."""
+    size = max(1, _BLOCK // width)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _currents(layer, weight, spikes, arithmetic):
+    """``sum_j W_ji s_j`` for spikes [S, inputs], not rounded: [S, outputs]."""
+    pixels = layer.out_height * layer.out_width
+    weight = weight[row_order(layer)]
+    totals = []
+    for rows in _blocks(len(spikes), pixels * len(weight)):
+        total = arithmetic.matmul(input_windows(layer, spikes[rows]), weight, counts=layer.pool**2)
+        totals.append(arithmetic.map(total, partial(to_map, pixels)))
+    return arithmetic.join(totals) if totals else arithmetic.zeros((0, layer.outputs))
 
 
 def forward(network, weights, spikes, arithmetic):
@@ -77,7 +99,7 @@ def forward(network, weights, spikes, arithmetic):
     for layer, weight in zip(network.layers, weights, strict=True):
         neuron = arithmetic.constants(layer.neuron)
         samples = spikes.shape[1]
-        current = arithmetic.matmul(_presynaptic(layer, spikes).reshape(-1, len(weight)), weight, spikes=True)
+        current = _currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic)
         state = initial_state((samples, layer.outputs))
         steps = []
         for t in range(network.steps):
@@ -125,36 +147,73 @@ def backward(network, weights, trace, training, arithmetic, *, labels=None, erro
         all_errors.append(error)
         if number:
             below = trace.layers[number - 1]
-            error = _pass_back(weights[number][: layer.inputs], deltas, below.masks, arithmetic)
+            error = _pass_back(layer, weights[number], deltas, below.masks, arithmetic)
     return tuple(reversed(all_deltas)), tuple(reversed(all_errors))
 
 
-def _pass_back(weight, deltas, masks, arithmetic):
-    """``e_j[t] = round(sum_i W_ji delta_i[t])`` where the mask asks for it, else 0 (so that it cannot saturate)."""
-    inputs, outputs = weight.shape
-    total = arithmetic.matmul(deltas.reshape(-1, outputs), weight.T)
-    return arithmetic.masked(total, masks.reshape(-1, inputs)).reshape(masks.shape)
+def _pass_back(layer, weight, deltas, masks, arithmetic):
+    """``e_j = round(sum_i W_ji delta_i)`` where a mask asks for it, else 0 (so that it cannot saturate).
+
+    One sum and one rounding serve all inputs of a pooling field. What has no deltas is left out: its errors are 0.
+    """
+    shape = masks.shape
+    errors, masks = np.zeros((shape[0] * shape[1], shape[2])), masks.reshape(-1, shape[2])
+    active, deltas, largest = _active(deltas)
+    pixels = 1 if layer.whole else layer.pooled_height * layer.pooled_width
+    weight = transposed(layer, weight)
+    for rows in _blocks(len(active), pixels * len(weight)):
+        total = arithmetic.matmul(delta_windows(layer, deltas[rows]), weight, largest=largest)
+        total = arithmetic.map(total, partial(to_map, pixels))
+        asked = masks[active[rows]]
+        values = unpooled(layer, arithmetic.masked(total, pooled_any(layer, asked)))
+        errors[active[rows]] = values if layer.pool == 1 else np.where(asked, values, 0.0)
+    return errors.reshape(shape)
 
 
-def accumulate(network, trace, deltas, gradients, arithmetic):
-    """New gradients: ``G_ji = round(G_ji + sum_t delta_i[t] s_j[t])``, one rounding per weight and sample, in order."""
+def _active(deltas):
+    """The samples and steps that have any delta: their numbers, their deltas [S, N], and the largest magnitude."""
+    deltas = deltas.reshape(-1, deltas.shape[2])
+    sizes = np.maximum(deltas.max(axis=1, initial=0.0), -deltas.min(axis=1, initial=0.0))
+    active = np.flatnonzero(sizes)
+    return active, deltas[active], float(sizes.max(initial=0.0))
+
+
+def accumulate(network, trace, deltas, arithmetic, gradients=None):
+    """``G_ji = sum over samples and steps of delta_i[t] s_j[t]``, exact and not rounded, added to those given.
+
+    In a convolutional layer the sum is also over all output pixels, and over the inputs of a pooling field. Each is a
+    sum of ``arithmetic``, shaped as the weights: an array of float64, or an ``Exact`` in units of the format's
+    ``2**lsb``, whose ``integers()`` are what the chip's memory holds.
+    """
     spikes = (trace.inputs, *(layer.spikes for layer in trace.layers[:-1]))
-    return [
-        arithmetic.accumulate(gradient, _presynaptic(layer, before), delta)
-        for layer, before, delta, gradient in zip(network.layers, spikes, deltas, gradients, strict=True)
+    sums = [
+        _correlated(layer, before, delta, arithmetic)
+        for layer, before, delta in zip(network.layers, spikes, deltas, strict=True)
     ]
+    if gradients is None:
+        return sums
+    return [arithmetic.add(old, new) for old, new in zip(gradients, sums, strict=True)]
+
+
+def _correlated(layer, spikes, deltas, arithmetic):
+    active, deltas, _ = _active(deltas)
+    if not active.size:
+        return arithmetic.zeros(layer.shape)
+    spikes = spikes.reshape(-1, layer.inputs)
+    pixels = layer.out_height * layer.out_width
+    blocks = (
+        (input_windows(layer, spikes[active[rows]]), slice(rows.start * pixels, rows.stop * pixels))
+        for rows in _blocks(len(active), pixels * layer.shape[0])
+    )
+    total = arithmetic.correlate(blocks, to_pixels(pixels, deltas), layer.pool**2)
+    back = np.argsort(row_order(layer))
+    return arithmetic.map(total, lambda array: array[back])
 
 
 def update(weights, velocities, gradients, training, arithmetic):
-    """``(weights, velocities)`` after a batch: ``V = round(mu V + G)``, then ``W = round(W - rate V)``.
-
-    Without momentum V is G itself.
-    """
+    """``(weights, velocities)`` after a batch: ``V = round(mu V + G)``, then ``W = round(W - rate V)``."""
     constants = arithmetic.constants(training)
-    if constants.momentum:
-        pairs = zip(velocities, gradients, strict=True)
-        velocities = [arithmetic.combine((constants.momentum, v), (1.0, g)) for v, g in pairs]
-    else:
-        velocities = list(gradients)
+    terms = [((constants.momentum, velocity),) if constants.momentum else () for velocity in velocities]
+    velocities = [arithmetic.combine(*term, total=total) for term, total in zip(terms, gradients, strict=True)]
     pairs = zip(weights, velocities, strict=True)
     return [arithmetic.combine((1.0, w), (-constants.rate, v)) for w, v in pairs], velocities

@@ -15,16 +15,19 @@ __all__ = ["Trainer", "initial_weights"]
 def initial_weights(network, seed):
     """Seeded random weights: uniform in ``+-theta * sqrt(6 / inputs)``, last layer from 0 to ``5 theta / inputs``.
 
-    So the outputs start just below the threshold, inside the surrogate's window, where every one of them can learn. A
-    bias starts at 0. All are rounded to the network's format.
+    ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``. So the outputs start just below
+    the threshold, inside the surrogate's window, where every one of them can learn. A bias starts at 0. All are rounded
+    to the network's format.
     """
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
+        rows = layer.in_channels * layer.kernel**2
+        inputs = rows * layer.pool**2
         last = layer is network.layers[-1]
-        bound = layer.neuron.theta * (5 / layer.inputs if last else math.sqrt(6 / layer.inputs))
+        bound = layer.neuron.theta * (5 / inputs if last else math.sqrt(6 / inputs))
         weight = np.zeros(layer.shape)
-        weight[: layer.inputs] = generator.uniform(0 if last else -bound, bound, (layer.inputs, layer.outputs))
+        weight[:rows] = generator.uniform(0 if last else -bound, bound, (rows, layer.out_channels))
         weights.append(network.format.round(weight) + 0.0)
     return weights
 
@@ -36,13 +39,14 @@ class Trainer:
     ----------
     network: the ``Network``
     training: the ``Training``
-    weights: initial weights per layer, [inputs + bias, outputs]; not needed with ``seed``
+    weights: initial weights per layer, shaped as ``layer.shape``; not needed with ``seed``
     seed: seed of ``initial_weights``
     arithmetic: ``BitExact(network.format)`` (default) or ``Float64()``
 
     Attributes
     ----------
-    weights, velocities, gradients: float64 arrays per layer; gradients are 0 between batches
+    weights, velocities: float64 arrays per layer
+    gradients: the sums of ``learning.accumulate`` per layer; 0 between batches
 
     Raises
     ------
@@ -61,7 +65,7 @@ class Trainer:
         self.arithmetic.constants(training)
         self.weights = self._checked(initial_weights(network, seed) if weights is None else weights)
         self.velocities = [np.zeros_like(weight) for weight in self.weights]
-        self.gradients = [np.zeros_like(weight) for weight in self.weights]
+        self._clear()
 
     def _checked(self, weights):
         if len(weights) != len(self.network.layers):
@@ -87,7 +91,7 @@ class Trainer:
         """Train on spikes [T, B, inputs] and labels [B]; how many samples were classified rightly before the update."""
         trace = self.forward(spikes)
         deltas, _ = learning.backward(self.network, self.weights, trace, self.training, self.arithmetic, labels=labels)
-        self.gradients = learning.accumulate(self.network, trace, deltas, self.gradients, self.arithmetic)
+        self.gradients = learning.accumulate(self.network, trace, deltas, self.arithmetic)
         self.apply()
         return int((trace.counts.argmax(axis=1) == labels).sum())
 
@@ -96,7 +100,10 @@ class Trainer:
         self.weights, self.velocities = learning.update(
             self.weights, self.velocities, self.gradients, self.training, self.arithmetic
         )
-        self.gradients = [np.zeros_like(weight) for weight in self.weights]
+        self._clear()
+
+    def _clear(self):
+        self.gradients = [self.arithmetic.zeros(layer.shape) for layer in self.network.layers]
 
     def train(self, spikes, labels, *, epochs=1, batch=16, seed=0):
         """Train on all samples, shuffled anew in each epoch; the last batch of an epoch may be smaller."""

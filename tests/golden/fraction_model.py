@@ -2,7 +2,7 @@
 """A second, slow model of the trainer in exact fractions, sharing no code with ``backspike.golden``.
 
 Rounding looks the nearest number up in a table of all numbers of the format. Stored numbers are Python floats (so that
--0 exists); every sum is a ``Fraction``.
+-0 exists); every sum is a ``Fraction``. A layer is nothing but a list of links: see ``dense`` and ``convolution``.
 """
 
 from bisect import bisect_left
@@ -36,8 +36,38 @@ class Rounder:
         return -result if value < 0 else result
 
 
+def dense(inputs, outputs, bias):
+    """For each output, its links ``(input, weight row, weight column)``; the bias is the input after the last."""
+    return [[(j, j, i) for j in range(inputs + bias)] for i in range(outputs)]
+
+
+def convolution(in_map, out_map, kernel, stride, padding, pool, bias):
+    """The links of a convolution, from its definition: neurons in the order (channel, y, x)."""
+    (channels, height, width), (out_channels, out_height, out_width) = in_map, out_map
+    result = []
+    for k in range(out_channels):
+        for y in range(out_height):
+            for x in range(out_width):
+                links = []
+                for c in range(channels):
+                    for tap in range(kernel * kernel):
+                        top = (y * stride + tap // kernel - padding) * pool
+                        left = (x * stride + tap % kernel - padding) * pool
+                        field = [(top + i, left + j) for i in range(pool) for j in range(pool)]
+                        links += [
+                            ((c * height + row) * width + column, c * kernel * kernel + tap, k)
+                            for row, column in field
+                            if 0 <= row < height and 0 <= column < width
+                        ]
+                result.append(links + [(channels * height * width, channels * kernel * kernel, k)] * bias)
+    return result
+
+
 class FractionTrainer:
-    """The learning rule, element by element. ``layers`` and ``training``: dicts of constants; layers have ``bias``."""
+    """The learning rule, element by element. ``training`` and ``layers``: dicts of constants; layers have ``links``.
+
+    Gradients are fractions: exact, never rounded.
+    """
 
     def __init__(self, rounder, layers, weights, steps, training):
         self.round, self.steps = rounder, steps
@@ -52,11 +82,11 @@ class FractionTrainer:
             reset = layer["reset_value"]
             constants["back"] = Fraction(rounder(back))
             constants["rr"] = Fraction(rounder(constants["kappa"] * constants["theta"] if reset is None else reset))
-            flags = {name: layer[name] for name in ("reset", "strict", "bias")}
+            flags = {name: layer[name] for name in ("reset", "strict", "bias", "links")}
             self.layers.append({**constants, **flags})
         self.weights = [[list(map(float, row)) for row in weight] for weight in weights]
         self.velocities = [[[0.0] * len(row) for row in weight] for weight in weights]
-        self.gradients = [[[0.0] * len(row) for row in weight] for weight in weights]
+        self.gradients = [[[Fraction(0)] * len(row) for row in weight] for weight in weights]
         self.trace = []  # per sample: dict of per-layer, per-step lists
 
     def train_sample(self, spikes, label=None, errors=None):
@@ -83,19 +113,21 @@ class FractionTrainer:
             record["e"].insert(0, errors)
             record["delta"].insert(0, delta)
             if number:
-                errors = self._errors(self.weights[number], delta, record["m"][number - 1])
-        for gradient, presynaptic, delta in zip(self.gradients, inputs, record["delta"], strict=True):
-            self._accumulate(gradient, presynaptic, delta)
+                errors = self._errors(self.layers[number], self.weights[number], delta, record["m"][number - 1])
+        for layer, gradient, presynaptic, delta in zip(
+            self.layers, self.gradients, inputs, record["delta"], strict=True
+        ):
+            self._accumulate(layer, gradient, presynaptic, delta)
         self.trace.append(record)
 
     def _layer_forward(self, layer, weight, presynaptic):
-        outputs = range(len(weight[0]))
+        outputs = range(len(layer["links"]))
         potentials, spikes, masks = [], [], []
         last_u, last_s = [0.0 for _ in outputs], [0 for _ in outputs]
         for row in presynaptic:
             u = []
             for i in outputs:
-                total = sum((Fraction(weight[j][i]) for j, s in enumerate(row) if s), Fraction(0))
+                total = sum((Fraction(weight[r][k]) for j, r, k in layer["links"][i] if row[j]), Fraction(0))
                 if layer["reset"] == "hard":
                     total += 0 if last_s[i] else layer["kappa"] * Fraction(last_u[i])
                 else:
@@ -127,29 +159,26 @@ class FractionTrainer:
             deltas.insert(0, row)
         return deltas
 
-    def _errors(self, weight, deltas, masks):
+    def _errors(self, layer, weight, deltas, masks):
         result = []
         for delta, mask in zip(deltas, masks, strict=True):
-            row = []
-            for j, asked in enumerate(mask):
-                total = sum((Fraction(w) * Fraction(d) for w, d in zip(weight[j], delta, strict=True)), Fraction(0))
-                row.append(self.round(total) if asked else 0.0)
-            result.append(row)
+            totals = [Fraction(0)] * (len(mask) + 1)
+            for links, d in zip(layer["links"], delta, strict=True):
+                for j, r, k in links if d else ():
+                    totals[j] += Fraction(weight[r][k]) * Fraction(d)
+            result.append([self.round(total) if asked else 0.0 for total, asked in zip(totals, mask, strict=False)])
         return result
 
-    def _accumulate(self, gradient, presynaptic, deltas):
-        for j, row in enumerate(gradient):
-            for i, old in enumerate(row):
-                terms = [Fraction(deltas[t][i]) for t in range(self.steps) if presynaptic[t][j] and deltas[t][i]]
-                if terms:
-                    row[i] = self.round(Fraction(old) + sum(terms))
+    def _accumulate(self, layer, gradient, presynaptic, deltas):
+        for row, delta in zip(presynaptic, deltas, strict=True):
+            for links, d in zip(layer["links"], delta, strict=True):
+                for j, r, k in links if d else ():
+                    gradient[r][k] += Fraction(d) * row[j]
 
     def update(self):
         for weight, velocity, gradient in zip(self.weights, self.velocities, self.gradients, strict=True):
             for j, row in enumerate(weight):
                 for i, old in enumerate(row):
-                    v = gradient[j][i]
-                    if self.momentum:
-                        v = self.round(self.momentum * Fraction(velocity[j][i]) + Fraction(v))
-                    velocity[j][i], gradient[j][i] = v, 0.0
+                    v = self.round(self.momentum * Fraction(velocity[j][i]) + gradient[j][i])
+                    velocity[j][i], gradient[j][i] = v, Fraction(0)
                     row[i] = self.round(Fraction(old) - self.rate * Fraction(v))

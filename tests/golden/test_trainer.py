@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from fraction_model import FractionTrainer, Rounder
+from fraction_model import FractionTrainer, Rounder, convolution, dense
 
 from backspike.golden import learning
-from backspike.golden.arithmetic import BitExact, Float64
+from backspike.golden.arithmetic import BitExact
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer, initial_weights
@@ -50,14 +50,19 @@ def random_weights(generator, network, scale):
     return weights
 
 
+def links(layer):
+    if isinstance(layer, Dense):
+        return dense(layer.inputs, layer.outputs, layer.bias)
+    geometry = (layer.kernel, layer.stride, layer.padding, layer.pool)
+    return convolution(layer.in_map, layer.out_map, *geometry, layer.bias)
+
+
 def pair(network, training, weights):
     """Our trainer and the slow one."""
     number_format = network.format
     rounder = Rounder(number_format.exponent, number_format.mantissa)
-    layers = [{**vars(layer.neuron), "bias": layer.bias} for layer in network.layers]
-    slow = FractionTrainer(
-        rounder, layers, weights, network.steps, vars(training)
-    )
+    layers = [{**vars(layer.neuron), "bias": layer.bias, "links": links(layer)} for layer in network.layers]
+    slow = FractionTrainer(rounder, layers, weights, network.steps, vars(training))
     return Trainer(network, training, weights=weights), slow
 
 
@@ -69,6 +74,14 @@ def compare_trace(trace, deltas, errors, records):
         ):  # fmt: skip
             expected = np.array([record[name][layer] for record in records], dtype=np.float64).transpose(1, 0, 2)
             assert same_bits(array, expected), f"{name} of layer {layer}"
+
+
+def compare_gradients(ours, slow):
+    unit = 2**-ours.network.format.lsb
+    for layer, (total, expected) in enumerate(zip(ours.gradients, slow.gradients, strict=True)):
+        assert total.unit == ours.network.format.lsb
+        in_units = [[value * unit for value in row] for row in expected]
+        assert total.integers().tolist() == in_units, f"gradients of layer {layer}"
 
 
 def run_both(ours, slow, spikes, *, labels=None, errors=None):
@@ -84,12 +97,12 @@ def run_both(ours, slow, spikes, *, labels=None, errors=None):
         network, ours.weights, trace, ours.training, arithmetic, labels=labels, errors=errors
     )
     compare_trace(trace, deltas, used, slow.trace)
-    ours.gradients = learning.accumulate(network, trace, deltas, ours.gradients, arithmetic)
-    for layer, gradient in enumerate(slow.gradients):
-        assert same_bits(ours.gradients[layer], gradient), f"gradients of layer {layer}"
+    ours.gradients = learning.accumulate(network, trace, deltas, arithmetic, ours.gradients)
+    compare_gradients(ours, slow)
     ours.apply()
     slow.update()
-    for name in ("weights", "velocities", "gradients"):
+    compare_gradients(ours, slow)
+    for name in ("weights", "velocities"):
         for layer, expected in enumerate(getattr(slow, name)):
             assert same_bits(getattr(ours, name)[layer], expected), f"{name} of layer {layer}"
     assert ours.saturated == slow.round.saturated
@@ -125,27 +138,34 @@ def test_extreme_numbers(scale, reset):
     assert ours.saturated == (scale > 1000)
 
 
-def test_gradient_keeps_the_bits_of_minus_zero_until_a_term_arrives():
-    spikes = np.zeros((1, 1, 3))
-    spikes[0, 0, :2] = 1
-    deltas = np.array([[[0.5, 0.0, -0.0]]])
-    before = np.full((3, 3), -0.0)
-    after = BitExact(BINARY16).accumulate(before, spikes, deltas)
-    assert after[:2, 0].tolist() == [0.5, 0.5]
-    assert np.signbit(after[:, 1:]).all() and np.signbit(after[2]).all()
-    assert np.signbit(before).all(), "the gradients that were given must not change"
-    cancelling = np.array([[[0.5]], [[-0.5]]])
-    after = BitExact(BINARY16).accumulate(np.full((1, 1), -0.0), np.ones((2, 1, 1)), cancelling)
-    assert after[0, 0] == 0 and not np.signbit(after[0, 0])
+def test_gradients_are_not_rounded_and_do_not_depend_on_the_order_of_samples():
+    deltas = np.array([2048.0, 1.0, 2.0**-24, -1.0]).reshape(1, 4, 1)
+    arithmetic = BitExact(BINARY16)
+    network = Network(layers=[Dense(inputs=1, outputs=1)], steps=1)
+    for order in itertools.permutations(range(4)):
+        trace = learning.Trace(np.ones((1, 4, 1), dtype=np.uint8), ())
+        (total,) = learning.accumulate(network, trace, [deltas[:, order]], arithmetic)
+        assert total.integers().tolist() == [[(2048 << 24) + 1]]
+    parts = [learning.accumulate(network, learning.Trace(np.ones((1, 2, 1), dtype=bool), ()), [deltas[:, half]],
+                                 arithmetic) for half in (slice(0, 2), slice(2, 4))]  # fmt: skip
+    assert arithmetic.add(parts[0][0], parts[1][0]).integers().tolist() == [[(2048 << 24) + 1]]
 
 
-def test_samples_are_added_in_order():
-    spikes = np.ones((1, 3, 1))
-    deltas = np.array([2048.0, 1.0, 1.0]).reshape(1, 3, 1)
-    zero = np.zeros((1, 1))
-    assert BitExact(BINARY16).accumulate(zero, spikes, deltas)[0, 0] == 2048  # 2049 and again 2049, ties to even
-    assert BitExact(BINARY16).accumulate(zero, spikes, deltas[:, ::-1])[0, 0] == 2050
-    assert Float64().accumulate(zero, spikes, deltas)[0, 0] == 2050
+def test_the_largest_gradients_are_exact():
+    samples = 3000
+    deltas = np.full((1, samples, 2), 65504.0)
+    deltas[0, 0] = [2.0**-24, -(2.0**-24)]
+    network = Network(layers=[Dense(inputs=3, outputs=2)], steps=1)
+    trace = learning.Trace(np.ones((1, samples, 3), dtype=np.uint8), ())
+    arithmetic = BitExact(BINARY16)
+    sums = learning.accumulate(network, trace, [deltas], arithmetic)
+    for _ in range(9):
+        sums = learning.accumulate(network, trace, [deltas], arithmetic, sums)
+    large = 10 * (samples - 1) * (65504 << 24)
+    assert large > 2**53
+    assert sums[0].integers().tolist() == [[large + 10, large - 10]] * 3
+    velocity = arithmetic.combine(total=sums[0])
+    assert velocity.tolist() == [[65504.0, 65504.0]] * 3 and arithmetic.saturated
 
 
 def test_a_sum_that_no_mask_asks_for_does_not_saturate():
@@ -192,12 +212,10 @@ ERRORS = [
     (lambda: Dense(inputs=0, outputs=3), ValueError, "inputs must be at least 1, not 0"),
     (lambda: Dense(inputs=2.0, outputs=3), TypeError, "inputs must be an integer, not 2.0"),
     (lambda: Dense(inputs=2, outputs=3, bias=None), TypeError, "bias must be True or False, not None"),
-    (lambda: Network(layers=[], steps=2), ValueError, "layers must be at least one Dense, not ()"),
+    (lambda: Network(layers=[], steps=2), ValueError, "layers must be at least one Dense or Conv, not ()"),
     (lambda: Network(layers=[Dense(inputs=2, outputs=3), Dense(inputs=2, outputs=3)], steps=2), ValueError,
      "layers[1].inputs must be 3, not 2"),
     (lambda: Network.parse("4-3", steps=True), TypeError, "steps must be an integer, not True"),
-    (lambda: Network.parse("4"), ValueError, "sizes must be two or more positive integers joined by '-', not '4'"),
-    (lambda: Network.parse("4-0"), ValueError, "sizes must be two or more positive integers joined by '-', not '4-0'"),
     (lambda: Network.parse("4-3", theta=1e-9), ValueError,
      f"theta must not round to zero in {BINARY16}, but 1e-09 does"),
     (lambda: Network.parse("4-3", theta=1e9), ValueError,
