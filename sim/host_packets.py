@@ -40,7 +40,7 @@ def cause_of(words):
             return Cause.ADDRESS
     elif fields["x"] >= CONFIG.columns or fields["y"] >= CONFIG.rows:
         return Cause.ADDRESS
-    if fields["reserved"] or fields["tag"] >> TAGS[kind].width:
+    if fields["tag"] >> TAGS[kind].width:
         return Cause.FIELD
     return None
 
@@ -49,7 +49,7 @@ def good_packet(random, kind=None, length=None, config=CONFIG):
     """Words of a packet to some core that the link must pass on; any tag that fits, any payload."""
     kind = random.choice(HOST_KINDS) if kind is None else kind
     length = random.randint(*payload_range(kind)) if length is None else length
-    fields = {"x": random.randrange(config.columns), "y": random.randrange(config.rows), "host": 0, "reserved": 0}
+    fields = {"x": random.randrange(config.columns), "y": random.randrange(config.rows), "host": 0}
     word = HEADER.pack(kind=kind, tag=random.getrandbits(TAGS[kind].width), **fields)
     return [word, *(random.getrandbits(32) for _ in range(length))]
 
@@ -76,9 +76,7 @@ def _spoil(random, cause, words):
                                 {"y": random.randint(CONFIG.rows, 7)}))
         fields.update(change)
     elif cause == Cause.FIELD:
-        unused = _TAG_BITS - TAGS[kind].width
-        wrong_tag = random.getrandbits(unused) << TAGS[kind].width
-        fields.update(random.choice(({"reserved": random.randint(1, 7)}, {"tag": fields["tag"] | wrong_tag})))
+        fields["tag"] |= random.getrandbits(_TAG_BITS - TAGS[kind].width) << TAGS[kind].width
     return [HEADER.pack(**fields), *words[1:]]
 
 

@@ -28,7 +28,7 @@ class Counters(wiring.Component):
     def __init__(self):
         self.own = [name for name in COUNTERS if name not in _IN_ROUTER]
         super().__init__({
-            "count": In(StructLayout({name: 18 if name.endswith("offered") else 4 for name in self.own})),
+            "count": In(StructLayout(dict.fromkeys(self.own, 4))),
             **{name: In(32) for name in _IN_ROUTER},
             "clear": In(1),
             "index": In(range(len(COUNTERS))),

@@ -24,7 +24,7 @@ def _packed(fields, values):
 def packet_header(kind, *, x=0, y=0, host=0, **tag):
     """Header word, as an expression, from expressions of the destination and the fields of the kind's tag."""
     return _packed(HEADER, {
-        "kind": Const(kind, 4), "x": x, "y": y, "host": host, "tag": _packed(TAGS[kind], tag), "reserved": Const(0, 3)})
+        "kind": Const(kind, 4), "x": x, "y": y, "host": host, "tag": _packed(TAGS[kind], tag)})
 
 
 class PacketOutput(wiring.Component):

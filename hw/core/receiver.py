@@ -5,8 +5,9 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
-from backspike.host.protocol import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, Region, payload_range
+from backspike.host.protocol import HOST_KINDS, MAX_PAYLOAD, TAPE_STRIDE, Cause, Kind, Region, payload_range
 from backspike.hw.core.slots import EVENT
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 
@@ -54,7 +55,7 @@ class Receiver(wiring.Component):
             "event_slot": Out(shapes.slot),
             "event": Out(EVENT),
             "event_train": Out(1),
-            "event_label": Out(12),
+            "event_label": Out(14),
             "tape_write": Out(1),
             "tape_address": Out(shapes.tape_address()),
             "tape_step": Out(shapes.step),
@@ -120,9 +121,12 @@ class Receiver(wiring.Component):
             m.d.sync += refused.eq(wrong)
         with m.If(ends):
             m.d.comb += cause.eq(Mux(done, wrong, Cause.LENGTH))
-            with m.If(kind_unknown(kind)):
+            with m.If(~is_one_of(kind, HOST_KINDS)):
                 m.d.comb += cause.eq(Cause.KIND)
-        self._act(m, kind, header, done & (wrong == 0), first, second, flit)
+        total = Signal(signed(96))  # of an ERROR, whose last word is arriving
+        m.d.comb += total.eq(Mux(
+            position == 1, Cat(first, flit.p.data).as_signed(), Cat(first, second, flit.p.data).as_signed()))
+        self._act(m, kind, header, done & (wrong == 0), first, total, flit)
         self._write(m, kind, header, word & (position != 0) & (wrong == 0), first, position, flit)
         self._report(m, ends, cause, header)
         return m
@@ -157,18 +161,18 @@ class Receiver(wiring.Component):
             with m.Case(Kind.WRITE):
                 fields = tag_of(Kind.WRITE, tag)
                 need(self.idle | (fields.region == Region.CONTROL), Cause.STATE)
-                need((fields.region < Region.COUNTER) & (self.address < self.limit), Cause.FIELD)
-                need((fields.region != Region.TAPE) | (self.address[:7] < config.tape_words), Cause.FIELD)
+                need(is_one_of(fields.region, WRITABLE) & (self.address < self.limit), Cause.FIELD)
+                word = self.address[:exact_log2(TAPE_STRIDE)]
+                need((fields.region != Region.TAPE) | (word < config.tape_words), Cause.FIELD)
             with m.Case(Kind.READ):
                 fields = tag_of(Kind.READ, tag)
-                readable = Array(int(region in READABLE) for region in range(16))[fields.region]
                 need((self.idle | (fields.region >= Region.CONTROL)) & ~self.reading, Cause.STATE)
-                need(readable & (fields.count > 0) & (fields.count < MAX_PAYLOAD)
+                need(is_one_of(fields.region, READABLE) & (fields.count > 0) & (fields.count < MAX_PAYLOAD)
                      & (self.address + fields.count <= self.limit), Cause.FIELD)
             with m.Case(Kind.UPDATE):
                 need(tag_of(Kind.UPDATE, tag).slice < config.slices, Cause.FIELD)
 
-    def _act(self, m, kind, header, done, first, second, flit):
+    def _act(self, m, kind, header, done, first, total, flit):
         """What a complete and correct packet does."""
         tag = header_of(header).tag
         event, label = self.event, tag_of(Kind.LABEL, tag)
@@ -193,7 +197,7 @@ class Receiver(wiring.Component):
             self.error_address.step.eq(error.step),
             self.error_address.slot.eq(error.slot),
             self.error_write.eq(done & (kind == Kind.ERROR)),
-            self.new_error_sum.eq(self.error_sum + Cat(first, second, flit.p.data).as_signed()),
+            self.new_error_sum.eq(self.error_sum + total),
             self.read.eq(done & (kind == Kind.READ)),
             self.count.eq(read.count),
             self.update.eq(done & (kind == Kind.UPDATE)),
@@ -218,9 +222,10 @@ class Receiver(wiring.Component):
             m.d.sync += [self.fault.valid.eq(drop), self.fault.p.cause.eq(cause), self.fault.p.header.eq(header)]
 
 
-READABLE = (Region.WEIGHT, Region.GRADIENT, Region.VELOCITY, Region.CONTROL, Region.COUNTER)
+READABLE = (Region.WEIGHT, Region.GRADIENT, Region.GRADIENT_HIGH, Region.VELOCITY, Region.CONTROL, Region.COUNTER)
+WRITABLE = tuple(set(Region) - {Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER})
 
 
-def kind_unknown(kind):
-    """Whether a core has no use for a kind of packet."""
-    return ~Array(int(k in HOST_KINDS) for k in range(16))[kind]
+def is_one_of(code, codes):
+    """Whether a 4-bit code is one of these."""
+    return Array(int(number in codes) for number in range(16))[code]

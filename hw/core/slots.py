@@ -22,7 +22,8 @@ class Stage(IntEnum):
 
     FILLING = 0  # inputs arrive
     FORWARD = 1  # the feed-forward thread has it
-    BACKWARD = 2  # it waits for, or is in, the backward thread
+    BACKWARD = 2  # it waits for the backward thread, which may have it if it is not for training
+    LEARNING = 3  # the backward thread has begun with its label or errors
 
 
 class SlotTable(wiring.Component):
@@ -49,6 +50,9 @@ class SlotTable(wiring.Component):
     backward_start, backward_done, backward_slice: from the backward thread: it has begun with the label or errors of
         the slot; the slot is free again
     idle: by slice: no sample has gone beyond its inputs
+    no_input, no_credit, no_errors: what a thread waits for if it has no job: there is a slice with inputs to come, and
+        none that may start, or could but for credits; a slice that waits for credits, and none that may start; a slice
+        that waits for errors or a label, and none whose backward job may start. A cycle late
     """
 
     def __init__(self, shapes):
@@ -59,7 +63,7 @@ class SlotTable(wiring.Component):
             "event_slot": In(shapes.slot),
             "event": In(EVENT),
             "event_train": In(1),
-            "event_label": In(12),
+            "event_label": In(14),
             "accepts": Out(1),
             "need_write": In(1),
             "need_slice": In(shapes.slice),
@@ -73,17 +77,21 @@ class SlotTable(wiring.Component):
             "ready_backward": Out(slices),
             "backward_slot": Out(shapes.slot),
             "backward_train": Out(1),
-            "backward_label": Out(12),
+            "backward_label": Out(14),
             "backward_start": In(1),
             "backward_done": In(1),
             "backward_slice": In(shapes.slice),
             "idle": Out(slices),
+            "no_input": Out(1),
+            "no_credit": Out(1),
+            "no_errors": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         config = self.shapes.config
         accepts, forward, backward = [], [], []
+        waits = {name: Signal(config.slices) for name in ("input", "credit", "errors")}
         for n in range(config.slices):
             need = Signal(NEED.layout(), name=f"need_{n}")
             restart = Signal(name=f"restart_{n}")
@@ -102,7 +110,15 @@ class SlotTable(wiring.Component):
                 self.ready_forward[n].eq(Array(slot["ready_forward"] for slot in slots)[now["forward"]]),
                 self.ready_backward[n].eq(Array(slot["ready_backward"] for slot in slots)[now["backward"]]),
                 self.idle[n].eq(~any_of(slot["beyond"] for slot in slots)),
+                waits["input"][n].eq(Array(slot["accepts"] for slot in slots)[now["forward"]]),
+                waits["credit"][n].eq(Array(slot["needs_credit"] for slot in slots)[now["forward"]]),
+                waits["errors"][n].eq(Array(slot["needs_errors"] for slot in slots)[now["backward"]]),
             ]
+        m.d.sync += [
+            self.no_input.eq(waits["input"].any() & ~waits["credit"].any() & ~self.ready_forward.any()),
+            self.no_credit.eq(waits["credit"].any() & ~self.ready_forward.any()),
+            self.no_errors.eq(waits["errors"].any() & ~self.ready_backward.any()),
+        ]
         m.d.comb += [
             self.accepts.eq(Array(accepts)[self.event_slice]),
             self.forward_slot.eq(Array(slot for slot, _ in forward)[self.forward_slice]),
@@ -123,11 +139,11 @@ class SlotTable(wiring.Component):
         """Registers of slot k of slice n."""
         name = f"{n}_{k}"
         stage = Signal(Stage, name=f"stage_{name}")
-        arrived = Signal(12, name=f"arrived_{name}")
+        arrived = Signal(14, name=f"arrived_{name}")
         owed = Signal(6, name=f"owed_{name}")  # credits that consumers have still to give
         markers = Signal(6, name=f"markers_{name}")
         labelled = Signal(name=f"labelled_{name}")
-        label = Signal(12, name=f"label_{name}")
+        label = Signal(14, name=f"label_{name}")
         train = Signal(name=f"train_{name}")
         event = self.event
         here = Signal(name=f"here_{name}")
@@ -151,16 +167,19 @@ class SlotTable(wiring.Component):
             m.d.sync += [stage.eq(Stage.FILLING), arrived.eq(0)]
         # The label of the slot's next sample may come before the slot is free, so it must not be cleared then.
         with m.If(self.backward_start & backward & train):
-            m.d.sync += [markers.eq(0), labelled.eq(0)]
+            m.d.sync += [stage.eq(Stage.LEARNING), markers.eq(0), labelled.eq(0)]
         with m.If(restart):
             m.d.sync += [stage.eq(Stage.FILLING), arrived.eq(0), owed.eq(0), markers.eq(0), labelled.eq(0)]
         complete = arrived == need.inputs
+        filling, startable = stage == Stage.FILLING, (stage == Stage.FILLING) & complete & need.inputs.any()
+        known = ~train | Mux(need.label, labelled, markers == need.markers)
         return {
-            "accepts": (stage == Stage.FILLING) & ~complete,
-            "ready_forward": (stage == Stage.FILLING) & complete & need.inputs.any() & ~owed.any(),
-            "ready_backward": (stage == Stage.BACKWARD)
-            & (~train | Mux(need.label, labelled, markers == need.markers)),
-            "beyond": stage != Stage.FILLING,
+            "accepts": filling & ~complete,
+            "ready_forward": startable & ~owed.any(),
+            "needs_credit": startable & owed.any(),
+            "ready_backward": (stage == Stage.BACKWARD) & known,
+            "needs_errors": (stage == Stage.BACKWARD) & ~known,
+            "beyond": ~filling,
             "train": train,
             "label": label,
         }

@@ -15,8 +15,8 @@ class PacketCheck(Component):
     """Judges one packet by its header and length.
 
     The first cause that applies, in the order of their codes, is given: ``KIND`` for a kind that the host may not send,
-    ``LENGTH`` for too few or too many payload words, ``ADDRESS`` for a core that is not there, ``FIELD`` for reserved
-    bits or unused tag bits that are not 0, ``STATE`` while an earlier request to the host link is unanswered. A packet
+    ``LENGTH`` for too few or too many payload words, ``ADDRESS`` for a core that is not there, ``FIELD`` for unused
+    tag bits that are not 0, ``STATE`` while an earlier request to the host link is unanswered. A packet
     to the host link (``host`` = 1) must be a READ of counters that exist, else it has the wrong ``ADDRESS``.
 
     Parameters
@@ -67,7 +67,7 @@ class PacketCheck(Component):
                     m.d.comb += [
                         wrong_kind.eq(0),
                         wrong_length.eq(too_short | (self.payload_words > longest)),
-                        wrong_field.eq(header.tag[TAGS[kind].width :].any() | header.reserved.any()),
+                        wrong_field.eq(header.tag[TAGS[kind].width :].any()),
                     ]
         elsewhere = (header.x >= self.config.columns) | (header.y >= self.config.rows)
         causes = (

@@ -13,7 +13,7 @@ import cocotb
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
 from backspike.host.driver import LINK, DriverError
-from backspike.host.protocol import HEADER, TAPE_STRIDE, Cause, Kind, Packet, Region
+from backspike.host.protocol import DESCRIPTOR_STRIDE, GROUP_STRIDE, HEADER, TAPE_STRIDE, Cause, Kind, Packet, Region
 from backspike.hw.config import ChipConfig
 from backspike.sim.session import Session, random_samples
 
@@ -29,16 +29,18 @@ def dropped_by_link():
     return [
         ([0], Cause.KIND),
         ([0xFFFFFFFF], Cause.KIND),
-        ([HEADER.pack(kind=Kind.DATA, x=0, y=0, host=0, tag=0, reserved=0), 0, 0], Cause.KIND),
-        ([HEADER.pack(kind=15, x=0, y=0, host=0, tag=0, reserved=0)], Cause.KIND),
+        ([HEADER.pack(kind=Kind.DATA, x=0, y=0, host=0, tag=0), 0, 0], Cause.KIND),
+        ([HEADER.pack(kind=15, x=0, y=0, host=0, tag=0)], Cause.KIND),
         (good[:2], Cause.LENGTH),
         (good[:1], Cause.LENGTH),
         ([*good, 5], Cause.LENGTH),
         ([*good, *range(40)], Cause.LENGTH),
         (write[:2], Cause.LENGTH),
-        ([HEADER.pack(kind=Kind.SPIKES, x=7, y=7, host=0, tag=0, reserved=0), 1, 2], Cause.ADDRESS),
-        ([HEADER.pack(kind=Kind.SPIKES, x=CONFIG.columns, y=0, host=0, tag=0, reserved=0), 1, 2], Cause.ADDRESS),
-        ([HEADER.pack(kind=Kind.SPIKES, x=0, y=0, host=1, tag=0, reserved=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.ERROR, x=0, y=0, host=0, tag=0), 1], Cause.LENGTH),
+        ([HEADER.pack(kind=Kind.SPIKES, x=7, y=7, host=0, tag=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.SPIKES, x=CONFIG.columns, y=0, host=0, tag=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.SPIKES, x=0, y=0, host=1, tag=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.WRITE, x=0, y=0, host=0, tag=1 << 20 | Region.CONTROL), 0, 0], Cause.FIELD),
     ]
 
 
@@ -51,13 +53,14 @@ def dropped_by_core(core):
     spikes = {"slice": 0, "slot": 0, "step": 0, "word": 0, "train": 1}
     return [
         (packet(Kind.SPIKES, (1, 1), **spikes | {"slice": 15}), Cause.FIELD),
-        (packet(Kind.SPIKES, (1, 1), **spikes | {"slot": 3}), Cause.FIELD),
+        (packet(Kind.SPIKES, (1, 1), **spikes | {"slot": 7}), Cause.FIELD),
         (packet(Kind.SPIKES, (1, 1), **spikes | {"step": 15}), Cause.FIELD),
-        (packet(Kind.SPIKES, (1, 1), **spikes | {"word": 127}), Cause.FIELD),
+        (packet(Kind.SPIKES, (1, 1), **spikes | {"word": 511}), Cause.FIELD),
         (packet(Kind.SPIKES, (1, 1), **spikes | {"slice": CONFIG.slices - 1}), Cause.STATE),
-        (packet(Kind.ERROR, (1, 2, 3), neuron=4095, step=0, slot=0), Cause.FIELD),
+        (packet(Kind.ERROR, (1, 2, 3), neuron=16383, step=0, slot=0), Cause.FIELD),
+        (packet(Kind.ERROR, (1, 2), neuron=0, step=0, slot=7), Cause.FIELD),
         (packet(Kind.ERRORS_DONE, slice=15, slot=0), Cause.FIELD),
-        (packet(Kind.CREDIT, slice=0, slot=3, from_x=0, from_y=0), Cause.FIELD),
+        (packet(Kind.CREDIT, slice=0, slot=7, from_x=0, from_y=0), Cause.FIELD),
         (packet(Kind.LABEL, slice=15, slot=0, label=1), Cause.FIELD),
         (packet(Kind.WRITE, (0, 1), region=15), Cause.FIELD),
         (packet(Kind.WRITE, (2, 1), region=Region.CONTROL), Cause.FIELD),
@@ -76,7 +79,10 @@ def dropped_when_idle(core):
 
     return [
         write(Region.WEIGHT, CONFIG.weights),
-        write(Region.DESCRIPTOR, CONFIG.slices * 16),
+        write(Region.GRADIENT, 0),
+        write(Region.GRADIENT_HIGH, 0),
+        write(Region.DESCRIPTOR, CONFIG.slices * DESCRIPTOR_STRIDE),
+        write(Region.GROUP, CONFIG.groups * GROUP_STRIDE),
         write(Region.TAPE, CONFIG.tape_words),
         write(Region.TAPE, CONFIG.slots * TAPE_STRIDE),
         write(Region.COUNTER, 0),

@@ -29,12 +29,14 @@ from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 from backspike.sim.unit import Bench, Memory, Sink, Source, pack
 
-CONFIG = ChipConfig(slots=3, steps=5, slices=3, tape_words=5, weights=96, neurons=40, peers=7, momentum=True)
+CONFIG = ChipConfig(
+    slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
 LIMITS = {
-    Region.WEIGHT: 96, Region.GRADIENT: 96, Region.VELOCITY: 96, Region.DESCRIPTOR: 48, Region.NEED: 3,
-    Region.CHUNK_LOW: 5, Region.CHUNK_HIGH: 5, Region.PEER: 7, Region.TAPE: 3 * TAPE_STRIDE, Region.CONTROL: 2,
+    Region.WEIGHT: 96, Region.GRADIENT: 96, Region.GRADIENT_HIGH: 96, Region.VELOCITY: 96, Region.DESCRIPTOR: 48,
+    Region.NEED: 3, Region.GROUP: 24, Region.PEER: 7, Region.TAPE: 5 * TAPE_STRIDE, Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
 }
+READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
     "event", "event_slice", "event_slot", "event_train", "event_label", "tape_write", "tape_address", "tape_step",
@@ -231,7 +233,7 @@ class Run:
         return Cause.STATE if refused else 0
 
     def _write_cause(self, region, address):
-        limit = LIMITS[region] if region < Region.COUNTER else 0
+        limit = 0 if region in READ_ONLY else LIMITS.get(region, 0)
         if address >= limit or (region == Region.TAPE and address % TAPE_STRIDE >= CONFIG.tape_words):
             return Cause.FIELD
         return 0 if self.idle or region == Region.CONTROL else Cause.STATE
@@ -272,7 +274,9 @@ class Run:
                 address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
                 act(("error", tag["step"], tag["neuron"], tag["slot"]))
                 before = self.model_sums.get(address, self.sums[address])
-                added = words[1] + (words[2] << 32) + (words[3] << 64)
+                added = sum(word << 32 * n for n, word in enumerate(words[1:]))
+                bits = 32 * len(words[1:])
+                added -= (added >> bits - 1) << bits
                 self.model_sums[address] = before + added & (1 << 96) - 1
             case Kind.ERRORS_DONE:
                 act(("marker", *place, None))
@@ -316,7 +320,8 @@ def random_packet(random):
         words[1] = random.choice((0, random.randrange(limit + 1), max(limit - random.randrange(16), 0), limit,
                                   random.getrandbits(32), 0xFFFFFFFF - random.randrange(3)))
         if tag["region"] == Region.TAPE:
-            words[1] = random.randrange(4) * TAPE_STRIDE + random.choice((0, 4, 5, 100, 127, random.randrange(128)))
+            word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
+            words[1] = random.randrange(6) * TAPE_STRIDE + word
         if tag["region"] == Region.NEED and length > 1:
             words[2:] = [NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0) for _ in words[2:]]
     return words
@@ -359,12 +364,14 @@ async def bad_and_good_in_turn(dut):
         [header(Kind.CREDIT, slice=1, slot=2, from_x=0, from_y=0)],
         [header(Kind.WRITE, region=Region.WEIGHT), 5, 0xABCD, 0x1234],
         [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF],
+        [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0x7FFFFFFF],
+        [header(Kind.ERROR, neuron=39, step=4, slot=2), 3, 0x80000000],
         [header(Kind.LABEL, slice=2, slot=0, label=77)],
     ]
     error = header(Kind.ERROR, neuron=3, step=1, slot=0)
     bad = [
         [0], [15], [header(Kind.DATA, region=0, from_x=0, from_y=0, link=0), 1, 2],
-        [error, 1, 2], [error], [error, 1, 2, 3, 4], [good[0][0], 9],
+        [error, 1], [error], [error, 1, 2, 3, 4], [good[0][0], 9],
         [header(Kind.WRITE, region=Region.WEIGHT), 7], [header(Kind.WRITE, region=Region.WEIGHT)],
         [header(Kind.WRITE, region=Region.WEIGHT), 0, *range(40)], [header(Kind.WRITE, region=12), 0, 1],
         [header(Kind.UPDATE, slice=3, clear=0, **_rest(Kind.UPDATE, "slice", "clear"))],
@@ -421,7 +428,7 @@ async def memory_waits_for_the_engines(dut):
     await run.bench.until(lambda: not run.bench.bits("reading"))
     run.set_idle(0)
     await run.packet(header(Kind.READ, X, Y, region=Region.GRADIENT, count=1), 20)
-    await run.packet(header(Kind.WRITE, region=Region.GRADIENT), 20, 1)
+    await run.packet(header(Kind.WRITE, region=Region.WEIGHT), 20, 1)
     await run.packet(header(Kind.WRITE, region=Region.CONTROL), 0, 1)
     await run.packet(header(Kind.READ, X, Y, region=Region.COUNTER, count=14), 3)
     await run.bench.until(lambda: not run.bench.bits("reading"))
@@ -439,7 +446,10 @@ async def a_write_is_refused_from_its_first_wrong_word_on(dut):
     await run.packet(write, 0xFFFFFFFE, *range(6))
     await run.packet(write, 90, *range(10))
     await run.packet(header(Kind.WRITE, region=Region.TAPE), 3, *range(4))
-    await run.packet(header(Kind.WRITE, region=Region.TAPE), 125, *range(6))
+    await run.packet(header(Kind.WRITE, region=Region.TAPE), TAPE_STRIDE - 3, *range(6))
+    await run.packet(header(Kind.WRITE, region=Region.GROUP), 20, *range(6))
+    for region in READ_ONLY:
+        await run.packet(header(Kind.WRITE, region=region), 0, 1)
     for idle in (0, 1):
         run.set_idle(idle)
         flits = [{"data": word, "last": n == 5} for n, word in enumerate((write, 4, 10, 11, 12, 13))]

@@ -31,7 +31,7 @@ def packet(source, destination, sequence, payload):
     """Words of a packet whose tag says where it comes from."""
     x, y = NODES[destination] if destination != HOST else (0, 0)
     tag = source << 12 | sequence
-    return (HEADER.pack(kind=1, x=x, y=y, host=destination == HOST, tag=tag, reserved=0), *payload)
+    return (HEADER.pack(kind=1, x=x, y=y, host=destination == HOST, tag=tag), *payload)
 
 
 def origin(word):

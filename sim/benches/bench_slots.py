@@ -3,7 +3,7 @@
 
 import cocotb
 
-from backspike.host.protocol import NEED
+from backspike.host.protocol import NEED, NO_LABEL
 from backspike.hw.config import ChipConfig
 from backspike.hw.core.slots import SlotTable
 from backspike.hw.shapes import Shapes
@@ -11,11 +11,14 @@ from backspike.sim.unit import Bench
 
 _CONFIGS = {
     "slots_2x1": ChipConfig(slots=2, slices=1), "slots_3x3": ChipConfig(slots=3, slices=3),
-    "slots_4x16": ChipConfig(slots=4, slices=16)}
+    "slots_8x4": ChipConfig(slots=8, slices=4), "slots_2x16": ChipConfig(slots=2, slices=16)}
 
 
 def units():
     return {name: SlotTable(Shapes(config)) for name, config in _CONFIGS.items()}
+
+
+WAITS = "no_input", "no_credit", "no_errors"
 
 
 class Slot:
@@ -46,10 +49,24 @@ class Model:
         return bool(slot.stage == "filling" and complete and not slot.owed)
 
     @property
+    def needs_credit(self):
+        slot = self.slots[self.forward]
+        complete = self.need["inputs"] and slot.inputs == self.need["inputs"]
+        return bool(slot.stage == "filling" and complete and slot.owed)
+
+    @property
+    def needs_input(self):
+        return self.accepts(self.forward)
+
+    @property
     def ready_backward(self):
         slot = self.slots[self.backward]
         known = slot.label is not None if self.need["label"] else slot.markers == self.need["markers"]
         return slot.stage == "backward" and (not slot.train or known)
+
+    @property
+    def needs_errors(self):
+        return self.slots[self.backward].stage == "backward" and not self.ready_backward
 
 
 class Run:
@@ -62,6 +79,8 @@ class Run:
         self.threads = {"forward": None, "backward": None}  # slice in work
         self.begun = False  # the backward thread has taken the label or markers
         self.jobs = {"forward": 0, "backward": 0}
+        self.waits = dict.fromkeys(WAITS)  # what the slots of the cycle before wait for; None: not known
+        self.waited = dict.fromkeys(WAITS, 0)
 
     async def start(self):
         await self.bench.start()
@@ -76,13 +95,14 @@ class Run:
         await self.bench.pulse("need_write")
         self.models[n] = Model(self.config.slots)
         self.models[n].need = need
+        self.waits = dict.fromkeys(WAITS)
 
     def packet(self):
         """Decide on a packet; returns what it changes in the model."""
         random, bench = self.random, self.bench
         n, k = random.randrange(self.config.slices), random.randrange(self.config.slots)
         model = self.models[n]
-        slot, label = model.slots[k], random.randrange(4095)
+        slot, label = model.slots[k], random.randrange(NO_LABEL + 1)
         choices = []
         if model.accepts(k):
             choices += ["inputs"] * 3
@@ -147,7 +167,7 @@ class Run:
         self.begun = False if name == "backward" else self.begun
 
     def _consume(self, slot):
-        slot.label, slot.markers, self.begun = None, 0, True
+        slot.stage, slot.label, slot.markers, self.begun = "learning", None, 0, True
 
     def _done(self, name, n, slot):
         model = self.models[n]
@@ -159,8 +179,20 @@ class Run:
         else:
             slot.stage, slot.inputs = "filling", 0
 
+    def _waits(self):
+        """What the threads of a core wait for, if they have no job."""
+        forward, backward, credit, inputs, errors = (
+            any(getattr(model, name) for model in self.models)
+            for name in ("ready_forward", "ready_backward", "needs_credit", "needs_input", "needs_errors"))
+        return {"no_input": inputs and not forward and not credit, "no_credit": credit and not forward,
+                "no_errors": errors and not backward}
+
     def compare(self):
         bench, models = self.bench, self.models
+        for name, expected in self.waits.items():
+            assert expected is None or bench.bits(name) == expected, name
+            self.waited[name] += expected or 0
+        self.waits = self._waits()
         for name in ("forward", "backward"):
             ready = sum(int(getattr(model, f"ready_{name}")) << n for n, model in enumerate(models))
             assert bench.bits(f"ready_{name}") == ready, name
@@ -196,3 +228,67 @@ async def life_of_the_slots(dut, name):
                     run.bench.set(port, 0)
                 await run.write_need(n, {"inputs": 2, "credits": 1, "markers": 1, "label": 0})
     assert min(run.jobs.values()) > 200, run.jobs
+    assert run.config.slices > 4 or min(run.waited.values()) > 20, run.waited  # of many slices, one is ready mostly
+
+
+@cocotb.test()
+async def most_inputs(dut):
+    """As many packets for a sample as NEED can say; a label that is not there is known too."""
+    run = Run(dut, "slots_2x1")
+    await run.start()
+    bench, most = run.bench, (1 << 14) - 1
+    await run.write_need(0, {"inputs": most, "credits": 63, "markers": 1, "label": 1})
+    for port, value in (("event_slice", 0), ("event_slot", 0), ("event", {"inputs": 1}), ("event_train", 1)):
+        bench.set(port, value)
+    for _ in range(most):
+        assert not bench.bits("ready_forward")
+        await bench.step()
+        assert bench.bits("accepts")
+    bench.set("event", {"label": 1})
+    bench.set("event_label", NO_LABEL)
+    await bench.step()
+    assert bench.bits("ready_forward") and not bench.bits("accepts")
+    bench.set("event", 0)
+    for port in ("forward_start", "forward_done"):
+        await bench.pulse(port)
+    await bench.step(2)
+    assert bench.bits("ready_backward") and bench.bits("backward_label") == NO_LABEL
+    assert bench.bits("no_input") and not bench.bits("no_credit") and not bench.bits("no_errors")
+
+
+@cocotb.test()
+async def waiting_for_one_slice_hides_nothing(dut):
+    """A slice that may start hides what the others wait for, and credits hide inputs; errors are another thread's."""
+    run = Run(dut, "slots_3x3")
+    await run.start()
+    bench = run.bench
+    for n in range(3):
+        await run.write_need(n, {"inputs": 1, "credits": 1, "markers": 1, "label": 0})
+
+    async def waits(**event):
+        for port, value in ({"event": 0} | event).items():
+            bench.set(port, value)
+        await bench.step()
+        bench.set("event", 0)
+        await bench.step(3)
+        return [bench.bits(name) for name in WAITS]
+
+    assert await waits() == [1, 0, 0]
+    assert await waits(event={"inputs": 1}, event_slice=1, event_slot=0, event_train=1) == [0, 0, 0]
+    bench.set("forward_slice", 1)
+    await bench.pulse("forward_start")
+    assert await waits() == [1, 0, 0]
+    await bench.pulse("forward_done")
+    assert await waits() == [1, 0, 1]
+    for slot in (1, 2):
+        await waits(event={"inputs": 1}, event_slice=1, event_slot=slot)
+        for port in ("forward_start", "forward_done"):
+            await bench.pulse(port)
+    bench.set("backward_slice", 1)
+    assert await waits(event={"marker": 1}, event_slice=1, event_slot=0) == [1, 0, 0]
+    await bench.pulse("backward_start")
+    assert await waits() == [1, 0, 0]
+    await bench.pulse("backward_done")
+    assert await waits() == [1, 0, 1]
+    assert await waits(event={"inputs": 1}, event_slice=1, event_slot=0) == [0, 1, 1]
+    assert await waits(event={"credit": 1}, event_slice=1, event_slot=0) == [0, 0, 1]
