@@ -2,10 +2,11 @@
 """The packet protocol as plain values, for tools that are not written in Python."""
 
 from backspike.host.protocol import (
-    CHUNK_HIGH,
-    CHUNK_LOW,
     COUNTERS,
     DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
     HEADER,
     HOST_KINDS,
     LINK_COUNTERS,
@@ -14,6 +15,7 @@ from backspike.host.protocol import (
     NO_LABEL,
     PEER,
     TAGS,
+    TAPE_STRIDE,
     Cause,
     Kind,
     Region,
@@ -22,11 +24,13 @@ from backspike.host.protocol import (
 
 __all__ = ["packet_map"]
 
-_TABLES = {"need": NEED, "chunk_low": CHUNK_LOW, "chunk_high": CHUNK_HIGH, "peer": PEER, "descriptor": DESCRIPTOR}
+_TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
 
 
 def packet_map():
     """Everything in ``host/protocol.py`` that is visible on the host link, as JSON values.
+
+    ``strides`` are addresses from one slice, entry or slot to the next, where that is not 1.
 
     Fields are given as ``{name: {"offset": bits, "width": bits}}``, counted from the least significant bit.
     """
@@ -36,6 +40,7 @@ def packet_map():
         "header": _fields(HEADER),
         "kinds": {kind.name: _kind(kind) for kind in Kind},
         "regions": {region.name: int(region) for region in Region},
+        "strides": {"DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE": TAPE_STRIDE},
         "causes": {cause.name: int(cause) for cause in Cause},
         "tables": {name: {"words": table.word_count, "fields": _fields(table)} for name, table in _TABLES.items()},
         "core_counters": {name: address for address, name in enumerate(COUNTERS)},

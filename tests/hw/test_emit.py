@@ -17,7 +17,20 @@ from amaranth.hdl import Module
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.host.protocol import COUNTERS, DESCRIPTOR, HEADER, HOST_KINDS, LINK_COUNTERS, TAGS, Kind, Region
+from backspike.host.protocol import (
+    COUNTERS,
+    DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
+    HEADER,
+    HOST_KINDS,
+    LINK_COUNTERS,
+    TAGS,
+    TAPE_STRIDE,
+    Kind,
+    Region,
+)
 from backspike.hw.config import ChipConfig
 from backspike.hw.noc.host_link import HostLink
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
@@ -119,15 +132,18 @@ def test_description_is_enough_to_speak_to_the_chip(description):
     def pack(fields, values):
         return sum(values[name] << place["offset"] for name, place in fields.items())
 
-    fields = {"kind": packets["kinds"]["READ"]["code"], "x": 3, "y": 2, "host": 0, "reserved": 0}
+    fields = {"kind": packets["kinds"]["READ"]["code"], "x": 3, "y": 2, "host": 0}
     fields["tag"] = pack(packets["kinds"]["READ"]["tag"], {"region": packets["regions"]["PEER"], "count": 9})
     tag = TAGS[Kind.READ].pack(region=Region.PEER, count=9)
-    expected = HEADER.pack(kind=Kind.READ, x=3, y=2, host=0, reserved=0, tag=tag)
+    expected = HEADER.pack(kind=Kind.READ, x=3, y=2, host=0, tag=tag)
     assert pack(packets["header"], fields) == expected
     from_host = {kind for kind, about in packets["kinds"].items() if about["from_host"]}
     assert from_host == {kind.name for kind in HOST_KINDS}
     values = {name: n % 2 for n, name in enumerate(DESCRIPTOR.fields)}
     assert pack(packets["tables"]["descriptor"]["fields"], values) == DESCRIPTOR.pack(**values)
+    group = {name: 1 for name in GROUP.fields}
+    assert pack(packets["tables"]["group"]["fields"], group) == GROUP.pack(**group)
+    assert packets["strides"] == {"DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE": TAPE_STRIDE}
     assert packets["core_counters"]["wg_terms"] == COUNTERS.index("wg_terms")
     assert packets["link_counters"]["dropped"] == LINK_COUNTERS.index("dropped")
 
