@@ -5,22 +5,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from .geometry import pixels
+from .limits import words_of
+
 __all__ = ["arrange", "flits"]
 
 HOST_AT = (0, 0)
 """The core at whose router packets of the host enter."""
 
 
-def flits(network, producer, consumer, density):
-    """Estimated flits per sample between a piece and a piece of the layer after it, both ways.
+def flits(network, producer, densities):
+    """Estimated flits per sample between a piece and each piece of the layer after it, both ways.
 
-    Forward: packets of three flits for 32 outputs and step. Backward: packets of four flits for each error that a mask
-    asks for.
+    Packets of three flits: forward for 32 outputs and step, backward for each error that a mask asks for.
     """
-    return network.steps * (3 * -(-producer.outputs // 32) + 4 * producer.outputs * density.masks)
+    outputs = pixels(network.layers[producer.layer]) * producer.channels
+    return 3 * network.steps * (words_of(outputs) + outputs * densities[producer.layer + 1].masks)
 
 
-def arrange(network, pieces, cores, density):
+def arrange(network, pieces, cores, densities):
     """The same pieces on the same number of cores, exchanged so that flits times hops become few.
 
     Pieces that share a core stay together. No exchange of two of ``cores``, used or not, makes the result better.
@@ -33,12 +36,12 @@ def arrange(network, pieces, cores, density):
     for p in pieces:
         at = number[p.x, p.y]
         if p.layer == 0:
-            to_host[at] += 3 * network.steps * -(-network.inputs // 32)
+            to_host[at] += 3 * network.steps * words_of(network.inputs)
         if p.layer == len(network.layers) - 1:
-            to_host[at] += 3 * network.steps * -(-p.outputs // 32)
+            to_host[at] += 3 * network.steps * words_of(p.channels)
         for q in pieces:
             if q.layer == p.layer + 1:
-                traffic[at, number[q.x, q.y]] += flits(network, p, q, density)
+                traffic[at, number[q.x, q.y]] += flits(network, p, densities)
     traffic += traffic.T
     spots = np.array(places)
     distance = np.abs(spots[:, None] - spots[None, :]).sum(axis=2)

@@ -11,9 +11,12 @@ from backspike.golden.network import Network, Training
 from backspike.hw.config import ChipConfig
 
 from .arrangement import arrange
+from .cuts import Piece
 from .layout import lay_out
-from .placement import CapacityError, Density, Piece, balanced, path, shuffled
+from .limits import CapacityError, check_layers
+from .placement import balanced, path, shuffled
 from .plan import Plan
+from .work import Density, layer_densities
 
 __all__ = ["CapacityError", "Density", "Piece", "Plan", "compile_network"]
 
@@ -27,11 +30,12 @@ def compile_network(
     ----------
     network, training: ``golden.network.Network`` and ``Training``
     config: the chip, a ``ChipConfig``
-    strategy: ``"balanced"`` (the least estimated work of the busiest core), ``"shuffled"`` (a random placement),
+    strategy: ``"balanced"`` (the least estimated load of the busiest core), ``"shuffled"`` (a random placement),
         or a list of ``Piece``. Results of the chip do not depend on it, only time does
     cores: number of cores to use, the first ones of a path from core (0, 0); ``None``: all
     seed: of ``"shuffled"``
-    density: shares of non-zeros for the work estimate, a ``Density`` or ``None``
+    density: shares of non-zeros for the work estimate: a ``Density``, one for each layer (``measure_densities`` finds
+        them), or ``None``
     loss: ``"rate"``, the squared error of the spike rate on chip, or ``"external"``: errors from the host
 
     Raises
@@ -40,10 +44,9 @@ def compile_network(
     TypeError, ValueError: a parameter of the wrong kind, or out of range, or network and chip do not belong together
     """
     for name, value, kind in (("network", network, Network), ("training", training, Training),
-                              ("config", config, ChipConfig), ("density", density, Density | None)):  # fmt: skip
+                              ("config", config, ChipConfig)):  # fmt: skip
         if not isinstance(value, kind):
-            expected = "a Density or None" if name == "density" else f"a {kind.__name__}"
-            raise TypeError(f"{name} must be {expected}, not {value!r}")
+            raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
     if loss not in ("rate", "external"):
         raise ValueError(f"loss must be 'rate' or 'external', not {loss!r}")
     if not isinstance(strategy, str | list | tuple) or strategy == "":
@@ -56,22 +59,23 @@ def compile_network(
                 raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"seed must be an integer, not {seed!r}")
+    densities = layer_densities(network, density)
     cores = _core_count(cores, config)
     _check_chip(network, training, config)
+    check_layers(network, config)
     if isinstance(strategy, str):
-        density = density or Density()
         place = {
-            "balanced": partial(_arranged, density=density),
-            "shuffled": partial(shuffled, density=density, seed=seed),
+            "balanced": partial(_arranged, densities=densities),
+            "shuffled": partial(shuffled, densities=densities, seed=seed),
         }[strategy]
         layers = _place(network, config, place, cores)
     else:
         layers = lay_out(network, config, list(strategy))
-    return Plan(network, training, config, layers, loss)
+    return Plan(network, training, config, layers, loss, densities)
 
 
-def _arranged(network, config, cores, density):
-    return arrange(network, balanced(network, config, cores, density), cores, density)
+def _arranged(network, config, cores, densities):
+    return arrange(network, balanced(network, config, cores, densities), cores, densities)
 
 
 def _core_count(cores, config):

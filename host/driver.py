@@ -5,33 +5,14 @@
     operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
 """
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from .checks import check_labels, check_spikes
 from .exchanges import LINK, Reads, Remains, Updates, Writes, activity_reads, control_reads, counter_reads
 from .operation import DriverError, Operation
 from .packets import Fault, parse_packet
 from .protocol import COUNTERS, LINK_COUNTERS, Kind, Packet, Region
-from .samples import Samples
+from .samples import SampleResult, Samples
 
 __all__ = ["LINK", "Driver", "DriverError", "Operation", "SampleResult"]
-
-
-@dataclass(frozen=True)
-class SampleResult:
-    """Output ``spikes [T, B, N]``, their ``counts [B, N]``, and ``predictions [B]``, the first largest counts."""
-
-    spikes: np.ndarray
-
-    @property
-    def counts(self):
-        return self.spikes.sum(axis=0, dtype=np.int64)
-
-    @property
-    def predictions(self):
-        return self.counts.argmax(axis=1)
 
 
 class Driver:
@@ -60,6 +41,7 @@ class Driver:
         self.plan, self.strict, self.next_slot = plan, strict, next_slot
         self.faults, self.unexpected, self.problem = [], [], None
         self._operation = None
+        self._samples_since_update = 0
         self._mesh = [(x, y) for y in range(plan.config.rows) for x in range(plan.config.columns)]
 
     def _start(self, name, script):
@@ -100,7 +82,7 @@ class Driver:
             self.next_slot = 0
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(self.plan.cores)))
-            yield from run(Updates(self.plan.slices, clear=True, velocities=True))
+            yield from self._update(run, clear=True, velocities=True)
 
         return self._start("load", script)
 
@@ -109,6 +91,8 @@ class Driver:
 
         The weights change once, after the last sample, or not at all without ``update``: then gradients add up over
         calls until ``update()``. The result is a ``SampleResult``.
+
+        ``ValueError`` where the gradients would add up more samples than the chip's exact sums can hold.
         """
         external = self.plan.loss == "external"
         if external != (labels is None) or external != (errors is not None):
@@ -117,18 +101,34 @@ class Driver:
         spikes = check_spikes(self.plan.network, spikes)
         if labels is not None:
             labels = check_labels(self.plan.network, labels, spikes.shape[1])
+        self._check_terms(spikes.shape[1])
 
         def script(run):
+            self._samples_since_update += spikes.shape[1]
             samples = self._samples(spikes, train=True, labels=labels, errors=errors)
             yield from run(samples)
             if update:
-                yield from run(Updates(self.plan.slices))
+                yield from self._update(run)
             yield from samples.settle()
             if not update:
                 yield from self._until_idle(run)
             return SampleResult(samples.outputs)
 
         return self._start("train_batch", script)
+
+    def _check_terms(self, samples):
+        """Refuse samples whose gradients, with those since the last update, could be beyond the chip's sums."""
+        limit, each = self.plan.config.batch_terms, self.plan.sample_terms
+        total = self._samples_since_update + samples
+        if total * each > limit:
+            raise ValueError(
+                f"samples between two updates must be at most {limit // each}, not {total}: each adds {each:,} terms "
+                f"to a gradient, and the chip's batch_terms is {limit:,}"
+            )
+
+    def _update(self, run, **options):
+        yield from run(Updates(self.plan.slices, **options))
+        self._samples_since_update = 0
 
     def evaluate(self, spikes):
         """Run ``spikes [T, B, N]`` without learning. The result is a ``SampleResult``."""
@@ -156,11 +156,11 @@ class Driver:
 
     def update(self):
         """Update the weights with the gradients that ``train_batch(..., update=False)`` has added up."""
-        return self._start("update", lambda run: run(Updates(self.plan.slices)))
+        return self._start("update", self._update)
 
     def clear_gradients(self):
         """Set the gradients to zero; the velocities stay."""
-        return self._start("clear_gradients", lambda run: run(Updates(self.plan.slices, clear=True)))
+        return self._start("clear_gradients", lambda run: self._update(run, clear=True))
 
     def recover(self):
         """After a failed operation: give up all samples in the chip and clear the gradients.
@@ -175,7 +175,7 @@ class Driver:
             yield from self._until_quiet(run)
             yield from run(Writes(self.plan.restart_packets()))
             yield from self._until_idle(run)
-            yield from run(Updates(self.plan.slices, clear=True))
+            yield from self._update(run, clear=True)
 
         self.problem = None
         return self._start("recover", script)
@@ -203,8 +203,14 @@ class Driver:
         return self._read("read_weights", Region.WEIGHT)
 
     def read_gradients(self):
-        """The gradients, as ``read_weights``; zero after an update."""
-        return self._read("read_gradients", Region.GRADIENT)
+        """The exact gradients, one int64 array per layer in units of ``2**format.lsb``; zero after an update."""
+
+        def script(run):
+            low = yield from run(Reads(self.plan.weight_reads(Region.GRADIENT)))
+            high = yield from run(Reads(self.plan.weight_reads(Region.GRADIENT_HIGH)))
+            return self.plan.decode_gradients(low, high)
+
+        return self._start("read_gradients", script)
 
     def read_velocities(self):
         """The velocities of the momentum, as ``read_weights``."""

@@ -1,41 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where everything of a placed network lies in the cores' memories: slices, tape words, rows, peers."""
+"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, peers."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from .placement import CapacityError, words_of
-from .protocol import DESCRIPTOR, NEED, NO_LABEL, PEER
+import numpy as np
 
-__all__ = ["HOST", "Slice", "Word", "core_use", "lay_out"]
+from .geometry import flat, input_rows, output_order, pixels, window
+from .limits import check_cut, check_memories, words_of
+from .protocol import GROUP
+
+__all__ = ["HOST", "Group", "Slice", "lay_out", "row_order"]
 
 HOST = "host"
-"""Origin of a tape word that the host sends; words of the bias have origin ``None``."""
+"""Origin of a group that the host sends; the bias has origin ``None``."""
 
 
 @dataclass(frozen=True)
-class Word:
-    """One tape word of a slice.
+class Group:
+    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``protocol.GROUP``.
 
-    ``first`` and ``count``: the layer inputs in it (for the bias: the last weight row). ``origin``: ``HOST``, the
-    producing ``Slice``, or ``None`` for the bias. ``neuron``: the origin core's number of the first input.
-    ``row_base``: address in each lane's bank of the first input's weight row.
+    ``origin``: ``HOST``, the producing ``Slice``, or ``None`` for the bias. ``neuron``: the origin core's number of the
+    first input. ``words``: tape words from ``tape`` on.
     """
 
-    first: int
-    count: int
     origin: object
-    neuron: int
+    tape: int
+    words: int
+    channels: int
     row_base: int
+    tap_stride: int = 0
+    row_stride: int = 0
+    neuron: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Outputs ``first`` to ``first + outputs - 1`` of a layer on core (x, y), and its place in the core's memories.
+    """Output channels ``first`` to ``first + channels - 1`` of a layer on core (x, y), and its place in its memories.
 
     ``index`` is its number in the core; ``rows`` counts the bias. Addresses and sizes are those of
     ``protocol.DESCRIPTOR``. ``sources`` holds the producing slices (``[HOST]`` for the first layer), ``targets`` pairs
-    of consuming slice (``HOST`` for the last layer) and first tape word there.
+    of consuming slice (``HOST`` for the last layer) and first tape word there. ``order`` has the golden model's numbers
+    of its outputs, [outputs]; ``replay`` is the descriptor's.
     """
 
     layer: int
@@ -43,14 +49,18 @@ class Slice:
     y: int
     index: int
     first: int
-    outputs: int
+    channels: int
+    pixels: int
     rows: int
     lanes: int
+    replay: bool
     block_base: int
     weight_base: int
     tape_base: int
     delta_base: int
-    words: tuple = field(repr=False)
+    groups_base: int
+    groups: tuple = field(repr=False)
+    order: np.ndarray = field(repr=False)
     sources: tuple = field(repr=False)
     targets: list = field(repr=False, default_factory=list)
     sources_base: int = 0
@@ -61,13 +71,24 @@ class Slice:
         return self.x, self.y
 
     @property
+    def outputs(self):
+        """Neurons: channels at all pixels."""
+        return self.pixels * self.channels
+
+    @property
     def blocks(self):
-        return -(-self.outputs // self.lanes)
+        """Blocks of lanes at each pixel."""
+        return -(-self.channels // self.lanes)
 
     @property
     def last_lanes(self):
-        """Outputs in the last block, 1 to ``lanes``."""
-        return self.outputs - (self.blocks - 1) * self.lanes
+        """Channels in the last block, 1 to ``lanes``."""
+        return self.channels - (self.blocks - 1) * self.lanes
+
+    @property
+    def words(self):
+        """Words of 32 of its outputs, per step."""
+        return words_of(self.outputs)
 
     @property
     def weight_words(self):
@@ -75,7 +96,7 @@ class Slice:
 
     @property
     def delta_words(self):
-        return -(-self.blocks // 32)
+        return -(-self.pixels * self.blocks // 32)
 
     @property
     def neuron_base(self):
@@ -84,59 +105,85 @@ class Slice:
 
     @property
     def external_words(self):
-        return sum(word.origin is not None for word in self.words)
+        """Tape words that producers send, per step."""
+        return sum(group.words for group in self.groups if group.origin is not None)
 
-    def weight_address(self, row, output):
-        """Address in region ``WEIGHT`` of the weight from layer input ``row`` to output ``output`` of the slice."""
-        return (self.weight_base + row * self.blocks) * self.lanes + output
+    @property
+    def tape_words(self):
+        return sum(group.words for group in self.groups)
+
+
+_START = {"index": 0, "block": 0, "weight": 0, "tape": 0, "delta": 0, "group": 0}
 
 
 def lay_out(network, config, pieces):
-    """Slices by layer, in order of their outputs, of the placement ``pieces``.
+    """Slices by layer, in order of their channels, of the placement ``pieces``.
 
     Raises ``ValueError`` where the pieces are not a cut of the network on this mesh, ``CapacityError`` where a core's
     memories or a packet field cannot hold the result.
     """
-    _check_cut(network, config, pieces)
-    used = {}
-    layers = []
-    for layer, dense in enumerate(network.layers):
+    check_cut(network, config, pieces)
+    used, layers = {}, []
+    for number, layer in enumerate(network.layers):
         own = []
-        for piece in sorted((p for p in pieces if p.layer == layer), key=lambda p: p.first):
-            room = used.setdefault((piece.x, piece.y), {"index": 0, "block": 0, "weight": 0, "tape": 0, "delta": 0})
-            own.append(_slice(dense, config, piece, room, layers[-1] if layers else None))
+        for piece in sorted((p for p in pieces if p.layer == number), key=lambda p: p.first):
+            room = used.setdefault((piece.x, piece.y), dict(_START))
+            own.append(_slice(layer, config, piece, room, layers[-1] if layers else None))
         layers.append(own)
     _connect(layers)
-    _check(network, config, layers)
+    check_memories(network, config, layers)
     return layers
 
 
-def _slice(dense, config, piece, room, producers):
-    blocks = -(-piece.outputs // config.lanes)
-    words = []
-
-    def add(count, origin, neuron=0):
-        first = words[-1].first + words[-1].count if words else 0
-        words.append(Word(first, count, origin, neuron, room["weight"] + first * blocks))
-
+def _groups(layer, config, blocks, room, producers):
+    """The groups of a slice with this many blocks, from where its core's memories are free."""
+    tape, row = room["tape"], room["weight"]
+    plain, field_end = flat(layer), 1 << GROUP.fields["row_stride"]
     for origin in producers or [HOST]:
-        size = dense.inputs if origin is HOST else origin.outputs
-        for start in range(0, size, 32):
-            add(min(32, size - start), origin, 0 if origin is HOST else origin.neuron_base + start)
-    if dense.bias:
-        add(1, None)
-    rows = dense.inputs + bool(dense.bias)
+        host = origin is HOST
+        channels = origin.outputs if plain and not host else layer.in_channels if host else origin.channels
+        most = config.window if plain else channels  # a piece ends at a word's end, as the window is a power of two
+        for start in range(0, channels, most):
+            count = min(most, channels - start)
+            tap = count * blocks
+            words = words_of(count * layer.in_height * layer.in_width)
+            yield Group(
+                origin, tape, words, count, row, tap % field_end,
+                0 if layer.kernel == 1 else layer.kernel * tap % field_end,
+                0 if host else origin.neuron_base + start,
+            )  # fmt: skip
+            tape, row = tape + words, row + layer.kernel**2 * tap
+    if layer.bias:
+        yield Group(None, tape, 1, 1, row)
+
+
+def _slice(layer, config, piece, room, producers):
+    blocks, count = -(-piece.channels // config.lanes), pixels(layer)
+    groups = tuple(_groups(layer, config, blocks, room, producers))
+    inputs = sum(group.channels * (window(layer) if group.origin is not None else 1) for group in groups)
     result = Slice(
-        layer=piece.layer, x=piece.x, y=piece.y, index=room["index"], first=piece.first, outputs=piece.outputs,
-        rows=rows, lanes=config.lanes, block_base=room["block"], weight_base=room["weight"], tape_base=room["tape"],
-        delta_base=room["delta"], words=tuple(words), sources=tuple(producers or [HOST]),
+        layer=piece.layer, x=piece.x, y=piece.y, index=room["index"], first=piece.first, channels=piece.channels,
+        pixels=count, rows=layer.shape[0], lanes=config.lanes, replay=inputs <= config.window,
+        block_base=room["block"], weight_base=room["weight"], tape_base=room["tape"], delta_base=room["delta"],
+        groups_base=room["group"], groups=groups, order=output_order(layer, piece.first, piece.channels),
+        sources=tuple(producers or [HOST]),
     )  # fmt: skip
     room["index"] += 1
-    room["block"] += blocks
+    room["block"] += count * blocks
     room["weight"] += result.weight_words
-    room["tape"] += len(words)
+    room["tape"] += result.tape_words
     room["delta"] += result.delta_words
+    room["group"] += len(groups)
     return result
+
+
+def row_order(network, layers, number):
+    """Golden weight rows of a layer in the order in which all its slices keep them, [rows]."""
+    layer = network.layers[number]
+    before = network.layers[number - 1] if number else None
+    producers = [(part.first, part.channels) for part in layers[number - 1]] if number else [(0, layer.in_channels)]
+    rows = [input_rows(layer, before, first, channels) for first, channels in producers]
+    return np.concatenate([*rows, np.arange(layer.shape[0] - bool(layer.bias), layer.shape[0])])
 
 
 def _connect(layers):
@@ -145,79 +192,14 @@ def _connect(layers):
         offset = 0
         for producer in producers:
             producer.targets.extend((consumer, consumer.tape_base + offset) for consumer in consumers)
-            offset += words_of(producer.outputs)
+            offset += producer.words
     offset = 0
     for last in layers[-1]:
         last.targets.append((HOST, offset))
-        offset += words_of(last.outputs)
+        offset += last.words
     entries = {}
     for part in (s for slices in layers for s in slices):
         base = entries.get(part.core, 0)
         object.__setattr__(part, "targets_base", base)
         object.__setattr__(part, "sources_base", base + len(part.targets))
         entries[part.core] = base + len(part.targets) + len(part.sources)
-
-
-def _check_cut(network, config, pieces):
-    for piece in pieces:
-        if not (0 <= piece.x < config.columns and 0 <= piece.y < config.rows):
-            mesh = f"{config.columns} x {config.rows}"
-            raise ValueError(f"placement must use cores of the {mesh} mesh, not ({piece.x}, {piece.y})")
-        if not 0 <= piece.layer < len(network.layers):
-            raise ValueError(f"placement must name layers 0 to {len(network.layers) - 1}, not {piece.layer!r}")
-    for layer, dense in enumerate(network.layers):
-        end = 0
-        for piece in sorted((p for p in pieces if p.layer == layer), key=lambda p: p.first):
-            if piece.first != end or piece.outputs < 1:
-                raise ValueError(f"placement must hold every output of layer {layer} once, which output {end} is not")
-            end += piece.outputs
-        if end != dense.outputs:
-            raise ValueError(f"placement must hold all {dense.outputs} outputs of layer {layer}, not {end}")
-
-
-def _check(network, config, layers):
-    limits = {name: getattr(config, name) for name in ("weights", "neurons", "tape_words", "slices", "peers")}
-    for core, use in core_use(config, layers).items():
-        for name, limit in limits.items():
-            if use[name] > limit:
-                remedy = f"more or other cores for these layers, or {name}={use[name]}"
-                raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
-    for layer, slices in enumerate(layers[1:], start=1):
-        most = (1 << NEED.fields["credits"]) - 1
-        if len(slices) > most:
-            raise CapacityError(f"layer {layer} is cut into {len(slices)} slices: use at most {most}")
-    for part in (s for slices in layers for s in slices):
-        _check_fields(network, part)
-    largest = max(part.outputs for part in layers[-1])
-    if largest > NO_LABEL:
-        raise CapacityError(f"the last layer has {largest:,} outputs in one slice: use at most {NO_LABEL:,}")
-    words, most = sum(words_of(part.outputs) for part in layers[-1]), 1 << PEER.fields["word"]
-    if words > most:
-        raise CapacityError(f"the last layer's outputs fill {words} words of 32: use at most {most}")
-
-
-def _check_fields(network, part):
-    """Refuse what a packet's or a table's field cannot say, although the memories would hold it."""
-    packets, most = part.external_words * network.steps, (1 << NEED.fields["inputs"]) - 1
-    if packets > most:
-        raise CapacityError(
-            f"a slice of layer {part.layer} gets {packets:,} input packets per sample: use fewer steps or inputs, so "
-            f"that they are at most {most:,}"
-        )
-    for name in ("delta_base", "block_base", "weight_base", "tape_base"):
-        value, end = getattr(part, name), 1 << DESCRIPTOR.fields[name]
-        if value >= end:
-            raise CapacityError(f"{name} on core {part.core} is {value}: use fewer slices, so that it is below {end}")
-
-
-def core_use(config, layers):
-    """What each used core needs, in the units of ``ChipConfig``: ``{(x, y): {"weights": ..., ...}}``."""
-    use = {}
-    for part in (s for slices in layers for s in slices):
-        core = use.setdefault(part.core, dict.fromkeys(("slices", "weights", "neurons", "tape_words", "peers"), 0))
-        core["slices"] += 1
-        core["weights"] += part.weight_words * config.lanes
-        core["neurons"] += part.blocks * config.lanes
-        core["tape_words"] += len(part.words)
-        core["peers"] += len(part.sources) + len(part.targets)
-    return dict(sorted(use.items()))

@@ -24,7 +24,7 @@ def parse_packet(words):
         kind, fields, tag = parse_header(words[0])
     except ValueError:
         raise ValueError(f"header must name a known kind, not {words[0]:#010x}") from None
-    if fields["reserved"] or fields["tag"] >> TAGS[kind].width or words[0] >> HEADER.width:
+    if fields["tag"] >> TAGS[kind].width or words[0] >> HEADER.width:
         raise ValueError(f"header of {kind.name} must have no unused bits set, not {words[0]:#010x}")
     low, high = payload_range(kind)
     if not low <= len(words) - 1 <= high:

@@ -2,12 +2,28 @@
 """The exchange that runs samples through the chip: inputs, labels, slots, output spikes, errors from the host."""
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
 from .protocol import NO_LABEL, Kind, Packet
 
-__all__ = ["Samples", "pack_words", "unpack_word"]
+__all__ = ["SampleResult", "Samples", "pack_words", "unpack_word"]
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Output ``spikes [T, B, N]``, their ``counts [B, N]``, and ``predictions [B]``, the first largest counts."""
+
+    spikes: np.ndarray
+
+    @property
+    def counts(self):
+        return self.spikes.sum(axis=0, dtype=np.int64)
+
+    @property
+    def predictions(self):
+        return self.counts.argmax(axis=1)
 
 
 def pack_words(bits):
@@ -32,7 +48,7 @@ class Samples:
     Parameters
     ----------
     plan: the network on the chip
-    spikes: inputs, ``[T, B, N]`` of 0 and 1
+    spikes: inputs, ``[T, B, N]`` of 0 and 1, in the golden model's order
     first_slot: slot of the first sample; those after it follow in turn
     train: whether the samples are for training
     labels: target neurons of the samples, for training with the rate loss
@@ -46,7 +62,7 @@ class Samples:
 
     def __init__(self, plan, spikes, *, first_slot, train, labels=None, errors=None):
         self._plan, self._train, self._labels, self._errors = plan, train, labels, errors
-        self._words = pack_words(spikes)
+        self._words = pack_words(spikes[..., plan.input_order])
         self._steps, self._count = spikes.shape[:2]
         self._slots, self._first_slot = plan.config.slots, first_slot
         self._first, self._last = plan.layers[0], plan.layers[-1]
@@ -54,10 +70,8 @@ class Samples:
         self._in_flight = [deque() for _ in range(self._slots)]
         self._due = deque()
         self._unfinished = self._count
-        # By output word: first output in the layer, number of outputs
-        self._places = [
-            (part.first + k, min(32, part.outputs - k)) for part in self._last for k in range(0, part.outputs, 32)
-        ]
+        # By output word: the golden model's numbers of the outputs in it
+        self._places = [part.order[k : k + 32] for part in self._last for k in range(0, part.outputs, 32)]
         expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
         self._expected = [set(expected) for _ in range(self._count)]
         self.outputs = np.zeros((self._steps, self._count, plan.network.outputs), dtype=np.uint8)
@@ -97,7 +111,7 @@ class Samples:
 
     def _label_packet(self, sample, part):
         label = self._labels[sample] - part.first
-        label = label if 0 <= label < part.outputs else NO_LABEL
+        label = label if 0 <= label < part.channels else NO_LABEL
         tag = {"slice": part.index, "slot": self._slot(sample), "label": label}
         return Packet(Kind.LABEL, tag, (), part.x, part.y)
 
@@ -110,9 +124,11 @@ class Samples:
             raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
         units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(sample)
         for part in self._last:
-            for step, n in np.argwhere(units[:, part.first : part.first + part.outputs]).tolist():
-                value = int(units[step, part.first + n]) << -fmt.lsb
-                payload = tuple(value >> 32 * k & 0xFFFFFFFF for k in range(3))
+            own = units[:, part.order]
+            for step, n in np.argwhere(own).tolist():
+                value = int(own[step, n]) << -fmt.lsb
+                count = 2 if -1 << 63 <= value < 1 << 63 else 3
+                payload = tuple(value >> 32 * k & 0xFFFFFFFF for k in range(count))
                 tag = {"neuron": part.neuron_base + n, "step": step, "slot": slot}
                 yield Packet(Kind.ERROR, tag, payload, part.x, part.y)
             yield Packet(Kind.ERRORS_DONE, {"slice": part.index, "slot": slot}, (), part.x, part.y)
@@ -139,14 +155,14 @@ class Samples:
         sample = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
         if sample is None:
             return False
-        first, count = self._places[tag["word"]]
-        if (spikes | masks) >> count:
+        outputs = self._places[tag["word"]]
+        if (spikes | masks) >> len(outputs):
             return False
         self._expected[sample].remove(place)
-        self.outputs[tag["step"], sample, first : first + count] = unpack_word(spikes, count)
+        self.outputs[tag["step"], sample, outputs] = unpack_word(spikes, len(outputs))
         if self._errors is not None:
             own = self._masks.setdefault(sample, np.zeros(self.outputs.shape[::2], dtype=np.uint8))
-            own[tag["step"], first : first + count] = unpack_word(masks, count)
+            own[tag["step"], outputs] = unpack_word(masks, len(outputs))
         if not self._expected[sample]:
             self._in_flight[tag["slot"]].remove(sample)
             self._unfinished -= 1

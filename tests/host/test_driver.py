@@ -6,7 +6,7 @@ import pytest
 from fake_chip import FakeChip
 
 from backspike.golden.formats import BINARY16, Format
-from backspike.golden.network import Dense, Network, Neuron, Training
+from backspike.golden.network import Conv, Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler import Piece, compile_network
 from backspike.host.driver import Driver
@@ -40,9 +40,9 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     plan = compile_network(net, training, config, **(options or {}))
     chip, driver = FakeChip(config, seed, late), Driver(plan, strict=strict)
     draw = np.random.default_rng(1)
-    bounds = [np.sqrt(24 / layer.inputs) * layer.neuron.theta for layer in net.layers]
+    bounds = [np.sqrt(24 / layer.shape[0]) * layer.neuron.theta / layer.pool for layer in net.layers]
     pairs = zip(bounds, net.layers, strict=True)
-    weights = [net.format.round(draw.uniform(-bound, bound, layer.shape) + 0.125) for bound, layer in pairs]
+    weights = [net.format.round(draw.uniform(-bound, bound, layer.shape) + min(0.125, bound / 8)) for bound, layer in pairs]
     chip.run(driver.load(weights))
     return chip, driver, weights
 
@@ -65,9 +65,15 @@ def same(ours, theirs):
 def test_training_equals_the_golden_model_on_any_placement(options, config):
     net = network(config.get("format", BINARY16))
     chip, driver, weights = start(net, options=options, seed=5, **config)
+    assert_equal_training(chip, driver, weights)
+
+
+def assert_equal_training(chip, driver, weights, samples=5):
+    """Train two batches and evaluate one, on the chip and in the golden model."""
+    net = driver.plan.network
     trainer = Trainer(net, TRAINING, weights=weights)
     for batch in range(2):
-        spikes, labels = data(net, 5, batch)
+        spikes, labels = data(net, samples, batch)
         counts = trainer.forward(spikes).counts
         trainer.train_batch(spikes, labels)
         result = chip.run(driver.train_batch(spikes, labels))
@@ -78,10 +84,45 @@ def test_training_equals_the_golden_model_on_any_placement(options, config):
     assert same(chip.run(driver.read_weights()), trainer.weights)
     assert same(chip.run(driver.read_velocities()), trainer.velocities)
     assert not any(gradient.any() for gradient in chip.run(driver.read_gradients()))
-    spikes, _ = data(net, 7, 9)
+    spikes, _ = data(net, samples, 9)
     assert np.array_equal(chip.run(driver.evaluate(spikes)).spikes, trainer.forward(spikes).layers[-1].spikes)
     assert not driver.faults
     assert not driver.unexpected
+
+
+MAPS = Neuron(width=3.0)
+
+
+def conv(channels, size, count, kernel, **options):
+    height, width = size
+    return Conv(in_channels=channels, in_height=height, in_width=width, out_channels=count, kernel=kernel,
+                **{"neuron": MAPS, **options})
+
+
+CONVOLUTIONS = {
+    "flattened": [conv(2, (5, 6), 3, 3, stride=2, padding=1, bias=True), Dense(inputs=27, outputs=4, bias=True, neuron=MAPS)],
+    "pooled": [conv(1, (6, 8), 5, 3, padding=2, pool=2), conv(5, (5, 6), 4, 2, padding=1),
+               conv(4, (6, 7), 3, 6, bias=True, neuron=Neuron(width=2.0, reset="hard")),
+               Dense(inputs=6, outputs=3, neuron=MAPS)],
+    "pooled to one pixel": [conv(3, (6, 6), 6, 3, padding=1, bias=True), conv(6, (6, 6), 5, 3, pool=2, bias=True)],
+    "kernel of one": [conv(3, (4, 3), 40, 1, bias=True), conv(40, (4, 3), 6, 1, stride=2), Dense(inputs=24, outputs=3, neuron=MAPS)],
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ({"strategy": "shuffled", "seed": 1}, {"lanes": 2, "window": 128, "slices": 8, "neurons": 512, "groups": 64}),
+        ({"cores": 1}, {"slots": 5, "neurons": 1024}),
+        ({}, {"columns": 3, "lanes": 4, "window": 64, "neurons": 1024}),
+    ],
+    ids=["shuffled", "one core", "balanced"],
+)
+def test_convolutions_equal_the_golden_model(name, options, config):
+    net = Network(layers=CONVOLUTIONS[name], steps=2)
+    chip, driver, weights = start(net, options=options, seed=2, **config)
+    assert_equal_training(chip, driver, weights, samples=3)
 
 
 def one_layer_per_core(net):

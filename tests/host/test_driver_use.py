@@ -37,8 +37,10 @@ def test_gradients_add_up_until_an_update():
         chip.run(driver.train_batch(spikes, labels, update=False))
         trace = trainer.forward(spikes)
         deltas, _ = learning.backward(net, weights, trace, TRAINING, trainer.arithmetic, labels=labels)
-        trainer.gradients = learning.accumulate(net, trace, deltas, trainer.gradients, trainer.arithmetic)
-    assert same(chip.run(driver.read_gradients()), trainer.gradients)
+        trainer.gradients = learning.accumulate(net, trace, deltas, trainer.arithmetic, trainer.gradients)
+    found = chip.run(driver.read_gradients())
+    assert same(found, [exact.integers() for exact in trainer.gradients])
+    assert all((gradient < 0).any() and (gradient >> 32).any() for gradient in found)
     assert same(chip.run(driver.read_weights()), weights)
     chip.run(driver.update())
     trainer.apply()
@@ -59,7 +61,7 @@ def test_errors_from_the_host():
     trace = trainer.forward(spikes)
     errors = trace.layers[-1].spikes - target
     deltas, _ = learning.backward(net, weights, trace, TRAINING, arithmetic, errors=errors)
-    trainer.gradients = learning.accumulate(net, trace, deltas, trainer.gradients, arithmetic)
+    trainer.gradients = learning.accumulate(net, trace, deltas, arithmetic)
     trainer.apply()
     chip.run(driver.train_batch(spikes, errors=lambda sample, outputs: outputs - target[:, sample]))
     assert same(chip.run(driver.read_weights()), trainer.weights)
@@ -77,7 +79,7 @@ def test_labels_are_relative_to_each_slice():
     sent = [packet for packet in chip.sent if packet.kind == Kind.LABEL]
     for part in last:
         own = [p.tag["label"] for p in sent if (p.x, p.y, p.tag["slice"]) == (part.x, part.y, part.index)]
-        inside = [part.first <= label < part.first + part.outputs for label in labels]
+        inside = [part.first <= label < part.first + part.channels for label in labels]
         assert sorted(own) == sorted(
             label - part.first if here else NO_LABEL for label, here in zip(labels, inside, strict=True)
         )
@@ -94,6 +96,40 @@ def test_slots_go_on_in_turn_from_batch_to_batch():
     assert driver.next_slot == 1
     chip.run(driver.load([np.zeros(layer.shape) for layer in net.layers]))
     assert driver.next_slot == 0
+
+
+def test_a_batch_beyond_the_exact_sums_is_refused():
+    """Three steps each: 4 samples are 12 terms, and count until the gradients are used or cleared."""
+    chip, driver, _ = start(batch_terms=14)
+    net = driver.plan.network
+
+    def train(samples, update=False):
+        chip.run(driver.train_batch(*data(net, samples), update=update))
+
+    def refuse(samples, total):
+        message = (f"samples between two updates must be at most 4, not {total}: each adds 3 terms to a gradient, and the "
+                   "chip's batch_terms is 14")
+        with pytest.raises(ValueError, match=exactly(message)):
+            driver.train_batch(*data(net, samples))
+
+    refuse(5, 5)
+    train(3)
+    refuse(2, 5)
+    chip.run(driver.evaluate(data(net, 6)[0]))
+    train(1)
+    refuse(1, 5)
+    chip.run(driver.update())
+    train(4)
+    chip.run(driver.clear_gradients())
+    train(1)
+    chip.run(driver.load([np.zeros(layer.shape) for layer in net.layers]))
+    train(4, update=True)
+    train(4)
+    operation = driver.update()
+    operation.receive(fault())
+    refuse(1, 5)
+    chip.run(driver.recover())
+    train(4)
 
 
 def test_one_read_at_a_time_per_core():

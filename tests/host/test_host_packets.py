@@ -42,7 +42,7 @@ CREDIT = header(Kind.CREDIT, slice=0, slot=0, from_x=0, from_y=0)
         ([CREDIT | 1 << 28], "header of CREDIT must have no unused bits set, not 0x10000004"),
         ([CREDIT, 0], "CREDIT must have 0 payload words, not 1"),
         ([header(Kind.DATA, region=0, from_x=0, from_y=0, link=0), 0], "DATA must have 2 to 15 payload words, not 1"),
-        ([header(Kind.ERROR, neuron=0, step=0, slot=0), 0, 0], "ERROR must have 3 payload words, not 2"),
+        ([header(Kind.ERROR, neuron=0, step=0, slot=0), 0], "ERROR must have 2 to 3 payload words, not 1"),
     ],
 )
 def test_malformed_packets_are_refused(words, message):

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pixels, windows and orders of a layer, as the compiler sees a ``Dense`` or a ``Conv``.
+
+The golden model numbers a map's neurons (channel, row, column); the chip and the host's packets (row, column, channel).
+"""
+
+import numpy as np
+
+__all__ = ["flat", "input_order", "input_rows", "output_order", "pixels", "same_maps", "tap_count", "terms", "window"]
+
+
+def pixels(layer):
+    """Output pixels of a layer."""
+    return layer.out_height * layer.out_width
+
+
+def flat(layer):
+    """Whether the layer sees its inputs as channels of one pixel (a dense layer, or a convolution that is one)."""
+    return layer.in_height == layer.in_width == layer.kernel == 1
+
+
+def window(layer):
+    """Inputs of one channel that an output pixel sees."""
+    return (layer.kernel * layer.pool) ** 2
+
+
+def terms(layer, steps):
+    """Terms that one sample adds to the exact sum of a gradient of the layer, at most."""
+    return steps * pixels(layer) * layer.pool**2
+
+
+def tap_count(layer):
+    """Pairs of an output pixel and one of the kernel's taps that lies inside the (pooled) input map."""
+    counts = []
+    for size, out in ((layer.in_height, layer.out_height), (layer.in_width, layer.out_width)):
+        starts = np.arange(out) * layer.stride - layer.padding
+        taps = starts[:, None] + np.arange(layer.kernel)
+        counts.append(int(((taps >= 0) & (taps < size // layer.pool)).sum()))
+    return counts[0] * counts[1]
+
+
+def _pixel_major(first, channels, count):
+    """Numbers in the order (channel, pixel) of ``channels`` channels from ``first``, in the order (pixel, channel)."""
+    return (np.arange(count)[:, None] + (first + np.arange(channels)) * count).reshape(-1)
+
+
+def input_order(layer):
+    """Golden numbers of a first layer's inputs in the order in which the host sends them, [inputs]."""
+    return _pixel_major(0, layer.in_channels, layer.in_height * layer.in_width)
+
+
+def output_order(layer, first, channels):
+    """Golden numbers of a slice's outputs in the chip's order, [pixels * channels]."""
+    return _pixel_major(first, channels, pixels(layer))
+
+
+def same_maps(layer, before):
+    """Whether the layer sees the maps of the layer before it as maps; otherwise it sees them flattened."""
+    return (layer.in_channels, layer.in_height, layer.in_width) == (
+        before.out_channels, before.out_height, before.out_width)  # fmt: skip
+
+
+def input_rows(layer, before, first, channels):
+    """Golden weight rows of the group of inputs from one producer, in the order in which the chip keeps them.
+
+    Parameters
+    ----------
+    before: the producer's layer, or ``None`` for the host
+    first, channels: the producer's output channels (the host's are all the input channels)
+    """
+    if before is not None and not same_maps(layer, before):
+        return output_order(before, first, channels)
+    taps = layer.kernel**2
+    return _pixel_major(first, channels, taps)
