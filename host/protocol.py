@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
-    "CHUNK_HIGH", "CHUNK_LOW", "COUNTERS", "DESCRIPTOR", "HEADER", "HOST_KINDS", "LINK_COUNTERS", "MAX_PAYLOAD",
-    "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region", "header",
-    "parse_header", "payload_range",
+    "COUNTERS", "DESCRIPTOR", "DESCRIPTOR_STRIDE", "GROUP", "GROUP_STRIDE", "HEADER", "HOST_KINDS", "LINK_COUNTERS",
+    "MAX_PAYLOAD", "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region",
+    "header", "parse_header", "payload_range",
 ]
 
 
@@ -81,15 +81,15 @@ class Kind(IntEnum):
     FAULT = 11  # a packet was dropped
 
 
-HEADER = Fields(kind=4, x=3, y=3, host=1, tag=18, reserved=3)
-"""First word of every packet. ``host`` = 1 addresses the host link whatever x and y are; ``reserved`` is 0."""
+HEADER = Fields(kind=4, x=3, y=3, host=1, tag=21)
+"""First word of every packet. ``host`` = 1 addresses the host link whatever x and y are."""
 
 TAGS = {
-    Kind.SPIKES: Fields(slice=4, slot=2, step=4, word=7, train=1),
-    Kind.ERROR: Fields(neuron=12, step=4, slot=2),
-    Kind.ERRORS_DONE: Fields(slice=4, slot=2),
-    Kind.CREDIT: Fields(slice=4, slot=2, from_x=3, from_y=3),
-    Kind.LABEL: Fields(slice=4, slot=2, label=12),
+    Kind.SPIKES: Fields(slice=4, slot=3, step=4, word=9, train=1),
+    Kind.ERROR: Fields(neuron=14, step=4, slot=3),
+    Kind.ERRORS_DONE: Fields(slice=4, slot=3),
+    Kind.CREDIT: Fields(slice=4, slot=3, from_x=3, from_y=3),
+    Kind.LABEL: Fields(slice=4, slot=3, label=14),
     Kind.WRITE: Fields(region=4),
     Kind.READ: Fields(region=4, count=4),
     Kind.DATA: Fields(region=4, from_x=3, from_y=3, link=1),
@@ -100,12 +100,12 @@ TAGS = {
 """Meaning of the header's tag for each kind; unused upper bits are 0."""
 
 MAX_PAYLOAD = 15
-NO_LABEL = (1 << 12) - 1
+NO_LABEL = (1 << 14) - 1
 """LABEL of a slice that does not hold the target neuron."""
 
 _PAYLOAD = {
     Kind.SPIKES: (2, 2),  # spikes, masks
-    Kind.ERROR: (3, 3),  # 96-bit two's complement in units of the square of the format's lsb, low word first
+    Kind.ERROR: (2, 3),  # 64- or 96-bit two's complement in units of the square of the format's lsb, low word first
     Kind.ERRORS_DONE: (0, 0),
     Kind.CREDIT: (0, 0),
     Kind.LABEL: (0, 0),
@@ -131,19 +131,21 @@ class Region(IntEnum):
     """Address spaces of a core, one 32-bit word per address."""
 
     WEIGHT = 0  # address = word * lanes + lane, 16-bit numbers
-    GRADIENT = 1  # as WEIGHT
-    VELOCITY = 2  # as WEIGHT
-    DESCRIPTOR = 3  # address = slice * 16 + word of DESCRIPTOR
-    NEED = 4  # address = slice
-    CHUNK_LOW = 5  # address = tape word
-    CHUNK_HIGH = 6  # address = tape word
+    GRADIENT = 1  # read only; as WEIGHT: low 32 bits of the exact sum, two's complement in units of the format's lsb
+    GRADIENT_HIGH = 2  # read only; as WEIGHT: the sum's bits from 32 on, its sign extended
+    VELOCITY = 3  # as WEIGHT
+    DESCRIPTOR = 4  # address = slice * DESCRIPTOR_STRIDE + word of DESCRIPTOR
+    NEED = 5  # address = slice
+    GROUP = 6  # address = entry * GROUP_STRIDE + word of GROUP
     PEER = 7  # address = entry
     TAPE = 8  # address = slot * TAPE_STRIDE + tape word; writes the spikes of all steps (constant inputs), masks 0
     CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
     COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
 
 
-TAPE_STRIDE = 128
+DESCRIPTOR_STRIDE = 16
+GROUP_STRIDE = 4
+TAPE_STRIDE = 512
 """Addresses from one slot's tape words to the next slot's in region TAPE."""
 
 
@@ -157,53 +159,68 @@ class Cause(IntEnum):
     STATE = 5  # not now: sample slot not free, memory access while engines run, update without end
 
 
-NEED = Fields(inputs=12, credits=6, markers=6, label=1)
+NEED = Fields(inputs=14, credits=6, markers=6, label=1)
 """Per slice: SPIKES packets per sample, consumers that give credits, consumers that send ERRORS_DONE, loss on chip."""
 
-CHUNK_LOW = Fields(row_base=17, count=6)
-"""Per tape word: weight address of its first input's row (in the lane's bank), number of inputs (0 to 32)."""
+GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
+"""Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.
 
-CHUNK_HIGH = Fields(x=3, y=3, neuron=12)
-"""Per tape word: where the errors of its inputs go: core, and that core's number of the first neuron."""
+Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's tap
+(ky, kx), the weights of channel c to the slice's block b of outputs are at address
+``row_base + ky * row_stride + kx * tap_stride + c * blocks + b`` in each lane's bank (modulo the address' width).
+``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias; no errors go back).
+Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
 
-PEER = Fields(x=3, y=3, host=1, slice=4, word=7)
+PEER = Fields(x=3, y=3, host=1, slice=4, word=9)
 """A destination of spikes (slice and first tape word there) or a source (slice there)."""
 
 DESCRIPTOR = Fields(
-    # Inputs: tape words [tape_base, tape_base + tape_words)
-    tape_base=7, tape_words=8,
-    # Outputs: ``blocks`` blocks of ``lanes`` neurons from block ``block_base``; the last block has ``last_lanes``
-    blocks=13, last_lanes=4, block_base=12,
-    # Words of 32 blocks in the delta bitmap
-    delta_base=8, delta_words=8,
+    # Inputs: ``groups`` entries of the group table from ``groups_base``
+    groups_base=8, groups=8,
+    # Shapes in pixels; a dense slice is one output pixel that sees one input pixel
+    in_width=7, in_height=7, out_width=7, out_height=7,
+    # An output pixel (y, x) sees kernel x kernel pooled input pixels from (y, x) * stride - padding;
+    # a pooled input pixel is pool x pool input pixels
+    kernel=4, stride=3, padding=3, pool=5,
+    # Outputs: at each pixel ``blocks`` blocks of ``lanes`` channels, the last block with ``last_lanes``
+    blocks=13, last_lanes=4,
+    # The core's number of the first output; its block in each lane's delta memory; its first word in the delta bitmap
+    neuron_base=14, block_base=14, delta_base=10,
     # Weight words of the slice in each lane's bank, for the update
     weight_base=17, weight_words=18,
     steps=5,
     # Modes
-    soft=1, errors=1, loss=1,
+    replay=1, soft=1, errors=1, loss=1,
     # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
     threshold=16, mask_low=16, mask_high=16, kappa=16, reset=16, kappa_back=16, amplitude=16, loss_scale=16,
     minus_rate=16, momentum=16,
     # Peer table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
     targets_base=8, targets=8, sources_base=8, sources=8,
 )
-"""Run-time description of one layer slice. ``soft``: soft reset; ``errors``: send errors to the sources;
-``loss``: rate loss on chip instead of received errors. ``reset`` is rr of the soft reset. 16-bit numbers are in
-the chip's storage format, right-aligned."""
+"""Run-time description of one layer slice.
+
+Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its delta is in lane ``n % lanes`` at block
+``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward engine,
+which then finds the spikes once for all blocks; otherwise once for each block.
+``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: rate loss on chip instead of received errors.
+``reset`` is rr of the soft reset. 16-bit numbers are in the chip's storage format, right-aligned."""
 
 COUNTERS = (
     "cycles",
-    "fp_busy", "fp_terms", "fp_results", "fp_stalled",
-    "bp_busy", "bp_terms", "bp_offered", "bp_results", "bp_stalled",
-    "wg_busy", "wg_terms", "wg_offered", "wg_results", "wg_rows",
-    "delta_busy", "update_busy", "elementwise",
+    "fp_busy", "fp_terms", "fp_results", "fp_stalled", "fp_no_input", "fp_no_credit",
+    "bp_busy", "bp_terms", "bp_rows", "bp_results", "bp_stalled",
+    "wg_busy", "wg_terms", "wg_rows", "wg_stalled",
+    "no_errors", "delta_busy", "update_busy", "elementwise",
     "saturated", "dropped",
     "packets_in", "packets_out", "router_flits", "router_stalled",
 )
-"""Hardware counters of a core, 32 bits each, in the order of their addresses. ``terms`` are useful terms of all lanes;
-``bp_offered`` the pairs (output, masked input and step), ``wg_offered`` the pairs (output, spike) of training samples:
-the difference to the terms is what zero deltas saved. ``results`` are potentials, errors sent, and gradients
-written, ``rows`` the inputs that spiked; ``stalled`` cycles in which a term had to wait."""
+"""Hardware counters of a core, 32 bits each, in the order of their addresses.
+
+``busy`` are cycles with a job, ``terms`` useful terms of all lanes, ``results`` potentials and errors sent, ``rows``
+masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
+cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
+is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs, for
+a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""
@@ -227,7 +244,7 @@ class Packet:
 
 def header(kind, x=0, y=0, host=0, **tag):
     """A packet's header word; the tag fields are those of ``TAGS[kind]``."""
-    return HEADER.pack(kind=kind, x=x, y=y, host=host, tag=TAGS[kind].pack(**tag), reserved=0)
+    return HEADER.pack(kind=kind, x=x, y=y, host=host, tag=TAGS[kind].pack(**tag))
 
 
 def parse_header(word):

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "valid_mask"]
+__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "stage", "valid_mask"]
 
 
 class Queue(wiring.Component):
@@ -59,6 +59,25 @@ def delayed(m, value, cycles, name):
         m.d.sync += _raw(stage).eq(_raw(value))
         value = stage
     return value
+
+
+def stage(m, valid, payload, ready, name):
+    """A register in a pipeline with back-pressure.
+
+    Parameters
+    ----------
+    valid, payload: what may enter; ready: whether what it holds may leave
+
+    Returns
+    -------
+    whether it holds something, what it holds, and whether something may enter in this cycle
+    """
+    full, taking = Signal(name=f"{name}_full"), Signal(name=f"{name}_taking")
+    held = Signal(payload.shape(), name=name)
+    m.d.comb += taking.eq(~full | ready)
+    with m.If(taking):
+        m.d.sync += [full.eq(valid), _raw(held).eq(_raw(payload))]
+    return full, held, taking
 
 
 def any_of(words):

@@ -11,13 +11,16 @@ __all__ = ["ChipConfig", "mesh_shape"]
 _LIMITS = {  # name: (smallest, largest); the largest follow from the field widths in host/protocol.py
     "columns": (1, 8),
     "rows": (1, 8),
-    "slots": (2, 4),
+    "slots": (2, 8),
     "steps": (1, 16),
     "slices": (1, 16),
     "weights": (32, 1 << 17),
-    "neurons": (8, 1 << 12),
-    "tape_words": (2, 1 << 7),
+    "neurons": (8, 1 << 14),
+    "tape_words": (2, 1 << 9),
+    "groups": (2, 1 << 8),
     "peers": (2, 1 << 8),
+    "window": (32, 1 << 12),
+    "batch_terms": (8, 1 << 23),
 }
 
 
@@ -29,13 +32,18 @@ class ChipConfig:
     ----------
     columns, rows: size of the mesh, 1 to 8 each; core (x, y) is column x of row y
     lanes: multiply-accumulate lanes of each engine: 1, 2, 4 or 8
-    slots: samples in flight per layer slice, 2 to 4
+    slots: samples in flight per layer slice, 2 to 8
     steps: largest number of time steps T, 1 to 16, and such that the format holds every count of spikes
     slices: layer slices that one core can hold, 1 to 16
     weights: weights that one core can hold, a multiple of ``lanes``
-    neurons: output neurons that one core can hold, a multiple of ``lanes``
+    neurons: output neurons that one core can hold, a multiple of ``lanes``; the channels of a slice count as rounded up
+        to such a multiple
     tape_words: 32-input words of input spikes that one core can hold per slot
+    groups: entries of a core's table of input groups: one for each producer of each of its slices
     peers: entries of a core's table of packet sources and destinations
+    window: entries of the engines' lists, a power of two: inputs of one group that an output pixel sees
+        (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees
+    batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a batch
     momentum: whether the core has a velocity memory (without it, momentum must be 0)
     format: storage format of every number
 
@@ -53,7 +61,10 @@ class ChipConfig:
     weights: int = 16384
     neurons: int = 256
     tape_words: int = 64
+    groups: int = 32
     peers: int = 64
+    window: int = 1024
+    batch_terms: int = 1 << 16
     momentum: bool = True
     format: Format = BINARY16
 
@@ -66,6 +77,8 @@ class ChipConfig:
                 raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
         if self.lanes not in (1, 2, 4, 8):
             raise ValueError(f"lanes must be 1, 2, 4 or 8, not {self.lanes!r}")
+        if self.window & (self.window - 1):
+            raise ValueError(f"window must be a power of two, not {self.window!r}")
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")

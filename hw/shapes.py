@@ -2,6 +2,7 @@
 """Widths, depths and record layouts that follow from a chip configuration."""
 
 from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.utils import ceil_log2
 
 from backspike.host import protocol
 
@@ -43,8 +44,11 @@ class Shapes:
         self.error_sum = 96
 
         self.words_of_steps = ArrayLayout(WORD, config.steps)
-        self.chunk_low = protocol.CHUNK_LOW.layout()
-        self.chunk_high = protocol.CHUNK_HIGH.layout()
+        self.window = index_bits(config.window)
+        self.groups = index_bits(config.groups)
+        self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
+        self.group = protocol.GROUP.layout()
+        self.group_words = ArrayLayout(32, protocol.GROUP.word_count)
         self.descriptor = protocol.DESCRIPTOR.layout()
         self.peer_entry = protocol.PEER.layout()
         self.packet = StructLayout({"header": 32, "words": ArrayLayout(32, 3), "length": 2})

@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random jobs of the engines: a slice's inputs, weights, deltas, and the memories that hold them."""
+"""Random jobs of the engines: a slice's shape, inputs, weights, deltas, and the memories that hold them."""
+
+from collections import Counter
 
 import numpy as np
 
+from backspike.host.protocol import GROUP
 from backspike.hw.config import ChipConfig
 from backspike.hw.shapes import WORD, Shapes
 from backspike.sim.cases import random_numbers
 
-__all__ = ["CONFIGS", "LANES", "Job", "descriptor"]
+__all__ = ["CONFIGS", "DENSE", "LANES", "Job", "descriptor"]
 
 CONFIGS = {
-    1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=6, weights=4096, neurons=128),
-    2: ChipConfig(lanes=2, steps=5, slots=2, slices=2, tape_words=5, weights=4096, neurons=256),
-    4: ChipConfig(lanes=4, steps=1, slots=4, slices=1, tape_words=4, weights=8192, neurons=256),
-    8: ChipConfig(lanes=8, steps=6, slots=2, slices=5, tape_words=7, weights=8192, neurons=512),
+    1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=12, weights=4096, neurons=512, groups=5, window=128),
+    2: ChipConfig(lanes=2, steps=5, slots=2, slices=2, tape_words=10, weights=4096, neurons=1024, groups=4, window=64),
+    4: ChipConfig(lanes=4, steps=1, slots=4, slices=1, tape_words=9, weights=8192, neurons=1024, groups=3, window=256),
+    8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, window=128),
     "largest": ChipConfig(
-        lanes=1, steps=16, slots=4, slices=16, tape_words=128, weights=1 << 17, neurons=1 << 12, peers=256),
+        lanes=1, steps=16, slots=8, slices=16, tape_words=512, weights=1 << 17, neurons=1 << 14, peers=256, groups=256,
+        window=1 << 12, batch_terms=1 << 23),
 }
 """Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
 
 LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
+
+DENSE = {"height": 1, "width": 1, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}
+"""The shape of a dense slice."""
 
 _DENSITIES = (0.0, 0.03, 0.2, 0.5, 1.0)
 
@@ -41,145 +48,221 @@ class Job:
     bench: Bench, for its random numbers
     config: ChipConfig
     spikes, deltas: densities; by default of each word, or lane, its own
-    counts: numbers of inputs of the tape words
+    shape: ``{height, width, kernel, stride, padding, pool}`` of the input, such as ``DENSE``; the sizes are in pixels before
+        pooling
+    channels: channels of each group of inputs; ``None`` among them stands for a constant group of one input
     blocks, last_lanes, steps: of the slice
 
     Attributes
     ----------
-    words: tape words of the slice: {count, row_base, bits [steps] of all configured steps, garbage in unused places}
+    groups: groups of inputs: the fields of ``GROUP``, and ``bits`` [steps][number]
     weights: bit patterns, [lanes][address]; any garbage where the slice has none
-    deltas: bit patterns [steps, outputs]
+    deltas: bit patterns [steps, pixels, outputs]
     """
 
-    def __init__(self, bench, config, *, spikes=None, deltas=None, counts=None, blocks=None, last_lanes=None,
-                 steps=None):
+    def __init__(self, bench, config, *, spikes=None, deltas=None, shape=None, channels=None, blocks=None,
+                 last_lanes=None, steps=None):
         self.config, self.shapes, self.random, self.rng = config, Shapes(config), bench.random, bench.rng
         random, lanes = bench.random, config.lanes
         self.steps = random.choice((1, config.steps, random.randint(1, config.steps))) if steps is None else steps
-        if counts is None:
-            counts = [random.choice((0, 1, 31, 32, 32, random.randint(1, 32)))
-                      for _ in range(random.randint(1, config.tape_words))]
-        depth = self.shapes.weight_depth
-        most = max(1, min(self.shapes.block_depth, depth // max(sum(counts), 1) // 2))
-        self.blocks = random.choice((1, most, random.randint(1, most))) if blocks is None else blocks
         self.last_lanes = random.randint(1, lanes) if last_lanes is None else last_lanes
+        while not self._fits(self._random_shape() if shape is None else shape, channels, blocks):
+            assert shape is None or channels is None or blocks is None, "the job does not fit"
         self.outputs = (self.blocks - 1) * lanes + self.last_lanes
-        self.tape_base = random.randint(0, config.tape_words - len(counts))
-        self.block_base = random.randint(0, self.shapes.block_depth - self.blocks)
+        self.block_base = random.randint(0, self.shapes.block_depth - self.pixels * self.blocks)
         self.slot = random.randrange(config.slots)
-        self._place_words(counts, spikes)
+        self._place_groups(spikes)
+        depth = self.shapes.weight_depth
         self.weights = [random_numbers(self.rng, config.format, (depth,)) for _ in range(lanes)]
         self._make_deltas(deltas)
 
-    def _place_words(self, counts, density):
+    def _random_shape(self):
         random = self.random
-        free = self.shapes.weight_depth - sum(counts) * self.blocks
-        self.words, address, order = [None] * len(counts), 0, list(range(len(counts)))
-        random.shuffle(order)  # rows of the words in any order, with gaps
+        if random.random() < 0.2:
+            return DENSE
+        kernel, pool = random.choice((1, 2, 3, 3, 3, 5, 7)), random.choice((1, 1, 1, 2, 3))
+        least = max(1, kernel - 2)
+        return {"height": pool * random.randint(least, 7), "width": pool * random.randint(least, 7), "kernel": kernel,
+                "stride": random.randint(1, 4), "padding": random.randint(0, kernel - 1), "pool": pool}
+
+    def _fits(self, shape, channels, blocks):
+        """Choose what is left open; whether the result fits into the configuration."""
+        random, config = self.random, self.config
+        self.shape = shape
+        pooled = [shape[name] // shape["pool"] + 2 * shape["padding"] - shape["kernel"] for name in ("height", "width")]
+        if min(pooled) < 0:
+            return False
+        self.out_height, self.out_width = (size // shape["stride"] + 1 for size in pooled)
+        self.pixels = self.out_height * self.out_width
+        area, window = shape["height"] * shape["width"], (shape["kernel"] * shape["pool"])**2
+        if channels is None:
+            most = min(200, config.window // window, config.tape_words * WORD // area)
+            if not most:
+                return False
+            count = random.choice((1, 1, 2, min(3, config.groups)))
+            channels = [random.randint(1, most) for _ in range(count)]
+            if count < config.groups and random.random() < 0.4:
+                channels.insert(random.randint(0, count), None)
+        rows = sum(1 if size is None else size * shape["kernel"]**2 for size in channels)
+        if blocks is None:
+            most = min(self.shapes.block_depth // self.pixels, self.shapes.weight_depth // rows,
+                       config.window // shape["kernel"]**2)
+            if not most:
+                return False
+            blocks = random.choice((1, most, random.randint(1, most)))
+        self.blocks, self.channels = blocks, channels
+        words = sum(-(-(1 if size is None else size * area) // WORD) for size in channels)
+        longest = max(1 if size is None else size * window for size in channels)
+        self.replay = sum(1 if size is None else size * window for size in channels) <= config.window
+        return (rows * blocks <= self.shapes.weight_depth and self.pixels * blocks <= self.shapes.block_depth
+                and words <= config.tape_words and shape["kernel"]**2 * blocks <= config.window
+                and longest <= config.window)
+
+    def _place_groups(self, density):
+        random, kernel = self.random, self.shape["kernel"]
+        area = self.shape["height"] * self.shape["width"]
+        sizes = [1 if size is None else size for size in self.channels]
+        rows = [1 if size is None else size * kernel**2 for size in self.channels]
+        free = self.shapes.weight_depth - sum(rows) * self.blocks
+        free_words = self.config.tape_words - sum(
+            -(-size * (1 if own is None else area) // WORD) for own, size in zip(self.channels, sizes, strict=True))
+        self.groups, address, word = [None] * len(sizes), 0, 0
+        order = list(range(len(sizes)))
+        random.shuffle(order)  # in any order, with gaps
         for k in order:
-            gap = random.randint(0, free // 2)
+            gap, skipped = random.randint(0, free // 2), random.randint(0, free_words)
             free, address = free - gap, address + gap
-            share = random.choice(_DENSITIES) if density is None else density
-            bits = self.rng.random((self.config.steps, WORD)) < share
-            self.words[k] = {"count": counts[k], "row_base": address,
-                             "bits": [sum(int(bit) << n for n, bit in enumerate(row)) for row in bits]}
-            address += counts[k] * self.blocks
+            free_words, word = free_words - skipped, word + skipped
+            constant = self.channels[k] is None
+            count = sizes[k] * (1 if constant else area)
+            self.groups[k] = {
+                "tape": word, "channels": sizes[k], "row_base": address, "constant": int(constant),
+                "tap_stride": sizes[k] * self.blocks, "row_stride": sizes[k] * self.blocks * kernel,
+                "x": random.randrange(8), "y": random.randrange(8), "neuron": random.randrange((1 << 14) - count),
+                "bits": self._bits(count, density)}
+            address += rows[k] * self.blocks
+            word += -(-count // WORD)
+        self.groups_base = random.randint(0, self.config.groups - len(sizes))
+
+    def _bits(self, count, density):
+        """Spikes or masks of all configured steps; those of steps that the slice has not are garbage."""
+        shares = self.rng.choice(_DENSITIES, size=-(-count // WORD)) if density is None else np.array([density])
+        shares = np.resize(np.repeat(shares, WORD), count)
+        return (self.rng.random((self.config.steps, count)) < shares).astype(int)
 
     def _make_deltas(self, density):
         """Deltas, among them -0, and the bitmaps of those that are not zero."""
         config, rng, lanes = self.config, self.rng, self.config.lanes
         sign = 1 << config.format.width - 1
-        deltas = random_numbers(rng, config.format, (self.steps, self.outputs))
+        deltas = random_numbers(rng, config.format, (self.steps, self.pixels, self.outputs))
         for lane in range(lanes):
             share = self.random.choice(_DENSITIES) if density is None else density
-            part = deltas[:, lane::lanes]
+            part = deltas[:, :, lane::lanes]
             part[rng.random(part.shape) >= share] = self.random.choice((0, sign))
         self.deltas = deltas
-        self.delta_words = -(-self.blocks // WORD)
+        self.delta_words = -(-self.pixels * self.blocks // WORD)
         self.delta_base = self.random.randint(0, self.shapes.delta_depth - self.delta_words)
 
     def move_to_the_end(self):
         """Give the slice the last places in all memories of the core; only before anything is asked about it."""
-        address = self.shapes.weight_depth
-        for word in self.words:
-            address -= word["count"] * self.blocks
-            word["row_base"] = address
-        self.slot, self.tape_base = self.config.slots - 1, self.config.tape_words - len(self.words)
-        self.block_base = self.shapes.block_depth - self.blocks
+        address, word, kernel = self.shapes.weight_depth, self.config.tape_words, self.shape["kernel"]
+        for group in self.groups:
+            address -= group["channels"] * self.blocks * (1 if group["constant"] else kernel**2)
+            word -= -(-group["bits"].shape[1] // WORD)
+            group["row_base"], group["tape"] = address, word
+        self.slot, self.groups_base = self.config.slots - 1, self.config.groups - len(self.groups)
+        self.block_base = self.shapes.block_depth - self.pixels * self.blocks
         self.delta_base = self.shapes.delta_depth - self.delta_words
 
     @property
-    def inputs(self):
-        """``(word number, bit)`` of every input."""
-        return [(k, bit) for k, word in enumerate(self.words) for bit in range(word["count"])]
+    def nonzero(self):
+        """Whether a delta is not zero, [steps, pixels, outputs]."""
+        return self.deltas & (1 << self.config.format.width - 1) - 1 != 0
 
-    def bit(self, word, bit, step):
-        """The spike (or mask) of an input."""
-        return self.words[word]["bits"][step] >> bit & 1
+    def pairs(self):
+        """Every pair of an input and an output pixel that sees it: ``(group, number in it, pixel, weight address)``."""
+        shape = self.shape
+        kernel, stride, padding, pool = (shape[name] for name in ("kernel", "stride", "padding", "pool"))
+        result = []
+        for g, group in enumerate(self.groups):
+            size = group["channels"]
+            for pixel in range(self.pixels):
+                y, x = divmod(pixel, self.out_width)
+                if group["constant"]:
+                    result += [(g, c, pixel, group["row_base"] + c * self.blocks) for c in range(size)]
+                    continue
+                for ky, kx in np.ndindex(kernel, kernel):
+                    place, other = y * stride - padding + ky, x * stride - padding + kx
+                    if not (0 <= place < shape["height"] // pool and 0 <= other < shape["width"] // pool):
+                        continue
+                    address = group["row_base"] + ky * group["row_stride"] + kx * group["tap_stride"]
+                    for down, right in np.ndindex(pool, pool):
+                        first = ((place * pool + down) * shape["width"] + other * pool + right) * size
+                        result += [(g, first + c, pixel, address + c * self.blocks) for c in range(size)]
+        return result
 
-    def spikes(self):
-        """Array [steps, inputs]."""
-        bits = [[self.bit(k, bit, t) for k, bit in self.inputs] for t in range(self.steps)]
-        return np.array(bits, dtype=int).reshape(self.steps, -1)
-
-    def place(self, word, bit, output):
-        """``(lane, address)`` of a weight."""
-        entry = self.words[word]
-        return output % self.config.lanes, entry["row_base"] + bit * self.blocks + output // self.config.lanes
-
-    def weight(self, word, bit, output, banks=None):
-        lane, address = self.place(word, bit, output)
-        return int((banks or self.weights)[lane][address])
+    def useful_terms(self, *, constant=True):
+        """Products of a set input bit and a non-zero delta."""
+        deltas = self.nonzero.sum(axis=2)
+        seen = Counter((g, n, pixel) for g, n, pixel, _ in self.pairs() if constant or not self.groups[g]["constant"])
+        return sum(times * int(self.groups[g]["bits"][:self.steps, n] @ deltas[:, pixel])
+                   for (g, n, pixel), times in seen.items())
 
     def descriptor(self):
+        names = {"in_width": "width", "in_height": "height"}
+        shape = {name: self.shape[names.get(name, name)]
+                 for name in ("in_width", "in_height", "kernel", "stride", "padding", "pool")}
         return descriptor(
-            self.shapes, tape_base=self.tape_base, tape_words=len(self.words), blocks=self.blocks,
-            last_lanes=self.last_lanes, block_base=self.block_base, delta_base=self.delta_base,
-            delta_words=self.delta_words, steps=self.steps)
+            self.shapes, groups_base=self.groups_base, groups=len(self.groups), **shape, out_width=self.out_width,
+            out_height=self.out_height, blocks=self.blocks, last_lanes=self.last_lanes, block_base=self.block_base,
+            delta_base=self.delta_base, steps=self.steps, replay=int(self.replay))
 
     def tape(self):
         """The tape's own words, by address."""
-        width = self.shapes.tape_word
-        return {self.slot << width | self.tape_base + k: sum(bits << WORD * t for t, bits in enumerate(word["bits"]))
-                for k, word in enumerate(self.words)}
+        width, words = self.shapes.tape_word, {}
+        for group in self.groups:
+            count = group["bits"].shape[1]
+            for start in range(0, count, WORD):
+                word = 0
+                for t, bits in enumerate(group["bits"]):
+                    own = list(bits[start:start + WORD])
+                    own += [self.random.getrandbits(1) for _ in range(WORD - len(own))]
+                    word |= sum(int(bit) << n for n, bit in enumerate(own)) << WORD * t
+                words[self.slot << width | group["tape"] + start // WORD] = word
+        return words
 
-    def by_tape_address(self, entries):
-        """A memory without slots, read at a tape address."""
-        mask = (1 << self.shapes.tape_word) - 1
-        garbage = self.random
-
-        def read(address):
-            k = (address & mask) - self.tape_base
-            return entries[k] if 0 <= k < len(entries) else garbage.getrandbits(20)
-
-        return read
-
-    def chunks_low(self):
-        return [word["row_base"] | word["count"] << 17 for word in self.words]
+    def group_table(self):
+        """The group table, by address."""
+        return {self.groups_base + k: GROUP.pack(**{name: group[name] for name in GROUP.fields})
+                for k, group in enumerate(self.groups)}
 
     def bitmaps(self):
-        """The bitmap of each lane, by address; steps that the slice has not are garbage."""
-        lanes, magnitude = self.config.lanes, (1 << self.config.format.width - 1) - 1
-        banks = []
-        for lane in range(lanes):
-            bank = {self.delta_base + k: 0 for k in range(self.delta_words)}
-            for t in range(self.config.steps):
-                for k in range(self.delta_words):
-                    if t >= self.steps:
-                        bits = self.random.getrandbits(WORD)
-                    else:
-                        own = self.deltas[t, lane::lanes][WORD * k:WORD * (k + 1)]
-                        bits = sum(int(value & magnitude != 0) << n for n, value in enumerate(own))
-                    bank[self.delta_base + k] |= bits << WORD * t
-            banks.append(bank)
-        return banks
+        """All lanes' bitmaps in one, by address; steps that the slice has not are garbage."""
+        lanes, width = self.config.lanes, WORD * self.config.steps
+        rows = self.pixels * self.blocks
+        flags = np.zeros((self.steps, self.pixels, self.blocks * lanes), dtype=bool)
+        flags[:, :, :self.outputs] = self.nonzero
+        flags = flags.reshape(self.steps, rows, lanes)
+        bank = {}
+        for k in range(self.delta_words):
+            word = 0
+            for lane in range(lanes):
+                for t in range(self.config.steps):
+                    bits = self.random.getrandbits(WORD)
+                    if t < self.steps:
+                        own = flags[t, WORD * k:WORD * (k + 1), lane]
+                        bits = sum(int(bit) << n for n, bit in enumerate(own)) | bits >> len(own) << len(own)
+                    word |= bits << WORD * t + width * lane
+            bank[self.delta_base + k] = word
+        return bank
 
     def delta_banks(self):
         """The delta memory of each lane, by address."""
         lanes, step_bits = self.config.lanes, self.shapes.step
         banks = [{} for _ in range(lanes)]
         for t in range(self.steps):
-            for output in range(self.outputs):
-                address = t | self.block_base + output // lanes << step_bits
-                banks[output % lanes][address] = self.deltas[t, output]
+            for pixel in range(self.pixels):
+                for output in range(self.outputs):
+                    block = self.block_base + pixel * self.blocks + output // lanes
+                    banks[output % lanes][t | block << step_bits] = self.deltas[t, pixel, output]
         return banks

@@ -227,27 +227,29 @@ class Core(wiring.Component):
         wiring.connect(m, self.output.flits, wiring.flipped(self.tx))
 
     def _count(self, m):
-        counters, receiver = self.counters, self.receiver
+        counters, receiver, slots = self.counters, self.receiver, self.slots
         counts = {
             "cycles": 1,
             "fp_busy": self.forward.busy,
             "fp_terms": self.engine.terms,
             "fp_results": self.neuron.request.valid,
             "fp_stalled": self.engine.stalled,
+            "fp_no_input": slots.no_input & ~self.forward.busy,
+            "fp_no_credit": slots.no_credit & ~self.forward.busy,
             "bp_busy": self.errors.busy,
             "bp_terms": self.errors.terms,
-            "bp_offered": self.errors.offered,
+            "bp_rows": self.errors.row,
             "bp_results": self.errors.result,
             "bp_stalled": self.errors.stalled,
             "wg_busy": self.gradient.busy,
             "wg_terms": self.gradient.terms,
-            "wg_offered": self.gradient.offered,
-            "wg_results": self.gradient.results,
-            "wg_rows": self.gradient.row,
+            "wg_rows": self.gradient.rows,
+            "wg_stalled": self.gradient.stalled,
+            "no_errors": slots.no_errors & ~self.backward.busy,
             "delta_busy": self.delta.busy,
             "update_busy": self.update.busy,
             "elementwise": self.arithmetic.used,
-            "saturated": self.arithmetic.saturated | self.gradient.saturated,
+            "saturated": self.arithmetic.saturated,
             "dropped": receiver.dropped,
             "packets_in": receiver.packet,
             "packets_out": self.output.sent,

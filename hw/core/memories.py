@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memories of a core and their ports."""
 
+from amaranth.hdl import signed
 from amaranth.lib import memory
 from amaranth.lib.data import ArrayLayout
 
-from backspike.hw.core.descriptors import DESCRIPTOR_STRIDE
+from backspike.host.protocol import DESCRIPTOR_STRIDE
 from backspike.hw.core.neuron import OWN_BITS
 
 __all__ = ["Memories", "Ram"]
@@ -50,10 +51,11 @@ class Memories:
             return [Ram(m, f"{name}_{k}", *details, **options) for k in lanes]
 
         self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"))
-        self.gradients = banks("gradients", number, shapes.weight_depth, ("gradient",))
+        self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
         self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))
         self.bitmaps = banks("bitmaps", shapes.words_of_steps, shapes.delta_depth, ("errors", "gradient"), parts=True)
+        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", "errors", "gradient"), parts=True)
         self.spikes = Ram(m, "spikes", shapes.words_of_steps, tape_depth, ("forward", "gradient"), parts=True)
         self.masks = Ram(m, "masks", shapes.words_of_steps, tape_depth, ("errors",), parts=True)
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
@@ -61,8 +63,5 @@ class Memories:
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",))
         self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size,
                               ("receiver", "delta"))
-        self.chunk_low = Ram(m, "chunk_low", shapes.chunk_low.size, config.tape_words,
-                             ("forward", "errors", "gradient"))
-        self.chunk_high = Ram(m, "chunk_high", shapes.chunk_high.size, config.tape_words, ("errors",))
         self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

@@ -12,8 +12,11 @@ def connect_forward_memories(m, core):
     """What the feed-forward thread reads and writes, apart from the weights; the peer and descriptor tables."""
     mem, neuron = core.memories, core.neuron
     for unit, port in ((core.engine, "forward"), (core.gradient, "gradient")):
-        tape, chunk = mem.spikes.read[port], mem.chunk_low.read[port]
-        _tape_reader(m, unit, (tape, unit.tape), (chunk, unit.chunk))
+        tape, group = mem.spikes.read[port], mem.groups.read[port]
+        m.d.comb += [
+            tape.addr.eq(unit.tape_address), tape.en.eq(unit.tape_enable), unit.tape.eq(tape.data),
+            group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data),
+        ]
     potential = mem.potentials.read["forward"]
     for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
         m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
@@ -32,20 +35,18 @@ def connect_forward_memories(m, core):
     ]
 
 
-def _tape_reader(m, unit, *ports):
-    """Connect an engine to the memories that it reads at its tape address; the chunk tables have no slots."""
-    for port, data in ports:
-        m.d.comb += [port.addr.eq(unit.tape_address), port.en.eq(unit.tape_enable), data.eq(port.data)]
-
-
 def connect_backward_memories(m, core):
-    """Masks, error sums, own bits, deltas and their bitmaps."""
+    """Masks, groups of inputs, error sums, own bits, deltas and their bitmaps."""
     mem, delta, errors = core.memories, core.delta, core.errors
     receiver, backward = core.receiver, core.backward
-    _tape_reader(m, errors, (mem.masks.read["errors"], errors.masks),
-                 (mem.chunk_low.read["errors"], errors.low), (mem.chunk_high.read["errors"], errors.high))
+    masks, group = mem.masks.read["errors"], mem.groups.read["errors"]
     sums, own = mem.error_sums, mem.own.read["delta"]
     m.d.comb += [
+        masks.addr.eq(errors.tape_address),
+        masks.en.eq(errors.tape_enable),
+        errors.masks.eq(masks.data),
+        group.addr.eq(errors.group_address),
+        errors.group.eq(group.data),
         sums.read["receiver"].addr.eq(receiver.error_address),
         receiver.error_sum.eq(sums.read["receiver"].data),
         sums.read["delta"].addr.eq(delta.error_address),
@@ -82,15 +83,16 @@ def _delta_bank(m, core, k):
         bitmaps.write.addr.eq(delta.bitmap_word),
         *(part.eq(delta.bitmap) for part in bitmaps.write.data),
     ]
-    for unit, port, address in ((core.errors, "errors", delta.delta_address),
-                                (core.gradient, "gradient", delta.next_address)):
+    for unit, port, address, enable in (
+            (core.errors, "errors", delta.delta_address, 1),
+            (core.gradient, "gradient", delta.next_address, core.gradient.delta_enables[k])):
         read, bits = deltas.read[port], bitmaps.read[port]
         m.d.comb += [
             read.addr.eq(Mux(delta.busy, address, unit.delta_addresses[k])),
-            read.en.eq(~delta.busy | delta.error_enable),
+            read.en.eq(Mux(delta.busy, delta.error_enable, enable)),
             unit.deltas[k].eq(read.data),
-            bits.addr.eq(unit.delta_words[k]),
-            bits.en.eq(unit.delta_enables[k]),
+            bits.addr.eq(unit.delta_word),
+            bits.en.eq(unit.delta_enable),
             unit.bitmaps[k].eq(bits.data),
         ]
 
@@ -113,19 +115,18 @@ def connect_weight_memories(m, core):
             core.errors.weights[k].eq(errors.data),
             gradient.addr.eq(Mux(replying, host.bank_address(), Mux(
                 update.busy, update.address, core.gradient.read_addresses[k]))),
-            gradient.en.eq(~update.busy | update.enable),
+            gradient.en.eq(Mux(update.busy, update.enable, core.gradient.read_enables[k])),
             core.gradient.gradients[k].eq(gradient.data),
         ]
         host.write_bank(Region.WEIGHT, k, weights.write, update.busy)
-        host.write_bank(Region.GRADIENT, k, gradients.write, update.busy | core.gradient.busy)
         with m.If(update.busy):
             _update_write(m, k, weights.write, update.weight_write, update.weight_place, update.weight_value)
             _update_write(m, k, gradients.write, update.gradient_clear, update.gradient_place, 0)
-        with m.Elif(core.gradient.busy):
+        with m.Else():
             m.d.comb += [
                 gradients.write.en.eq(core.gradient.write_enables[k]),
                 gradients.write.addr.eq(core.gradient.write_addresses[k]),
-                gradients.write.data.eq(core.gradient.rounded[k]),
+                gradients.write.data.eq(core.gradient.sums[k]),
             ]
     for k, ram in enumerate(mem.velocities):
         read = ram.read["update"]

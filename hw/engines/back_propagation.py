@@ -7,19 +7,26 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, delayed, valid_mask
-from backspike.hw.engines.delta_rows import ROWS_AHEAD, DeltaRows, outputs_of
-from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.blocks import Queue, any_of, delayed, stage
+from backspike.hw.engines.group_loop import GroupLoop
+from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.walks import InputWalk
+from backspike.hw.engines.windows import OutputRows, bit_row
 from backspike.hw.shapes import WORD
 
 __all__ = ["BackwardEngine"]
 
+ROWS_AHEAD = 8
+"""Masked inputs that a lane may be ahead of the slowest, and results that may wait."""
+
 
 class BackwardEngine(wiring.Component):
-    """For each step and each input whose mask is set: the exact sum of W_ji delta_i[t] over the slice's outputs.
+    """For each step and each input whose mask is set: the exact sum of W delta over the slice's outputs that see it.
 
-    Each lane skips the zero deltas of its own outputs; the lanes may be a few results apart. The sums of the lanes
-    are added when the slowest has finished, and a sum of zero is not sent.
+    The non-zero deltas that an input pixel meets are listed once for all its channels in a word of masks. Each lane has
+    a list of its own outputs; the lanes may be a few inputs apart. The sums of the lanes are added when the slowest has
+    finished, and a sum of zero is not sent.
 
     Parameters
     ----------
@@ -28,34 +35,37 @@ class BackwardEngine(wiring.Component):
     Members
     -------
     start, slot, descriptor, skip_off, busy: as in the feed-forward engine; ``busy`` falls when the last result is taken
-    tape_address, tape_enable, masks: masks of a tape word; low, high: its CHUNK_LOW and CHUNK_HIGH (same enable)
-    delta_words, delta_enables, bitmaps: each lane's bitmap of non-zero deltas
+    group_address, group: group table, one cycle of latency
+    tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
+    delta_word, delta_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
     weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency
-    results: stream of {x, y, neuron, step, sum}; x, y and neuron say who owns the input
-    terms, result, stalled: for the counters, as in the feed-forward engine
-    offered: outputs of the slice, in a cycle in which a masked input and step is listed
+    results: stream of {target, sum}; ``target`` is {x, y, neuron, step}: who owns the input
+    terms, stalled: for the counters, as in the feed-forward engine
+    row, result: a masked input goes to the lanes, a result has been taken
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
         lanes = shapes.config.lanes
-        self._lanes = [ProductLane(shapes.config.format, WORD * shapes.delta_depth) for _ in range(lanes)]
-        self.target = StructLayout({"x": 3, "y": 3, "neuron": 12, "step": shapes.step})
+        self._lanes = [ProductLane(shapes.config.format, shapes.config.window) for _ in range(lanes)]
+        self.target = StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step})
         self.result_layout = StructLayout({"target": self.target, "sum": signed(shapes.error_sum)})
-        self.info = StructLayout({"pattern": shapes.config.steps, "step": shapes.step})
+        self.entry = StructLayout({"address": shapes.weight_address, "block": shapes.block, "hit": 1})
+        self.info = StructLayout({"address": shapes.weight_address, "start": 14, "step": shapes.step, "exists": 1})
+        self.input = StructLayout({"address": shapes.weight_address, "step": shapes.step, "masked": 1})
         super().__init__({
             "start": In(1),
             "slot": In(shapes.slot),
             "descriptor": In(shapes.descriptor),
             "skip_off": In(1),
             "busy": Out(1),
+            "group_address": Out(shapes.groups),
+            "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
             "masks": In(shapes.words_of_steps),
-            "low": In(shapes.chunk_low),
-            "high": In(shapes.chunk_high),
-            "delta_words": Out(ArrayLayout(shapes.delta_word, lanes)),
-            "delta_enables": Out(lanes),
+            "delta_word": Out(shapes.delta_word),
+            "delta_enable": Out(1),
             "bitmaps": In(ArrayLayout(shapes.words_of_steps, lanes)),
             "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
             "weights": In(ArrayLayout(shapes.number, lanes)),
@@ -63,115 +73,203 @@ class BackwardEngine(wiring.Component):
             "deltas": In(ArrayLayout(shapes.number, lanes)),
             "results": Out(stream.Signature(self.result_layout)),
             "terms": Out(range(lanes + 1)),
-            "offered": Out(13),
+            "row": Out(1),
             "result": Out(1),
             "stalled": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.groups = groups = GroupLoop(self.shapes)
         m.submodules.targets = targets = Queue(self.target, 2 * ROWS_AHEAD)
         lanes = [self._lane(m, k) for k in range(self.shapes.config.lanes)]
-        scanning = self._inputs(m, [rows for rows, _, _, _ in lanes], targets)
-        self._merge(m, [sums for _, sums, _, _ in lanes], targets)
+        scanner, masks_waiting = self._masks(m, groups)
+        words, outputs_waiting = self._outputs(m, groups, [lane["words"] for lane in lanes])
+        inputs_waiting = self._inputs(m, groups, scanner, words, [lane["commands"] for lane in lanes], targets)
+        self._merge(m, [lane["sums"] for lane in lanes], targets)
         m.d.comb += [
-            self.busy.eq(scanning | targets.o.valid),
-            self.terms.eq(sum(term for _, _, term, _ in lanes)),
+            groups.start.eq(self.start),
+            groups.descriptor.eq(self.descriptor),
+            groups.words.eq(self.group),
+            self.group_address.eq(groups.address),
+            groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid
+                             | Cat(lane["busy"] for lane in lanes).any())),
+            self.busy.eq(groups.busy),
+            self.terms.eq(sum(lane["term"] for lane in lanes)),
             self.result.eq(self.results.valid & self.results.ready),
-            self.stalled.eq(Cat(stalled for _, _, _, stalled in lanes).any()),
+            self.stalled.eq(Cat(lane["stalled"] for lane in lanes).any()),
         ]
         return m
 
-    def _inputs(self, m, lane_rows, targets):
-        """Offer every lane one row for each step and masked input; returns whether some are still to come."""
-        shapes, d = self.shapes, self.descriptor
-        extra = StructLayout({"low": shapes.chunk_low, "high": shapes.chunk_high, "masks": WORD})
-        m.submodules.scanner = scanner = RowScanner(
-            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
-            payload=shapes.step, extra=extra, emit_empty=False)
-        items, listing = list_bits(m, scanner, 2)
-        active, step = Signal(), Signal(shapes.step)
-        valid = valid_mask(self.low.count, WORD)
+    def _masks(self, m, groups):
+        """Look for masked inputs, pixel by pixel."""
+        shapes, group = self.shapes, groups.group
+        m.submodules.walk = walk = InputWalk(shapes)
+        m.submodules.masked = scanner = RowScanner(
+            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words, payload=walk.pixel,
+            extra=WORD, emit_empty=False)
+        word = Signal(shapes.tape_word)
+        row = scanner.rows.p
         m.d.comb += [
-            scanner.rows.valid.eq(active),
-            scanner.rows.p.base.eq(Cat(d.tape_base[:shapes.tape_word], self.slot)),
-            scanner.rows.p.count.eq(d.tape_words),
-            scanner.rows.p.payload.eq(step),
+            walk.start.eq(groups.begin & ~group.constant),
+            walk.descriptor.eq(self.descriptor),
+            walk.channels.eq(group.channels),
+            scanner.rows.valid.eq(walk.pixels.valid),
+            walk.pixels.ready.eq(scanner.rows.ready),
+            word.eq(group.tape + bit_row(m, row, walk.pixels.p.first, group.channels)),
+            row.base.eq(Cat(word, self.slot)),
+            row.final.eq(1),
+            row.payload.eq(walk.pixels.p),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
-            scanner.mask.eq(Mux(self.skip_off, valid, self.masks[scanner.at] & valid)),
-            scanner.extra.low.eq(self.low),
-            scanner.extra.masks.eq(self.masks[scanner.at]),
-            scanner.extra.high.eq(self.high),
+            scanner.extra.eq(self.masks[scanner.at.step]),
+            scanner.mask.eq(scanner.inside & (scanner.extra | self.skip_off.replicate(WORD))),
         ]
-        with m.If(self.start):
-            m.d.sync += [active.eq(1), step.eq(0)]
-        with m.Elif(active & scanner.rows.ready):
-            m.d.sync += [step.eq(step + 1), active.eq(step + 1 != d.steps)]
+        return scanner, walk.busy | scanner.busy
 
-        # One row at a time goes to all lanes together.
-        offered, address, target = Signal(), Signal(shapes.weight_address), Signal(self.target)
-        masked = Signal()  # always 1, unless skipping is off; what is not masked has no terms, so that it is not sent
-        room = Signal()
-        item = items.p
+    def _inputs(self, m, groups, scanner, words, commands, targets):
+        """Each word of masks asks for one list of deltas, which is played for each masked input of the word."""
+        shapes, d, group = self.shapes, self.descriptor, groups.group
+        m.submodules.mask_words = queue = Queue(scanner.word, 2)
+        m.submodules.mask_bits = bits = Enumerator(width=WORD, payload=scanner.word)
         m.d.comb += [
-            room.eq(targets.i.ready & Cat(rows.ready for rows in lane_rows).all()),
-            items.ready.eq(~offered | room),
-            targets.i.valid.eq(offered & room),
-            self.offered.eq(Mux(targets.i.valid, outputs_of(d, shapes.config.lanes), 0)),
-            targets.i.p.eq(target),
+            queue.i.p.eq(scanner.words.p),
+            queue.i.valid.eq(scanner.words.valid & words.ready),
+            words.valid.eq(scanner.words.valid & queue.i.ready),
+            words.p.eq(scanner.words.p.payload),
+            scanner.words.ready.eq(words.ready & queue.i.ready),
+            bits.words.valid.eq(queue.o.valid),
+            queue.o.ready.eq(bits.words.ready),
+            bits.words.p.mask.eq(queue.o.p.mask),
+            bits.words.p.payload.eq(queue.o.p),
         ]
-        with m.If(items.ready):
-            m.d.sync += [
-                offered.eq(items.valid),
-                address.eq(item.payload.extra.low.row_base + item.index * d.blocks),
-                masked.eq(item.payload.extra.masks.bit_select(item.index, 1)),
-                target.x.eq(item.payload.extra.high.x),
-                target.y.eq(item.payload.extra.high.y),
-                target.neuron.eq(item.payload.extra.high.neuron + item.index),
-                target.step.eq(item.payload.payload),
-            ]
-        for rows in lane_rows:
+        found = StructLayout({"number": 14, "neuron": 14, "masked": 1, "final": 1, "step": shapes.step})
+        now = Signal(found)
+        item, pixel = bits.items.p, bits.items.p.payload.payload
+        place = Signal(14)  # of the bit in the pixel's first word
+        m.d.comb += [
+            place.eq(Cat(item.index[:5], item.payload.index)),
+            now.number.eq(place - pixel.first[:5]),
+            now.neuron.eq(group.neuron + Cat(place[:5], (place[5:] + pixel.first[5:])[:9])),
+            now.masked.eq(item.payload.extra.bit_select(item.index[:5], 1)),
+            now.final.eq(item.final),
+            now.step.eq(pixel.step),
+        ]
+        room, go = Signal(), Signal()
+        one, this, free = stage(m, bits.items.valid, now, room, "input_held")
+        m.d.comb += [
+            bits.items.ready.eq(free),
+            room.eq(targets.i.ready & Cat(command.ready for command in commands).all()),
+            go.eq(one & room),
+            self.row.eq(go & this.masked),
+            targets.i.valid.eq(go),
+            targets.i.p.x.eq(group.x),
+            targets.i.p.y.eq(group.y),
+            targets.i.p.neuron.eq(this.neuron),
+            targets.i.p.step.eq(this.step),
+        ]
+        for command in commands:
             m.d.comb += [
-                rows.valid.eq(offered & room),
-                rows.p.address.eq(address),
-                rows.p.info.step.eq(target.step),
-                rows.p.info.pattern.eq(masked << target.step),
+                command.valid.eq(go),
+                command.p.final.eq(this.final),
+                command.p.payload.address.eq(group.row_base + this.number * d.blocks),
+                command.p.payload.step.eq(this.step),
+                command.p.payload.masked.eq(this.masked),
             ]
-        return active | scanner.busy | listing | offered
+        return queue.o.valid | bits.items.valid | one
+
+    def _outputs(self, m, groups, lane_words):
+        """Look for the non-zero deltas of the outputs that see a pixel; returns the stream of pixels to look from."""
+        shapes, d, group = self.shapes, self.descriptor, groups.group
+        lanes = shapes.config.lanes
+        m.submodules.output_rows = rows = OutputRows(shapes)
+        m.submodules.pixels = pixels = Queue(rows.requests.p.shape(), 2)
+        m.submodules.outputs = scanner = RowScanner(
+            width=WORD, base=shapes.delta_word, count=shapes.delta_depth, payload=self.info,
+            extra=ArrayLayout(WORD, lanes), emit_empty=True)
+        wiring.connect(m, pixels.o, rows.requests)
+        row = scanner.rows.p
+        m.d.comb += [
+            rows.descriptor.eq(d),
+            rows.row_stride.eq(group.row_stride),
+            rows.tap_stride.eq(group.tap_stride),
+            scanner.rows.valid.eq(rows.rows.valid),
+            rows.rows.ready.eq(scanner.rows.ready),
+            row.base.eq(d.delta_base + bit_row(m, row, rows.rows.p.start, d.blocks)),
+            row.final.eq(rows.rows.p.final),
+            row.payload.address.eq(rows.rows.p.address),
+            row.payload.start.eq(rows.rows.p.start),
+            row.payload.step.eq(rows.rows.p.step),
+            row.payload.exists.eq(rows.rows.p.exists),
+            self.delta_word.eq(scanner.address),
+            self.delta_enable.eq(scanner.enable),
+        ]
+        inside = Signal(WORD)
+        m.d.comb += inside.eq(Mux(scanner.at.exists, scanner.inside, 0))
+        for k in range(lanes):
+            m.d.comb += scanner.extra[k].eq(inside & self.bitmaps[k][scanner.at.step])
+        m.d.comb += [
+            scanner.mask.eq(any_of([scanner.extra[k] for k in range(lanes)]) | Mux(self.skip_off, inside, 0)),
+            scanner.words.ready.eq(Cat(words.ready for words in lane_words).all()),
+        ]
+        for k, words in enumerate(lane_words):
+            word = scanner.words.p
+            m.d.comb += [
+                words.valid.eq(scanner.words.valid & scanner.words.ready),
+                words.p.mask.eq(Mux(self.skip_off, word.mask, word.extra[k])),
+                words.p.hits.eq(word.extra[k]),
+                words.p.index.eq(word.index),
+                words.p.last.eq(word.last),
+                words.p.payload.eq(word.payload),
+            ]
+        return pixels.i, pixels.o.valid | rows.busy | scanner.busy
 
     def _lane(self, m, k):
-        """Deltas of lane k times their weights; returns its rows, its stream of sums, and its counter signals."""
+        """Deltas of lane k times their weights; its streams and its signals for the whole engine, by name."""
         shapes, d = self.shapes, self.descriptor
-        m.submodules[f"outputs_{k}"] = outputs = DeltaRows(shapes, self.info, emit_empty=True)
+        word = StructLayout({"mask": WORD, "hits": WORD, "index": range(shapes.delta_depth), "last": 1,
+                             "payload": self.info})
+        m.submodules[f"words_{k}"] = words = Queue(word, 2)
+        m.submodules[f"bits_{k}"] = bits = Enumerator(width=WORD, payload=word)
+        m.submodules[f"lists_{k}"] = lists = Replay(self.entry, self.input, shapes.config.window)
+        m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, ROWS_AHEAD)
         m.submodules[f"lane_{k}"] = lane = self._lanes[k]
         m.submodules[f"sums_{k}"] = sums = Queue(signed(lane.sum_width), ROWS_AHEAD)
-        item, go, fresh = outputs.items.p, Signal(name=f"go_{k}"), Signal(init=1, name=f"fresh_{k}")
-        under_way = Signal(range(ROWS_AHEAD + 1), name=f"under_way_{k}")
+        wiring.connect(m, inputs.o, lists.commands)
+        item, into = bits.items.p, lists.items.p
+        found = item.payload
+        number = Signal(14, name=f"number_{k}")
         m.d.comb += [
-            outputs.descriptor.eq(d),
-            outputs.skip_off.eq(self.skip_off),
-            outputs.blocks.eq(d.blocks - (k >= d.last_lanes)),
-            self.delta_words[k].eq(outputs.delta_word),
-            self.delta_enables[k].eq(outputs.delta_enable),
-            outputs.deltas.eq(self.bitmaps[k]),
-            outputs.items.ready.eq(~item.last | (under_way != ROWS_AHEAD)),
-            go.eq(outputs.items.valid & outputs.items.ready),
+            bits.words.valid.eq(words.o.valid),
+            words.o.ready.eq(bits.words.ready),
+            bits.words.p.mask.eq(words.o.p.mask),
+            bits.words.p.payload.eq(words.o.p),
+            number.eq(Cat(item.index[:5], found.index) - found.payload.start[:5]),
+            lists.items.valid.eq(bits.items.valid),
+            bits.items.ready.eq(lists.items.ready),
+            into.entry.address.eq(found.payload.address + number),
+            into.entry.block.eq(d.block_base + found.payload.start + number),
+            into.entry.hit.eq(found.hits.bit_select(item.index[:5], 1)),
+            into.none.eq(item.none),
+            into.last.eq(item.final & found.last),
         ]
-        m.d.sync += under_way.eq(under_way + (go & item.last) - (sums.o.valid & sums.o.ready))
-        with m.If(go):
-            m.d.sync += fresh.eq(item.last)
-
-        flags = StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1})
-        issued = Signal(flags, name=f"issued_{k}")
+        played, go, under_way = lists.out.p, Signal(name=f"go_{k}"), Signal(range(ROWS_AHEAD + 1), name=f"under_way_{k}")
+        nonzero = Signal(name=f"nonzero_{k}")
+        m.d.comb += [
+            lists.out.ready.eq(~played.last | (under_way != ROWS_AHEAD)),
+            go.eq(lists.out.valid & lists.out.ready),
+            nonzero.eq(~played.none & played.entry.hit & played.payload.masked),
+        ]
+        m.d.sync += under_way.eq(under_way + (go & played.last) - (sums.o.valid & sums.o.ready))
+        issued = Signal(StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1}), name=f"issued_{k}")
         addresses = Signal(StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()}),
                            name=f"addresses_{k}")
-        nonzero = Signal(name=f"nonzero_{k}")
-        m.d.comb += nonzero.eq(item.hits.any())
         m.d.sync += [
-            issued.valid.eq(go), issued.first.eq(fresh), issued.last.eq(item.last), issued.nonzero.eq(nonzero),
-            addresses.weight.eq(item.address), addresses.delta.block.eq(item.block),
-            addresses.delta.step.eq(item.info.step),
+            issued.valid.eq(go), issued.first.eq(played.first), issued.last.eq(played.last),
+            issued.nonzero.eq(nonzero),
+            addresses.weight.eq(played.payload.address + played.entry.address),
+            addresses.delta.block.eq(played.entry.block),
+            addresses.delta.step.eq(played.payload.step),
         ]
         at_lane = delayed(m, issued, 1, f"read_{k}")
         m.d.comb += [
@@ -186,10 +284,14 @@ class BackwardEngine(wiring.Component):
             sums.i.valid.eq(lane.done),
             sums.i.p.eq(lane.sum),
         ]
-        return outputs.rows, sums.o, go & nonzero, outputs.items.valid & ~outputs.items.ready
+        return {
+            "words": words.i, "commands": inputs.i, "sums": sums.o,
+            "busy": words.o.valid | bits.items.valid | lists.busy | inputs.o.valid,
+            "term": go & nonzero, "stalled": lists.out.valid & ~lists.out.ready,
+        }
 
     def _merge(self, m, sums, targets):
-        """Add the lanes' sums of one row, and pass on those that are not zero."""
+        """Add the lanes' sums of one input, and pass on those that are not zero."""
         total = Signal(signed(self.shapes.error_sum))
         complete = Signal()
         m.d.comb += [

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feed-forward engine: sums of the weights of the inputs that spike."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import SpikeLane
-from backspike.hw.blocks import Queue, delayed, valid_mask
-from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.blocks import Queue, delayed
+from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.walks import OutputWalk
+from backspike.hw.engines.windows import SpikeWindow
 from backspike.hw.shapes import WORD
 
 __all__ = ["ForwardEngine"]
@@ -16,12 +18,15 @@ __all__ = ["ForwardEngine"]
 RESULTS = 4
 """Results that may wait for the neuron update."""
 
+PIXELS = 8
+"""Output pixels that the search for spikes may be ahead."""
+
 
 class ForwardEngine(wiring.Component):
-    """For each step and block of outputs: sum_j W_ji s_j[t], over the inputs j that spike.
+    """For each step, output pixel and block of outputs: the sum of the weights of the inputs that spike.
 
-    All lanes share the spike; lane k adds the weights of output k of the block. One term per lane and cycle; words
-    of zeros are skipped behind the queue, and no cycle is lost between reductions.
+    All lanes share the spike; lane k adds the weights of output k of the block. The spikes that a pixel sees are listed
+    once, if the list has room for them, and then used for every block.
 
     Parameters
     ----------
@@ -31,9 +36,11 @@ class ForwardEngine(wiring.Component):
     -------
     start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``busy`` falls
     busy: a job is in work; its results may still be waiting in ``results``
-    tape_address, tape_enable, tape: spikes of a tape word; chunk: its CHUNK_LOW entry (same enable)
+    group_address, group_enable, group: group table, one cycle of latency
+    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     weight_address, weights: one word of each lane's bank, one cycle of latency
-    results: stream of {step, block, block_last, sums}, in order of steps, then blocks
+    results: stream of {place, sums}, in order of steps, pixels, blocks; ``place`` is {step, block_last, last}: the last
+        block of a pixel, of a step
     terms: useful terms issued in this cycle
     stalled: a term was ready but had to wait for room in ``results``
     """
@@ -43,7 +50,7 @@ class ForwardEngine(wiring.Component):
         lanes = shapes.config.lanes
         self._lanes = [SpikeLane(shapes.config.format, WORD * shapes.config.tape_words) for _ in range(lanes)]
         self.sum_width = self._lanes[0].sum_width
-        self.place = StructLayout({"step": shapes.step, "block": 13, "block_last": 1})
+        self.place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
         self.result_layout = StructLayout({
             "place": self.place,
             "sums": ArrayLayout(signed(self.sum_width), lanes),
@@ -54,10 +61,12 @@ class ForwardEngine(wiring.Component):
             "descriptor": In(shapes.descriptor),
             "skip_off": In(1),
             "busy": Out(1),
+            "group_address": Out(shapes.groups),
+            "group_enable": Out(1),
+            "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
             "tape": In(shapes.words_of_steps),
-            "chunk": In(shapes.chunk_low),
             "weight_address": Out(shapes.weight_address),
             "weights": In(ArrayLayout(shapes.number, lanes)),
             "results": Out(stream.Signature(self.result_layout)),
@@ -67,89 +76,90 @@ class ForwardEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        extra = StructLayout({"row_base": 17, "spikes": WORD})
-        m.submodules.scanner = scanner = RowScanner(
-            width=WORD, base=self.shapes.tape_address().size, count=self.shapes.config.tape_words,
-            payload=self.place, extra=extra, emit_empty=True)
-        items, listing = list_bits(m, scanner, 4)
+        m.submodules.window = window = SpikeWindow(self.shapes)
+        block = StructLayout({"place": self.place, "block": 13})
+        m.submodules.lists = lists = Replay(window.entry, block, self.shapes.config.window)
+        wiring.connect(m, window.items, lists.items)
         m.d.comb += [
-            self.tape_address.eq(scanner.address),
-            self.tape_enable.eq(scanner.enable),
-            scanner.extra.row_base.eq(self.chunk.row_base),
-            scanner.extra.spikes.eq(self.tape[scanner.at.step] & valid_mask(self.chunk.count, WORD)),
-            scanner.mask.eq(Mux(self.skip_off, valid_mask(self.chunk.count, WORD), scanner.extra.spikes)),
+            window.slot.eq(self.slot),
+            window.descriptor.eq(self.descriptor),
+            window.skip_off.eq(self.skip_off),
+            window.group.eq(self.group),
+            window.tape.eq(self.tape),
+            self.group_address.eq(window.group_address),
+            self.group_enable.eq(window.group_enable),
+            self.tape_address.eq(window.tape_address),
+            self.tape_enable.eq(window.tape_enable),
         ]
-        rows_left = self._rows(m, scanner)
-        waiting = self._reduce(m, items)
-        m.d.comb += self.busy.eq(rows_left | scanner.busy | listing | waiting)
+        walking = self._pixels(m, window, lists)
+        waiting = self._reduce(m, lists)
+        m.d.comb += self.busy.eq(walking | window.busy | lists.busy | waiting)
         return m
 
-    def _rows(self, m, scanner):
-        """Offer one row for each step and block."""
-        active = Signal()
-        place = Signal(self.place)
+    def _pixels(self, m, window, lists):
+        """Ask for the spikes of each pixel, and play them for each of its blocks."""
         d = self.descriptor
-        last_step = Signal()
+        pixel = StructLayout({"step": self.shapes.step, "block": 13, "last": 1})
+        m.submodules.walk = walk = OutputWalk(self.shapes)
+        m.submodules.asked = asked = Queue(pixel, PIXELS)
+        seen = walk.pixels.p
         m.d.comb += [
-            place.block_last.eq(place.block + 1 == d.blocks),
-            last_step.eq(place.step + 1 == d.steps),
-            scanner.rows.valid.eq(active),
-            scanner.rows.p.base.eq(Cat(d.tape_base[:self.shapes.tape_word], self.slot)),
-            scanner.rows.p.count.eq(d.tape_words),
-            scanner.rows.p.payload.eq(place),
+            walk.start.eq(self.start),
+            walk.descriptor.eq(d),
+            walk.rounds.eq(1),
+            walk.times.eq(Mux(d.replay, 1, d.blocks)),
+            walk.pixels.ready.eq(window.requests.ready & asked.i.ready),
+            window.requests.valid.eq(walk.pixels.valid & asked.i.ready),
+            asked.i.valid.eq(walk.pixels.valid & window.requests.ready),
+            *(window.requests.p[name].eq(seen[name]) for name in ("step", "top", "left", "top_in", "left_in")),
+            window.requests.p.group.eq(0),
+            window.requests.p.groups.eq(d.groups),
+            asked.i.p.step.eq(seen.step),
+            asked.i.p.block.eq(seen.time),
+            asked.i.p.last.eq(seen.last),
         ]
-        step, block = Signal.like(place.step, name="step"), Signal.like(place.block, name="block")
-        m.d.comb += [place.step.eq(step), place.block.eq(block)]
-        with m.If(self.start):
-            m.d.sync += [active.eq(1), step.eq(0), block.eq(0)]
-        with m.Elif(active & scanner.rows.ready):
-            m.d.sync += block.eq(block + 1)
-            with m.If(place.block_last):
-                m.d.sync += [block.eq(0), step.eq(step + 1), active.eq(~last_step)]
-        return active
+        replayed = Signal(13)
+        command, now = lists.commands.p, asked.o.p
+        last_block = Signal()
+        m.d.comb += [
+            command.payload.block.eq(Mux(d.replay, replayed, now.block)),
+            last_block.eq(command.payload.block + 1 == d.blocks),
+            command.payload.place.step.eq(now.step),
+            command.payload.place.block_last.eq(last_block),
+            command.payload.place.last.eq(last_block & now.last),
+            command.final.eq(last_block | ~d.replay),
+            lists.commands.valid.eq(asked.o.valid),
+            asked.o.ready.eq(lists.commands.ready & command.final),
+        ]
+        with m.If(lists.commands.valid & lists.commands.ready):
+            m.d.sync += replayed.eq(Mux(command.final, 0, replayed + 1))
+        return walk.busy | asked.o.valid
 
-    def _reduce(self, m, items):
+    def _reduce(self, m, lists):
         """Fetch the weight of each spike and accumulate; returns whether results are still under way."""
-        lanes = self.shapes.config.lanes
-        d = self.descriptor
-        item = items.p
-        info = item.payload
+        lanes, d = self.shapes.config.lanes, self.descriptor
+        item = lists.out.p
         m.submodules.places = places = Queue(self.place, RESULTS)
         m.submodules.sums = sums = Queue(ArrayLayout(signed(self.sum_width), lanes), RESULTS)
 
-        flags = StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1})
-        issued = Signal(flags)
-        product = Signal(18)
-        base = Signal(17)
-        fresh = Signal(init=1)
-        go = Signal()
+        issued = Signal(StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1}))
+        go, nonzero = Signal(), Signal()
+        address = Signal(self.shapes.weight_address)
         m.d.comb += [
-            self.stalled.eq(items.valid & ~items.ready),
-            items.ready.eq(places.i.ready | ~(item.final & info.last)),
-            go.eq(items.valid & items.ready),
-            places.i.valid.eq(items.valid & item.final & info.last),
-            places.i.p.eq(info.payload),
+            self.stalled.eq(lists.out.valid & ~lists.out.ready),
+            lists.out.ready.eq(places.i.ready | ~item.last),
+            go.eq(lists.out.valid & lists.out.ready),
+            nonzero.eq(~item.none & item.entry.spike),
+            places.i.valid.eq(lists.out.valid & item.last),
+            places.i.p.eq(item.payload.place),
+            self.weight_address.eq(address),
+            self.terms.eq(Mux(go & nonzero, Mux(item.payload.place.block_last, d.last_lanes, lanes), 0)),
         ]
         m.d.sync += [
-            issued.valid.eq(go),
-            issued.first.eq(fresh),
-            issued.last.eq(item.final & info.last),
-            issued.nonzero.eq(~item.none & info.extra.spikes.bit_select(item.index, 1)),
-            product.eq(item.index * d.blocks),
-            base.eq(info.extra.row_base + info.payload.block),
+            issued.valid.eq(go), issued.first.eq(item.first), issued.last.eq(item.last), issued.nonzero.eq(nonzero),
+            address.eq(item.entry.address + item.payload.block),
         ]
-        with m.If(go):
-            m.d.sync += fresh.eq(item.final & info.last)
-        at_memory = delayed(m, issued, 1, "address_given")
-        at_lane = delayed(m, at_memory, 1, "weight_read")
-        address = Signal(self.shapes.weight_address)
-        m.d.sync += address.eq(base + product)
-        width = Signal(range(lanes + 1))
-        m.d.comb += [
-            self.weight_address.eq(address),
-            width.eq(Mux(info.payload.block_last, d.last_lanes, lanes)),
-            self.terms.eq(Mux(go & ~item.none & info.extra.spikes.bit_select(item.index, 1), width, 0)),
-        ]
+        at_lane = delayed(m, issued, 1, "weight_read")
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [

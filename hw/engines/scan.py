@@ -18,33 +18,38 @@ __all__ = ["Enumerator", "RowScanner", "list_bits"]
 class RowScanner(wiring.Component):
     """Reads one word of a row each cycle, drops zero words, and marks the last word that it passes on.
 
-    A non-zero word is held back until the next one, or the end of the row, is known; so the last word passed on
-    carries ``last`` even where only zero words follow it. A bubble arises only where zero words do not meet earlier
-    work in a queue behind the scanner.
+    A row is a range of bits, which need not begin or end with a word. Rows may form a sequence, whose last row is
+    ``final``. A non-zero word is held back until the next one, or the end of the sequence, is known; so the last word
+    passed on carries ``last`` even where only zero words follow it. A bubble arises only where zero words do not meet
+    earlier work in a queue behind the scanner.
 
     Parameters
     ----------
-    width: bits of a word
+    width: bits of a word, a power of two
     base: shape of a row's first address
     count: largest number of words of a row
     payload: shape that travels with a row
     extra: shape of what the parent adds to each word
-    emit_empty: pass on one word of mask 0 for a row without any bits (else such rows vanish)
+    emit_empty: pass on one word of mask 0 for a sequence without any bits (else such sequences vanish)
 
     Members
     -------
-    rows: stream of {base, count, payload}; count is at least 1
+    rows: stream of {base, count, low, high, final, payload}: ``count`` words (at least 1), of the first only the bits
+        from ``low`` on, of the last only the bits up to ``high``
     address, enable: to a memory with one cycle of latency, which holds its output while ``enable`` is 0
     at: payload of the row whose word the memory puts out now
     index: number of that word in its row
-    mask, extra: from the parent, for the word that the memory puts out now
+    inside: which bits of that word belong to the row
+    mask, extra: from the parent, for the word that the memory puts out now; ``mask`` is within ``inside``
     words: stream of {mask, index, last, payload, extra}
     busy: something is inside
     """
 
     def __init__(self, *, width, base, count, payload, extra, emit_empty):
         self.emit_empty = emit_empty
-        self.row = StructLayout({"base": base, "count": range(count + 1), "payload": payload})
+        place = (width - 1).bit_length()
+        self.row = StructLayout({
+            "base": base, "count": range(count + 1), "low": place, "high": place, "final": 1, "payload": payload})
         self.word = StructLayout({"mask": width, "index": range(count), "last": 1, "payload": payload, "extra": extra})
         super().__init__({
             "rows": In(stream.Signature(self.row)),
@@ -52,6 +57,7 @@ class RowScanner(wiring.Component):
             "enable": Out(1),
             "at": Out(payload),
             "index": Out(range(count)),
+            "inside": Out(width),
             "mask": In(width),
             "extra": In(extra),
             "words": Out(stream.Signature(self.word)),
@@ -67,12 +73,15 @@ class RowScanner(wiring.Component):
         take = Signal()
         step = Signal()
         row_end = Signal()
+        low, spare = Signal.like(row.low, name="low"), Signal.like(row.high, name="spare")
+        every = (1 << len(self.mask)) - 1
         m.d.comb += [
             self.address.eq(row.base + number),
             row_end.eq(number + 1 == row.count),
             step.eq(~read | take),
             self.enable.eq(step),
             self.rows.ready.eq(step & row_end),
+            self.inside.eq((every << low) & (every >> spare)),
             self.busy.eq(self.rows.valid | read | self.words.valid),
         ]
         with m.If(step):
@@ -82,7 +91,9 @@ class RowScanner(wiring.Component):
                     number.eq(Mux(row_end, 0, number + 1)),
                     self.index.eq(number),
                     self.at.eq(row.payload),
-                    read_last.eq(row_end),
+                    read_last.eq(row_end & row.final),
+                    low.eq(Mux(number == 0, row.low, 0)),
+                    spare.eq(Mux(row_end, ~row.high, 0)),
                 ]
         self._hold_back(m, read, read_last, take)
         return m
@@ -92,7 +103,7 @@ class RowScanner(wiring.Component):
         holding = Signal()
         useful = Signal()
         leaving = Signal()
-        open_ = Signal()  # a word is held and its row has not ended
+        open_ = Signal()  # a word is held and its sequence has not ended
         m.d.comb += [
             useful.eq(self.mask.any()),
             open_.eq(holding & ~held.last),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of the feed-forward engine: every sum of every step, from random spikes, chunks and weights."""
+"""Bench of the feed-forward engine: every sum of every step, from random shapes, spikes and weights."""
 
 import cocotb
 import numpy as np
@@ -7,7 +7,7 @@ import numpy as np
 from backspike.hw.arith.numbers import to_fixed_model
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, LANES, Job
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
 from backspike.sim.unit import Bench, Memory, Sink
 
 
@@ -17,17 +17,18 @@ def units():
 
 def _expected(job):
     """Places and sums (of the outputs that exist) in the order of the engine."""
-    fixed = [to_fixed_model(bank, job.config.format) for bank in job.weights]
-    results, lanes = [], job.config.lanes
-    for t in range(job.steps):
-        for block in range(job.blocks):
-            last = block == job.blocks - 1
-            sums = [0] * (job.last_lanes if last else lanes)
-            for k, bit in job.inputs:
-                if job.bit(k, bit, t):
-                    for lane in range(len(sums)):
-                        sums[lane] += int(fixed[lane][job.words[k]["row_base"] + bit * job.blocks + block])
-            results.append(({"step": t, "block": block, "block_last": int(last)}, sums))
+    lanes = job.config.lanes
+    fixed = [to_fixed_model(bank, job.config.format).astype(object) for bank in job.weights]
+    sums = np.zeros((job.steps, job.pixels, job.blocks, lanes), dtype=object)
+    for g, n, pixel, address in job.pairs():
+        for t in np.flatnonzero(job.groups[g]["bits"][:job.steps, n]):
+            for lane in range(lanes):
+                sums[t, pixel, :, lane] += fixed[lane][address:address + job.blocks]
+    results = []
+    for t, pixel, block in np.ndindex(sums.shape[:3]):
+        last = block == job.blocks - 1
+        place = {"step": t, "block_last": int(last), "last": int(last and pixel == job.pixels - 1)}
+        results.append((place, list(sums[t, pixel, block][:job.last_lanes if last else lanes])))
     return results
 
 
@@ -48,8 +49,8 @@ class Run:
         bench.agents.clear()
         bench.watchers[:] = [self._count]
         self.terms = 0
+        Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
-        Memory(bench, "tape_address", "chunk", [job.by_tape_address(job.chunks_low())], "tape_enable")
         Memory(bench, "weight_address", "weights", [lambda address: sum(
             int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights))])
         sink = Sink(bench, "results", self.idle)
@@ -57,15 +58,15 @@ class Run:
             bench.set(name, value)
         begin = bench.cycle
         await bench.pulse("start")
-        await bench.until(lambda: not bench.bits("busy"))
+        await bench.until(lambda: not bench.bits("busy"), 400_000)
         cycles = bench.cycle - begin
         await bench.step(3)
         assert not bench.bits("busy") and not bench.bits("results__valid")
         expected = _expected(job)
-        assert [item["place"] for item in sink.items] == [place for place, _ in expected]
+        assert [item["place"] for item in sink.items] == [place for place, _ in expected], (job.shape, job.blocks)
         for item, (place, sums) in zip(sink.items, expected, strict=True):
-            assert item["sums"][:len(sums)] == sums, place
-        terms = int(job.spikes().sum()) * job.outputs
+            assert item["sums"][:len(sums)] == sums, (place, job.shape, job.channels, job.blocks)
+        terms = sum(int(job.groups[g]["bits"][:job.steps, n].sum()) for g, n, _, _ in job.pairs()) * job.outputs
         assert self.terms == terms
         return terms, cycles
 
@@ -76,7 +77,7 @@ class Run:
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, idle=[0.0, 0.3, 0.9])
 async def sums_of_random_jobs(dut, lanes, idle):
-    """Sparse and dense spikes, chunks of 0 to 32 inputs, few steps; with skipping and without."""
+    """Dense and convolutional, sparse and dense spikes, few steps; with skipping and without."""
     run = Run(dut, lanes, idle)
     await run.start()
     for n in range(6 if lanes < 8 else 3):
@@ -86,27 +87,29 @@ async def sums_of_random_jobs(dut, lanes, idle):
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, spikes=[0.0, 1.0])
 async def no_spikes_and_all_spikes(dut, lanes, spikes):
-    """Every sum comes, also if it is empty; a word without inputs adds nothing."""
+    """Every sum comes, also if it is empty."""
     run = Run(dut, lanes, 0.2)
     await run.start()
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
-        await run.do(Job(run.bench, config, spikes=spikes, counts=[0, 32, 0, 5], last_lanes=1, blocks=3), skip_off)
-        await run.do(Job(run.bench, config, spikes=spikes, counts=[0], blocks=1, steps=1), skip_off)
+        await run.do(Job(run.bench, config, spikes=spikes, shape=DENSE, channels=[32, 5], last_lanes=1, blocks=3), skip_off)
+        await run.do(Job(run.bench, config, spikes=spikes, last_lanes=1), skip_off)
 
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, spikes=[0.1, 0.5])
 async def few_cycles_are_lost(dut, lanes, spikes):
-    """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end."""
+    """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end; dense, and a kernel of 3 x 3."""
     run = Run(dut, lanes)
     await run.start()
     config = CONFIGS[lanes]
-    job = Job(run.bench, config, spikes=spikes, counts=[32] * config.tape_words, blocks=10 if lanes < 4 else 4,
-              last_lanes=lanes, steps=config.steps)
-    terms, cycles = await run.do(job)
-    dut._log.info("utilisation %.3f with %d lanes", terms / (cycles * lanes), lanes)
-    assert terms > 0.95 * lanes * cycles or (config.steps == 1 and cycles * lanes - terms < 25 * lanes)
+    conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
+    for shape, size, blocks in ((DENSE, 60, 10), (conv, 7, 7)):
+        job = Job(run.bench, config, spikes=spikes, shape=shape, channels=[size], blocks=min(blocks, 4096 // lanes // 100),
+                  last_lanes=lanes, steps=config.steps)
+        terms, cycles = await run.do(job)
+        dut._log.info("utilisation %.3f with %d lanes, kernel %d", terms / (cycles * lanes), lanes, shape["kernel"])
+        assert cycles - terms / lanes < 0.1 * cycles + 50
 
 
 @cocotb.test()
@@ -116,8 +119,9 @@ async def largest_sums_are_exact(dut, lanes):
     run = Run(dut, lanes)
     await run.start()
     config = CONFIGS[lanes]
+    channels = [config.window] * (config.tape_words * 32 // config.window)
     for sign in (0, 1 << config.format.width - 1):
-        job = Job(run.bench, config, spikes=1.0, counts=[32] * config.tape_words, blocks=1, steps=1)
+        job = Job(run.bench, config, spikes=1.0, shape=DENSE, channels=channels[:config.groups], blocks=1, steps=1)
         largest = int(config.format.encode(config.format.max_finite)) | sign
         job.weights = [np.full_like(bank, largest) for bank in job.weights]
         await run.do(job)
@@ -125,11 +129,13 @@ async def largest_sums_are_exact(dut, lanes):
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """A slice with all weights that a core can have; one in the last words of everything; all steps."""
+    """Slices with all weights, outputs or inputs that a core can have; in the last words of everything; all steps."""
     run = Run(dut, "largest")
     await run.start()
     config = CONFIGS["largest"]
-    await run.do(Job(run.bench, config, spikes=0.05, counts=[31, 1], blocks=config.neurons, steps=1))
-    job = Job(run.bench, config, counts=[4, 32, 1], blocks=40, steps=config.steps)
+    await run.do(Job(run.bench, config, spikes=0.05, shape=DENSE, channels=[31, 1], blocks=4096, steps=1))
+    wide = {"height": 127, "width": 127, "kernel": 7, "stride": 4, "padding": 6, "pool": 1}
+    await run.do(Job(run.bench, config, spikes=0.02, shape=wide, channels=[1], blocks=3, steps=1))
+    job = Job(run.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
     job.move_to_the_end()
     await run.do(job)
