@@ -7,10 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import DESCRIPTOR
 
-__all__ = ["DESCRIPTOR_STRIDE", "DescriptorLoader"]
-
-DESCRIPTOR_STRIDE = 16
-"""Words from one slice's description to the next."""
+__all__ = ["DescriptorLoader"]
 
 
 class DescriptorLoader(wiring.Component):

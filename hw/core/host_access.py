@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses of a core's memories as the host sees them."""
 
-from amaranth.hdl import Array, Cat, Mux, Signal
+from amaranth.hdl import Array, Cat, Mux, Signal, Value, signed
+from amaranth.utils import exact_log2
 
-from backspike.host.protocol import COUNTERS, TAPE_STRIDE, Region
-from backspike.hw.core.descriptors import DESCRIPTOR_STRIDE
+from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["HostAccess"]
 
@@ -26,13 +26,19 @@ class HostAccess:
         self.receiver, self.replies = receiver, replies
         self.lane_bits = config.lanes.bit_length() - 1
         m.d.comb += receiver.limit.eq(Array(self._limits().get(region, 0) for region in range(16))[receiver.region])
-        for region, ram in ((Region.DESCRIPTOR, memories.descriptors), (Region.CHUNK_LOW, memories.chunk_low),
-                            (Region.CHUNK_HIGH, memories.chunk_high), (Region.PEER, memories.peers)):
+        for region, ram in ((Region.DESCRIPTOR, memories.descriptors), (Region.PEER, memories.peers)):
             m.d.comb += [
                 ram.write.en.eq(self.writes(region)),
                 ram.write.addr.eq(receiver.address),
                 ram.write.data.eq(receiver.data),
             ]
+        groups, part_bits = memories.groups.write, exact_log2(GROUP_STRIDE)
+        part = receiver.address[:part_bits]
+        m.d.comb += [
+            groups.en.eq(Mux(self.writes(Region.GROUP), 1 << part, 0)),  # an entry's last address has no part
+            groups.addr.eq(receiver.address >> part_bits),
+            *(word.eq(receiver.data) for word in groups.data),
+        ]
 
     def _limits(self):
         """Number of addresses of each region."""
@@ -40,11 +46,11 @@ class HostAccess:
         return {
             Region.WEIGHT: config.weights,
             Region.GRADIENT: config.weights,
+            Region.GRADIENT_HIGH: config.weights,
             Region.VELOCITY: config.weights if config.momentum else 0,
             Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
             Region.NEED: config.slices,
-            Region.CHUNK_LOW: config.tape_words,
-            Region.CHUNK_HIGH: config.tape_words,
+            Region.GROUP: config.groups * GROUP_STRIDE,
             Region.PEER: config.peers,
             Region.TAPE: config.slots * TAPE_STRIDE,
             Region.CONTROL: 2,
@@ -74,9 +80,10 @@ class HostAccess:
         """Connect the word that the host reads, given the counters' value and the control word."""
         memories = self.memories
         lane = self.replies.fetch_address[:self.lane_bits] if self.lane_bits else 0
+        gradient = Signal(signed(64))
+        self.m.d.comb += gradient.eq(Array(_signed(ram.read["gradient"].data) for ram in memories.gradients)[lane])
         fetched = {
             Region.WEIGHT: [ram.read["forward"].data for ram in memories.weights],
-            Region.GRADIENT: [ram.read["gradient"].data for ram in memories.gradients],
             Region.VELOCITY: [ram.read["update"].data for ram in memories.velocities],
         }
         word = Signal(32)
@@ -85,6 +92,10 @@ class HostAccess:
                 if banks:
                     with self.m.Case(region):
                         self.m.d.sync += word.eq(Array(banks)[lane])
+            with self.m.Case(Region.GRADIENT):
+                self.m.d.sync += word.eq(gradient[:32])
+            with self.m.Case(Region.GRADIENT_HIGH):
+                self.m.d.sync += word.eq(gradient[32:])
             with self.m.Case(Region.CONTROL):
                 self.m.d.sync += word.eq(Mux(self.replies.fetch_address == 0, control, 0))
             with self.m.Case(Region.COUNTER):
@@ -95,12 +106,17 @@ class HostAccess:
         """A packet writes one step of a tape word and its masks; the host all steps, and no masks."""
         receiver, steps = self.receiver, self.config.steps
         by_host = self.writes(Region.TAPE)
-        place = receiver.tape_address
+        place, word_bits = receiver.tape_address, exact_log2(TAPE_STRIDE)
         for ram, new, constant in ((self.memories.spikes, receiver.spikes, receiver.data),
                                    (self.memories.masks, receiver.masks, 0)):
-            address = Cat(receiver.address[:len(place.word)], receiver.address[7:7 + len(place.slot)])
+            address = Cat(receiver.address[:len(place.word)], receiver.address[word_bits:word_bits + len(place.slot)])
             self.m.d.comb += [
                 ram.write.en.eq(Mux(by_host, (1 << steps) - 1, Mux(receiver.tape_write, 1 << receiver.tape_step, 0))),
                 ram.write.addr.eq(Mux(by_host, address, place)),
                 *(ram.write.data[t].eq(Mux(by_host, constant, new)) for t in range(steps)),
             ]
+
+
+def _signed(data):
+    """A memory's output, of whatever shape it is declared, as two's complement."""
+    return Value.cast(data).as_signed()
