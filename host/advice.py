@@ -29,26 +29,39 @@ def advice(cuts, cores, number):
             low, high = (low, middle) if test(middle * step) else (middle + 1, high)
         return low * step
 
-    layer = network.layers[number]
+    def enough():
+        """Least values of several memories, each with those before it, or nothing where none are enough."""
+        need = dict(_TOP)
+        if not fits(cores, **need):
+            return {}
+        for name, top in _TOP.items():
+            need[name] = least(getattr(config, name), top, steps[name],
+                               lambda value, name=name: fits(cores, **{**need, name: value}))  # fmt: skip
+        return {name: value for name, value in need.items() if value > getattr(config, name)}
+
     steps = {name: config.lanes if name in ("weights", "neurons") else 1 for name in MEMORIES}
-    scarce = [name for name in _TOP if fits(cores, **{name: _TOP[name]})]
-    have = f"{cores} core{'s' * (cores != 1)} of {{}}"
-    if scarce and scarce[0] in ("weights", "neurons"):
-        outputs = layer.out_channels
-        need = {"weights": layer.shape[0] * outputs, "neurons": pixels(layer) * outputs}[scarce[0]]
-        text = f"layer {number} needs {need:,} {scarce[0]} on {have.format(f'{getattr(config, scarce[0]):,}')}"
-        text += " that hold the layers before it" if number else ""
-    elif scarce:
-        kind = scarce[0].replace("_", " ")
-        text = f"layer {number} does not fit on {have.format(f'{getattr(config, scarce[0]):,} {kind}')}"
-    else:
-        text = f"layer {number} does not fit on {have.format(f'{config.weights:,} weights')}"
+    scarce = [name for name in _TOP if fits(cores, **{name: _TOP[name]})][:1]
     more = least(cores + 1, 65, 1, fits)
     remedies = [f"at least {more} cores"] if more <= 64 else []
     if scarce:
         name = scarce[0]
-        value = least(getattr(config, name), _TOP[name], steps[name], lambda v: fits(cores, **{name: v}))
-        remedies.append(f"{name}={value}")
-    elif not remedies:
+        changes = {name: least(getattr(config, name), _TOP[name], steps[name], lambda v: fits(cores, **{name: v}))}
+    else:
+        changes = enough()
+    if changes:
+        remedies.append(" and ".join(f"{name}={value}" for name, value in changes.items()))
+    if not remedies:
         remedies.append("smaller layers, as no chip of so many cores can hold this network")
-    return f"{text}: use {' or '.join(remedies)}"
+    return f"{_problem(cuts, cores, number, changes)}: use {' or '.join(remedies)}"
+
+
+def _problem(cuts, cores, number, changes):
+    """Which layer does not fit, and into which memories."""
+    layer, config = cuts.network.layers[number], cuts.config
+    have = f"{cores} core{'s' * (cores != 1)} of {{}}"
+    needs = {"weights": layer.shape[0] * layer.out_channels, "neurons": pixels(layer) * layer.out_channels}
+    if len(changes) == 1 and (name := next(iter(changes))) in needs:
+        text = f"layer {number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
+        return text + " that hold the layers before it" * bool(number)
+    small = [f"{getattr(config, name):,} {name.replace('_', ' ')}" for name in changes or ("weights",)]
+    return f"layer {number} does not fit on {have.format(' and '.join(small))}"

@@ -81,7 +81,10 @@ class Cuts:
         return -(-cuts // self._mosts)
 
     def needs(self, cuts):
-        """Use of each core's memories, ``{name of the ChipConfig field: [..., cores]}``, and packets of each layer."""
+        """What cuts need: ``({field of ChipConfig: use of each core [..., cores]}, slices, words)``.
+
+        ``slices`` [..., layers] counts the slices of each layer, ``words`` [...] the last layer's words of outputs.
+        """
         lanes, slices = self.config.lanes, self.slices(cuts)
         counts = slices.sum(axis=-1)
         words = [np.full_like(counts[..., 0], self._host_words)]
@@ -102,7 +105,7 @@ class Cuts:
             "slices": slices.sum(axis=-2),
             "peers": (slices * peers[..., None]).sum(axis=-2),
         }
-        return use, counts, words
+        return use, counts, words[..., -1]
 
     def excess(self, cuts):
         """By how much cuts are beyond memories and fields, as a sum of shares; 0 where they fit, [...]."""
@@ -112,11 +115,9 @@ class Cuts:
             limit = getattr(self.config, name)
             total = total + (np.maximum(values - limit, 0) / limit).sum(axis=-1)
         consumers = (1 << NEED.fields["credits"]) - 1
-        packets = (1 << NEED.fields["inputs"]) - 1
         last = 1 << PEER.fields["word"]
         total = total + (np.maximum(counts[..., 1:] - consumers, 0) / consumers).sum(axis=-1)
-        total = total + (np.maximum(words[..., :-1] * self.network.steps - packets, 0) / packets).sum(axis=-1)
-        return total + np.maximum(words[..., -1] - last, 0) / last
+        return total + np.maximum(words - last, 0) / last
 
     def loads(self, cuts):
         """Load of each core and, last, of the host's link, in cycles per sample: [..., cores + 1]."""

@@ -131,7 +131,7 @@ def lay_out(network, config, pieces):
             own.append(_slice(layer, config, piece, room, layers[-1] if layers else None))
         layers.append(own)
     _connect(layers)
-    check_memories(network, config, layers)
+    check_memories(config, layers)
     return layers
 
 

@@ -61,7 +61,7 @@ def check_layers(network, config):
         if most > config.batch_terms:
             raise CapacityError(
                 f"a sample adds {most:,} terms to a gradient of layer {number} and the chip's sums hold "
-                f"{config.batch_terms:,}: use batch_terms={most}, or that times the samples of a batch"
+                f"{config.batch_terms:,}: use batch_terms={most} times the samples of a batch"
             )
 
 
@@ -102,7 +102,7 @@ def core_use(layers):
     return dict(sorted(use.items()))
 
 
-def check_memories(network, config, layers):
+def check_memories(config, layers):
     """Refuse slices that a core's memories, or the fields of a packet or a table, cannot hold."""
     for core, use in core_use(layers).items():
         for name in MEMORIES:
@@ -115,27 +115,12 @@ def check_memories(network, config, layers):
         if len(slices) > most:
             raise CapacityError(f"layer {number} is cut into {len(slices)} slices: use at most {most}")
     for part in (s for slices in layers for s in slices):
-        _check_fields(network, part)
+        groups, most = len(part.groups), (1 << DESCRIPTOR.fields["groups"]) - 1
+        if groups > most:
+            raise CapacityError(f"a slice of layer {part.layer} has {groups} groups of inputs: use at most {most}")
     largest = max(part.outputs for part in layers[-1])
     if largest > NO_LABEL:
         raise CapacityError(f"the last layer has {largest:,} outputs in one slice: use at most {NO_LABEL:,}")
     words, most = sum(part.words for part in layers[-1]), 1 << PEER.fields["word"]
     if words > most:
         raise CapacityError(f"the last layer's outputs fill {words} words of 32: use at most {most}")
-
-
-def _check_fields(network, part):
-    """Refuse what a packet's or a table's field cannot say, although the memories would hold it."""
-    packets, most = part.external_words * network.steps, (1 << NEED.fields["inputs"]) - 1
-    if packets > most:
-        raise CapacityError(
-            f"a slice of layer {part.layer} gets {packets:,} input packets per sample: use fewer steps or inputs, so "
-            f"that they are at most {most:,}"
-        )
-    names = ("delta_base", "block_base", "weight_base", "blocks", "neuron_base")
-    fields = {name: getattr(part, name) for name in names}
-    fields |= {"groups": len(part.groups), "targets": len(part.targets), "sources": len(part.sources)}
-    for name, value in fields.items():
-        end = 1 << DESCRIPTOR.fields[name]
-        if value >= end:
-            raise CapacityError(f"{name} on core {part.core} is {value}: use fewer slices, so that it is below {end}")

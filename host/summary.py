@@ -49,8 +49,9 @@ def plan_dict(plan):
     """The plan as plain values, for JSON.
 
     ``mesh``: columns and rows; ``memories``: what a core has; ``cycles``: estimated load of the busiest core in cycles
-    per training sample; ``balance``: mean over busiest load, over all cores of the mesh; ``slices``: which channels of
-    which layer each is; ``cores``: of each used core, its use of the memories and its ``load`` as in ``core_loads``.
+    per training sample; ``balance``: mean over busiest load, over all cores of the mesh; ``link``: flits that the host
+    sends per sample; ``slices``: which channels of which layer each is; ``cores``: of each used core, its use of the
+    memories and its ``load`` as in ``core_loads``.
     """
     loads = core_loads(plan)
     config = plan.config
@@ -60,6 +61,7 @@ def plan_dict(plan):
         "memories": {name: getattr(config, name) for name in MEMORIES},
         "cycles": max(load["cycles"] for load in loads.values()),
         "balance": _balance(plan, loads),
+        "link": Work(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0]),
         "slices": [
             {"core": list(s.core), "index": s.index, "layer": s.layer, "first": s.first, "channels": s.channels,
              "outputs": s.outputs} for s in plan.slices
@@ -77,7 +79,7 @@ def plan_text(plan):
     lines = [f"{plan.network}, T = {plan.network.steps}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
              f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"]  # fmt: skip
     memories, parts = ("weights", "neurons", "tape_words", "groups", "peers"), (
-        "cycles", "forward", "errors", "gradients", "port_in", "port_out")  # fmt: skip
+        "cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out")  # fmt: skip
     titles = "".join(f" {name:>{_WIDTH[name]}}" for name in memories) + "".join(f" {name:>9}" for name in parts)
     lines.append(f"{'core':<6}{titles.replace('tape_words', '     words')}  layer:channels")
     for core, use in plan.core_use().items():

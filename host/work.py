@@ -91,10 +91,14 @@ class Work:
         self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking
         self._wg_rows = points * hit
         self._errors, self._bp_terms = errors, errors * reached * hit
+        # An error is sent where any delta that it sums is not zero: exponents of the chance that all are, by channel
+        zero = column(1 - density.deltas for _, density in pairs)
+        with np.errstate(divide="ignore"):
+            self._silent = reached * np.log(zero)
+        self._outputs = column(layer.out_channels for layer in layers)
         self._spike_flits = _SPIKES_FLITS * points / 32
-        # Of each consumer: words of this layer's outputs, and errors to them
         masks = [density.masks for density in densities[1:]] + [0]
-        self._error_flits = _ERROR_FLITS * points * column(masks)
+        self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
         self._in_flits = _SPIKES_FLITS * steps * column(-(-layer.inputs // 32) for layer in layers)
 
     def engines(self, blocks, channels, slices):
@@ -108,9 +112,16 @@ class Work:
         words = self._scan + self._rows * groups * 31 / 32
         scan = self._points * words * np.where(self._replay, slices, blocks)
         forward = np.maximum(self._fp_terms * blocks, scan) + self._points * blocks
-        backward = np.maximum(_ERROR_FLITS * self._errors * slices, self._errors * slices + self._bp_terms * blocks)
+        sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
+        backward = np.maximum(sent, self._errors * slices + self._bp_terms * blocks)
         gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words)
         return forward, backward, gradients, 2 * self._points * channels
+
+    def _share(self, channels, slices):
+        """Share of the errors that masks ask for which are not zero, and so are sent, by slices with these channels."""
+        with np.errstate(invalid="ignore"):
+            exponents = self._silent * (channels / np.maximum(slices, 1))
+        return -np.expm1(np.nan_to_num(exponents, nan=0.0))
 
     def _groups(self, slices):
         """Producers of each layer, [..., layers, 1]; the host is one."""
@@ -122,8 +133,11 @@ class Work:
         counts = slices.sum(axis=-1, keepdims=True)
         ones = np.ones_like(counts[..., :1, :])
         consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
-        inward = self._in_flits * slices + consumers * self._error_flits * channels
-        outward = consumers * self._spike_flits * channels + _ERROR_FLITS * self._errors * slices
+        shares = self._share(self._outputs, counts)
+        above = np.concatenate([shares[..., 1:, :], np.zeros_like(shares[..., :1, :])], axis=-2)
+        inward = self._in_flits * slices + consumers * above * self._error_flits * channels
+        sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
+        outward = consumers * self._spike_flits * channels + sent
         return inward, outward
 
     def loads(self, blocks, channels, slices):

@@ -26,7 +26,7 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
     [
         ("784-256-128-10", {"weights": 8192},
          "layer 0 needs 200,704 weights on 4 cores of 8,192: use at least 30 cores or weights=58800"),
-        ("784-256-128-10", {"weights": 1024, "columns": 8, "rows": 8},
+        ("784-256-128-10", {"weights": 1024, "columns": 8, "rows": 8, "groups": 64},
          "layer 0 needs 200,704 weights on 64 cores of 1,024: use weights=3920"),
         ("64-64-64", {"weights": 4608, "columns": 1, "rows": 1},
          "layer 1 needs 4,096 weights on 1 core of 4,608 that hold the layers before it: use at least 2 cores or "
@@ -37,8 +37,12 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
         ("64-32-32-32-32-10", {"columns": 1, "rows": 1},
          "layer 4 does not fit on 1 core of 4 slices: use at least 2 cores or slices=5"),
         ("64-600-10", {"weights": 8192, "neurons": 128},
-         "layer 0 does not fit on 4 cores of 8,192 weights: use at least 6 cores"),
-        ("5000-10", {},
+         "layer 0 does not fit on 4 cores of 8,192 weights and 128 neurons: use at least 6 cores or weights=11136 and "
+         "neurons=174"),
+        ("5000-10", {}, "layer 0 does not fit on 4 cores of 64 tape words: use tape_words=157"),
+        ("1x28x28-c10k3-a2-c10k3-10", {"neurons": 1000},
+         "layer 0 does not fit on 4 cores of 1,000 neurons and 64 tape words: use neurons=2028 and tape_words=277"),
+        ("20000-10", {},
          "layer 0 does not fit on 4 cores of 16,384 weights: use smaller layers, as no chip of so many cores can hold "
          "this network"),
     ],
@@ -61,8 +65,8 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
             columns = next(n for n in range(1, 9) if n * 8 >= int(more[1]))
             larger = ChipConfig(**{**chip, "columns": columns, "rows": 8, "peers": 256})
             compile_network(network, TRAINING, larger)
-        if change := re.search(r"(\w+)=(\d+)$", str(error)):
-            compile_network(network, TRAINING, ChipConfig(**{**chip, change[1]: int(change[2])}))
+        if changes := {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", str(error))}:
+            compile_network(network, TRAINING, ChipConfig(**{**chip, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -82,15 +86,17 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (ValueError, {"options": {"cores": 5}}, "cores must be 1 to 4 on this chip, not 5"),
         (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer or None, not 2.0"),
         (TypeError, {"options": {"seed": "a"}}, "seed must be an integer, not 'a'"),
-        (TypeError, {"options": {"density": 0.5}}, "density must be a Density or None, not 0.5"),
+        (TypeError, {"options": {"density": 0.5}}, "density must be a Density, one for each layer, or None, not 0.5"),
+        (ValueError, {"options": {"density": [Density()] * 3}},
+         "density must have one Density for each of 1 layers, not 3"),
         (TypeError, {"training": None}, "training must be a Training, not None"),
         (ValueError, {"options": {"strategy": [Piece(0, 2, 0, 0, 5)]}},
          "placement must use cores of the 2 x 2 mesh, not (2, 0)"),
         (ValueError, {"options": {"strategy": [Piece(1, 0, 0, 0, 5)]}}, "placement must name layers 0 to 0, not 1"),
         (ValueError, {"options": {"strategy": [Piece(0, 0, 0, 0, 4)]}},
-         "placement must hold all 5 outputs of layer 0, not 4"),
+         "placement must hold all 5 channels of layer 0, not 4"),
         (ValueError, {"options": {"strategy": [Piece(0, 0, 0, 0, 2), Piece(0, 1, 0, 3, 2)]}},
-         "placement must hold every output of layer 0 once, which output 2 is not"),
+         "placement must hold every channel of layer 0 once, which 2 is not"),
         (CapacityError, {"options": {"strategy": [Piece(0, 0, 0, n, 1) for n in range(5)]}},
          "core (0, 0) needs slices=5 and has 4: use more or other cores for these layers, or slices=5"),
     ],
@@ -117,12 +123,53 @@ def test_too_many_peers_are_avoided_with_fewer_cores():
 
 
 def test_labels_and_outputs_fit_their_fields():
-    chip = {"columns": 2, "rows": 1, "neurons": 4096, "weights": 131072}
-    whole = {"strategy": [Piece(0, 0, 0, 0, 4096)]}
-    with pytest.raises(CapacityError, match=r"^the last layer has 4,096 outputs in one slice: use at most 4,095$"):
-        compiled("6-4096", options=whole, **chip)
-    with pytest.raises(CapacityError, match=r"^the last layer's outputs fill 129 words of 32: use at most 128$"):
-        compiled("6-4097", options={"strategy": [Piece(0, 0, 0, 0, 4000), Piece(0, 1, 0, 4000, 97)]}, **chip)
+    chip = {"columns": 2, "rows": 1, "neurons": 16384, "weights": 131072, "lanes": 8, "window": 4096}
+    whole = {"strategy": [Piece(0, 0, 0, 0, 16384)]}
+    with pytest.raises(CapacityError, match=r"^the last layer has 16,384 outputs in one slice: use at most 16,383$"):
+        compiled("6-16384", options=whole, **chip)
+    with pytest.raises(CapacityError, match=r"^the last layer's outputs fill 513 words of 32: use at most 512$"):
+        compiled("6-16385", options={"strategy": [Piece(0, 0, 0, 0, 16000), Piece(0, 1, 0, 16000, 385)]}, **chip)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "config", "message"),
+    [
+        ("4x10x10-c4k5-10", {"window": 64},
+         "an output pixel of layer 0 sees 100 inputs of one producer and the chip's lists have 64 entries: use a "
+         "smaller kernel or pool, or window=128"),
+        ("1x28x28-c4k3p1-a4-10", {"window": 512},
+         "an output pixel of layer 1 sees 784 inputs of one producer and the chip's lists have 512 entries: use a "
+         "smaller kernel or pool, or window=1024"),
+        ("1x200x8-c4k3s2-10", {}, "layer 0 has in_height=200: use a network where it is at most 127"),
+        ("1x28x28-c4k3p1-10", {"batch_terms": 3135},
+         "a sample adds 3,136 terms to a gradient of layer 0 and the chip's sums hold 3,135: use batch_terms=3136 "
+         "times the samples of a batch"),
+    ],
+)  # fmt: skip
+def test_what_no_placement_makes_fit(sizes, config, message):
+    with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
+        compiled(sizes, **config)
+
+
+def test_channels_of_a_slice_keep_to_the_lists():
+    """Lists of 128 entries: a pooled 3 x 3 window has 36 inputs of a channel, and 9 outputs."""
+    sizes, chip = "1x12x12-c8k3p1-a2-c30k3p1-10", {"window": 128, "neurons": 2048}
+    plan = compiled(sizes, **chip)
+    assert max(part.channels for part in plan.layers[0]) == 3
+    assert max(part.channels for part in plan.layers[1]) <= 14
+    pieces = [Piece(0, 0, 0, 0, 4), Piece(0, 0, 0, 4, 4), Piece(1, 0, 0, 0, 30), Piece(2, 0, 0, 0, 10)]
+    message = ("a slice of layer 0 has 4 channels and the chip's lists of 128 entries allow 3: use smaller slices or a "
+               "larger window")
+    with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
+        compiled(sizes, options={"strategy": pieces}, **chip)
+
+
+def test_a_slice_has_one_group_less_than_the_table():
+    chip = {"columns": 1, "rows": 1, "weights": 65536, "window": 32, "groups": 256, "tape_words": 256}
+    message = "a slice of layer 0 has 256 groups of inputs: use at most 255"
+    with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
+        compiled("8192-5", **chip)
+    assert len(compiled("8160-5", **chip).slices[0].groups) == 255
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def test_a_batch_beyond_the_exact_sums_is_refused():
         chip.run(driver.train_batch(*data(net, samples), update=update))
 
     def refuse(samples, total):
-        message = (f"samples between two updates must be at most 4, not {total}: each adds 3 terms to a gradient, and the "
-                   "chip's batch_terms is 14")
+        message = (f"samples between two updates must be at most 4, not {total}: each adds 3 terms to a gradient, and "
+                   "the chip's batch_terms is 14")
         with pytest.raises(ValueError, match=exactly(message)):
             driver.train_batch(*data(net, samples))
 
@@ -241,7 +241,7 @@ def spikes_packet(slot=0, step=0, word=0, **tag):
         (spikes_packet(slot=1), "a slot without sample"),
         (spikes_packet(slot=3), "a slot that does not exist"),
         (spikes_packet(step=3), "a step that does not exist"),
-        (spikes_packet(word=1), "an output word that does not exist"),
+        (spikes_packet(word=100), "an output word that does not exist"),
         (spikes_packet(slice=1), "a slice other than the host's"),
         (spikes_packet(train=1), "not an evaluation"),
         (Packet(Kind.SPIKES, spikes_packet().tag, (32, 0), host=1), "an output beyond the last"),
