@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the results of the back-propagation engine into packets for the owners of the inputs."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ __all__ = ["ErrorPackets"]
 
 
 class ErrorPackets(wiring.Component):
-    """One ERROR packet for each result, in the same cycle.
+    """One ERROR packet for each result, in the same cycle; of two words where the sum fits into 64 bits.
 
     Parameters
     ----------
@@ -35,12 +35,13 @@ class ErrorPackets(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        target, packet = self.results.p.target, self.packets.p
+        target, total, packet = self.results.p.target, self.results.p.sum, self.packets.p
+        high = total[63:]
         m.d.comb += [
             packet.header.eq(packet_header(
                 Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot)),
-            *(packet.words[k].eq(self.results.p.sum[32 * k:32 * (k + 1)]) for k in range(3)),
-            packet.length.eq(3),
+            *(packet.words[k].eq(total[32 * k:32 * (k + 1)]) for k in range(3)),
+            packet.length.eq(Mux(high.any() & ~high.all(), 3, 2)),
             self.packets.valid.eq(self.results.valid),
             self.results.ready.eq(self.packets.ready),
         ]
