@@ -49,7 +49,7 @@ def advice(cuts, cores, number):
     else:
         changes = enough()
     if changes:
-        remedies.append(" and ".join(f"{name}={value}" for name, value in changes.items()))
+        remedies.append(_listed([f"{name}={value}" for name, value in changes.items()]))
     if not remedies:
         remedies.append("smaller layers, as no chip of so many cores can hold this network")
     return f"{_problem(cuts, cores, number, changes)}: use {' or '.join(remedies)}"
@@ -64,4 +64,9 @@ def _problem(cuts, cores, number, changes):
         text = f"layer {number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
         return text + " that hold the layers before it" * bool(number)
     small = [f"{getattr(config, name):,} {name.replace('_', ' ')}" for name in changes or ("weights",)]
-    return f"layer {number} does not fit on {have.format(' and '.join(small))}"
+    return f"layer {number} does not fit on {have.format(_listed(small))}"
+
+
+def _listed(items):
+    """One, two and three things in words."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))

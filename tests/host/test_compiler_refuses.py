@@ -42,6 +42,9 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
         ("5000-10", {}, "layer 0 does not fit on 4 cores of 64 tape words: use tape_words=157"),
         ("1x28x28-c10k3-a2-c10k3-10", {"neurons": 1000},
          "layer 0 does not fit on 4 cores of 1,000 neurons and 64 tape words: use neurons=2028 and tape_words=277"),
+        ("1x28x28-c4k3p1-a2-64-10", {},
+         "layer 0 does not fit on 4 cores of 256 neurons, 64 tape words and 4 slices: use neurons=3140, tape_words=413 "
+         "and slices=5"),
         ("20000-10", {},
          "layer 0 does not fit on 4 cores of 16,384 weights: use smaller layers, as no chip of so many cores can hold "
          "this network"),
@@ -53,11 +56,18 @@ def test_capacity_advice(sizes, config, message):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.lists(st.integers(1, 300), min_size=2, max_size=4), st.sampled_from([1, 2, 8]), st.integers(1, 4))
+@given(
+    st.one_of(
+        st.lists(st.integers(1, 300), min_size=2, max_size=4).map(lambda sizes: "-".join(map(str, sizes))),
+        st.sampled_from(["1x12x12-c8k3p1-a2-c12k3p1-40-10", "2x16x16-c6k5s2p2-c10k3-a2-20-10", "3x9x9-c40k1-64-10"]),
+    ),
+    st.sampled_from([1, 2, 8]), st.integers(1, 4),
+)  # fmt: skip
 def test_each_remedy_is_enough(sizes, lanes, cores):
-    network = Network.parse("-".join(map(str, sizes)))
+    network = Network.parse(sizes)
     columns, rows = mesh_shape(cores)
-    chip = {"columns": columns, "rows": rows, "lanes": lanes, "weights": 2048, "neurons": 64, "tape_words": 12}
+    chip = {"columns": columns, "rows": rows, "lanes": lanes, "weights": 2048, "neurons": 64, "tape_words": 12,
+            "peers": 128}  # fmt: skip
     try:
         compile_network(network, TRAINING, ChipConfig(**chip))
     except CapacityError as error:
