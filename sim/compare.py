@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Difference", "first_spike_difference", "first_weight_difference"]
+__all__ = ["Difference", "first_spike_difference", "first_sum_difference", "first_weight_difference"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,17 @@ def first_weight_difference(expected, found, step, fmt, what="weight"):
             digits = -(-fmt.width // 4)
             return Difference(what, layer, index, step, f"0x{int(bits_a[index]):0{digits}x}",
                               f"0x{int(bits_b[index]):0{digits}x}", _count(expected, found, fmt))
+    return None
+
+
+def first_sum_difference(expected, found, step):
+    """The first ``Difference`` between two lists of arrays of integers, the exact gradients, or ``None``."""
+    for layer, (a, b) in enumerate(zip(expected, found, strict=True)):
+        wrong = np.argwhere(a != b)
+        if len(wrong):
+            index = tuple(int(k) for k in wrong[0])
+            bits = sum(int(x ^ y).bit_count() for x, y in zip(a[a != b], b[a != b], strict=True))
+            return Difference("gradient", layer, index, step, str(a[index]), str(b[index]), bits)
     return None
 
 

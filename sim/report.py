@@ -8,8 +8,9 @@ from rich import box
 from rich.table import Table
 
 from backspike.host.driver import LINK
+from backspike.host.geometry import pixels, tap_count
 
-__all__ = ["engine_report", "make_report", "print_report"]
+__all__ = ["dense_terms", "engine_report", "make_report", "print_report"]
 
 
 def make_report(scenario, golden, measured, seconds):
@@ -56,29 +57,28 @@ def make_report(scenario, golden, measured, seconds):
     return report
 
 
+def dense_terms(network):
+    """Terms of one training sample without any skipping: of FP (and as many of WG), and of BP."""
+    inner = [network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
+             for layer in network.layers]
+    bias = sum(network.steps * layer.out_channels * pixels(layer) for layer in network.layers if layer.bias)
+    return sum(inner) + bias, sum(inner[1:])
+
+
 def engine_report(scenario, counters, samples):
     """Utilisation of each engine and what it skipped, from the hardware counters of a training run of some samples.
 
-    ``dense`` is the number of terms without any skipping, which follows from the shape of the network. The hardware
-    counts the terms that were issued, and those that a set mask (BP) or a spike (WG) offered.
+    ``dense`` is the number of terms without any skipping, which follows from the shape of the network.
     """
     cores = {name: values for name, values in counters.items() if name != LINK}
     total = {key: sum(core[key] for core in cores.values()) for key in next(iter(cores.values()))}
-    model, lanes = scenario.model, scenario.lanes
-    steps, layers = model.steps, model.layers
-    forward = samples * steps * sum((layer.inputs + layer.bias) * layer.outputs for layer in layers)
-    back = samples * steps * sum(layer.inputs * layer.outputs for layer in layers[1:])
-    engines = {
-        "FP": {"dense": forward, "skipped": {"spike is 0": forward - total["fp_terms"]}},
-        "BP": {"dense": back, "skipped": {
-            "mask is 0": back - total["bp_offered"], "delta is 0": total["bp_offered"] - total["bp_terms"]}},
-        "WG": {"dense": forward, "skipped": {
-            "spike is 0": forward - total["wg_offered"], "delta is 0": total["wg_offered"] - total["wg_terms"]}},
-    }
+    lanes = scenario.lanes
+    forward, back = (samples * count for count in dense_terms(scenario.model))
+    engines = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
     for name, engine in engines.items():
         busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
         engine |= {
-            "busy_cycles": busy, "terms": terms, "utilisation": terms / (lanes * busy) if busy else None,
+            "busy_cycles": busy, "terms": terms, "skipped": engine["dense"] - terms, "utilisation": terms / (lanes * busy) if busy else None,
             "busy_by_core": {core: values[f"{name.lower()}_busy"] for core, values in cores.items()},
         }
     return engines
@@ -98,9 +98,8 @@ def print_report(report, pictures, console):
                        title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample")
         for name, engine in report["engines"].items():
             dense, used = engine["dense"], engine["utilisation"]
-            reasons = "\n".join(f"{cause}: {count / dense:5.1%}" for cause, count in engine["skipped"].items() if dense)
             table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{dense:,}",
-                          f"{used:.2f}" if used is not None else "-", reasons)
+                          f"{used:.2f}" if used is not None else "-", f"{engine['skipped'] / dense:.1%}" if dense else "-")
         console.print(table)
     for picture in pictures:
         console.print(f"picture: {_short(picture)}", soft_wrap=True)

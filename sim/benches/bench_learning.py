@@ -32,7 +32,7 @@ def lively(sizes, seed, **options):
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
-        scale = 3 / np.sqrt(layer.inputs)
+        scale = 3 / np.sqrt(layer.shape[0])
         weights.append(network.format.round(generator.normal(0.15 * scale, scale, layer.shape)) + 0.0)
     return network, replace(default_training(network, batch=4, momentum=0.0), rate=2.0**-5), weights
 
@@ -114,6 +114,25 @@ async def networks_are_loaded_at_run_time(dut):
 
 
 @test
+async def convolutions_train(dut):
+    """Kernels, strides, padding, pooling, maps behind maps, flattened maps, biases; balanced and shuffled."""
+    chip = await session(dut)
+    variants = [
+        ("1x8x8-c4k3p1-10", {"steps": 2}),
+        ("2x7x5-c5k3s2p1-c6k2-7", {"steps": 3, "bias": True, "reset": "hard"}),
+        ("1x12x12-c6k3p1-a2-c7k3p1-a3-5", {"steps": 2, "bias": True}),
+        ("3x6x6-c4k5p2-c3k1-c4k3s3-9-4", {"steps": 4}),
+    ]
+    for number, (text, options) in enumerate(variants):
+        network, training, weights = lively(text, SEED + number, **options)
+        for place in ({}, {"strategy": "shuffled", "seed": SEED + number}):
+            await chip.load(network, training, weights=weights, **place)
+            for batch in range(2):
+                await chip.train(*random_samples(network, 3, SEED + 10 * number + batch))
+        await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
 async def layers_may_differ(dut):
     """Neurons of each layer with constants of their own."""
     chip = await session(dut)
@@ -160,7 +179,7 @@ async def errors_from_the_host(dut):
     from backspike.golden import learning  # noqa: PLC0415
 
     deltas, _ = learning.backward(network, golden.weights, trace, training, golden.arithmetic, errors=errors)
-    golden.gradients = learning.accumulate(network, trace, deltas, golden.gradients, golden.arithmetic)
+    golden.gradients = learning.accumulate(network, trace, deltas, golden.arithmetic, golden.gradients)
     golden.apply()
     await chip.same_weights()
 

@@ -9,7 +9,7 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.runner import build, default_seed, run
 
-SMALL = {"weights": 16384, "neurons": 160, "tape_words": 16, "peers": 64, "slices": 4}
+SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 4}
 CHIPS = {
     "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
     "3x3-1lane": {"columns": 3, "rows": 3, **SMALL},

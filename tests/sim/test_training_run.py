@@ -34,8 +34,8 @@ def test_report_holds_what_was_measured(finished):
     assert json.loads((folder / "report.json").read_text()) == json.loads(json.dumps(report))
     for engine in report["engines"].values():
         assert 0 < engine["utilisation"] <= 1
-        assert engine["terms"] + sum(engine["skipped"].values()) == engine["dense"]
-        assert all(count >= 0 for count in engine["skipped"].values())
+        assert engine["terms"] + engine["skipped"] == engine["dense"]
+        assert engine["skipped"] >= 0
     assert report["training"]["cycles_per_sample"] > 0
 
 
