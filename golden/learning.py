@@ -23,7 +23,8 @@ from backspike.golden.windows import (
     unpooled,
 )
 
-__all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "update"]
+__all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "run_layer",
+           "update"]  # fmt: skip
 
 _BLOCK = 1 << 17  # numbers in a matrix of windows that is made at a time
 
@@ -92,20 +93,25 @@ def _currents(layer, weight, spikes, arithmetic):
     return arithmetic.join(totals) if totals else arithmetic.zeros((0, layer.outputs))
 
 
+def run_layer(layer, weight, spikes, arithmetic):
+    """The ``LayerTrace`` of spikes [T, B, inputs]; current = sum_j W_ji s_j[t], see ``neuron.step``."""
+    neuron = arithmetic.constants(layer.neuron)
+    samples = spikes.shape[1]
+    current = _currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic)
+    state = initial_state((samples, layer.outputs))
+    steps = []
+    for t in range(len(spikes)):
+        state, output = step(neuron, state, current[t * samples : (t + 1) * samples], arithmetic)
+        steps.append((state.potentials, *output))
+    return LayerTrace(*(np.stack(arrays) for arrays in zip(*steps, strict=True)))
+
+
 def forward(network, weights, spikes, arithmetic):
-    """The ``Trace`` of input spikes [T, B, inputs]; current = sum_j W_ji s_j[t], see ``neuron.step``."""
+    """The ``Trace`` of input spikes [T, B, inputs]."""
     spikes = inputs = check_spikes(network, spikes)
     traces = []
     for layer, weight in zip(network.layers, weights, strict=True):
-        neuron = arithmetic.constants(layer.neuron)
-        samples = spikes.shape[1]
-        current = _currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic)
-        state = initial_state((samples, layer.outputs))
-        steps = []
-        for t in range(network.steps):
-            state, output = step(neuron, state, current[t * samples : (t + 1) * samples], arithmetic)
-            steps.append((state.potentials, *output))
-        traces.append(LayerTrace(*(np.stack(arrays) for arrays in zip(*steps, strict=True))))
+        traces.append(run_layer(layer, weight, spikes, arithmetic))
         spikes = traces[-1].spikes
     return Trace(inputs, tuple(traces))
 

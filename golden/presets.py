@@ -4,7 +4,7 @@
 import math
 from dataclasses import replace
 
-from backspike.golden.network import Training
+from backspike.golden.network import Conv, Training
 
 __all__ = ["default_schedule", "default_training"]
 
@@ -15,12 +15,22 @@ def default_training(network, *, batch=16, momentum=0.875):
     The gradient grows with the number of inputs that spike, so the rate falls with the input size, in powers of two:
     2**-9 for 64 inputs, 2**-12 for 784, with batches of 16. It is in proportion to ``1 - momentum``: 2**-6 and 2**-9
     without momentum, which a chip without velocity memory needs. Each hidden layer after the first quarters it.
+
+    With convolutions, and ``initial.balanced_weights``, the rate falls with the square root of the input size and with
+    the number of steps, not with that of the layers: 2**-11 for 64 inputs, 2**-13 for 784, with 4 steps and batches of
+    16. A pooling halves it: the weights behind one are ``1 / pool**2`` of the mathematical ones, their gradient is
+    ``pool**2`` of the mathematical one.
     """
     if isinstance(batch, bool) or not isinstance(batch, int):
         raise TypeError(f"batch must be an integer, not {batch!r}")
     if batch < 1:
         raise ValueError(f"batch must be at least 1, not {batch!r}")
-    exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
+    if any(isinstance(layer, Conv) for layer in network.layers):
+        pool = max(layer.pool for layer in network.layers)
+        sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
+        exponent = sizes + math.floor(math.log2(pool))
+    else:
+        exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
     plain = Training(rate=2.0**-exponent, momentum=momentum, loss_scale=1 / network.steps)
     if momentum == 1:
         raise ValueError("momentum must be less than 1 for the default rate, not 1")

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact, Float64
-from backspike.golden.network import Network
+from backspike.golden.initial import balanced_weights, initial_weights
+from backspike.golden.network import Conv, Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
@@ -84,7 +85,10 @@ def _show(title, trainer, dataset):
 
 
 def _train(network, schedule, dataset, arithmetic, arguments):
-    trainer = Trainer(network, schedule[0], seed=arguments.seed, arithmetic=arithmetic)
+    weights = initial_weights(network, arguments.seed)
+    if any(isinstance(layer, Conv) for layer in network.layers):
+        weights = balanced_weights(network, arguments.seed, dataset.train_spikes[:, :64])
+    trainer = Trainer(network, schedule[0], weights=weights, arithmetic=arithmetic)
     print(type(arithmetic).__name__)
     _show("initial weights", trainer, dataset)
     seconds = 0.0

@@ -1,35 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network in training: weights, velocities and gradients, batch by batch."""
 
-import math
-
 import numpy as np
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
+from backspike.golden.initial import initial_weights
 from backspike.golden.network import Network, Training
 
 __all__ = ["Trainer", "initial_weights"]
-
-
-def initial_weights(network, seed):
-    """Seeded random weights: uniform in ``+-theta * sqrt(6 / inputs)``, last layer from 0 to ``5 theta / inputs``.
-
-    ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``. So the outputs start just below
-    the threshold, inside the surrogate's window, where every one of them can learn. A bias starts at 0. All are rounded
-    to the network's format.
-    """
-    generator = np.random.default_rng(seed)
-    weights = []
-    for layer in network.layers:
-        rows = layer.in_channels * layer.kernel**2
-        inputs = rows * layer.pool**2
-        last = layer is network.layers[-1]
-        bound = layer.neuron.theta * (5 / inputs if last else math.sqrt(6 / inputs))
-        weight = np.zeros(layer.shape)
-        weight[:rows] = generator.uniform(0 if last else -bound, bound, (rows, layer.out_channels))
-        weights.append(network.format.round(weight) + 0.0)
-    return weights
 
 
 class Trainer:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from backspike.golden.arithmetic import BitExact, Float64
-from backspike.golden.network import Network
+from backspike.golden.initial import balanced_weights, initial_weights
+from backspike.golden.network import Conv, Network
 from backspike.golden.presets import default_schedule, default_training
 from backspike.golden.trainer import Trainer
 from backspike.host import data
@@ -15,7 +16,10 @@ SEEDS = range(3)
 
 def learn(network, dataset, arithmetic, seed):
     schedule = default_schedule(network, 10)
-    trainer = Trainer(network, schedule[0], seed=seed, arithmetic=arithmetic)
+    weights = initial_weights(network, seed)
+    if any(isinstance(layer, Conv) for layer in network.layers):
+        weights = balanced_weights(network, seed, dataset.train_spikes[:, :64])
+    trainer = Trainer(network, schedule[0], weights=weights, arithmetic=arithmetic)
     for epoch, training in enumerate(schedule):
         trainer.training = training
         trainer.train(dataset.train_spikes, dataset.train_labels, seed=100 * seed + epoch)
@@ -60,7 +64,20 @@ def test_an_odd_network_with_three_layers_learns():
     assert np.mean(accuracies) >= 0.9
 
 
+def test_convolutions_with_and_without_pooling_learn():
+    dataset = data.digits(4)
+    for sizes in ("1x8x8-c16k3p1-c32k3s2p1-32-10", "1x8x8-c16k3p1-a2-c32k3p1-32-10"):
+        network = Network.parse(sizes, steps=4)
+        accuracies = [learn(network, dataset, BitExact(network.format), seed)[1] for seed in (0, 1)]
+        print(f"{network}: {np.round(accuracies, 4)}")
+        assert np.mean(accuracies) >= 0.95
+
+
 def test_default_training_uses_powers_of_two():
+    training = default_training(Network.parse("1x28x28-c12k5s2p2-c16k3s2p1-10", steps=4))
+    assert (training.rate, training.momentum, training.loss_scale) == (2.0**-13, 0.875, 0.25)
+    assert default_training(Network.parse("1x28x28-c12k5s2p2-c16k3s2p1-10", steps=2)).rate == 2.0**-12
+    assert default_training(Network.parse("1x8x8-c12k3p1-a2-c16k3p1-10", steps=4), momentum=0.0).rate == 2.0**-9
     training = default_training(Network.parse("784-128-10", steps=4))
     assert (training.rate, training.momentum, training.loss_scale) == (2.0**-12, 0.875, 0.25)
     assert default_training(Network.parse("64-128-10"), momentum=0.0).rate == 2.0**-6

@@ -11,8 +11,9 @@ from fraction_model import FractionTrainer, Rounder, convolution, dense
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.formats import BINARY16, Format
+from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Dense, Network, Neuron, Training
-from backspike.golden.trainer import Trainer, initial_weights
+from backspike.golden.trainer import Trainer
 
 FP8 = Format(exponent=4, mantissa=3)
 E5M2 = Format(exponent=5, mantissa=2)
@@ -198,6 +199,24 @@ def test_initial_weights_are_numbers_of_the_format_and_depend_on_the_seed_only()
     assert not same_bits(weights[0], initial_weights(network, 4)[0])
     assert not weights[0][-1].any()
     assert weights[0].min() < 0 and weights[1].min() >= 0, "the last layer starts with weights of one sign"
+
+
+@pytest.mark.parametrize("sizes, neuron", [
+    ("1x8x8-c16k3p1-a2-c16k3p1-c16k3p1-c16k3p1-c16k3p1-c16k3p1-10", {}),
+    ("64-50-40-40-40-40-40-40-10", {"reset": "hard", "theta": 0.3, "width": 0.6, "bias": True}),
+])  # fmt: skip
+def test_balanced_weights_keep_spikes_in_every_layer_of_a_deep_network(sizes, neuron):
+    network = Network.parse(sizes, steps=4, **neuron)
+    spikes = np.random.default_rng(1).random((4, 80, 64)) < 0.2
+    weights = balanced_weights(network, 3, spikes[:, :40])
+    assert all(same_bits(BINARY16.decode(BINARY16.encode(weight)), weight) for weight in weights)
+    assert all(same_bits(a, b) for a, b in zip(weights, balanced_weights(network, 3, spikes[:, :40]), strict=True))
+    assert not same_bits(weights[0], balanced_weights(network, 4, spikes[:, :40])[0])
+    layers = Trainer(network, Training(rate=0.1), weights=weights).forward(spikes[:, 40:]).layers
+    assert all(0.1 < layer.spikes.mean() < 0.25 for layer in layers[:-1])
+    assert layers[-1].masks.mean() > 0.5, "outputs must start near the threshold"
+    by_formula = Trainer(network, Training(rate=0.1), seed=3).forward(spikes[:, 40:]).layers
+    assert by_formula[-2].spikes.mean() < 0.05, "a network in which the formula will do shows nothing"
 
 
 ERRORS = [
