@@ -7,113 +7,144 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, Out
 
 from backspike.hw.blocks import Queue
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import Enumerator, RowScanner, list_bits
 from backspike.sim.unit import Bench, Memory, Sink, Source
 
 WIDTH, WORDS, EXTRA = 8, 5, 6
+
+
+def _scanner(emit_empty):
+    return RowScanner(width=WIDTH, base=6, count=WORDS, payload=4, extra=EXTRA, emit_empty=bool(emit_empty))
 
 
 class Listed(Component):
     """A scanner, a queue, and an enumerator, as the engines have them."""
 
     def __init__(self, emit_empty):
-        self.scanner = RowScanner(width=WIDTH, base=6, count=WORDS, payload=4, extra=EXTRA, emit_empty=emit_empty)
-        self.enumerator = Enumerator(width=WIDTH, payload=self.scanner.word)
-        kept = ("rows", "address", "enable", "mask", "extra", "busy")
-        kept = {name: self.scanner.signature.members[name] for name in kept}
-        super().__init__(kept | {"items": Out(stream.Signature(self.enumerator.item))})
+        self.scanner = _scanner(emit_empty)
+        self.kept = {name: member for name, member in self.scanner.signature.members.items() if name != "words"}
+        item = Enumerator(width=WIDTH, payload=self.scanner.word).item
+        super().__init__(self.kept | {"items": Out(stream.Signature(item)), "waiting": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.scanner, m.submodules.enumerator = scanner, enumerator = self.scanner, self.enumerator
-        m.submodules.words = words = Queue(scanner.word, 4)
+        m.submodules.scanner = scanner = self.scanner
+        items, waiting = list_bits(m, scanner, 4)
         wiring.connect(m, wiring.flipped(self.rows), scanner.rows)
-        wiring.connect(m, scanner.words, words.i)
-        wiring.connect(m, enumerator.items, wiring.flipped(self.items))
-        m.d.comb += [
-            self.address.eq(scanner.address), self.enable.eq(scanner.enable), self.busy.eq(scanner.busy),
-            scanner.mask.eq(self.mask), scanner.extra.eq(self.extra),
-            enumerator.words.valid.eq(words.o.valid), words.o.ready.eq(enumerator.words.ready),
-            enumerator.words.p.mask.eq(words.o.p.mask), enumerator.words.p.payload.eq(words.o.p),
-        ]
+        wiring.connect(m, items, wiring.flipped(self.items))
+        for name in ("mask", "extra"):
+            m.d.comb += getattr(scanner, name).eq(getattr(self, name))
+        for name in ("address", "enable", "at", "index", "inside", "busy"):
+            m.d.comb += getattr(self, name).eq(getattr(scanner, name))
+        m.d.comb += self.waiting.eq(waiting)
         return m
 
 
 def units():
     return {
-        **{f"scanner_{n}": RowScanner(width=WIDTH, base=6, count=WORDS, payload=4, extra=EXTRA, emit_empty=bool(n))
-           for n in range(2)},
-        **{f"listed_{n}": Listed(bool(n)) for n in range(2)},
+        **{f"scanner_{n}": _scanner(n) for n in range(2)},
+        **{f"listed_{n}": Listed(n) for n in range(2)},
         "enumerator": Enumerator(width=WIDTH, payload=5),
         "enumerator_1": Enumerator(width=1, payload=5),
         **{f"queue_{depth}": Queue(9, depth) for depth in (2, 3, 4)},
     }
 
 
-def _rows(bench, count, empty):
-    """Contents of the memory, and rows of it; ``empty`` is the chance that a word is 0."""
-    memory = [0 if bench.random.random() < empty else bench.random.randrange(1, 1 << WIDTH) for _ in range(64)]
-    rows = []
+class Words(Memory):
+    """The memory behind a scanner, and its parent: ``mask`` is what is inside, ``extra`` depends on the place."""
+
+    def __init__(self, bench, memory):
+        bench.peek = True
+        super().__init__(bench, "address", "mask", [memory], "enable")
+
+    def drive(self):
+        bench = self.bench
+        bench.set("mask", self.words[0] & bench.bits("inside"))
+        bench.set("extra", _extra(bench.bits("at"), bench.bits("index")))
+
+
+def _extra(payload, index):
+    return payload * 5 + index
+
+
+def _sequences(bench, count, empty, longest):
+    """Contents of the memory, and sequences of up to ``longest`` rows; ``empty``: chance that a word is 0."""
+    random = bench.random
+    memory = [0 if random.random() < empty else random.randrange(1, 1 << WIDTH) for _ in range(64)]
+    sequences = []
     for _ in range(count):
-        length = bench.random.randint(1, WORDS)
-        base, payload = bench.random.randint(0, 64 - length), bench.random.randrange(16)
-        rows.append({"base": base, "count": length, "payload": payload})
-    return memory, rows
+        rows = []
+        for _ in range(random.randint(1, longest)):
+            words = random.randint(1, WORDS)
+            low, high = random.choice((0, random.randrange(WIDTH))), random.choice((WIDTH - 1, random.randrange(WIDTH)))
+            if words == 1:
+                low, high = min(low, high), max(low, high)
+            rows.append({"base": random.randint(0, 64 - words), "count": words, "low": low, "high": high, "final": 0,
+                         "payload": random.randrange(12)})
+        rows[-1]["final"] = 1
+        sequences.append(rows)
+    return memory, sequences
 
 
-def _scanned(memory, rows, emit_empty):
+def _scanned(memory, sequences, emit_empty):
     """Words that a scanner must pass on."""
     expected = []
-    for row in rows:
-        words = [(k, memory[row["base"] + k]) for k in range(row["count"])]
-        words = [pair for pair in words if pair[1]] or (words[-1:] if emit_empty else [])
-        expected += [
-            {"mask": mask, "index": k, "last": int(k == words[-1][0]), "payload": row["payload"],
-             "extra": (row["base"] + k) * 5 % (1 << EXTRA)}
-            for k, mask in words
-        ]
+    for rows in sequences:
+        words = []
+        for row in rows:
+            for k in range(row["count"]):
+                low, high = 0 if k else row["low"], WIDTH - 1 if k < row["count"] - 1 else row["high"]
+                mask = sum(memory[row["base"] + k] & 1 << n for n in range(low, high + 1))
+                words.append({"mask": mask, "index": k, "last": 0, "payload": row["payload"],
+                              "extra": _extra(row["payload"], k)})
+        found = [word for word in words if word["mask"]] or (words[-1:] if emit_empty else [])
+        for word in found[-1:]:
+            word["last"] = 1
+        expected += found
     return expected
 
 
-def _connect(bench, memory):
-    """The memory, and an ``extra`` that depends on the address."""
-    Memory(bench, "address", "mask", [memory], "enable")
-    Memory(bench, "address", "extra", [lambda address: address * 5 % (1 << EXTRA)], "enable")
+def _rows(sequences):
+    return [row for rows in sequences for row in rows]
 
 
 @cocotb.test()
-@cocotb.parametrize(emit_empty=[0, 1], idle=[(0, 0), (0.4, 0), (0, 0.6), (0.3, 0.3)], empty=[0.0, 0.5, 0.9])
-async def scanner_passes_words_that_are_not_zero(dut, emit_empty, idle, empty):
-    bench = Bench(dut, f"scanner_{emit_empty}", units()[f"scanner_{emit_empty}"])
-    memory, rows = _rows(bench, 60, empty)
+@cocotb.parametrize(emit_empty=[0, 1], idle=[(0, 0), (0.4, 0), (0, 0.6), (0.3, 0.3)], empty=[0.0, 0.5, 0.9],
+                    longest=[1, 4])
+async def scanner_passes_words_that_are_not_zero(dut, emit_empty, idle, empty, longest):
+    """Only bits of the row count; ``last`` is on the last word of a sequence, wherever its rows have none."""
+    bench = Bench(dut, f"scanner_{emit_empty}", _scanner(emit_empty))
+    memory, sequences = _sequences(bench, 60 // longest, empty, longest)
     source, sink = Source(bench, "rows", idle[0]), Sink(bench, "words", idle[1])
-    _connect(bench, memory)
-    source.send(*rows)
+    Words(bench, memory)
+    source.send(*_rows(sequences))
     await bench.start()
     await bench.until(lambda: source.empty and not bench.bits("busy"))
     await bench.step(5)
     assert not bench.bits("busy")
-    assert sink.items == _scanned(memory, rows, emit_empty)
+    assert sink.items == _scanned(memory, sequences, emit_empty)
 
 
 @cocotb.test()
-@cocotb.parametrize(emit_empty=[0, 1])
-async def scanner_reads_a_word_each_cycle(dut, emit_empty):
+@cocotb.parametrize(emit_empty=[0, 1], empty=[0.0, 0.7])
+async def scanner_reads_a_word_each_cycle(dut, emit_empty, empty):
     """Words that are not zero leave one each cycle; zero words cost one cycle each and no more."""
-    bench = Bench(dut, f"scanner_{emit_empty}", units()[f"scanner_{emit_empty}"])
-    for empty in (0.0, 0.7):
-        bench.agents.clear()
-        memory, rows = _rows(bench, 60, empty)
-        source, sink = Source(bench, "rows"), Sink(bench, "words")
-        _connect(bench, memory)
-        source.send(*rows)
-        await bench.start()
-        begin = bench.cycle
-        await bench.until(lambda source=source: source.empty and not bench.bits("busy"))
-        assert sink.items == _scanned(memory, rows, emit_empty)
-        assert bench.cycle - begin <= sum(row["count"] for row in rows) + 4
-        if not empty:
-            assert sink.cycles == list(range(sink.cycles[0], sink.cycles[0] + len(sink.cycles)))
+    bench = Bench(dut, f"scanner_{emit_empty}", _scanner(emit_empty))
+    memory, sequences = _sequences(bench, 30, empty, 3)
+    rows = _rows(sequences)
+    if not empty:  # whole words
+        for row in rows:
+            row["low"], row["high"] = 0, WIDTH - 1
+    source, sink = Source(bench, "rows"), Sink(bench, "words")
+    Words(bench, memory)
+    source.send(*rows)
+    await bench.start()
+    begin = bench.cycle
+    await bench.until(lambda: source.empty and not bench.bits("busy"))
+    assert sink.items == _scanned(memory, sequences, emit_empty)
+    assert bench.cycle - begin <= sum(row["count"] for row in rows) + 4
+    if not empty:
+        assert sink.cycles == list(range(sink.cycles[0], sink.cycles[0] + len(sink.cycles)))
 
 
 def _items(words):
@@ -151,17 +182,25 @@ async def enumerator_lists_bits(dut, width, idle):
 async def no_bubble_between_rows(dut, emit_empty, idle):
     """Scanner, queue and enumerator together: as long as there are bits, one comes each cycle."""
     bench = Bench(dut, f"listed_{emit_empty}", units()[f"listed_{emit_empty}"])
-    memory, rows = _rows(bench, 60, 0.0 if idle == (0, 0) else 0.5)
+    memory, sequences = _sequences(bench, 30, 0.0 if idle == (0, 0) else 0.5, 3)
+    rows = _rows(sequences)
+    if idle == (0, 0):
+        for row in rows:
+            row["low"], row["high"] = 0, WIDTH - 1
     source, sink = Source(bench, "rows", idle[0]), Sink(bench, "items", idle[1])
-    _connect(bench, memory)
+    Words(bench, memory)
+
+    def see():
+        assert bench.bits("waiting") or not bench.bits("items__valid"), "an item, but nothing behind the scanner"
+
+    bench.watchers.append(see)
     source.send(*rows)
-    scanned = _scanned(memory, rows, emit_empty)
-    expected = _items([(word["mask"], word) for word in scanned])
+    expected = _items([(word["mask"], word) for word in _scanned(memory, sequences, emit_empty)])
     await bench.start()
     await bench.until(lambda: len(sink.items) >= len(expected))
     await bench.step(10)
     assert sink.items == expected
-    assert not bench.bits("busy")
+    assert not bench.bits("busy") and not bench.bits("waiting")
     if idle == (0, 0):
         assert sink.cycles[-1] - sink.cycles[0] == len(expected) - 1
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scanners and the queue."""
+"""Scanners, lists and the queue."""
 
 import pytest
 
 from backspike.hw.blocks import Queue
+from backspike.hw.engines.replay import Replay
 from backspike.sim.unit import check_bench
 
 
@@ -11,7 +12,17 @@ def test_scanners(tmp_path_factory):
     check_bench("backspike.sim.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
 
 
+def test_lists(tmp_path_factory):
+    check_bench("backspike.sim.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2.0])
 def test_queue_needs_a_depth(depth):
     with pytest.raises(ValueError, match=f"^depth must be an integer of at least 2, not {depth!r}$"):
         Queue(4, depth)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 12])
+def test_list_depth_is_a_power_of_two(depth):
+    with pytest.raises(ValueError, match=f"^depth must be a power of two, at least 2, not {depth}$"):
+        Replay(4, 4, depth)
