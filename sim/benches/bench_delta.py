@@ -102,8 +102,7 @@ class Run:
             return depth - count if at_end else random.randint(0, depth - count)
 
         first, first_block = base(config.neurons, outputs), base(shapes.block_depth, shape.all_blocks)
-        largest = (1 << shapes.descriptor["delta_base"].shape) - 1
-        first_word = min(largest, base(shapes.delta_depth, shape.bitmap_words))
+        first_word = base(shapes.delta_depth, shape.bitmap_words)
         fields = {
             **shape.fields(), "steps": steps, "soft": neuron.soft, "loss": loss,
             "neuron_base": first, "block_base": first_block, "delta_base": first_word,
