@@ -63,7 +63,8 @@ class Plan:
         last = part.layer == len(self.layers) - 1
         consumers = 0 if last else len(self.layers[part.layer + 1])
         return {
-            "inputs": part.external_words * self.network.steps,
+            "inputs": part.external_words,
+            "steps": self.network.steps,
             "credits": consumers,
             "markers": consumers + (last and self.loss == "external"),
             "label": self._rate_loss(part),

@@ -159,8 +159,9 @@ class Cause(IntEnum):
     STATE = 5  # not now: sample slot not free, memory access while engines run, update without end
 
 
-NEED = Fields(inputs=14, credits=6, markers=6, label=1)
-"""Per slice: SPIKES packets per sample, consumers that give credits, consumers that send ERRORS_DONE, loss on chip."""
+NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5)
+"""Per slice: SPIKES packets per step of a sample, consumers that give credits, consumers that send ERRORS_DONE, loss on
+chip, steps."""
 
 GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.

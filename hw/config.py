@@ -15,7 +15,7 @@ _LIMITS = {  # name: (smallest, largest); the largest follow from the field widt
     "steps": (1, 16),
     "slices": (1, 16),
     "weights": (32, 1 << 17),
-    "neurons": (8, 1 << 14),
+    "neurons": (16, 1 << 14),
     "tape_words": (2, 1 << 9),
     "groups": (2, 1 << 8),
     "peers": (2, 1 << 8),

@@ -19,12 +19,12 @@ class ForwardThread(wiring.Component):
 
     Members
     -------
-    ready: by slice: a sample may start
+    ready: by slice: a step of a sample may start
     hold: start nothing (a weight update is waiting or running)
-    slot, train: of the sample that is offered for ``slice``
+    slot, step, train: of the sample that is offered for ``slice``
     slice: polled or in work
     descriptor_address, descriptor_data: descriptor table, one cycle of latency
-    descriptor, job_slot, job_train: of the job in work
+    descriptor, job_slot, job_step, job_train: of the job in work, which is one step of a sample
     job_start: to the slot table; engine_start: to the engine, when the description is loaded
     engine_busy, update_busy: from the engine and the neuron update
     job_done: to the slot table
@@ -37,12 +37,14 @@ class ForwardThread(wiring.Component):
             "ready": In(shapes.config.slices),
             "hold": In(1),
             "slot": In(shapes.slot),
+            "step": In(shapes.step),
             "train": In(1),
             "slice": Out(shapes.slice),
             "descriptor_address": Out(shapes.slice + 4),
             "descriptor_data": In(32),
             "descriptor": Out(shapes.descriptor),
             "job_slot": Out(shapes.slot),
+            "job_step": Out(shapes.step),
             "job_train": Out(1),
             "job_start": Out(1),
             "engine_start": Out(1),
@@ -68,7 +70,9 @@ class ForwardThread(wiring.Component):
             with m.State("POLL"):
                 with m.If(self.ready.bit_select(self.slice, 1) & ~self.hold):
                     m.d.comb += self.job_start.eq(1)
-                    m.d.sync += [self.job_slot.eq(self.slot), self.job_train.eq(self.train), self.busy.eq(1)]
+                    m.d.sync += [
+                        self.job_slot.eq(self.slot), self.job_step.eq(self.step), self.job_train.eq(self.train),
+                        self.busy.eq(1)]
                     m.next = "LOAD"
                 with m.Else():
                     m.d.sync += self.slice.eq(next_slice)

@@ -31,8 +31,8 @@ class Receiver(wiring.Component):
     idle: no engine runs, so that memories may be accessed
     reading: a READ is being answered
     limit: number of addresses of ``region``
-    event_slice, event_slot, event, event_train, event_label: to the slot table
-    accepts: the slot table takes inputs for this slice and slot
+    event_slice, event_slot, event_step, event, event_train, event_label: to the slot table
+    accepts: the slot table takes inputs for this slice, slot and step
     tape_write, tape_slot, tape_word, tape_step, spikes, masks: write one step of a tape word
     error_read, error_address, error_sum: read port of the error sums, one cycle of latency
     error_write, new_error_sum: its write port (same address)
@@ -53,6 +53,7 @@ class Receiver(wiring.Component):
             "accepts": In(1),
             "event_slice": Out(shapes.slice),
             "event_slot": Out(shapes.slot),
+            "event_step": Out(shapes.step),
             "event": Out(EVENT),
             "event_train": Out(1),
             "event_label": Out(14),
@@ -181,6 +182,7 @@ class Receiver(wiring.Component):
         m.d.comb += [
             self.event_slice.eq(label.slice),
             self.event_slot.eq(label.slot),
+            self.event_step.eq(spikes.step),
             event.inputs.eq(done & (kind == Kind.SPIKES)),
             event.marker.eq(done & (kind == Kind.ERRORS_DONE)),
             event.credit.eq(done & (kind == Kind.CREDIT)),

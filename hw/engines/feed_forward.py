@@ -23,7 +23,7 @@ PIXELS = 8
 
 
 class ForwardEngine(wiring.Component):
-    """For each step, output pixel and block of outputs: the sum of the weights of the inputs that spike.
+    """For each output pixel and block of outputs of one step: the sum of the weights of the inputs that spike.
 
     All lanes share the spike; lane k adds the weights of output k of the block. The spikes that a pixel sees are listed
     once, if the list has room for them, and then used for every block.
@@ -34,13 +34,13 @@ class ForwardEngine(wiring.Component):
 
     Members
     -------
-    start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``busy`` falls
+    start: pulse that begins a job; slot, step, descriptor, skip_off stay stable until ``busy`` falls
     busy: a job is in work; its results may still be waiting in ``results``
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     weight_address, weights: one word of each lane's bank, one cycle of latency
-    results: stream of {place, sums}, in order of steps, pixels, blocks; ``place`` is {step, block_last, last}: the last
-        block of a pixel, of a step
+    results: stream of {place, sums}, in order of pixels, then blocks; ``place`` is {step, block_last, last}: the last
+        block of a pixel, of the step
     terms: useful terms issued in this cycle
     stalled: a term was ready but had to wait for room in ``results``
     """
@@ -58,6 +58,7 @@ class ForwardEngine(wiring.Component):
         super().__init__({
             "start": In(1),
             "slot": In(shapes.slot),
+            "step": In(shapes.step),
             "descriptor": In(shapes.descriptor),
             "skip_off": In(1),
             "busy": Out(1),
@@ -107,6 +108,8 @@ class ForwardEngine(wiring.Component):
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
             walk.rounds.eq(1),
+            walk.first_step.eq(self.step),
+            walk.steps.eq(1),
             walk.times.eq(Mux(d.replay, 1, d.blocks)),
             walk.pixels.ready.eq(window.requests.ready & asked.i.ready),
             window.requests.valid.eq(walk.pixels.valid & asked.i.ready),

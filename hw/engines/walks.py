@@ -26,7 +26,7 @@ def input_pixel(shapes):
 
 
 class OutputWalk(wiring.Component):
-    """All output pixels for each step of each round, one each cycle.
+    """All output pixels for some steps of each round, one each cycle.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class OutputWalk(wiring.Component):
 
     Members
     -------
-    start: pulse; descriptor, rounds, times are stable until ``busy`` falls
-    rounds: number of rounds; times: how often each pixel comes in a row
+    start: pulse; descriptor, rounds, first_step, steps, times are stable until ``busy`` falls
+    rounds: number of rounds; first_step, steps: steps of each; times: how often each pixel comes in a row
     pixels: stream of {round, step, time, top, left, top_in, left_in, last}: the first row and column that the kernel
         covers, of the pooled and of the unpooled input, negative in the padding; ``last`` pixel of the step
     busy: pixels are still to come
@@ -47,6 +47,8 @@ class OutputWalk(wiring.Component):
             "start": In(1),
             "descriptor": In(shapes.descriptor),
             "rounds": In(8),
+            "first_step": In(shapes.step),
+            "steps": In(5),
             "times": In(13),
             "pixels": Out(stream.Signature(self.pixel)),
             "busy": Out(1),
@@ -71,7 +73,7 @@ class OutputWalk(wiring.Component):
             return [*leftmost(), y.eq(0), now.top.eq(-d.padding), now.top_in.eq(-edge)]
 
         with m.If(self.start):
-            m.d.sync += [self.busy.eq(1), now.round.eq(0), now.step.eq(0), now.time.eq(0), *corner()]
+            m.d.sync += [self.busy.eq(1), now.round.eq(0), now.step.eq(self.first_step), now.time.eq(0), *corner()]
         with m.Elif(self.busy & self.pixels.ready):
             with m.If(now.time + 1 != self.times):
                 m.d.sync += now.time.eq(now.time + 1)
@@ -84,8 +86,8 @@ class OutputWalk(wiring.Component):
                                  now.top_in.eq(now.top_in + hop)]
                 with m.Else():
                     m.d.sync += [*corner(), now.step.eq(now.step + 1)]
-                    with m.If(now.step + 1 == d.steps):
-                        m.d.sync += [now.step.eq(0), now.round.eq(now.round + 1),
+                    with m.If(now.step + 1 == self.first_step + self.steps):
+                        m.d.sync += [now.step.eq(self.first_step), now.round.eq(now.round + 1),
                                      self.busy.eq(now.round + 1 != self.rounds)]
         return m
 

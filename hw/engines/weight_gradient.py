@@ -119,6 +119,8 @@ class GradientEngine(wiring.Component):
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
             walk.rounds.eq(d.groups),
+            walk.first_step.eq(0),
+            walk.steps.eq(d.steps),
             walk.times.eq(1),
             scanner.rows.valid.eq(walk.pixels.valid),
             walk.pixels.ready.eq(scanner.rows.ready),
