@@ -56,7 +56,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
         paths = emit_chip(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
         built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build",
-                      waves=waves is not None, no_inline=(TILE_MODULE,),
+                      waves=waves is not None, blocks=(TILE_MODULE,),
                       no_waves=("*.core*", "*.router.*", "*.host_link*") if waves == "links" else ())
     if waves:
         with reporter.stage("recording waves of the first batch"):

@@ -42,6 +42,13 @@ _LINT = """// Operands of different widths are extended by the rules of Verilog,
 """
 _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")  # dropped
 _CONSTANT = re.compile(r"^  always @\*\n    (\S.*? = \d+'\w+;)\n", re.MULTILINE)
+_RESET = re.compile(  # the end of a register's process, and the register
+    r"    switch \\rst \[0\]\n      case 1'1\n        assign (\$\d+ \[[\d:]+\]) (\d+'[01]+)\n    end\n  end\n\n"
+    r"  cell \$dff (\S+)\n    parameter \\WIDTH (\d+)\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n")
+_CLOCKED_RESET = (
+    r"  end\n\n  cell $sdff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n"
+    r"    parameter \\SRST_POLARITY 1\n    parameter \\SRST_VALUE \2\n"
+    r"    connect \\SRST \\rst [0]\n    connect \\D \1\n")
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
@@ -50,7 +57,9 @@ def to_verilog(component, name):
     """The Verilog text of a component, without initial contents of memories.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
-    on them, they stand in the way of memory inference, and they would be most of the text.
+    on them, they stand in the way of memory inference, and they would be most of the text. It also puts the reset into
+    the logic in front of a register; here it is part of the register, as simulators would otherwise compute all that
+    logic again whenever an input port may have changed.
 
     Parameters
     ----------
@@ -66,7 +75,7 @@ def to_verilog(component, name):
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
-    text = _MEMORY_INIT.sub(_without_contents, text)
+    text = _RESET.sub(_CLOCKED_RESET, _MEMORY_INIT.sub(_without_contents, text))
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
     return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
 

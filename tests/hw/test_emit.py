@@ -203,6 +203,14 @@ def test_parameters_are_checked(call, text):
         call()
 
 
+def test_reset_is_part_of_the_registers(emitted):
+    """Every register that the reset clears has it in its clocked block, and no combinational block reads it."""
+    for name, text in emitted[0].items():
+        if name.endswith(".v"):
+            assert text.count("if (rst)") > 10
+            assert not re.search(r"(?<!always @\(posedge clk\)\n)    if \(rst\)", text), name
+
+
 def test_constant_blocks_run_in_plain_verilog(emitted):
     """``always @*`` around nothing but a constant would wait for ever; each has something to read."""
     for name, text in emitted[0].items():

@@ -28,7 +28,7 @@ def chip(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp(request.param)
     paths = emit_chip(ChipConfig.from_dict(fields), directory / "verilog")
     sources = [path for path in paths if path.suffix != ".json"]
-    return build(sources, CHIP_MODULE, directory / "build", no_inline=(TILE_MODULE,)), fields
+    return build(sources, CHIP_MODULE, directory / "build", blocks=(TILE_MODULE,)), fields
 
 
 def test_chip_trains_as_the_golden_model(chip):

@@ -15,6 +15,12 @@ module counter(input clk, input rst, output reg [7:0] count, output [7:0] never_
   always @(posedge clk) if (count == 255) memory[0] <= 1;
 endmodule
 """
+PAIR = """
+module pair(input clk, input rst, output [7:0] count, output [7:0] second, output [15:0] never_set);
+  counter a(.clk(clk), .rst(rst), .count(count), .never_set(never_set[7:0]));
+  counter b(.clk(clk), .rst(count[2]), .count(second), .never_set(never_set[15:8]));
+endmodule
+"""
 BENCH = """
 import cocotb
 from cocotb.clock import Clock
@@ -99,6 +105,35 @@ def test_a_warning_of_verilator_is_an_error(tmp_path):
     source.write_text("module bad(input a, output b);\n  assign b = a & missing;\nendmodule\n")
     with pytest.raises(RuntimeError, match=r"(?s)^the simulation of bad could not be built .*missing"):
         build([source], "bad", tmp_path / "bad")
+
+
+def test_instances_of_a_block_share_one_library_and_start_from_contents_of_their_own(tmp_path, counter, bench):
+    sources = [tmp_path / "counter.v", tmp_path / "pair.v"]
+    for source, text in zip(sources, (COUNTER, PAIR), strict=True):
+        source.write_text(text)
+    built = build(sources, "pair", tmp_path / "pair", blocks=["counter"])
+    assert (built.build_dir / "Vcounter" / "libcounter.a").is_file()
+
+    def contents(seed):
+        run(built, bench, seed=seed, only="counts")
+        return int(re.search(r"contents (\d+)", (built.build_dir / "bench_counter.log").read_text())[1])
+
+    seen = [contents(seed) for seed in range(1, 6)]
+    assert seen[0] == contents(1)
+    assert len(set(seen)) > 1
+    assert any(value % 256 != value // 256 for value in seen)
+
+    sources[0].write_text(COUNTER.replace("count + 1", "count + 2"))
+    build(sources, "pair", tmp_path / "pair", blocks=["counter"])
+    with pytest.raises(RuntimeError, match="counts"):
+        run(built, bench, seed=1, only="counts")
+
+
+def test_a_top_module_that_is_not_there_is_an_error(tmp_path):
+    source = tmp_path / "counter.v"
+    source.write_text(COUNTER)
+    with pytest.raises(RuntimeError, match="no source has a module missing"):
+        build([source], "missing", tmp_path / "missing")
 
 
 def test_the_seed_comes_from_the_environment(monkeypatch):
