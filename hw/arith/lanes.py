@@ -32,27 +32,26 @@ def _control(m, lane, depth):
     return now
 
 
-def _accumulate(m, lane, control, *, term, carry, start=0):
-    """Add ``term + carry`` to the sum, or to ``start`` with the first term of a reduction."""
+def _accumulate(m, lane, control, *, term, carry):
+    """Add ``term + carry`` to the sum, or to 0 with the first term of a reduction."""
     valid, first, last = control
     width = lane.sum_width
     total = Signal(signed(width), reset_less=True)
     base = Signal(signed(width))
     addend = Signal(signed(width))
-    m.d.comb += [base.eq(Mux(first, start, total)), addend.eq(term), lane.sum.eq(total)]
+    m.d.comb += [base.eq(Mux(first, 0, total)), addend.eq(term), lane.sum.eq(total)]
     with m.If(valid):  # the carry enters a bit below the sum, so that one carry chain does
         m.d.sync += total.eq((Cat(Const(1, 1), base) + Cat(carry, addend))[1 : width + 1])
     m.d.sync += lane.done.eq(valid & last)
 
 
-def _running_sums(first, terms, starts):
-    """Sums of a stream of terms (axis 0) after each term, restarted to ``starts`` where ``first``."""
+def _running_sums(first, terms):
+    """Sums of a stream of terms (axis 0) after each term, restarted where ``first``."""
     first = np.asarray(first, dtype=bool)
     totals = np.cumsum(terms, axis=0, dtype=object)
     index = np.arange(len(first)).reshape(-1, *[1] * (first.ndim - 1))
     begin = np.maximum.accumulate(np.where(first, index, 0), axis=0)
-    before = totals - terms - np.broadcast_to(starts, terms.shape)
-    return totals - np.take_along_axis(before, begin, axis=0)
+    return totals - np.take_along_axis(totals - terms, begin, axis=0)
 
 
 class SpikeLane(wiring.Component):
@@ -65,7 +64,6 @@ class SpikeLane(wiring.Component):
     ----------
     fmt: storage format
     terms: largest number of terms of one reduction
-    seeded: whether each reduction starts from a stored number instead of zero
 
     Attributes
     ----------
@@ -79,20 +77,17 @@ class SpikeLane(wiring.Component):
     last: In(1), the term ends the reduction (may come with ``first``)
     nonzero: In(1), 0 = the term adds zero, whatever ``operand`` is
     operand: In(fmt.width), the term
-    seed: In(fmt.width), only if ``seeded``: number that the sum starts from, taken with ``first``
     done: Out(1), pulses when a reduction is finished
     sum: Out(signed(sum_width)), the exact sum; valid while ``done`` is high
     """
 
-    def __init__(self, fmt, terms, *, seeded=False):
+    latency = 2
+
+    def __init__(self, fmt, terms):
         self.fmt = check_format(fmt)
         self.terms = check_integer("terms", terms, 1)
-        if not isinstance(seeded, bool):
-            raise TypeError(f"seeded must be True or False, not {seeded!r}")
-        self.seeded = seeded
-        self.latency = 3 if seeded else 2
-        self.sum_width = fmt.fixed_width + ceil_log2(terms + seeded)
-        members = {
+        self.sum_width = fmt.fixed_width + ceil_log2(terms)
+        super().__init__({
             "valid": In(1),
             "first": In(1),
             "last": In(1),
@@ -100,38 +95,24 @@ class SpikeLane(wiring.Component):
             "operand": In(fmt.width),
             "done": Out(1),
             "sum": Out(signed(self.sum_width)),
-        }
-        super().__init__(members | ({"seed": In(fmt.width)} if seeded else {}))
+        })
 
     def elaborate(self, platform):
         m = Module()
-        term, carry = self._registered_term(m, self.operand, self.nonzero)
-        start = Const(0)
-        if self.seeded:  # the seed's carry has a stage of its own, for which the term waits
-            seed_term, seed_carry = self._registered_term(m, self.seed, Const(1))
-            start = Signal(seed_term.shape(), reset_less=True)
-            term_later = Signal.like(term)
-            carry_later = Signal.like(carry)
-            m.d.sync += [start.eq(seed_term + seed_carry), term_later.eq(term), carry_later.eq(carry)]
-            term, carry = term_later, carry_later
-        _accumulate(m, self, _control(m, self, self.latency - 1), term=term, carry=carry, start=start)
-        return m
-
-    def _registered_term(self, m, bits, nonzero):
-        term, carry = to_term(bits, self.fmt)
+        term, carry = to_term(self.operand, self.fmt)
         held = Signal(term.shape(), reset_less=True)
         held_carry = Signal(reset_less=True)
         # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
-        m.d.sync += [held.eq(Mux(nonzero, term, 0)), held_carry.eq(carry & nonzero)]
-        return held, held_carry
+        m.d.sync += [held.eq(Mux(self.nonzero, term, 0)), held_carry.eq(carry & self.nonzero)]
+        _accumulate(m, self, _control(m, self, self.latency - 1), term=held, carry=held_carry)
+        return m
 
-    def model(self, first, operand, nonzero=1, seed=0):
+    def model(self, first, operand, nonzero=1):
         """Sums after each term of a stream of valid terms along axis 0 (further axes: independent lanes).
 
         Object array of exact Python integers; those at ``last`` are the lane's results.
         """
-        terms = to_fixed_model(operand, self.fmt).astype(object) * nonzero
-        return _running_sums(first, terms, to_fixed_model(seed, self.fmt).astype(object))
+        return _running_sums(first, to_fixed_model(operand, self.fmt).astype(object) * nonzero)
 
 
 class ProductLane(wiring.Component):
@@ -184,4 +165,4 @@ class ProductLane(wiring.Component):
 
     def model(self, first, a, b, nonzero=1):
         """Sums after each term of a stream of valid terms along axis 0, as :meth:`SpikeLane.model`."""
-        return _running_sums(first, product_model(a, b, self.fmt) * nonzero, np.zeros((), dtype=object))
+        return _running_sums(first, product_model(a, b, self.fmt) * nonzero)

@@ -29,7 +29,7 @@ def make_unit(kind, exponent, mantissa, **parameters):
     """The unit under test: ``kind`` is a class name, ``parameters`` are the class's own."""
     fmt = Format(exponent=exponent, mantissa=mantissa)
     if kind == "SpikeLane":
-        return SpikeLane(fmt, parameters["terms"], seeded=parameters.get("seeded", False))
+        return SpikeLane(fmt, parameters["terms"])
     if kind == "ProductLane":
         return ProductLane(fmt, parameters["terms"])
     if kind == "Rounder":
@@ -135,9 +135,9 @@ def directed_terms(unit):
     short = [[number] for number in numbers]
     short += [[largest, tiny, largest ^ sign][:terms] for tiny in numbers]
     full = [[number] * terms for number in (largest, largest ^ sign, 1, 1 ^ sign)]
-    stream_of = {name: [] for name in ("first", "last", "nonzero", "operand", "other", "seed")}
+    stream_of = {name: [] for name in ("first", "last", "nonzero", "operand", "other")}
     plans = [(1, other, short) for other in (one, largest, 1, sign)]
-    plans += [(0, largest, short)]  # sums of nothing but the seed
+    plans += [(0, largest, short)]  # sums of nothing
     plans += [(1, largest, full)]  # as large as sums can become
     for nonzero, other, reductions in plans:
         for reduction in reductions:
@@ -147,7 +147,6 @@ def directed_terms(unit):
             stream_of["nonzero"] += [nonzero] * count
             stream_of["operand"] += reduction
             stream_of["other"] += [other] * count
-            stream_of["seed"] += [reduction[0]] * count
     return {name: np.repeat(np.array(values)[:, None], COPIES, axis=1) for name, values in stream_of.items()}
 
 
@@ -169,7 +168,6 @@ def random_terms(unit, rng, rows):
         "nonzero": _random_flags(rng, shape, 0.8),
         "operand": random_numbers(rng, unit.fmt, shape),
         "other": random_numbers(rng, unit.fmt, shape),
-        "seed": random_numbers(rng, unit.fmt, shape),
     }
 
 
@@ -188,8 +186,6 @@ def _with_gaps(rng, terms, share):
 
 async def _check_sums(dut, unit, terms, rng, share):
     factors = {"operand": "operand"} if isinstance(unit, SpikeLane) else {"operand": "a", "other": "b"}
-    if getattr(unit, "seeded", False):
-        factors["seed"] = "seed"
     names = {"first": "first", "last": "last", "nonzero": "nonzero"} | factors
     spread, valid = _with_gaps(rng, terms, share)
     stimulus = np.zeros(spread["first"].shape, dtype=Ports.of(unit, Flow.In).dtype)

@@ -18,14 +18,9 @@ from backspike.sim.softfloat import softfloat_mul_add
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2)]
 UNITS = [
     pytest.param(1_000_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 10, "terms": 1000}, id="spike-binary16"),
-    pytest.param(
-        1_000_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 10, "terms": 7, "seeded": True},
-        id="seeded-binary16",
-    ),
     pytest.param(1_000_000, {"kind": "ProductLane", "exponent": 5, "mantissa": 10, "terms": 1000},
                  id="product-binary16"),
-    pytest.param(50_000, {"kind": "SpikeLane", "exponent": 4, "mantissa": 3, "terms": 1, "seeded": True},
-                 id="seeded-e4m3-one-term"),
+    pytest.param(50_000, {"kind": "SpikeLane", "exponent": 4, "mantissa": 3, "terms": 1}, id="spike-e4m3-one-term"),
     pytest.param(50_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 2, "terms": 64}, id="spike-e5m2"),
     pytest.param(50_000, {"kind": "ProductLane", "exponent": 4, "mantissa": 3, "terms": 64}, id="product-e4m3"),
 ]
@@ -34,20 +29,20 @@ UNITS = [
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
 def test_models_are_exact_sums(fmt):
     rng = np.random.default_rng(default_seed())
-    a, b, seed = (random_numbers(rng, fmt, (2000, 3)) for _ in range(3))
+    a, b = (random_numbers(rng, fmt, (2000, 3)) for _ in range(2))
     first = rng.random(a.shape) < 0.1
     first[0] = True
     nonzero = (rng.random(a.shape) < 0.8).astype(int)
-    spike = SpikeLane(fmt, 2000, seeded=True).model(first=first, operand=a, nonzero=nonzero, seed=seed)
+    spike = SpikeLane(fmt, 2000).model(first=first, operand=a, nonzero=nonzero)
     plain = SpikeLane(fmt, 2000).model(first=first, operand=a)
     product = ProductLane(fmt, 2000).model(first=first, a=a, b=b, nonzero=nonzero)
     unit = Fraction(2) ** fmt.lsb
-    x, y, z = ([[Fraction(float(v)) for v in row] for row in fmt.decode(bits)] for bits in (a, b, seed))
+    x, y = ([[Fraction(float(v)) for v in row] for row in fmt.decode(bits)] for bits in (a, b))
     for copy in range(3):
         sums = [Fraction(0)] * 3
         for k in range(len(a)):
             if first[k, copy]:
-                sums = [z[k][copy], Fraction(0), Fraction(0)]
+                sums = [Fraction(0)] * 3
             used = int(nonzero[k, copy])
             sums[0] += used * x[k][copy]
             sums[1] += x[k][copy]
@@ -75,7 +70,6 @@ def test_sum_width_holds_the_extreme_sums_and_no_more_than_needed(fmt, terms):
     largest = int(np.ldexp(fmt.max_finite, -fmt.lsb))
     for lane, extreme in (
         (SpikeLane(fmt, terms), largest * terms),
-        (SpikeLane(fmt, terms, seeded=True), largest * (terms + 1)),
         (ProductLane(fmt, terms), largest**2 * terms),
     ):
         assert extreme < 1 << (lane.sum_width - 1)
@@ -92,7 +86,6 @@ def test_hardware_equals_model(tmp_path_factory, cases, unit):
     [
         (lambda: SpikeLane(16, 4), TypeError, "fmt must be a Format, not 16"),
         (lambda: SpikeLane(BINARY16, 0), ValueError, "terms must be at least 1, not 0"),
-        (lambda: SpikeLane(BINARY16, 4, seeded=1), TypeError, "seeded must be True or False, not 1"),
         (lambda: ProductLane(16, 4), TypeError, "fmt must be a Format, not 16"),
         (lambda: ProductLane(BINARY16, 2.5), TypeError, "terms must be an integer, not 2.5"),
     ],
