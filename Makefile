@@ -9,10 +9,12 @@ RUN := $(VENV)/bin/python -m
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS PEERS OUTPUT
 TRAINING := NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
-TARGETS := help sim verilog test test-full lint setup clean distclean
+BENCH := CASES CORES SAMPLES SEED OUTPUT
+TARGETS := help sim bench verilog test test-full lint setup clean distclean
 
 # What each target takes on the command line, apart from PYTHON.
 TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
+TAKES_bench := $(BENCH)
 TAKES_verilog := $(CHIP)
 TAKES_test := ARGS
 TAKES_test-full := ARGS
@@ -39,7 +41,7 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) WAVES ARGS
+unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) WAVES ARGS
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
 
@@ -49,6 +51,7 @@ help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 #: make sim         generate a chip, simulate it, train it on real digits, compare it with the golden model
+#: make bench       measure a set of networks on simulated chips; tables and pictures in build/bench
 #: make verilog     write a chip as Verilog, and a JSON description beside it
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
@@ -81,10 +84,19 @@ help:
 #:   IDLE=0.0           chance that the host pauses in a cycle
 #:   NO_SKIPPING=0      1: the engines work on zeros too
 #:   WAVES=0            1: record the first batch's waves, of all links, in chip.vcd; all: of all signals
+#: Variables of bench:
+#:   CASES              names joined by commas: digits, mlp, deep20, scaling, lanes-dense, lanes-conv; all by default
+#:   CORES              numbers of cores joined by commas, instead of those of the cases
+#:   SAMPLES            training samples of each run, instead of those of the cases
+#:   SEED=1             as in sim
+#:   OUTPUT             folder for everything that is written: build/bench
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
 	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
+
+bench: $(STAMP) tools
+	$(RUN) backspike.host.cli bench $(call options,$(BENCH))
 
 verilog: $(STAMP)
 	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))

@@ -58,7 +58,29 @@ def _parser():
                           "signals")
     sim.add_argument("--output", type=Path, default=Path("build/sim"), metavar="DIR", help="default %(default)s")
     sim.set_defaults(run=_sim)
+
+    bench = commands.add_parser(
+        "bench", help="measure networks on simulated chips",
+        description="Measure a set of networks on simulated chips, and compare every bit with the golden model.")
+    bench.add_argument("--cases", type=_list(str), metavar="NAMES",
+                       help="names of cases, joined by commas, such as digits,mlp (default all)")
+    bench.add_argument("--cores", type=_list(int), metavar="LIST",
+                       help="numbers of cores, joined by commas (default those of each case)")
+    bench.add_argument("--samples", type=int, metavar="N",
+                       help="training samples of each run, and samples to evaluate (default those of each case)")
+    bench.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
+    bench.add_argument("--output", type=Path, default=Path("build/bench"), metavar="DIR", help="default %(default)s")
+    bench.set_defaults(run=_bench)
     return parser
+
+
+def _list(kind):
+    """A parser of values joined by commas."""
+    def values(text):
+        return [kind(part) for part in text.split(",")]
+
+    values.__name__ = f"list of {kind.__name__}"  # argparse names it in its messages
+    return values
 
 
 def _chip_options(arguments):
@@ -91,6 +113,17 @@ def _sim(arguments):
     report = simulate_training(scenario, arguments.output, waves=arguments.waves)
     print(f"report: {arguments.output / 'report.json'}")
     return 1 if report["difference"] else 0
+
+
+def _bench(arguments):
+    try:
+        from backspike.sim.benchmark import benchmark  # noqa: PLC0415
+        from backspike.sim.benchmark_cases import chosen_runs  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f"backspike bench: {error.name} is missing; install the package with its extra 'sim'", file=sys.stderr)
+        return 2
+    runs = chosen_runs(arguments.cases, cores=arguments.cores, samples=arguments.samples, seed=arguments.seed)
+    return 1 if benchmark(runs, arguments.output)["differences"] else 0
 
 
 def main(arguments=None):

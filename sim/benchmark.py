@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of ``make bench``: trained weights, a chip for each configuration, measured runs, report."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from backspike.golden.initial import balanced_weights
+from backspike.golden.network import Conv
+from backspike.golden.trainer import Trainer
+from backspike.host.compiler import compile_network
+from backspike.host.density import measure_densities
+from backspike.host.summary import plan_dict
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.benchmark_pictures import draw_benchmark
+from backspike.sim.benchmark_report import make_benchmark_report, run_report
+from backspike.sim.benchmark_tables import markdown, print_benchmark
+from backspike.sim.progress import Reporter, followed
+from backspike.sim.runner import build, run
+
+__all__ = ["benchmark", "trained_weights"]
+
+_DENSITY_SAMPLES = 64
+
+
+def benchmark(runs, directory, *, reporter=None):
+    """Measure runs one after the other; ``report.json``, ``report.md`` and pictures go to the top of the folder.
+
+    Parameters
+    ----------
+    runs: list of ``Measurement``
+    directory: of everything that is written; chips and trained weights in it are used again
+    reporter: ``Reporter``
+
+    Returns
+    -------
+    the report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal
+
+    Raises
+    ------
+    ValueError, TypeError: a run is impossible; ``CapacityError`` says what would fit
+    RuntimeError: a tool failed
+    """
+    reporter = reporter or Reporter()
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    with threadpool_limits(1):  # the matrices are too small for threads
+        # All of them before the first chip is built, so that what does not fit is known at once
+        prepared = [_prepare(run, directory, reporter, weights) for run in runs]
+    chips, results = {}, []
+    for number, (measurement, plan) in enumerate(zip(runs, prepared, strict=True), start=1):
+        network = measurement.scenario.network
+        reporter.console.print(f"[bold]run {number} of {len(runs)}: {measurement.name}[/], {network}")
+        key = _chip_key(measurement.scenario.config)
+        if key not in chips:
+            chips[key] = _build(measurement.scenario.config, key, directory, reporter)
+        built, _ = chips[key]
+        measured = {"skipping": _measure(measurement, plan, built, directory, reporter, skipping=True)}
+        if measurement.dense_batches and measured["skipping"]["difference"] is None:
+            measured["dense"] = _measure(measurement, plan, built, directory, reporter, skipping=False)
+        results.append(run_report(measurement, plan_dict(plan), plan.densities, key, measured))
+        # After every run, so that nothing is lost when a later one fails
+        report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
+        (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        (directory / "report.md").write_text(markdown(report))
+    with reporter.stage("drawing pictures"):
+        pictures = draw_benchmark(report, directory)
+    print_benchmark(report, reporter.console)
+    for path in (directory / "report.json", directory / "report.md", *pictures):
+        reporter.console.print(f"written: {path}", soft_wrap=True)
+    return report
+
+
+def _digest(values):
+    """A short name of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _chip_key(config):
+    """Name of a configuration: equal ones are built once."""
+    return f"{config.columns}x{config.rows}-{config.lanes}lanes-{_digest(config.to_dict())}"
+
+
+def trained_weights(measurement, data, directory, reporter):
+    """Weights of a golden model that has learnt for a while, or those of the file that the case names.
+
+    Deltas of an untrained network are much denser than those of one that makes few errors.
+    """
+    case, scenario = measurement.case, measurement.scenario
+    network = scenario.model
+    name = _digest([case.network, case.steps, case.data, case.trained, scenario.seed])
+    path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
+    if not path.is_file():
+        if case.weights:
+            raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
+        convolutional = any(isinstance(layer, Conv) for layer in network.layers)
+        first = (balanced_weights(network, scenario.seed, data.train_spikes[:, :_DENSITY_SAMPLES]) if convolutional
+                 else scenario.weights())
+        trainer = Trainer(network, dataclasses.replace(scenario, batch=16).training, weights=first)
+        order = np.random.default_rng(scenario.seed).permutation(len(data.train_labels))
+        with reporter.stage(f"training {case.network} in the golden model") as update:
+            for start in range(0, case.trained, 16):
+                chosen = np.arange(start, min(start + 16, case.trained)) % len(order)
+                trainer.train_batch(data.train_spikes[:, order[chosen]], data.train_labels[order[chosen]])
+                update(min(start + 16, case.trained), case.trained)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **{f"weights_{k}": weight for k, weight in enumerate(trainer.weights)})
+    with np.load(path) as stored:
+        missing = [f"weights_{k}" for k in range(len(network.layers)) if f"weights_{k}" not in stored]
+        if missing:
+            raise ValueError(f"{path} must have {missing[0]} for the network {case.network}")
+        return [stored[f"weights_{k}"] for k in range(len(network.layers))]
+
+
+def _prepare(measurement, directory, reporter, cache):
+    """Place the network by measured densities, and write what the chip must produce; returns the ``Plan``."""
+    scenario, case = measurement.scenario, measurement.case
+    data = scenario.dataset()
+    if case.name not in cache:
+        weights = trained_weights(measurement, data, directory, reporter)
+        some = slice(0, _DENSITY_SAMPLES)
+        densities = measure_densities(
+            scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some])
+        cache[case.name] = weights, densities
+    weights, densities = cache[case.name]
+    with reporter.stage(f"placing {case.network} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
+        plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
+    folder = directory / "runs" / measurement.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_expected(measurement, data, weights, folder)
+    (folder / "plan.txt").write_text(plan.summary() + "\n")
+    return plan
+
+
+def _write_expected(measurement, data, weights, folder):
+    """Inputs of the run, and what the chip must answer: output spikes, and weights after the batches."""
+    scenario = measurement.scenario
+    trainer = Trainer(scenario.model, scenario.training, weights=weights)
+    expected, spikes, order = {}, [], scenario.order(data)
+    for number, chosen in enumerate(order, start=1):
+        spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
+        trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+        if number in (measurement.dense_batches, scenario.batches):
+            expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
+    tests = data.test_spikes[:, :scenario.tests]
+    np.savez(
+        folder / "expected.npz", inputs=data.train_spikes[:, order.reshape(-1)],
+        labels=data.train_labels[order.reshape(-1)], spikes=np.concatenate(spikes, axis=1), tests=tests,
+        test_spikes=trainer.forward(tests).layers[-1].spikes,
+        **{f"initial_{k}": weight for k, weight in enumerate(weights)}, **expected)
+
+
+def _build(config, key, directory, reporter):
+    """Generate and build a chip; returns the simulation, and sizes and seconds of making it.
+
+    Where the Verilog is the same as in an earlier call, so are the seconds of the build, which has nothing to do.
+    """
+    folder = directory / "verilog" / key
+    text = f"generating Verilog of {key}"
+    with reporter.stage(text):
+        paths = [path for path in emit_chip(config, folder) if path.suffix != ".json"]
+    generated = reporter.seconds[text]
+    content = b"".join(path.read_bytes() for path in paths)
+    facts = {
+        "config": config.to_dict(), "verilog_bytes": len(content), "verilog_lines": content.count(b"\n"),
+        "generate_seconds": generated, "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = f"building the simulation of {key}"
+    with reporter.stage(text):
+        built = build(paths, CHIP_MODULE, directory / "build" / key, no_inline=(TILE_MODULE,))
+    stored = directory / "build" / key / "facts.json"
+    before = json.loads(stored.read_text()) if stored.is_file() else {}
+    same = before.get("sha256") == facts["sha256"]
+    facts["build_seconds"] = before["build_seconds"] if same else reporter.seconds[text]
+    stored.write_text(json.dumps(facts))
+    return built, facts
+
+
+_PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating"}
+
+
+def _measure(measurement, plan, built, directory, reporter, *, skipping):
+    """One run of the bench: what it has measured."""
+    folder = directory / "runs" / measurement.name
+    scenario = dataclasses.replace(measurement.scenario, skipping=skipping)
+    job = {
+        "scenario": dataclasses.asdict(scenario),
+        "pieces": [{"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first,
+                    "channels": part.channels} for part in plan.slices],
+        "batches": scenario.batches if skipping else measurement.dense_batches,
+        "tests": min(scenario.tests, len(np.load(folder / "expected.npz")["test_spikes"][0])) if skipping else 0,
+    }  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(job))
+    text = f"{measurement.name}, skipping {'on' if skipping else 'off'}"
+    with reporter.stage(text) as update, followed(
+            folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])):
+        run(built, "backspike.sim.benches.bench_measure", seed=scenario.seed, env={"BACKSPIKE_RUN": str(folder)})
+    measured = (folder / "measured.json")
+    kept = folder / f"measured-{'skipping' if skipping else 'dense'}.json"
+    measured.replace(kept)
+    return json.loads(kept.read_text())

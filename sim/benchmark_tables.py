@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's report as Markdown, and its first table for the terminal."""
+
+from rich import box
+from rich.table import Table
+
+__all__ = ["markdown", "print_benchmark"]
+
+
+def markdown(report):
+    """All tables."""
+    runs = [run for run in report["runs"] if not run["difference"]]
+    parts = ["# Benchmark on the simulated chip\n", _state(report), _section("Cycles", *_overview(report["runs"]))]
+    if runs:
+        parts += [
+            _section("Engines in training", *_engines(runs)),
+            _section("Where the time goes in training", *_time(runs)),
+            *(_section(f"Scaling: {name}", *_scaling(rows)) for name, rows in report["scaling"].items()),
+            _section("Traffic per training sample", *_traffic(runs)),
+            _section("Memories", *_memories(runs)),
+            _section("Making the chips", *_chips(report["chips"], runs)),
+        ]
+    return "\n".join(parts)
+
+
+def _state(report):
+    done = f"{report['finished']} of {len(report['runs_asked_for'])} runs are finished."
+    if report["differences"]:
+        return f"{done} **Chip and golden model differ** in {', '.join(report['differences'])}.\n"
+    return f"{done} Output spikes and weights of each are those of the golden model, bit for bit.\n"
+
+
+def _section(title, head, rows):
+    lines = [f"## {title}\n", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+def _count(value):
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _share(value):
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _times(value):
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _small(value):
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _overview(runs):
+    head = ("run", "network", "cores", "lanes", "cycles per training sample", "per evaluation sample",
+            "speed-up by skipping", "bits")
+    rows = []
+    for run in runs:
+        about = (run["name"], f"`{run['network']}`", str(run["cores"]), str(run["lanes"]))
+        if run["difference"]:
+            rows.append((*about, "-", "-", "-", run["difference"]["text"]))
+            continue
+        evaluation, dense = run["evaluation"], run.get("dense")
+        rows.append((*about, _count(run["cycles_per_sample"]),
+                     _count(evaluation and evaluation["cycles_per_sample"]), _times(dense and dense["speed_up"]),
+                     "equal"))
+    return head, rows
+
+
+def _engines(runs):
+    head = ("run", "engine", "density", "utilisation", "busy cycles per sample", "share of the time busy",
+            "speed-up by skipping", "1 / density", "reached")
+    rows = []
+    for run in runs:
+        for name, engine in run["engines"].items():
+            saved = engine.get("skipping", {})
+            rows.append((run["name"], name, _small(engine["density"]), _times(engine["utilisation"]),
+                         _count(engine["busy_cycles_per_sample"]), _share(engine["busy_share"]),
+                         _times(saved.get("speed_up")), _times(saved.get("ideal")), _times(saved.get("reached"))))
+    return head, rows
+
+
+def _time(runs):
+    head = ("run", "FP busy", "(stalled)", "no input", "no credit", "other", "delta", "BP or WG", "(BP stalled)",
+            "(WG stalled)", "update", "no errors", "other", "router stalled")
+    keys = ("fp_busy", "fp_stalled", "fp_no_input", "fp_no_credit", "fp_other", "delta_busy", "errors_and_gradients",
+            "bp_stalled", "wg_stalled", "update_busy", "no_errors", "backward_other", "router_stalled")
+    return head, [(run["name"], *(_share(run["time"][key]) for key in keys)) for run in runs]
+
+
+def _scaling(rows):
+    head = ("cores", "cycles per sample", "speed-up", "estimated speed-up", "efficiency", "estimated balance",
+            "measured balance", "busiest core busy")
+    return head, [(
+        str(row["cores"]), _count(row["cycles_per_sample"]), _times(row["speed_up"]),
+        _times(row["estimated_speed_up"]), *(_share(row[key]) for key in (
+            "efficiency", "estimated_balance", "measured_balance", "busiest_share"))) for row in rows]
+
+
+def _traffic(runs):
+    head = ("run", "router flits", "packets out of cores", "host words in", "host words out", "host link busy (in)",
+            "weights read", "gradients read and written", "bytes of these memories")
+    rows = []
+    for run in runs:
+        network, memory = run["network_per_sample"], run["memory_per_sample"]
+        rows.append((run["name"], *(_count(network[key]) for key in (
+            "router_flits", "packets_out", "link_words_in", "link_words_out")), _share(network["link_in_share"]),
+            *(_count(memory[key]) for key in ("weights_read", "gradients_read_and_written", "bytes"))))
+    return head, rows
+
+
+def _memories(runs):
+    head = ("run", "weights of the network", "most in one core: weights", "neurons", "tape words", "groups", "slices",
+            "peers")
+    return head, [(run["name"], _count(run["memory_per_sample"]["weights"]), *(
+        _count(value) for value in run["memory_per_sample"]["largest_core"].values())) for run in runs]
+
+
+def _chips(chips, runs):
+    head = ("chip", "Verilog (bytes)", "lines", "generated (s)", "Verilator build (s)", "simulated cycles per second")
+    rows = []
+    for key, chip in chips.items():
+        speeds = [run["simulation"]["cycles_per_second"] for run in runs if run["chip"] == key]
+        speed = f"{min(speeds):,.0f} to {max(speeds):,.0f}" if len(speeds) > 1 else _count(*speeds) if speeds else "-"
+        rows.append((key, _count(chip["verilog_bytes"]), _count(chip["verilog_lines"]),
+                     f"{chip['generate_seconds']:.1f}", f"{chip['build_seconds']:.1f}", speed))
+    return head, rows
+
+
+def print_benchmark(report, console):
+    """The first table, and whether all bits are equal."""
+    head, rows = _overview(report["runs"])
+    table = Table(title="benchmark", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    shown = [k for k, name in enumerate(head) if name not in ("network", "bits")]
+    for k in shown:
+        table.add_column(head[k], justify="left" if k == 0 else "right")
+    for row in rows:
+        table.add_row(*(row[k] for k in shown))
+    console.print(table)
+    if not report["differences"]:
+        console.print("[bold green]chips and golden model are equal in every bit[/]")
+    for run in report["runs"]:
+        if run["difference"]:
+            console.print(f"[bold red]chip and golden model differ[/] in {run['name']}: {run['difference']['text']}")
