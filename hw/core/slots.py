@@ -28,9 +28,9 @@ class Stage(IntEnum):
 class SlotTable(wiring.Component):
     """Counts arrivals for each slice, slot and step, and offers the jobs that are ready.
 
-    A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer begins
-    while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads, so that
-    samples stay in order. A slice is *restarted* when its NEED entry is written.
+    A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
+    begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
+    so that samples stay in order. A slice is *restarted* when its NEED entry is written.
 
     Parameters
     ----------
@@ -40,20 +40,23 @@ class SlotTable(wiring.Component):
     -------
     event_slice, event_slot, event_step: the slot, and for inputs the step, that a packet is for
     accepts: this slot takes inputs of this step now
-    event: {inputs, marker, credit, label}: a packet for the slot came; at most one of the flags is set
+    event: {inputs, marker, credit, label}: a packet for the slot came; at most one of the flags is set, and ``inputs``
+        never in two cycles in a row
     event_train, event_label: content of the packet
     need_write, need_slice, need: a NEED entry is written
-    ready_forward, forward_slot, forward_step, forward_train: by slice: a step of a sample may start, which slot and step
-        it is, and whether the sample is for training
+    ready_forward, forward_slot, forward_step, forward_train: by slice: a step of a sample may start, which slot and
+        step it is, and whether the sample is for training
     forward_start, forward_done, forward_slice: from the feed-forward thread
     ready_backward, backward_slot, backward_train, backward_label: by slice, as above
     backward_start, backward_done, backward_slice: from the backward thread: it has begun with the label or errors of
         the slot; the slot is free again
-    erase, erase_address: the parent clears the error sums, one each cycle; the counts of arrivals are cleared with them
+    erase, erase_address: the parent clears the error sums, one each cycle; the counts of arrivals of all slices are
+        cleared with them, and no inputs are taken meanwhile
     idle: by slice: no sample has gone beyond its inputs
     no_input, no_credit, no_errors: what a thread waits for if it has no job: there is a slice with inputs to come, and
         none that may start, or could but for credits; a slice that waits for credits, and none that may start; a slice
-        that waits for errors or a label, and none whose backward job may start. A cycle late
+        that waits for errors or a label, and none whose backward job may start. A cycle late. While the feed-forward
+        thread has a job, nothing is ready for it and it waits for nothing
     """
 
     def __init__(self, shapes):
@@ -99,6 +102,9 @@ class SlotTable(wiring.Component):
         waits = {name: Signal(config.slices) for name in ("input", "credit", "errors")}
         needs = [Signal(NEED.layout(), name=f"need_{n}") for n in range(config.slices)]
         counted = self._count(m, needs)
+        running = Signal()  # the feed-forward thread has a job
+        with m.If(self.forward_start | self.forward_done):
+            m.d.sync += running.eq(self.forward_start)
         for n, need in enumerate(needs):
             restart = Signal(name=f"restart_{n}")
             m.d.comb += restart.eq(self.need_write & (self.need_slice == n))
@@ -115,16 +121,17 @@ class SlotTable(wiring.Component):
             backward.append((now["backward"], Array(slot["train"] for slot in slots)[now["backward"]],
                              Array(slot["label"] for slot in slots)[now["backward"]]))
             m.d.comb += [
-                self.ready_forward[n].eq(Array(slot["ready_forward"] for slot in slots)[now["forward"]]),
+                self.ready_forward[n].eq(Array(slot["ready_forward"] for slot in slots)[now["forward"]] & ~running),
                 self.ready_backward[n].eq(Array(slot["ready_backward"] for slot in slots)[now["backward"]]),
-                self.idle[n].eq((step == 0) & ~any_of(slot["beyond"] for slot in slots)),
+                self.idle[n].eq(~any_of(slot["beyond"] for slot in slots) & (step == 0)
+                                & ~(running & (self.forward_slice == n))),
                 waits["input"][n].eq(Array(slot["needs_input"] for slot in slots)[now["forward"]]),
                 waits["credit"][n].eq(Array(slot["needs_credit"] for slot in slots)[now["forward"]]),
                 waits["errors"][n].eq(Array(slot["needs_errors"] for slot in slots)[now["backward"]]),
             ]
         m.d.sync += [
-            self.no_input.eq(waits["input"].any() & ~waits["credit"].any() & ~self.ready_forward.any()),
-            self.no_credit.eq(waits["credit"].any() & ~self.ready_forward.any()),
+            self.no_input.eq(waits["input"].any() & ~waits["credit"].any() & ~self.ready_forward.any() & ~running),
+            self.no_credit.eq(waits["credit"].any() & ~self.ready_forward.any() & ~running),
             self.no_errors.eq(waits["errors"].any() & ~self.ready_backward.any()),
         ]
         m.d.comb += [

@@ -37,7 +37,7 @@ _CHIPS = {
     "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, groups=5, momentum=False, format=E4M3),
     "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else
         steps=2, slots=8, slices=16, tape_words=1 << 9, groups=1 << 8, peers=1 << 8, batch_terms=1 << 23, weights=64,
-        neurons=8),
+        neurons=16),
 }
 COUNTER, CONTROL = 0xC0DE, 5  # what the bench's counters and control word are
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of where packets enter a core: receiver, slot table and replies together, with good and bad packets."""
 
+from itertools import product
+
 import cocotb
 from amaranth.hdl import Array, Module
 from amaranth.lib import stream, wiring
@@ -39,9 +41,9 @@ LIMITS = {
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
-    "event", "event_slice", "event_slot", "event_train", "event_label", "tape_write", "tape_address", "tape_step",
-    "spikes", "masks", "error_address", "error_write", "new_error_sum", "write", "region", "address", "data", "update",
-    "update_slice", "clear", "packet", "dropped")
+    "event", "event_slice", "event_slot", "event_step", "event_train", "event_label", "tape_write", "tape_address",
+    "tape_step", "spikes", "masks", "error_address", "error_write", "new_error_sum", "write", "region", "address",
+    "data", "update", "update_slice", "clear", "packet", "dropped")
 
 
 class Intake(Component):
@@ -54,6 +56,8 @@ class Intake(Component):
         super().__init__({
             "flits": In(FlitStream),
             "idle": In(1),
+            "erase": In(1),
+            "erase_address": In(self.shapes.error_address()),
             "error_sum": In(members["error_sum"].shape),
             **{name: members[name] for name in _FROM_RECEIVER},
             "accepts": Out(1),
@@ -76,7 +80,9 @@ class Intake(Component):
         m.d.comb += [
             *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
             *(getattr(slots, name).eq(getattr(receiver, name))
-              for name in ("event_slice", "event_slot", "event", "event_train", "event_label")),
+              for name in ("event_slice", "event_slot", "event_step", "event", "event_train", "event_label")),
+            slots.erase.eq(self.erase),
+            slots.erase_address.eq(self.erase_address),
             receiver.idle.eq(self.idle),
             receiver.error_sum.eq(self.error_sum),
             receiver.reading.eq(replies.reading),
@@ -136,9 +142,9 @@ class Run:
         Memory(bench, "error_address", "error_sum", [self.sums])
         _Fetch(bench)
         bench.watchers.append(self._watch)
-        self.need, self.model_sums = {}, {}
-        self.arrived = {}
-        self.idle = 1
+        self.need, self.model_sums = {}, {}  # by slice: inputs of each step, steps
+        self.arrived = {}  # by slice, slot, step
+        self.idle, self.erasing = 1, 0
         self.blocked = 0  # cycles in a row without ready
 
     async def start(self):
@@ -146,8 +152,27 @@ class Run:
         await self.bench.start()
         for address in range(1 << self.shapes.error_address().size):
             self.sums[address] = self.random.getrandbits(96)
-        need = NEED.pack(inputs=0, credits=0, markers=0, label=0)
-        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *[need] * CONFIG.slices)
+        await self.write_need(inputs=0, steps=0)
+
+    async def write_need(self, **need):
+        """Restart all slices."""
+        word = NEED.pack(credits=0, markers=0, label=0, **need)
+        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *[word] * CONFIG.slices)
+
+    async def erase(self):
+        """Clear the counts of arrivals, as a core does when a slice is restarted."""
+        address = self.shapes.error_address()
+        places = product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))
+        self.set_erasing(1)
+        for neuron, slot, step in places:
+            self.bench.set("erase_address", pack(address, {"step": step, "neuron": neuron, "slot": slot}))
+            await self.bench.step()
+        self.set_erasing(0)
+        self.arrived = {place: count for place, count in self.arrived.items() if count == self.need[place[0]][0]}
+
+    def set_erasing(self, erasing):
+        self.erasing = erasing
+        self.bench.set("erase", erasing)
 
     def set_idle(self, idle):
         self.idle = idle
@@ -163,8 +188,8 @@ class Run:
             event = bench.get("event")
             assert sum(event.values()) == 1
             name = max(event, key=event.get)
-            more = {"inputs": "event_train", "label": "event_label"}.get(name)
-            act((name, bench.bits("event_slice"), bench.bits("event_slot"), bench.bits(more) if more else None))
+            content = {"inputs": ("event_step", "event_train"), "label": ("event_label",)}.get(name, ())
+            act((name, *(bench.bits(port) for port in ("event_slice", "event_slot", *content))))
         if bench.bits("tape_write"):
             place = bench.get("tape_address")
             words = bench.bits("spikes"), bench.bits("masks")
@@ -180,12 +205,15 @@ class Run:
                 act((name,))
 
     async def packet(self, *words):
-        """Send one packet, and compare everything that it does."""
+        """Send one packet, and compare everything that it does; a restart is followed by the erasing."""
         bench = self.bench
         self.send(*words)
         await bench.until(lambda: self.flits.empty, 2000)
         await bench.step(2)
+        restart = any(action[:2] == ("write", Region.NEED) for action in self.actions)
         self.compare()
+        if restart:
+            await self.erase()
 
     def send(self, *words):
         self.flits.send(*({"data": word, "last": n == len(words) - 1} for n, word in enumerate(words)))
@@ -223,8 +251,13 @@ class Run:
             return Cause.FIELD
         if kind == Kind.READ:
             return self._read_cause(tag["region"], words[1], tag["count"])
-        full = kind == Kind.SPIKES and self.arrived.get((tag["slice"], tag["slot"]), 0) == self.need[tag["slice"]]
-        return Cause.STATE if full else 0
+        return Cause.STATE if kind == Kind.SPIKES and not self._accepts(tag) else 0
+
+    def _accepts(self, tag):
+        """Whether inputs of the packet's step are still to come; no job starts in this bench, so no slot is in use."""
+        inputs, steps = self.need[tag["slice"]]
+        arrived = self.arrived.get((tag["slice"], tag["slot"], tag["step"]), 0)
+        return tag["step"] < steps and arrived < inputs and not self.erasing
 
     def _read_cause(self, region, address, count):
         if region not in READABLE or not 1 <= count <= 14 or address + count > LIMITS[region]:
@@ -251,7 +284,8 @@ class Run:
                 if not refused:
                     act(("write", region, address, word))
                     if region == Region.NEED:
-                        self.need[address] = NEED.unpack(word)["inputs"]
+                        need = NEED.unpack(word)
+                        self.need[address] = need["inputs"], need["steps"]
                         self.arrived = {place: count for place, count in self.arrived.items() if place[0] != address}
             cause = cause or refused
         if cause:
@@ -267,8 +301,8 @@ class Run:
         place = tag.get("slice"), tag.get("slot")
         match kind:
             case Kind.SPIKES:
-                self.arrived[place] = self.arrived.get(place, 0) + 1
-                act(("inputs", *place, tag["train"]))
+                self.arrived[*place, tag["step"]] = self.arrived.get((*place, tag["step"]), 0) + 1
+                act(("inputs", *place, tag["step"], tag["train"]))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
                 address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
@@ -279,9 +313,9 @@ class Run:
                 added -= (added >> bits - 1) << bits
                 self.model_sums[address] = before + added & (1 << 96) - 1
             case Kind.ERRORS_DONE:
-                act(("marker", *place, None))
+                act(("marker", *place))
             case Kind.CREDIT:
-                act(("credit", *place, None))
+                act(("credit", *place))
             case Kind.LABEL:
                 act(("label", *place, tag["label"]))
             case Kind.UPDATE:
@@ -323,7 +357,8 @@ def random_packet(random):
             word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
             words[1] = random.randrange(6) * TAPE_STRIDE + word
         if tag["region"] == Region.NEED and length > 1:
-            words[2:] = [NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0) for _ in words[2:]]
+            words[2:] = [NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
+                         for _ in words[2:]]
     return words
 
 
@@ -351,6 +386,47 @@ async def random_packets(dut, idle, stalls):
     await run.end()
     assert all(run.sums[address] == value for address, value in run.model_sums.items())
     assert all(count > 5 for cause, count in causes.items() if cause != Cause.ADDRESS), causes
+
+
+@cocotb.test()
+async def inputs_of_each_step_as_many_as_needed(dut):
+    """One packet right behind the other, steps in any order: those of a complete step and of no step are refused."""
+    run = Run(dut)
+    await run.start()
+    run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
+    run.bench.set("fault_packets__ready", 1)
+    inputs, steps = 3, CONFIG.steps - 1
+    await run.write_need(inputs=inputs, steps=steps)
+    places = list(product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))) * (inputs + 2)
+    run.random.shuffle(places)
+    places += [(0, 0, 0), (0, 0, steps)] * 3
+    for slice_, slot, step in places:
+        run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=1, train=1), 5, 7)
+    assert run.expected.count(("packet",)) == CONFIG.slices * CONFIG.slots * inputs * steps
+    begin = run.bench.cycle
+    await run.bench.until(lambda: run.flits.empty)
+    assert run.bench.cycle - begin <= 3 * len(places) + 2
+    await run.bench.step(3)
+    run.compare()
+
+
+@cocotb.test()
+async def inputs_are_refused_while_memories_are_erased(dut):
+    """Inputs that came before are then forgotten, except those of steps that were complete."""
+    run = Run(dut)
+    await run.start()
+    await run.write_need(inputs=2, steps=2)
+    step = [(header(Kind.SPIKES, slice=2, slot=4, step=step, word=0, train=0), 1, 2) for step in range(2)]
+    for number in (0, 1, 1):
+        await run.packet(*step[number])
+    run.set_erasing(1)
+    for number in (0, 1):
+        await run.packet(*step[number])
+    await run.erase()
+    for number in (1, 0, 0, 0):
+        await run.packet(*step[number])
+    await run.end()
+    assert len(run.expected_faults) == 4
 
 
 @cocotb.test()

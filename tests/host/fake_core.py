@@ -30,12 +30,13 @@ def _units(fmt, pattern):
 
 class FakeSlot:
     def __init__(self):
-        self.stage, self.owed = "filling", 0
-        self.arrived, self.markers, self.label, self.train = 0, 0, None, None
-        self.inputs, self.history = {}, None
+        self.owed = self.markers = 0
+        self.label = self.train = None
+        self.free()
 
     def free(self):
-        self.stage, self.arrived, self.inputs = "filling", 0, {}
+        """``inputs``: payload by step and word; ``history``: (spikes, masks) of the steps so far; ``u``: potentials."""
+        self.stage, self.inputs, self.history, self.u = "filling", defaultdict(dict), [], None
 
 
 class FakeSlice:
@@ -44,6 +45,23 @@ class FakeSlice:
         self.slots = [FakeSlot() for _ in range(config.slots)]
         self.forward = self.backward = 0
         self.update = None
+
+    def accepts(self, slot, step):
+        return slot.stage == "filling" and step < self.need["steps"] and not self.complete(slot, step)
+
+    def complete(self, slot, step):
+        return len(slot.inputs[step]) == self.need["inputs"]
+
+    @property
+    def startable(self):
+        """Whether the next step of the sample whose turn it is may start; once it has begun, consumers have room."""
+        slot = self.slots[self.forward]
+        step = len(slot.history)
+        return slot.stage == "filling" and self.complete(slot, step) and (step > 0 or not slot.owed)
+
+    @property
+    def idle(self):
+        return all(slot.stage == "filling" and not slot.history for slot in self.slots)
 
 
 class FakeCore:
@@ -87,7 +105,7 @@ class FakeCore:
 
     @property
     def busy(self):
-        return any(slot.stage != "filling" for own in self.slices.values() for slot in own.slots)
+        return not all(own.idle for own in self.slices.values())
 
     def fault(self, packet, cause):
         tag = {"cause": cause, "from_x": self.x, "from_y": self.y, "link": 0}
@@ -108,11 +126,10 @@ class FakeCore:
             return None
         slot = own.slots[tag["slot"]]
         if kind == Kind.SPIKES:
-            if slot.stage != "filling" or slot.arrived == own.need["inputs"]:
+            if not own.accepts(slot, tag["step"]):
                 return self.fault(packet, Cause.STATE)
-            assert (tag["word"], tag["step"]) not in slot.inputs
-            slot.inputs[tag["word"], tag["step"]] = packet.payload
-            slot.arrived += 1
+            assert tag["word"] not in slot.inputs[tag["step"]]
+            slot.inputs[tag["step"]][tag["word"]] = packet.payload
             slot.train = tag["train"]
         elif kind == Kind.ERRORS_DONE:
             slot.markers += 1
@@ -146,9 +163,8 @@ class FakeCore:
 
     def jobs(self):
         for index, own in self.slices.items():
-            slot = own.slots[own.forward]
             need = own.need
-            if slot.stage == "filling" and slot.arrived == need["inputs"] and not slot.owed:
+            if own.startable:
                 yield lambda i=index: self.forward(i)
             slot = own.slots[own.backward]
             ready = slot.label is not None if need["label"] else slot.markers == need["markers"]
@@ -156,7 +172,7 @@ class FakeCore:
                 yield lambda i=index: self.backward(i)
             if (self.x, self.y) not in self.chip.late:
                 yield from self.late_jobs()
-            if own.update and all(slot.stage == "filling" for slot in own.slots):
+            if own.update and own.idle:
                 yield lambda i=index: self.update(i)
 
     def late_jobs(self):
@@ -197,14 +213,18 @@ class FakeCore:
                                       for i in pool for j in pool]  # fmt: skip
                 yield found
 
-    def bits(self, d, number, slot, where, kind):
-        """Spikes (``kind`` 0) or masks (1) by step of an input ``(group, bit)``."""
+    def bit(self, number, slot, where, step, kind):
+        """Spike (``kind`` 0) or mask (1) of an input ``(group, bit)`` in one step."""
         entry, bit = where
         g = self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
         word = g["tape"] + bit // 32
         if g["constant"]:
-            return [(self.memory[Region.TAPE][number * TAPE_STRIDE + word] >> bit & 1) * (not kind)] * d["steps"]
-        return [slot.inputs[word, t][kind] >> bit % 32 & 1 for t in range(d["steps"])]
+            return (self.memory[Region.TAPE][number * TAPE_STRIDE + word] >> bit & 1) * (not kind)
+        return slot.inputs[step][word][kind] >> bit % 32 & 1
+
+    def bits(self, d, number, slot, where, kind):
+        """The same of all steps."""
+        return [self.bit(number, slot, where, step, kind) for step in range(d["steps"])]
 
     def address(self, row, n):
         return (row + n // self.config.lanes) * self.config.lanes + n % self.config.lanes
@@ -227,36 +247,47 @@ class FakeCore:
         return [self.table(PEER, Region.PEER, base + k) for k in range(d[which])]
 
     def forward(self, index):
+        """One step of a sample; its spikes are sent at once, so that the next layer may begin."""
         d, own = self.descriptor(index), self.slices[index]
+        assert own.need["steps"] == d["steps"]
         number, slot = own.forward, own.slots[own.forward]
-        one = 1 << -self.config.format.lsb
-        count, channels = d["outputs"], d["channels"]
-        u, s = [0] * count, [0] * count
-        currents = np.zeros((d["steps"], count), dtype=np.int64)
+        step = len(slot.history)
+        if step == 0:
+            slot.owed, slot.u = own.need["credits"], [0] * d["outputs"]
+        spikes, masks = self.neurons(d, slot, self.currents(d, number, slot, step))
+        slot.history.append((spikes, masks))
+        for peer in self.peers(d, "targets"):
+            for k in range(0, d["outputs"], 32):
+                words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
+                tag = {"slice": peer["slice"], "slot": number, "step": step, "word": peer["word"] + k // 32}
+                self.post(Kind.SPIKES, {**tag, "train": slot.train}, words,
+                          x=peer["x"], y=peer["y"], host=peer["host"])  # fmt: skip
+        if step + 1 == d["steps"]:
+            slot.stage = "backward"
+            own.forward = (number + 1) % self.config.slots
+
+    def currents(self, d, number, slot, step):
+        """The sums of one step, by output."""
+        channels, currents = d["channels"], np.zeros(d["outputs"], dtype=np.int64)
         for pixel, row, where in self.connections(d):
-            spikes = self.bits(d, number, slot, where, 0)
-            if any(spikes):
+            if self.bit(number, slot, where, step, 0):
                 weights = [self.weight(row, n) for n in range(channels)]
-                currents[:, pixel * channels : (pixel + 1) * channels] += np.outer(spikes, weights)
-        slot.history = []
-        for t in range(d["steps"]):
-            for n in range(count):
-                total = one * int(currents[t, n])
-                if d["soft"]:
-                    total += d["kappa"] * u[n] - d["reset"] * one * s[n]
-                elif not s[n]:
-                    total += d["kappa"] * u[n]
-                u[n] = self.rounded(total)
-                s[n] = int(u[n] >= d["threshold"])
-            slot.history.append((list(s), [int(d["mask_low"] <= value <= d["mask_high"]) for value in u]))
-            for peer in self.peers(d, "targets"):
-                for k in range(0, count, 32):
-                    words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in slot.history[-1]]
-                    tag = {"slice": peer["slice"], "slot": number, "step": t, "word": peer["word"] + k // 32}
-                    self.post(Kind.SPIKES, {**tag, "train": slot.train}, words,
-                              x=peer["x"], y=peer["y"], host=peer["host"])  # fmt: skip
-        slot.stage, slot.owed = "backward", own.need["credits"]
-        own.forward = (number + 1) % self.config.slots
+                currents[pixel * channels : (pixel + 1) * channels] += weights
+        return currents.tolist()
+
+    def neurons(self, d, slot, currents):
+        """Spikes and masks of one step; changes the potentials."""
+        one = 1 << -self.config.format.lsb
+        before = slot.history[-1][0] if slot.history else [0] * d["outputs"]
+        for n, (spike, current) in enumerate(zip(before, currents, strict=True)):
+            total = one * current
+            if d["soft"]:
+                total += d["kappa"] * slot.u[n] - d["reset"] * one * spike
+            elif not spike:
+                total += d["kappa"] * slot.u[n]
+            slot.u[n] = self.rounded(total)
+        return ([int(u >= d["threshold"]) for u in slot.u],
+                [int(d["mask_low"] <= u <= d["mask_high"]) for u in slot.u])  # fmt: skip
 
     def backward(self, index):
         """Deltas and errors; the gradients follow in a job of their own, so that errors may be far ahead of them."""

@@ -272,7 +272,8 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             assert not arriving
             assert seen == [part.tape_base + k for k in range(-(-inputs // 32))]
         assert need == {
-            "inputs": len(seen) * plan.network.steps,
+            "inputs": len(seen),
+            "steps": plan.network.steps,
             "credits": credits[key],
             "markers": markers[key] + external,
             "label": part.layer == last and not external,

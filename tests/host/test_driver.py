@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from fake_chip import FakeChip
+from fake_core import FakeCore
 
 from backspike.golden.formats import BINARY16, Format
 from backspike.golden.network import Conv, Dense, Network, Neuron, Training
@@ -141,6 +142,17 @@ def test_labels_reach_a_last_layer_that_frees_its_slots_late():
     trainer.train_batch(spikes, labels)
     chip.run(driver.train_batch(spikes, labels))
     assert same(chip.run(driver.read_weights()), trainer.weights)
+
+
+def test_a_layer_begins_while_the_one_before_is_at_work(monkeypatch):
+    """On the chip that the driver is tested with, steps of one sample are in work in several layers."""
+    net, jobs, forward = network(), [], FakeCore.forward
+    chip, driver, weights = start(options={"strategy": one_layer_per_core(net)}, columns=3, rows=1)
+    monkeypatch.setattr(FakeCore, "forward", lambda core, index: (jobs.append(core.x), forward(core, index)))
+    spikes, _ = data(net, 1)
+    outputs = Trainer(net, TRAINING, weights=weights).forward(spikes).layers[-1].spikes
+    assert np.array_equal(chip.run(driver.evaluate(spikes)).spikes, outputs)
+    assert sorted(jobs) == [layer for layer in range(3) for _ in range(net.steps)] != jobs
 
 
 @pytest.mark.parametrize("steps", [1, 4])
