@@ -38,7 +38,13 @@ def default_training(network, *, batch=16, momentum=0.875):
 
 
 def default_schedule(network, epochs, **options):
-    """The ``Training`` of each epoch: ``default_training`` the last fifth at a quarter of its rate."""
+    """The ``Training`` of each epoch: ``default_training``, the last fifth at a quarter of its rate.
+
+    With convolutions the rate falls in the second half, by powers of two, to a sixteenth in the last epoch.
+    """
     first = default_training(network, **options)
+    if any(isinstance(layer, Conv) for layer in network.layers):
+        halvings = [max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
+        return [replace(first, rate=first.rate / 2**count) for count in halvings]
     last = replace(first, rate=first.rate / 4)
     return [first if epoch < epochs - epochs // 5 else last for epoch in range(epochs)]

@@ -81,7 +81,7 @@ def _show(title, trainer, dataset):
             f"{name} {value:.0f}" if name.endswith("terms") else f"{name} {value:.3f}" for name, value in layer.items()
         ))
     total = sum(value for layer in numbers["layers"] for name, value in layer.items() if name.endswith("terms"))
-    print(f"    all layers: {total:.0f} terms per sample")
+    print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
 
 def _train(network, schedule, dataset, arithmetic, arguments):
@@ -99,7 +99,8 @@ def _train(network, schedule, dataset, arithmetic, arguments):
         seconds += time.perf_counter() - start
         accuracy = trainer.evaluate(dataset.test_spikes, dataset.test_labels)
         largest = max(float(np.abs(weight).max()) for weight in trainer.weights)
-        print(f"  epoch {epoch + 1}: test accuracy {accuracy:.4f}, largest weight {largest:.2f}, {seconds:.2f} s")
+        print(f"  epoch {epoch + 1}: rate 2^{np.log2(training.rate):g}, test accuracy {accuracy:.4f}, "
+              f"largest weight {largest:.2f}, {seconds:.2f} s", flush=True)
     _show("trained weights", trainer, dataset)
     print(f"  saturated: {trainer.saturated}")
 
