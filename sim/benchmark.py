@@ -4,17 +4,16 @@
 import dataclasses
 import hashlib
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backspike.golden.initial import balanced_weights
-from backspike.golden.network import Conv
+from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler import compile_network
 from backspike.host.density import measure_densities
-from backspike.host.summary import plan_dict
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.benchmark_pictures import draw_benchmark
 from backspike.sim.benchmark_report import make_benchmark_report, run_report
@@ -25,6 +24,8 @@ from backspike.sim.runner import build, run
 __all__ = ["benchmark", "trained_weights"]
 
 _DENSITY_SAMPLES = 64
+_ACCURACY_SAMPLES = 256
+_Prepared = namedtuple("_Prepared", "plan accuracy")  # accuracy of the weights at the start, on test samples
 
 
 def benchmark(runs, directory, *, reporter=None):
@@ -53,7 +54,7 @@ def benchmark(runs, directory, *, reporter=None):
         # All of them before the first chip is built, so that what does not fit is known at once
         prepared = [_prepare(run, directory, reporter, weights) for run in runs]
     chips, results = {}, []
-    for number, (measurement, plan) in enumerate(zip(runs, prepared, strict=True), start=1):
+    for number, (measurement, (plan, accuracy)) in enumerate(zip(runs, prepared, strict=True), start=1):
         network = measurement.scenario.network
         reporter.console.print(f"[bold]run {number} of {len(runs)}: {measurement.name}[/], {network}")
         key = _chip_key(measurement.scenario.config)
@@ -63,7 +64,7 @@ def benchmark(runs, directory, *, reporter=None):
         measured = {"skipping": _measure(measurement, plan, built, directory, reporter, skipping=True)}
         if measurement.dense_batches and measured["skipping"]["difference"] is None:
             measured["dense"] = _measure(measurement, plan, built, directory, reporter, skipping=False)
-        results.append(run_report(measurement, plan_dict(plan), plan.densities, key, measured))
+        results.append(run_report(measurement, plan, accuracy, key, measured))
         # After every run, so that nothing is lost when a later one fails
         report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
         (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -93,21 +94,14 @@ def trained_weights(measurement, data, directory, reporter):
     """
     case, scenario = measurement.case, measurement.scenario
     network = scenario.model
-    name = _digest([case.network, case.steps, case.data, case.trained, scenario.seed])
+    name = _digest([scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs,
+                    scenario.seed])  # fmt: skip
     path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
+    if case.weights and not path.is_file():
+        raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
     if not path.is_file():
-        if case.weights:
-            raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
-        convolutional = any(isinstance(layer, Conv) for layer in network.layers)
-        first = (balanced_weights(network, scenario.seed, data.train_spikes[:, :_DENSITY_SAMPLES]) if convolutional
-                 else scenario.weights())
-        trainer = Trainer(network, dataclasses.replace(scenario, batch=16).training, weights=first)
-        order = np.random.default_rng(scenario.seed).permutation(len(data.train_labels))
-        with reporter.stage(f"training {case.network} in the golden model") as update:
-            for start in range(0, case.trained, 16):
-                chosen = np.arange(start, min(start + 16, case.trained)) % len(order)
-                trainer.train_batch(data.train_spikes[:, order[chosen]], data.train_labels[order[chosen]])
-                update(min(start + 16, case.trained), case.trained)
+        with reporter.stage(f"training {case.name} in the golden model") as update:
+            trainer = _train(scenario, data, case.epochs, update)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **{f"weights_{k}": weight for k, weight in enumerate(trainer.weights)})
     with np.load(path) as stored:
@@ -117,8 +111,23 @@ def trained_weights(measurement, data, directory, reporter):
         return [stored[f"weights_{k}"] for k in range(len(network.layers))]
 
 
+def _train(scenario, data, epochs, update):
+    """A golden model that was trained for some epochs, in batches of 16 whatever the chip's are."""
+    schedule = default_schedule(scenario.model, epochs, batch=16, momentum=scenario.momentum)
+    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
+    count = len(data.train_labels)
+    for epoch, training in enumerate(schedule):
+        trainer.training = training
+        order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
+        for start in range(0, count, 16):
+            chosen = order[start:start + 16]
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            update(epoch * count + start + len(chosen), epochs * count)
+    return trainer
+
+
 def _prepare(measurement, directory, reporter, cache):
-    """Place the network by measured densities, and write what the chip must produce; returns the ``Plan``."""
+    """Place the network by measured densities, and write what the chip must produce; returns a ``_Prepared``."""
     scenario, case = measurement.scenario, measurement.case
     data = scenario.dataset()
     if case.name not in cache:
@@ -126,15 +135,18 @@ def _prepare(measurement, directory, reporter, cache):
         some = slice(0, _DENSITY_SAMPLES)
         densities = measure_densities(
             scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some])
-        cache[case.name] = weights, densities
-    weights, densities = cache[case.name]
-    with reporter.stage(f"placing {case.network} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
+        trainer = Trainer(scenario.model, scenario.training, weights=weights)
+        tests = slice(0, _ACCURACY_SAMPLES)
+        accuracy = trainer.evaluate(data.test_spikes[:, tests], data.test_labels[tests])
+        cache[case.name] = weights, densities, accuracy
+    weights, densities, accuracy = cache[case.name]
+    with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
         plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
     folder = directory / "runs" / measurement.name
     folder.mkdir(parents=True, exist_ok=True)
     _write_expected(measurement, data, weights, folder)
     (folder / "plan.txt").write_text(plan.summary() + "\n")
-    return plan
+    return _Prepared(plan, accuracy)
 
 
 def _write_expected(measurement, data, weights, folder):
@@ -172,7 +184,7 @@ def _build(config, key, directory, reporter):
     }
     text = f"building the simulation of {key}"
     with reporter.stage(text):
-        built = build(paths, CHIP_MODULE, directory / "build" / key, no_inline=(TILE_MODULE,))
+        built = build(paths, CHIP_MODULE, directory / "build" / key, blocks=(TILE_MODULE,))
     stored = directory / "build" / key / "facts.json"
     before = json.loads(stored.read_text()) if stored.is_file() else {}
     same = before.get("sha256") == facts["sha256"]

@@ -4,6 +4,7 @@
 import dataclasses
 
 from backspike.host.driver import LINK
+from backspike.host.summary import plan_dict
 from backspike.hw.shapes import Shapes
 from backspike.sim.report import dense_terms
 
@@ -15,23 +16,25 @@ _STALLED = ("fp_stalled", "bp_stalled", "wg_stalled")
 _WORD = 4  # bytes of a word of link and network
 
 
-def run_report(measurement, plan, densities, chip, measured):
+def run_report(measurement, plan, accuracy, chip, measured):
     """Everything of one run.
 
     Parameters
     ----------
     measurement: the ``Measurement``
-    plan: of ``plan_dict``
-    densities: a ``Density`` of each layer, by which the plan was made
+    plan: the ``Plan``, made by measured densities
+    accuracy: of the weights at the start, on test samples
     chip: key of the chip
     measured: what the bench wrote, with ``"skipping"`` and, if there was such a run, ``"dense"``
     """
     scenario, skipping = measurement.scenario, measured["skipping"]
+    densities, plan = plan.densities, plan_dict(plan)
     differences = [part["difference"] for part in measured.values() if part["difference"]]
     report = {
         "name": measurement.name, "case": measurement.case.name, "network": scenario.network, "data": scenario.data,
         "steps": scenario.steps, "cores": scenario.cores, "lanes": scenario.lanes, "batch": scenario.batch,
-        "seed": scenario.seed, "chip": chip, "difference": differences[0] if differences else None,
+        "seed": scenario.seed, "chip": chip, "accuracy": accuracy,
+        "difference": differences[0] if differences else None,
         "densities": [dataclasses.asdict(density) for density in densities],
         "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")} | {
             "slices": len(plan["slices"])},

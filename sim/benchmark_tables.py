@@ -52,11 +52,11 @@ def _small(value):
 
 
 def _overview(runs):
-    head = ("run", "network", "cores", "lanes", "cycles per training sample", "per evaluation sample",
+    head = ("run", "network", "accuracy", "cores", "lanes", "cycles per training sample", "per evaluation sample",
             "speed-up by skipping", "bits")
     rows = []
     for run in runs:
-        about = (run["name"], f"`{run['network']}`", str(run["cores"]), str(run["lanes"]))
+        about = (run["name"], f"`{run['network']}`", _share(run["accuracy"]), str(run["cores"]), str(run["lanes"]))
         if run["difference"]:
             rows.append((*about, "-", "-", "-", run["difference"]["text"]))
             continue
@@ -131,7 +131,7 @@ def print_benchmark(report, console):
     """The first table, and whether all bits are equal."""
     head, rows = _overview(report["runs"])
     table = Table(title="benchmark", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    shown = [k for k, name in enumerate(head) if name not in ("network", "bits")]
+    shown = [k for k, name in enumerate(head) if name not in ("network", "accuracy", "bits")]
     for k in shown:
         table.add_column(head[k], justify="left" if k == 0 else "right")
     for row in rows:

@@ -47,17 +47,21 @@ def command(*arguments):
         (["sim", "WAVES=all"], ["sim", "--waves=all"]),
         (["sim", "DATA=a folder's"], ["sim", "--data=a folder's"]),
         (["sim", "CORES="], ["sim"]),
+        (["bench"], ["bench"]),
+        (["bench", "CASES=digits,mlp", "CORES=4,20", "SAMPLES=8", "OUTPUT=build/b"],
+         ["bench", "--cases=digits,mlp", "--cores=4,20", "--samples=8", "--output=build/b"]),
     ],
 )
 def test_variables_become_options(arguments, options):
     assert command(*arguments)[1:] == ["-m", "backspike.host.cli", *options]
 
 
-def test_every_variable_is_an_option_of_the_command(capsys):
+@pytest.mark.parametrize("target", ["sim", "bench"])
+def test_every_variable_is_an_option_of_the_command(target, capsys):
     """And the other way round; so nothing can be set in one way only."""
-    listed = make("sim", "NONSENSE=1").stderr.split("it has PYTHON ")[1].split(".")[0].split()
+    listed = make(target, "NONSENSE=1").stderr.split("it has PYTHON ")[1].split(".")[0].split()
     with pytest.raises(SystemExit):
-        main(["sim", "--help"])
+        main([target, "--help"])
     options = set(re.findall(r"^  --([a-z-]+)", capsys.readouterr().out, re.MULTILINE))
     assert {name.lower().replace("_", "-") for name in listed} == options
 
@@ -67,6 +71,7 @@ def test_every_variable_is_an_option_of_the_command(capsys):
     [
         (["sim", "COERS=6"], "make sim has no variable COERS"),
         (["verilog", "CORES=6", "NETWORK=64-10"], "make verilog has no variable NETWORK"),
+        (["bench", "NETWORK=64-10"], "make bench has no variable NETWORK"),
         (["test", "SEED=3"], "make test has no variable SEED"),
         (["CORES=6"], "make help has no variable CORES"),
         (["sim", "WAVES=yes"], "WAVES must be 0, 1 or all, not yes"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command: what it refuses, in which words and with which exit code, and what it writes."""
 
+import importlib
 import json
 import re
 import sys
@@ -27,6 +28,10 @@ from backspike.host.cli import main
         (["sim", "--momentum=-0.5"], "momentum must be at least 0 and at most 1, not -0.5"),
         (["sim", "--idle=1"], "idle must be at least 0 and less than 1, not 1.0"),
         (["sim", "--seed=-1"], "seed must be at least 0, not -1"),
+        (["bench", "--cases=digits,mpl"], "cases must be of ['digits', 'mlp', "),
+        (["bench", "--cores=4,11"], "cores must fill a mesh of at most 8 x 8, not 11"),
+        (["bench", "--samples=0"], "samples must be at least 1, not 0"),
+        (["bench", "--seed=-1"], "seed must be at least 0, not -1"),
     ],
 )
 def test_an_impossible_request_is_answered_with_the_reason(arguments, text, capsys, tmp_path):
@@ -66,6 +71,7 @@ def test_a_missing_data_folder_is_named(capsys, tmp_path):
         (["sim", "--coers=6"], "unrecognized arguments: --coers=6"),
         (["verilog", "--network=64-10"], "unrecognized arguments: --network=64-10"),
         (["sim", "--cores=many"], "argument --cores: invalid int value: 'many'"),
+        (["bench", "--cores=4;5"], "argument --cores: invalid list of int value: '4;5'"),
         (["sim", "--reset=medium"], "argument --reset: invalid choice: 'medium'"),
         (["simulate"], "invalid choice: 'simulate'"),
         ([], "the following arguments are required: COMMAND"),
@@ -102,12 +108,27 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cocotb_tools", None)
     monkeypatch.setitem(sys.modules, "cocotb_tools.runner", None)
-    assert main(["sim"]) == 2
-    assert re.fullmatch(
-        r"backspike sim: \S+ is missing; install the package with its extra 'sim'\n", capsys.readouterr().err)
+    for command in ("sim", "bench"):
+        assert main([command]) == 2
+        message = capsys.readouterr().err
+        assert re.fullmatch(
+            rf"backspike {command}: \S+ is missing; install the package with its extra 'sim'\n", message)
 
 
-@pytest.mark.parametrize("command", [[], ["sim"], ["verilog"]])
+@pytest.mark.parametrize(("differences", "code"), [([], 0), (["digits-4c1l"], 1)])
+def test_the_benchmark_fails_where_bits_differ(differences, code, monkeypatch, tmp_path):
+    asked = []
+
+    def measured(runs, directory):
+        asked.append(([run.name for run in runs], directory))
+        return {"differences": differences}
+
+    monkeypatch.setattr(importlib.import_module("backspike.sim.benchmark"), "benchmark", measured)
+    assert main(["bench", "--cases=digits", "--cores=4", f"--output={tmp_path}"]) == code
+    assert asked == [(["digits-4c1l"], tmp_path)]
+
+
+@pytest.mark.parametrize("command", [[], ["sim"], ["bench"], ["verilog"]])
 def test_help_is_given(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
