@@ -6,8 +6,8 @@ VENV := .venv
 STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
 
-CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS PEERS OUTPUT
-TRAINING := NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS OUTPUT
+TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
 TARGETS := help sim bench verilog test test-full lint setup clean distclean
@@ -68,14 +68,19 @@ help:
 #:   WEIGHTS=16384      weights that a core can hold
 #:   NEURONS=256        neurons that a core can hold
 #:   TAPE_WORDS=64      words of 32 input spikes that a core can hold per slot
+#:   GROUPS=32          entries of a core's table of input groups, one for each producer of each slice
 #:   PEERS=64           entries of a core's table of packet sources and destinations
+#:   WINDOW=1024        entries of the engines' lists: inputs of a group that an output pixel sees
+#:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
 #:   OUTPUT             folder for everything that is written: build/sim or build/verilog
 #: Variables of sim:
-#:   NETWORK=64-128-10  layer sizes
+#:   PRESET=digits      what is taken for all variables that are not set: digits, as listed here; mlp: 784-128-10 on 20
+#:                      cores; deep20: a convolutional network of eight layers on 20 cores
+#:   NETWORK=64-128-10  layers, such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10
 #:   RESET=soft         soft or hard
 #:   BIAS=0             1: every neuron has a bias
 #:   MOMENTUM=0.875     momentum of the weight updates
-#:   DATA=digits        digits, or a folder with MNIST's IDX files (then NETWORK=784-...)
+#:   DATA=digits        digits, mnist5k, or a folder with MNIST's IDX files (then NETWORK=784-... or 1x28x28-...)
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches
 #:   BATCH=16           samples per weight update
 #:   TESTS=360          test samples on the chip

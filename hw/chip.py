@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip: a mesh of equal tiles with the host link at its north-west corner."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from backspike.hw.config import ChipConfig
@@ -66,9 +66,13 @@ class Tile(Component):
         for port in PORTS[1:]:
             connect(m, flipped(getattr(self, f"{port}_in")), getattr(router, f"{port}_in"))
             connect(m, flipped(getattr(self, f"{port}_out")), getattr(router, f"{port}_out"))
+        # Constants, but not for a simulator that compiles the tile once for all cores: from registers, all the logic that
+        # they reach is worked out once a clock cycle only.
+        x, y = Signal(3, reset_less=True), Signal(3, reset_less=True)
+        m.d.sync += [x.eq(self.x), y.eq(self.y)]
         m.d.comb += [
-            core.x.eq(self.x), core.y.eq(self.y),
-            router.x.eq(self.x), router.y.eq(self.y),
+            core.x.eq(x), core.y.eq(y),
+            router.x.eq(x), router.y.eq(y),
             router.clear.eq(core.clear_counters),
             core.router_flits.eq(router.flits),
             core.router_stalled.eq(router.stalled),

@@ -1,27 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a training run: learning curves, spikes of one digit, activity of the cores."""
+"""Pictures of a training run: the plan on the mesh, learning curves, spikes of one digit, activity of the cores."""
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from backspike.sim.scenario import ACTIVITY_PERIOD
 
-__all__ = ["draw_all"]
+__all__ = ["draw_all", "draw_mesh"]
 
 _BLUE, _ORANGE, _GREEN = "#1f5fa8", "#d9731a", "#3a8f4d"
 _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), ("WG", "weight gradient", _GREEN))
 
 
-def draw_all(scenario, data, golden, measured, arrays, directory):
+def draw_all(scenario, plan, data, golden, measured, arrays, directory):
     """Draw what the run has; returns the paths of the PNG files."""
-    paths = [_learning(scenario, golden, measured, directory / "learning.png"),
+    paths = [draw_mesh(plan.to_dict(), directory / "mesh.png"), _learning(scenario, golden, measured, directory / "learning.png"),
              _raster(data, golden, directory / "raster.png")]
     if len(arrays["activity"]):
         paths.append(_activity(scenario, arrays["activity"], directory / "activity.png"))
     return paths
+
+
+def draw_mesh(plan, path):
+    """The mesh with the slices of each core, one colour a layer, and the core's estimated load.
+
+    Parameters
+    ----------
+    plan: as ``Plan.to_dict`` gives it
+    path: of the PNG file
+    """
+    columns, rows = plan["mesh"]
+    figure = _figure(1.2 + 2.0 * columns, 1.6 + 1.5 * rows)
+    panel = figure.subplots()
+    colors = colormaps["tab20"].colors
+    loads = {tuple(core["core"]): core["load"]["cycles"] for core in plan["cores"]}
+    for x in range(columns):
+        for y in range(rows):
+            slices = [part for part in plan["slices"] if tuple(part["core"]) == (x, y)]
+            panel.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor="#f2f2f2", edgecolor="#888888"))
+            for number, part in enumerate(slices):
+                height = 0.68 / len(slices)
+                place = x + 0.04, y + 0.04 + number * height
+                color = colors[part["layer"] % len(colors)]
+                panel.add_patch(Rectangle(place, 0.82, 0.94 * height, facecolor=color, alpha=0.55, linewidth=0))
+                last = part["first"] + part["channels"] - 1
+                panel.text(x + 0.45, place[1] + height / 2, f"layer {part['layer']}: {part['first']}-{last}", ha="center",
+                           va="center", fontsize=8 if len(slices) < 4 else 6)
+            share = loads.get((x, y), 0) / plan["cycles"]
+            panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82, 0.1, facecolor="white", edgecolor="#bbbbbb"))
+            panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82 * share, 0.1, facecolor=_BLUE, alpha=0.7, linewidth=0))
+            panel.text(x + 0.45, y + 0.81, f"load {share:.0%}", ha="center", va="center", fontsize=7)
+    panel.set(xlim=(-0.1, columns), ylim=(rows, -0.1), aspect="equal", xticks=[k + 0.45 for k in range(columns)],
+              yticks=[k + 0.45 for k in range(rows)], xticklabels=range(columns), yticklabels=range(rows), xlabel="x",
+              ylabel="y")
+    panel.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    panel.tick_params(length=0)
+    panel.set_title(f"{plan['network']}\noutput channels of each layer on each core; estimated load, of "
+                    f"{plan['cycles']:,} cycles per sample", fontsize=10)
+    return _save(figure, path)
 
 
 def _figure(*size):

@@ -4,20 +4,40 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
-from backspike.golden.trainer import initial_weights
+from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.host.compiler import compile_network
 from backspike.host.data import load
+from backspike.host.density import measure_densities
 from backspike.hw.config import ChipConfig, mesh_shape
 
-__all__ = ["ACTIVITY_PERIOD", "Scenario"]
+__all__ = ["ACTIVITY_PERIOD", "PRESETS", "Scenario"]
 
 ACTIVITY_PERIOD = 32
 """Clock cycles between two looks at the chip's activity."""
+
+PRESETS = {
+    "digits": {},
+    "mlp": {
+        "cores": 20, "network": "784-128-10", "data": "mnist5k", "samples": 64, "tests": 100, "epochs": 5,
+        "chip": {"weights": 8192, "tape_words": 128, "slots": 8}},
+    "deep20": {
+        "cores": 20, "network": "1x28x28-c12k5s2p2-c16k3s2p1-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10",
+        "neuron": {"reset": "hard"}, "data": "mnist5k", "samples": 64, "tests": 40, "epochs": 5,
+        "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "groups": 64, "peers": 64, "slots": 8}},
+}
+"""Fields of a ``Scenario`` by name of the preset; the README says what each is for."""
+
+_SEEN = 64
+"""Training samples from which initial weights of convolutional networks and densities are found."""
+
+
+_load = lru_cache(load)
 
 
 def _integer(name, value, low):
@@ -36,7 +56,7 @@ class Scenario:
     cores: cores of the chip, in the most nearly square mesh
     lanes: lanes of each engine
     chip: other fields of ``ChipConfig`` by name
-    network: layer sizes such as ``"64-128-10"``
+    network: layers in the notation of ``Network.parse``, such as ``"64-128-10"`` or ``"1x28x28-c16k3p1-a2-10"``
     steps: time steps T
     neuron: fields of ``Neuron`` by name
     bias: whether neurons have a bias
@@ -80,6 +100,14 @@ class Scenario:
         if not isinstance(self.idle, int | float) or not 0 <= self.idle < 1:
             raise ValueError(f"idle must be at least 0 and less than 1, not {self.idle!r}")
 
+    @classmethod
+    def preset(cls, name, *, chip=None, **fields):
+        """A scenario of ``PRESETS`` with some fields, and some of the chip's, replaced."""
+        if name not in PRESETS:
+            raise ValueError(f"preset must be one of {list(PRESETS)}, not {name!r}")
+        preset = PRESETS[name]
+        return cls(**preset | fields | {"chip": preset.get("chip", {}) | (chip or {})})
+
     @property
     def config(self):
         """The chip."""
@@ -101,15 +129,22 @@ class Scenario:
         return -(-self.samples // self.batch)
 
     def plan(self):
-        """The network placed on the chip."""
-        return compile_network(self.model, self.training, self.config, strategy=self.placement, seed=self.seed)
+        """The network placed on the chip, balanced for the densities of the initial weights."""
+        data = self.dataset()
+        densities = measure_densities(
+            self.model, self.weights(), self.training, data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN])
+        return compile_network(
+            self.model, self.training, self.config, strategy=self.placement, seed=self.seed, density=densities)
 
     def weights(self):
-        return initial_weights(self.model, self.seed)
+        """Initial weights; those of convolutional networks fit the data, as otherwise spikes die out on their way."""
+        if all(layer.kernel == 1 for layer in self.model.layers):
+            return initial_weights(self.model, self.seed)
+        return balanced_weights(self.model, self.seed, self.dataset().train_spikes[:, :_SEEN])
 
     def dataset(self):
         """The data; ``ValueError`` where network and data do not belong together."""
-        data = load(self.data, self.steps)
+        data = _load(self.data, self.steps)
         model = self.model
         if model.inputs != data.inputs:
             raise ValueError(f"network must have {data.inputs} inputs for the data {data.name!r}, not {model.inputs}")

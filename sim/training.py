@@ -47,8 +47,8 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
     columns, rows = scenario.config.columns, scenario.config.rows
     reporter.console.print(
         f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
-        f"data {data.name}, seed {scenario.seed}")
-    reporter.console.print(plan.summary())
+        f"data {data.name}, seed {scenario.seed}", soft_wrap=True)
+    reporter.console.print(plan.summary(), soft_wrap=True)
     with threadpool_limits(1):  # the matrices are too small for threads
         golden = _train_golden(scenario, data, reporter)
         _write_expected(scenario, data, golden, directory)
@@ -67,7 +67,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
     report = make_report(scenario, golden, measured, reporter.seconds)
     (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     with reporter.stage("drawing pictures"):
-        pictures = draw_all(scenario, data, golden, measured, np.load(directory / "measured.npz"), directory)
+        pictures = draw_all(scenario, plan, data, golden, measured, np.load(directory / "measured.npz"), directory)
     print_report(report, pictures, reporter.console)
     return report
 

@@ -14,6 +14,7 @@ import pytest
 
 from backspike.host.cli import _parser, main
 from backspike.hw.config import ChipConfig
+from backspike.sim.scenario import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -90,10 +91,11 @@ def test_help_tells_the_defaults_of_the_command():
     assert done.returncode == 0
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", done.stdout, re.MULTILINE))
     options = vars(_parser().parse_args(["sim"]))
-    chip = {field.name: field.default for field in dataclasses.fields(ChipConfig)}
+    defaults = {field.name: field.default for kind in (Scenario, ChipConfig) for field in dataclasses.fields(kind)}
+    defaults |= {"reset": "soft"}
     for name, text in told.items():
         value = options[name.lower()]
-        expected = chip.get(name.lower(), False) if value is None else value
+        expected = defaults.get(name.lower(), False) if value is None else value
         assert text == str(int(expected) if isinstance(expected, bool) else expected), name
     assert {"CORES", "NETWORK", "SAMPLES", "EPOCHS", "WEIGHTS", "WAVES"} <= told.keys()
 

@@ -77,6 +77,8 @@ class BackwardThread(wiring.Component):
         updates = self._updates(m, updating)
         erase_wanted = Signal(init=1)
         m.d.comb += self.erasing.eq(erase_wanted | self.erase)
+        with m.If(self.restart):
+            m.d.sync += erase_wanted.eq(1)
         with m.FSM():
             self._poll(m, loader, updates, updating, erase_wanted)
             with m.State("ERASE"):
@@ -84,6 +86,9 @@ class BackwardThread(wiring.Component):
                 m.d.sync += self.erase_address.as_value().eq(self.erase_address.as_value() + 1)
                 with m.If(self.erase_address.as_value().all()):
                     m.next = "POLL"
+                with m.If(self.restart):  # one pass does for all slices that are restarted one after the other
+                    m.d.sync += [self.erase_address.as_value().eq(0), erase_wanted.eq(0)]
+                    m.next = "ERASE"
             self._train(m, loader, notifier, updating)
             with m.State("UPDATE"), m.If(~self._started(m, self.weights_start) & ~self.weights_busy):
                 m.d.comb += [
@@ -94,8 +99,6 @@ class BackwardThread(wiring.Component):
                 with m.If(self.packets.ready):
                     m.d.sync += [updating.eq(0), self.busy.eq(0)]
                     m.next = "POLL"
-        with m.If(self.restart):
-            m.d.sync += erase_wanted.eq(1)
         return m
 
     def _connect(self, m, loader, notifier):

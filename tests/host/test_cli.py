@@ -27,6 +27,7 @@ from backspike.host.cli import main
         (["sim", "--samples=0"], "samples must be at least 1, not 0"),
         (["sim", "--momentum=-0.5"], "momentum must be at least 0 and at most 1, not -0.5"),
         (["sim", "--idle=1"], "idle must be at least 0 and less than 1, not 1.0"),
+        (["sim", "--preset=deep"], "preset must be one of ['digits', 'mlp', 'deep20'], not 'deep'"),
         (["sim", "--seed=-1"], "seed must be at least 0, not -1"),
         (["bench", "--cases=digits,mpl"], "cases must be of ['digits', 'mlp', "),
         (["bench", "--cores=4,11"], "cores must fill a mesh of at most 8 x 8, not 11"),
