@@ -91,7 +91,7 @@ def test_help_tells_the_defaults_of_the_command():
     assert done.returncode == 0
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", done.stdout, re.MULTILINE))
     options = vars(_parser().parse_args(["sim"]))
-    defaults = {field.name: field.default for kind in (Scenario, ChipConfig) for field in dataclasses.fields(kind)}
+    defaults = {field.name: field.default for kind in (ChipConfig, Scenario) for field in dataclasses.fields(kind)}
     defaults |= {"reset": "soft"}
     for name, text in told.items():
         value = options[name.lower()]

@@ -120,7 +120,7 @@ class Core(wiring.Component):
         m.d.comb += [
             receiver.idle.eq(~(self.forward.busy | self.backward.busy | self.spike_sender.busy)),
             receiver.reading.eq(replies.reading),
-            receiver.accepts.eq(slots.accepts),
+            receiver.accepts.eq(slots.accepts & ~self.backward.erasing),
             slots.event_slice.eq(receiver.event_slice),
             slots.event_slot.eq(receiver.event_slot),
             slots.event_step.eq(receiver.event_step),
