@@ -37,19 +37,21 @@ class Lists:
     plays: what must come: ``(entries, payload, open_end)`` each; ``open_end``: the list's end comes without an entry
     """
 
-    def __init__(self, bench, count, depth, *, skips=0.2, longest=None):
+    def __init__(self, bench, count, depth, *, short=False):
         random = bench.random
         self.items, self.commands, self.plays = [], [], []
         for _ in range(count):
             once = random.random() < 0.3
-            length = random.choice((0, 1, depth, random.randint(0, depth), random.randint(0, longest or depth)))
-            if not once:
+            length = random.choice((0, 1, depth, random.randint(0, depth), random.randint(0, 5 * depth)))
+            if short:
+                length = random.choice((0, 0, 0, 1))
+            elif not once:
                 length = min(length, depth)
             entries = [random.getrandbits(9) for _ in range(length)]
             open_end = not entries or random.random() < 0.3
             self._send(random, entries, open_end)
             payloads = [random.getrandbits(7) for _ in range(1 if once else random.randint(1, 4))]
-            if length <= depth and random.random() < skips:
+            if length <= depth and random.random() < 0.2:
                 self.commands.append({"payload": payloads[0], "final": 1, "skip": 1})
                 continue
             for payload in payloads:
@@ -90,7 +92,7 @@ class Lists:
 async def lists_are_played(dut, depth, idle):
     """Empty, full and longer than the memory; once, several times, not at all; over many rounds of the memory."""
     bench = Bench(dut, f"replay_{depth}", _replay(depth))
-    lists = Lists(bench, 120, depth, longest=5 * depth)
+    lists = Lists(bench, 120, depth)
     items, commands = Source(bench, "items", idle[0]), Source(bench, "commands", idle[1])
     sink = Sink(bench, "out", idle[2])
     items.send(*lists.items)
@@ -105,6 +107,22 @@ async def lists_are_played(dut, depth, idle):
 
 def _assert_done(bench, commands):
     assert not bench.bits("out__valid") and commands.offered is None, "not busy, but at work"
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS)
+async def many_short_lists_wait(dut, depth):
+    """More complete lists than may wait, although there is room for their entries."""
+    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    lists = Lists(bench, 60, depth, short=True)
+    items, commands, sink = Source(bench, "items"), Source(bench, "commands", 0.5), Sink(bench, "out")
+    items.send(*lists.items)
+    await bench.start()
+    await bench.step(60)
+    assert not items.empty
+    commands.send(*lists.commands)
+    await bench.until(lambda: items.empty and commands.empty and not bench.bits("busy"))
+    lists.check(sink.items)
 
 
 @cocotb.test()
