@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small blocks that the engines are composed of: queues, delays, reductions."""
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Module, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "stage", "valid_mask"]
+__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "stage"]
 
 
 class Queue(wiring.Component):
@@ -86,11 +86,6 @@ def any_of(words):
     while len(words) > 1:
         words = [words[k] | words[k + 1] if k + 1 < len(words) else words[k] for k in range(0, len(words), 2)]
     return words[0]
-
-
-def valid_mask(count, width):
-    """``width`` bits, of which the lowest ``count`` are set (all, when ``count`` is larger)."""
-    return Mux(count >= width, (1 << width) - 1, ((1 << count[:width.bit_length()]) - 1)[:width])
 
 
 def lowest_bit(m, mask, name):

@@ -44,7 +44,6 @@ class Shapes:
         self.error_sum = 96
 
         self.words_of_steps = ArrayLayout(WORD, config.steps)
-        self.window = index_bits(config.window)
         self.groups = index_bits(config.groups)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
         self.group = protocol.GROUP.layout()

@@ -10,12 +10,11 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.shapes import WORD, Shapes
 from backspike.sim.cases import random_numbers
 
-__all__ = ["CONFIGS", "DENSE", "LANES", "Job", "descriptor"]
+__all__ = ["CONFIGS", "DENSE", "LANES", "SHAPES", "Job", "descriptor"]
 
 CONFIGS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=12, weights=4096, neurons=512, groups=5, window=128),
-    2: ChipConfig(lanes=2, steps=5, slots=2, slices=2, tape_words=10, weights=4096, neurons=1024, groups=4, window=64),
-    4: ChipConfig(lanes=4, steps=1, slots=4, slices=1, tape_words=9, weights=8192, neurons=1024, groups=3, window=256),
+    2: ChipConfig(lanes=2, steps=1, slots=2, slices=1, tape_words=10, weights=4096, neurons=1024, groups=4, window=64),
     8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, window=128),
     "largest": ChipConfig(
         lanes=1, steps=16, slots=8, slices=16, tape_words=512, weights=1 << 17, neurons=1 << 14, peers=256, groups=256,
@@ -27,6 +26,25 @@ LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
 
 DENSE = {"height": 1, "width": 1, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}
 """The shape of a dense slice."""
+
+
+def _shape(height, width, kernel, stride, padding, pool):
+    return {"height": height, "width": width, "kernel": kernel, "stride": stride, "padding": padding, "pool": pool}
+
+
+SHAPES = (
+    _shape(5, 7, 3, 2, 1, 1),  # padding that is no multiple of the stride; the last column but one is of two windows
+    _shape(4, 6, 5, 3, 4, 1),  # windows that are mostly padding
+    _shape(7, 5, 2, 3, 1, 1),  # inputs that no output sees
+    _shape(9, 6, 1, 4, 0, 1),
+    _shape(3, 1, 7, 1, 6, 1),  # windows larger than the input
+    _shape(8, 10, 3, 4, 2, 2),
+    _shape(9, 6, 3, 2, 1, 3),
+    _shape(6, 9, 2, 1, 1, 3),
+    _shape(8, 4, 4, 1, 0, 1),  # one output column
+    _shape(5, 10, 1, 1, 0, 5),
+)
+"""Shapes at which arithmetic of places goes wrong most easily."""
 
 _DENSITIES = (0.0, 0.03, 0.2, 0.5, 1.0)
 
@@ -48,8 +66,8 @@ class Job:
     bench: Bench, for its random numbers
     config: ChipConfig
     spikes, deltas: densities; by default of each word, or lane, its own
-    shape: ``{height, width, kernel, stride, padding, pool}`` of the input, such as ``DENSE``; the sizes are in pixels before
-        pooling
+    shape: ``{height, width, kernel, stride, padding, pool}`` of the input, such as ``DENSE``; the sizes are in pixels
+        before pooling
     channels: channels of each group of inputs; ``None`` among them stands for a constant group of one input
     blocks, last_lanes, steps: of the slice
 

@@ -34,7 +34,7 @@ class BackwardEngine(wiring.Component):
 
     Members
     -------
-    start, slot, descriptor, skip_off, busy: as in the feed-forward engine; ``busy`` falls when the last result is taken
+    start, slot, descriptor, skip_off, busy: as in the feed-forward engine
     group_address, group: group table, one cycle of latency
     tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
     delta_word, delta_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
@@ -253,8 +253,8 @@ class BackwardEngine(wiring.Component):
             into.none.eq(item.none),
             into.last.eq(item.final & found.last),
         ]
-        played, go, under_way = lists.out.p, Signal(name=f"go_{k}"), Signal(range(ROWS_AHEAD + 1), name=f"under_way_{k}")
-        nonzero = Signal(name=f"nonzero_{k}")
+        played, go, nonzero = lists.out.p, Signal(name=f"go_{k}"), Signal(name=f"nonzero_{k}")
+        under_way = Signal(range(ROWS_AHEAD + 1), name=f"under_way_{k}")  # sums that will be or are in ``sums``
         m.d.comb += [
             lists.out.ready.eq(~played.last | (under_way != ROWS_AHEAD)),
             go.eq(lists.out.valid & lists.out.ready),

@@ -35,7 +35,7 @@ class ForwardEngine(wiring.Component):
     Members
     -------
     start: pulse that begins a job; slot, step, descriptor, skip_off stay stable until ``busy`` falls
-    busy: a job is in work; its results may still be waiting in ``results``
+    busy: a job is in work, or its last result has not been taken
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     weight_address, weights: one word of each lane's bank, one cycle of latency

@@ -21,8 +21,8 @@ class GradientLane(wiring.Component):
 
     Members
     -------
-    terms: stream of {entry, payload, none, first, last} as a ``Replay`` plays it; ``payload`` is {block, address, hit}: block
-        of the output in the slice, place of its delta, and whether that is not zero
+    terms: stream of {entry, payload, none, first, last} as a ``Replay`` plays it; ``payload`` is {block, address, hit}:
+        block of the output in the slice, place of its delta, and whether that is not zero
     delta_address, delta_enable, delta: delta memory, one cycle of latency
     read_address, read_enable, gradient: gradient bank, one cycle of latency
     write_address, write_enable, sum: its write port, two cycles after the read

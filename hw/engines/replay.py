@@ -24,7 +24,7 @@ class Replay(wiring.Component):
     ----------
     entry: shape of an entry
     payload: shape of what a command adds to each entry that it plays
-    depth: entries of the memory, a power of two; a list that is played several times must not be longer
+    depth: entries of the memory, a power of two; a list that is skipped or played several times must not be longer
 
     Members
     -------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Walks over the output pixels and over the input pixels of a slice."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
@@ -103,8 +103,8 @@ class InputWalk(wiring.Component):
     -------
     start: pulse; descriptor and channels are stable until ``busy`` falls
     channels: bits of a pixel
-    pixels: stream of {step, first, row, row_tap, column, column_tap}: number of the pixel's first bit; the last output
-        row that could see the pixel, and the row of the kernel through which it would; the same for columns
+    pixels: stream of {step, first, row, column}: number of the pixel's first bit; ``row`` and ``column`` are {place,
+        tap}: the last output row that could see the pixel, and the row of the kernel through which it would
     busy: pixels are still to come
     """
 

@@ -2,7 +2,7 @@
 """Weight-gradient engine: adds delta s to the gradients."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
@@ -23,8 +23,9 @@ WORDS = 4
 class GradientEngine(wiring.Component):
     """G += delta s for every output with a non-zero delta, and every spike that its pixel sees in the same step.
 
-    For each group of inputs, step and output pixel with any non-zero delta, the spikes that the pixel sees are listed once;
-    each lane plays its list for each of its own non-zero deltas. Gradients are exact sums, so the order does not matter.
+    For each group of inputs, step and output pixel with any non-zero delta, the spikes that the pixel sees are listed
+    once; each lane plays its list for each of its own non-zero deltas. Gradients are exact sums, so the order does not
+    matter.
 
     Parameters
     ----------
@@ -39,8 +40,8 @@ class GradientEngine(wiring.Component):
     delta_addresses, delta_enables, deltas: each lane's delta memory, one cycle of latency
     read_addresses, read_enables, gradients: each lane's gradient bank, one cycle of latency
     write_addresses, write_enables, sums: write port of each lane's gradient bank
-    terms, rows, stalled: for the counters: useful terms of all lanes, non-zero deltas that lanes begin with, and whether
-        a lane waits for a gradient that is being written
+    terms, rows, stalled: for the counters: useful terms of all lanes, non-zero deltas that lanes are done with, and
+        whether a lane waits for a gradient that is being written
     """
 
     def __init__(self, shapes):

@@ -32,8 +32,8 @@ def bit_row(m, row, start, bits):
 class SpikeWindow(wiring.Component):
     """Lists the input spikes that an output pixel sees in one step, with the addresses of their weights.
 
-    A row of the kernel is one row of bits where there is no pooling; with pooling, each pixel is. Nothing of the padding
-    is visited.
+    A row of the kernel is one row of bits where there is no pooling; with pooling, each pixel is. Nothing of the
+    padding is visited.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class SpikeWindow(wiring.Component):
 
     Members
     -------
-    requests: stream of {step, top, left, top_in, left_in, group, groups}: a pixel as in ``OutputWalk``, and which of the
-        slice's groups of inputs are looked at
+    requests: stream of {step, top, left, top_in, left_in, group, groups}: a pixel as in ``OutputWalk``, and which of
+        the slice's groups of inputs are looked at
     slot, descriptor, skip_off: of the job
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
@@ -59,7 +59,8 @@ class SpikeWindow(wiring.Component):
         self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
         self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
         self.piece = StructLayout({
-            "group": shapes.group, "step": shapes.step, "final": 1, "row": 7, "column": 7, "pixels": 4, "ky": 4, "kx": 4})
+            "group": shapes.group, "step": shapes.step, "final": 1,
+            "row": 7, "column": 7, "pixels": 4, "ky": 4, "kx": 4})
         super().__init__({
             "requests": In(stream.Signature(self.request)),
             "slot": In(shapes.slot),
@@ -121,7 +122,6 @@ class SpikeWindow(wiring.Component):
         for name, (register, start) in starts.items():
             now[name] = Signal.like(register, name=f"now_{name}")
             m.d.comb += now[name].eq(Mux(fresh, start, register))
-        first_kx, first_column = (Mux(left, -request.left, 0), Mux(left, 0, request.left_in))
         # Without pooling a piece reaches to the right edge of the kernel or of the input.
         reach, room = Signal(4), Signal(7)
         field_right, field_bottom = now["across"] + 1 == d.pool, now["down"] + 1 == d.pool
@@ -150,9 +150,8 @@ class SpikeWindow(wiring.Component):
                 with m.If(field_right):
                     m.d.sync += [across.eq(0), kx.eq(now["kx"] + 1)]
             with m.Else():
-                m.d.sync += [
-                    column.eq(first_column), across.eq(0), kx.eq(first_kx), row.eq(now["row"] + 1),
-                    down.eq(now["down"] + 1)]
+                m.d.sync += [register.eq(start) for register, start in (starts[n] for n in ("kx", "column", "across"))]
+                m.d.sync += [row.eq(now["row"] + 1), down.eq(now["down"] + 1)]
                 with m.If(field_bottom):
                     m.d.sync += [down.eq(0), ky.eq(now["ky"] + 1)]
         return piece, ready
@@ -237,8 +236,8 @@ class OutputRows(wiring.Component):
     requests: stream of pixels as from ``InputWalk``
     descriptor: of the job; row_stride, tap_stride: of its group of inputs
     rows: stream of {start, exists, final, step, address}: first bit of the pixel's deltas, counted from the slice's
-        first; whether there is such a pixel; the last row of the request; address of the tap, counted from the weights of
-        the first tap
+        first; whether there is such a pixel; the last row of the request; address of the tap, counted from the weights
+        of the first tap
     busy: something is inside
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from backspike.hw.arith.numbers import product_model
 from backspike.hw.engines.back_propagation import BackwardEngine
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, SHAPES, Job
 from backspike.sim.unit import Bench, Memory, Sink
 
 
@@ -88,8 +88,16 @@ class Run:
 async def errors_of_random_jobs(dut, lanes, idle):
     run = Run(dut, lanes, idle)
     await run.start()
-    for n in range(6 if lanes < 8 else 3):
+    for n in range(4):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
+
+
+@cocotb.test()
+async def strides_padding_and_pooling(dut):
+    run = Run(dut, 1)
+    await run.start()
+    for shape in SHAPES:
+        await run.do(Job(run.bench, CONFIGS[1], spikes=0.5, deltas=0.5, shape=shape, steps=2))
 
 
 @cocotb.test()

@@ -7,7 +7,7 @@ import numpy as np
 from backspike.hw.arith.numbers import to_fixed_model
 from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, SHAPES, Job
 from backspike.sim.unit import Bench, Memory
 
 
@@ -90,8 +90,16 @@ async def gradients_of_random_jobs(dut, lanes):
     """Dense and convolutional, with skipping and without; gradients from anything, also where they wrap around."""
     run = Run(dut, lanes)
     await run.start()
-    for n in range(10 if lanes < 8 else 4):
+    for n in range(8 if lanes < 8 else 4):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
+
+
+@cocotb.test()
+async def strides_padding_and_pooling(dut):
+    run = Run(dut, 1)
+    await run.start()
+    for shape in SHAPES:
+        await run.do(Job(run.bench, CONFIGS[1], spikes=0.5, deltas=0.5, shape=shape, steps=2))
 
 
 @cocotb.test()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three engines, with 1, 2, 4 and 8 lanes."""
+"""The three engines, with 1, 2 and 8 lanes."""
 
 import pytest
 
