@@ -43,7 +43,8 @@ class ChipConfig:
     peers: entries of a core's table of packet sources and destinations
     window: entries of the engines' lists, a power of two: inputs of one group that an output pixel sees
         (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees
-    batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a batch
+    batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a
+        batch
     momentum: whether the core has a velocity memory (without it, momentum must be 0)
     format: storage format of every number
 
