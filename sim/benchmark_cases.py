@@ -41,7 +41,8 @@ class Case:
 CASES = (
     Case(name="digits", scenario=PRESETS["digits"], tests=32),
     Case(name="mlp", scenario=PRESETS["mlp"], cores=(20,), samples=64, tests=32),
-    Case(name="deep20", scenario=PRESETS["deep20"], cores=(20,), samples=32, epochs=2),
+    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 8}, cores=(20,), samples=24, tests=8, dense=8,
+         epochs=2),
     Case(name="scaling", scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "chip": _CONV},
          cores=(1, 2, 4, 10, 20), dense=0),
     Case(name="lanes-dense", cores=(2,), lanes=(1, 4, 8), tests=32),

@@ -9,11 +9,12 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMe
 __all__ = ["draw_benchmark"]
 
 _BLUE, _ORANGE, _GREEN, _PURPLE, _GREY, _PALE = "#1f5fa8", "#d9731a", "#3a8f4d", "#7a4fa0", "#9a9a9a", "#dddddd"
+_UNUSED = ("unused", "core not used", "white")
 _FORWARD = (("fp_busy", "feed-forward", _BLUE), ("fp_no_input", "no input", _GREY),
-            ("fp_no_credit", "no free slot at a consumer", _ORANGE), ("fp_other", "other", _PALE))
+            ("fp_no_credit", "no free slot at a consumer", _ORANGE), ("fp_other", "other", _PALE), _UNUSED)
 _BACKWARD = (("errors_and_gradients", "errors, gradients", _GREEN), ("delta_busy", "deltas", _BLUE),
              ("update_busy", "weight update", _PURPLE), ("no_errors", "no errors", _GREY),
-             ("backward_other", "nothing to do, other", _PALE))
+             ("backward_other", "nothing to do, other", _PALE), _UNUSED)
 
 
 def draw_benchmark(report, directory):
@@ -45,7 +46,8 @@ def _time(runs, path):
         left = np.zeros(len(runs))
         for key, label, color in parts:
             width = np.array([run["time"][key] for run in runs])
-            panel.barh([run["name"] for run in runs], width, left=left, color=color, label=label)
+            panel.barh([run["name"] for run in runs], width, left=left, color=color, label=label, edgecolor=_PALE,
+                       linewidth=0.5)
             left += width
         panel.set(title=title, xlim=(0, 1), xlabel="share of the cores' cycles in training")
         panel.xaxis.set_major_formatter(PercentFormatter(1))

@@ -45,6 +45,7 @@ def run_report(measurement, plan, accuracy, chip, measured):
     report |= {
         "samples": total.samples,
         "cycles_per_sample": total.cycles / total.samples,
+        "load_cycles": skipping["load_cycles"],
         "batch_cycles": [batch["cycles"] for batch in skipping["batches"]],
         "evaluation": _evaluation(skipping["evaluation"], skipping["reading"]),
         "engines": _engines(scenario, total),
@@ -103,15 +104,17 @@ def _engines(scenario, total):
 
 
 def _time(scenario, total):
-    """Shares of all cores' cycles: by what the two threads do or wait for."""
+    """Shares of all cores' cycles: by what the two threads do or wait for; ``unused`` are cores without a slice."""
     whole = scenario.cores * total.cycles
+    unused = sum(not core["update_busy"] for core in total.cores.values()) / scenario.cores
     share = {name: total.sum[name] / whole for name in (*_FORWARD, *_BACKWARD, *_STALLED, "router_stalled")}
-    share["fp_other"] = max(0.0, 1 - sum(share[name] for name in _FORWARD))
+    share["unused"] = unused
+    share["fp_other"] = max(0.0, 1 - unused - sum(share[name] for name in _FORWARD))
     # BP and WG of a sample run at the same time
     engines = sum(max(core["bp_busy"], core["wg_busy"]) for core in total.cores.values()) / whole
     rest = sum(share[name] for name in ("delta_busy", "update_busy", "no_errors"))
     share["errors_and_gradients"] = engines
-    share["backward_other"] = max(0.0, 1 - engines - rest)
+    share["backward_other"] = max(0.0, 1 - unused - engines - rest)
     return share
 
 

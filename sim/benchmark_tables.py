@@ -82,9 +82,9 @@ def _engines(runs):
 
 def _time(runs):
     head = ("run", "FP busy", "(stalled)", "no input", "no credit", "other", "delta", "BP or WG", "(BP stalled)",
-            "(WG stalled)", "update", "no errors", "other", "router stalled")
+            "(WG stalled)", "update", "no errors", "other", "cores not used", "router stalled")
     keys = ("fp_busy", "fp_stalled", "fp_no_input", "fp_no_credit", "fp_other", "delta_busy", "errors_and_gradients",
-            "bp_stalled", "wg_stalled", "update_busy", "no_errors", "backward_other", "router_stalled")
+            "bp_stalled", "wg_stalled", "update_busy", "no_errors", "backward_other", "unused", "router_stalled")
     return head, [(run["name"], *(_share(run["time"][key]) for key in keys)) for run in runs]
 
 

@@ -86,11 +86,12 @@ def test_shares_of_the_time_add_up(finished):
     """The counters are read a few cycles apart on each core, so not exactly."""
     for run in finished[1]["runs"]:
         time = run["time"]
-        forward = sum(time[key] for key in ("fp_busy", "fp_no_input", "fp_no_credit", "fp_other"))
+        forward = sum(time[key] for key in ("fp_busy", "fp_no_input", "fp_no_credit", "fp_other", "unused"))
         backward = sum(time[key] for key in (
-            "errors_and_gradients", "delta_busy", "update_busy", "no_errors", "backward_other"))
+            "errors_and_gradients", "delta_busy", "update_busy", "no_errors", "backward_other", "unused"))
         assert forward == pytest.approx(1, abs=0.02)
         assert backward == pytest.approx(1, abs=0.02)
+        assert time["unused"] == 0
         assert 0 < run["balance"]["measured"] <= 1
         assert 0 < run["balance"]["busiest_share"] <= 1
 
