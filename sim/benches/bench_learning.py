@@ -108,20 +108,24 @@ async def networks_are_loaded_at_run_time(dut):
         network, training, weights = lively(sizes, SEED + number, **options)
         usable = {name: value for name, value in constants.items() if CONFIG.momentum or name != "momentum"}
         await chip.load(network, replace(training, **usable), weights=weights)
-        for batch in range(3):
-            await chip.train(*random_samples(network, 2 + batch, SEED + 10 * number + batch, density=0.5))
+        for batch, count in enumerate((2, CONFIG.slots + 3)):  # also more samples than can be in flight
+            await chip.train(*random_samples(network, count, SEED + 10 * number + batch, density=0.5))
         await chip.evaluate(random_samples(network, 3, SEED, density=0.5)[0])
 
 
 @test
 async def convolutions_train(dut):
-    """Kernels, strides, padding, pooling, maps behind maps, flattened maps, biases; balanced and shuffled."""
+    """Kernels, strides, padding, pooling, maps behind maps, flattened maps, biases; balanced and shuffled.
+
+    A list of the spikes that a pixel of the last network's first layer sees would not fit into the engine's memory.
+    """
     chip = await session(dut)
     variants = [
         ("1x8x8-c4k3p1-10", {"steps": 2}),
         ("2x7x5-c5k3s2p1-c6k2-7", {"steps": 3, "bias": True, "reset": "hard"}),
         ("1x12x12-c6k3p1-a2-c7k3p1-a3-5", {"steps": 2, "bias": True}),
         ("3x6x6-c4k5p2-c3k1-c4k3s3-9-4", {"steps": 4}),
+        (f"{CONFIG.window // 16}x5x6-c3k4-10", {"steps": 2, "bias": True}),
     ]
     for number, (text, options) in enumerate(variants):
         network, training, weights = lively(text, SEED + number, **options)
@@ -129,6 +133,7 @@ async def convolutions_train(dut):
             await chip.load(network, training, weights=weights, **place)
             for batch in range(2):
                 await chip.train(*random_samples(network, 3, SEED + 10 * number + batch))
+            assert all(part.replay for part in chip.plan.slices) == (number < len(variants) - 1)
         await chip.evaluate(random_samples(network, 2, SEED)[0])
 
 

@@ -9,15 +9,17 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.runner import build, default_seed, run
 
-SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 4}
+SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 6, "window": 256}
 CHIPS = {
     "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
-    "3x3-1lane": {"columns": 3, "rows": 3, **SMALL},
-    "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, "slots": 3, "steps": 5, **SMALL},
-    "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, "momentum": False, **SMALL},
-    "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL},
+    "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "groups": 48, "window": 1024},
+    "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, **SMALL, "slots": 8, "steps": 5},
+    "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
+    "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL,
+                        "slots": 7, "batch_terms": 1 << 13},
 }
-EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "layers_may_differ", "saturation_is_flagged"]
+EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "convolutions_train", "layers_may_differ",
+              "saturation_is_flagged"]
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
