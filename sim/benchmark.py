@@ -61,9 +61,7 @@ def benchmark(runs, directory, *, reporter=None):
         if key not in chips:
             chips[key] = _build(measurement.scenario.config, key, directory, reporter)
         built, _ = chips[key]
-        measured = {"skipping": _measure(measurement, plan, built, directory, reporter, skipping=True)}
-        if measurement.dense_batches and measured["skipping"]["difference"] is None:
-            measured["dense"] = _measure(measurement, plan, built, directory, reporter, skipping=False)
+        measured = _measure_all(measurement, plan, built, directory / "runs" / measurement.name, reporter)
         results.append(run_report(measurement, plan, accuracy, key, measured))
         # After every run, so that nothing is lost when a later one fails
         report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
@@ -143,28 +141,28 @@ def _prepare(measurement, directory, reporter, cache):
     with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
         plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
     folder = directory / "runs" / measurement.name
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_expected(measurement, data, weights, folder)
+    _write_expected(scenario, data, weights, folder)
+    if measurement.compared:
+        _write_expected(measurement.compared, data, weights, folder / "compared")
     (folder / "plan.txt").write_text(plan.summary() + "\n")
     return _Prepared(plan, accuracy)
 
 
-def _write_expected(measurement, data, weights, folder):
+def _write_expected(scenario, data, weights, folder):
     """Inputs of the run, and what the chip must answer: output spikes, and weights after the batches."""
-    scenario = measurement.scenario
     trainer = Trainer(scenario.model, scenario.training, weights=weights)
-    expected, spikes, order = {}, [], scenario.order(data)
-    for number, chosen in enumerate(order, start=1):
+    spikes, order = [], scenario.order(data)
+    for chosen in order:
         spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
         trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
-        if number in (measurement.dense_batches, scenario.batches):
-            expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
     tests = data.test_spikes[:, :scenario.tests]
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "expected.npz", inputs=data.train_spikes[:, order.reshape(-1)],
         labels=data.train_labels[order.reshape(-1)], spikes=np.concatenate(spikes, axis=1), tests=tests,
         test_spikes=trainer.forward(tests).layers[-1].spikes,
-        **{f"initial_{k}": weight for k, weight in enumerate(weights)}, **expected)
+        **{f"initial_{k}": weight for k, weight in enumerate(weights)},
+        **{f"trained_{k}": weight for k, weight in enumerate(trainer.weights)})
 
 
 def _build(config, key, directory, reporter):
@@ -196,23 +194,35 @@ def _build(config, key, directory, reporter):
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating"}
 
 
-def _measure(measurement, plan, built, directory, reporter, *, skipping):
-    """One run of the bench: what it has measured."""
-    folder = directory / "runs" / measurement.name
-    scenario = dataclasses.replace(measurement.scenario, skipping=skipping)
+def _measure_all(measurement, plan, built, folder, reporter):
+    """What the bench has measured: the ``whole`` run; to compare, a batch with ``skipping`` and one without, ``dense``.
+
+    Where the whole run has the batch of the comparison, it is not repeated. Ends at the first difference.
+    """
+    measured = {"whole": _measure(measurement.scenario, plan, built, folder, reporter, measurement.name)}
+    compared = measurement.compared
+    if compared:
+        parts = {"skipping": dataclasses.replace(compared, skipping=True),
+                 "dense": dataclasses.replace(compared, skipping=False)}  # fmt: skip
+        if compared.batch == measurement.scenario.batch:
+            measured["skipping"] = measured["whole"]
+        for name, scenario in parts.items():
+            if name not in measured and not any(part["difference"] for part in measured.values()):
+                text = f"{measurement.name}, skipping {'on' if scenario.skipping else 'off'} for {compared.samples}"
+                measured[name] = _measure(scenario, plan, built, folder / "compared", reporter, text, tests=False)
+    (folder / "record.json").write_text(json.dumps(measured))
+    return measured
+
+
+def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
+    """One run of the bench in a folder with expected values."""
     job = {
-        "scenario": dataclasses.asdict(scenario),
+        "scenario": dataclasses.asdict(scenario), "tests": tests,
         "pieces": [{"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first,
                     "channels": part.channels} for part in plan.slices],
-        "batches": scenario.batches if skipping else measurement.dense_batches,
-        "tests": min(scenario.tests, len(np.load(folder / "expected.npz")["test_spikes"][0])) if skipping else 0,
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(job))
-    text = f"{measurement.name}, skipping {'on' if skipping else 'off'}"
     with reporter.stage(text) as update, followed(
             folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])):
         run(built, "backspike.sim.benches.bench_measure", seed=scenario.seed, env={"BACKSPIKE_RUN": str(folder)})
-    measured = (folder / "measured.json")
-    kept = folder / f"measured-{'skipping' if skipping else 'dense'}.json"
-    measured.replace(kept)
-    return json.loads(kept.read_text())
+    return json.loads((folder / "measured.json").read_text())

@@ -22,7 +22,8 @@ class Case:
     cores, lanes: of the chips; every pair of them is a run
     samples: training samples of a run, rounded up to whole batches
     tests: evaluation samples of a run
-    dense: samples of the second run without skipping, rounded up to whole batches; 0: there is none
+    dense: samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario);
+        0: there is none
     epochs: for which the golden model trains the weights first
     weights: ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``
     """
@@ -41,13 +42,13 @@ class Case:
 CASES = (
     Case(name="digits", scenario=PRESETS["digits"], tests=32),
     Case(name="mlp", scenario=PRESETS["mlp"], cores=(20,), samples=64, tests=32),
-    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 8}, cores=(20,), samples=24, tests=8, dense=8,
+    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 32}, cores=(20,), samples=64, dense=2,
          epochs=2),
-    Case(name="scaling", scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "chip": _CONV},
+    Case(name="scaling", scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "batch": 32, "chip": _CONV},
          cores=(1, 2, 4, 10, 20), dense=0),
     Case(name="lanes-dense", cores=(2,), lanes=(1, 4, 8), tests=32),
     Case(name="lanes-conv", scenario={"network": "1x8x8-c16k3p1-c16k3p1-c16k3p1-10", "chip": _CONV}, cores=(2,),
-         lanes=(1, 4, 8), samples=16),
+         lanes=(1, 4, 8), samples=16, dense=4),
 )
 """The benchmark set. The chips of a case differ in what is compared, cores or lanes, and in nothing else."""
 
@@ -64,9 +65,10 @@ class Measurement:
         return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l"
 
     @property
-    def dense_batches(self):
-        """Batches of the run without skipping."""
-        return min(-(-self.case.dense // self.scenario.batch), self.scenario.batches)
+    def compared(self):
+        """The scenario with which skipping on and off are compared, a single batch; ``None``: they are not."""
+        count = min(self.case.dense, self.scenario.batch)
+        return dataclasses.replace(self.scenario, batch=count, samples=count) if count else None
 
 
 def chosen_runs(names=None, *, cores=None, samples=None, seed=1, cases=CASES):

@@ -25,9 +25,9 @@ def run_report(measurement, plan, accuracy, chip, measured):
     plan: the ``Plan``, made by measured densities
     accuracy: of the weights at the start, on test samples
     chip: key of the chip
-    measured: what the bench wrote, with ``"skipping"`` and, if there was such a run, ``"dense"``
+    measured: what the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``
     """
-    scenario, skipping = measurement.scenario, measured["skipping"]
+    scenario, whole = measurement.scenario, measured["whole"]
     densities, plan = plan.densities, plan_dict(plan)
     differences = [part["difference"] for part in measured.values() if part["difference"]]
     report = {
@@ -41,23 +41,23 @@ def run_report(measurement, plan, accuracy, chip, measured):
     }  # fmt: skip
     if differences:
         return report
-    total = _Totals(skipping, scenario.batch)
+    total = _Totals(whole, scenario.batch)
     report |= {
         "samples": total.samples,
         "cycles_per_sample": total.cycles / total.samples,
-        "load_cycles": skipping["load_cycles"],
-        "batch_cycles": [batch["cycles"] for batch in skipping["batches"]],
-        "evaluation": _evaluation(skipping["evaluation"], skipping["reading"]),
+        "load_cycles": whole["load_cycles"],
+        "batch_cycles": [batch["cycles"] for batch in whole["batches"]],
+        "evaluation": _evaluation(whole["evaluation"], whole["reading"]),
         "engines": _engines(scenario, total),
         "time": _time(scenario, total),
         "balance": _balance(total),
         "network_per_sample": _network(total),
         "memory_per_sample": _memory(measurement, plan, total),
-        "simulation": skipping["simulation"],
+        "simulation": whole["simulation"],
     }
     if "dense" in measured:
-        count = len(measured["dense"]["batches"])
-        _compare(report, _Totals(skipping, scenario.batch, count), _Totals(measured["dense"], scenario.batch))
+        batch = measurement.compared.batch
+        _compare(report, *(_Totals(measured[name], batch, 1) for name in ("skipping", "dense")))
     return report
 
 
@@ -169,7 +169,7 @@ def _evaluation(evaluation, reading):
 
 
 def _compare(report, skipping, dense):
-    """Add what skipping saves: the same batches on the same chip, once with it and once without."""
+    """Add what skipping saves: the same batch on the same chip, once with it and once without."""
     report["dense"] = {
         "samples": dense.samples, "cycles_per_sample": dense.cycles / dense.samples,
         "skipping_cycles_per_sample": skipping.cycles / skipping.samples, "speed_up": dense.cycles / skipping.cycles,

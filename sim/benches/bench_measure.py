@@ -37,8 +37,8 @@ class Measuring:
         self.folder = folder
         job = json.loads((folder / "job.json").read_text())
         self.scenario = scenario = Scenario(**job["scenario"])
-        self.batches, self.tests = job["batches"], job["tests"]
         self.expected = np.load(folder / "expected.npz")
+        self.tests = self.expected["tests"].shape[1] if job["tests"] else 0
         pieces = [Piece(**piece) for piece in job["pieces"]]
         plan = compile_network(scenario.model, scenario.training, scenario.config, strategy=pieces)
         self.driver = Driver(plan)
@@ -90,19 +90,18 @@ class Measuring:
         """Train batch by batch; whether a difference was found. Weights are compared after the last batch."""
         size = self.scenario.batch
         counters = await self.counters()
-        for number in range(self.batches):
+        for number in range(self.scenario.batches):
             chosen = slice(number * size, (number + 1) * size)
             result, cycles = await self.call(
                 self.driver.train_batch(self.expected["inputs"][:, chosen], self.expected["labels"][chosen]))
             before, counters = counters, await self.counters()
             self.measured["batches"].append({"cycles": cycles, "counters": _difference(counters, before)})
-            self.note("train", chosen.stop, self.batches * size)
+            self.note("train", chosen.stop, self.scenario.batches * size)
             if self.differs(self.spike_difference(self.expected["spikes"][:, chosen], result.spikes, chosen.start)):
                 return True
         weights, _ = await self.call(self.driver.read_weights())
-        expected = self.weights(f"weights_{self.batches}")
-        different = self.differs(
-            first_weight_difference(expected, weights, self.batches - 1, self.scenario.model.format))
+        different = self.differs(first_weight_difference(
+            self.weights("trained"), weights, self.scenario.batches - 1, self.scenario.model.format))
         self.measured["weights_equal"] = not different
         return different
 

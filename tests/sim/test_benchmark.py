@@ -16,7 +16,7 @@ from backspike.sim.benchmark_cases import CASES, Case, chosen_runs
 from backspike.sim.benchmark_pictures import draw_benchmark
 from backspike.sim.benchmark_report import make_benchmark_report
 
-SMALL = Case(name="small", scenario={"network": "64-24-10", "batch": 4}, cores=(2,), samples=8, tests=6, dense=4,
+SMALL = Case(name="small", scenario={"network": "64-24-10", "batch": 4}, cores=(2,), samples=8, tests=6, dense=3,
              epochs=1)
 
 
@@ -31,9 +31,9 @@ def test_chip_and_golden_model_are_equal(finished):
     folder, report = finished
     assert report["differences"] == []
     assert [run["name"] for run in report["runs"]] == ["small-2c1l"]
-    for name in ("skipping", "dense"):
-        measured = json.loads((folder / "runs" / "small-2c1l" / f"measured-{name}.json").read_text())
-        assert measured["weights_equal"]
+    measured = json.loads((folder / "runs" / "small-2c1l" / "record.json").read_text())
+    assert {name: (len(part["batches"]), part["weights_equal"]) for name, part in measured.items()} == {
+        "whole": (2, True), "skipping": (1, True), "dense": (1, True)}
     assert 0.2 < report["runs"][0]["accuracy"] <= 1, "the weights are trained ones"
 
 
@@ -135,12 +135,12 @@ def test_a_mismatch_is_named_and_chips_are_used_again(finished, monkeypatch):
     folder, before = finished
     write = bench._write_expected
 
-    def write_wrongly(measurement, data, weights, where):
-        write(measurement, data, weights, where)
+    def write_wrongly(scenario, data, weights, where):
+        write(scenario, data, weights, where)
         expected = dict(np.load(where / "expected.npz"))
-        bits = measurement.scenario.model.format.encode(expected["weights_2_1"])
+        bits = scenario.model.format.encode(expected["trained_1"])
         bits[5, 3] ^= 1
-        expected["weights_2_1"] = measurement.scenario.model.format.decode(bits)
+        expected["trained_1"] = scenario.model.format.decode(bits)
         np.savez(where / "expected.npz", **expected)
 
     monkeypatch.setattr(bench, "_write_expected", write_wrongly)
@@ -171,7 +171,6 @@ def test_every_case_fits_its_chips(case):
         scenario = run.scenario
         plan = compile_network(scenario.model, scenario.training, scenario.config)
         assert plan.sample_terms * scenario.batch <= scenario.config.batch_terms
-        assert run.dense_batches <= scenario.batches
 
 
 def test_samples_and_cores_can_be_chosen():
@@ -180,4 +179,6 @@ def test_samples_and_cores_can_be_chosen():
         "digits-1c1l", "digits-6c1l", *(f"lanes-dense-{cores}c{lanes}l" for cores in (1, 6) for lanes in (1, 4, 8))]
     for run in runs:
         assert (run.scenario.samples, run.scenario.batch, run.scenario.tests, run.scenario.seed) == (5, 5, 5, 7)
-        assert run.dense_batches == 1
+        assert (run.compared.samples, run.compared.batch) == (5, 5)
+    (run,) = chosen_runs(["scaling"], cores=[1])
+    assert run.compared is None
