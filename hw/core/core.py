@@ -208,7 +208,7 @@ class Core(wiring.Component):
         for unit in (delta, errors, gradient, update):
             m.d.comb += unit.descriptor.eq(backward.descriptor)
         for unit in (errors, gradient):
-            m.d.comb += unit.skip_off.eq(self.skip_off)
+            m.d.comb += [unit.skip_off.eq(self.skip_off), unit.live.eq(delta.live)]
 
     def _arithmetic(self, m):
         """The elementwise unit's free cycles go to the delta update or the weight update, which never run together."""

@@ -40,6 +40,7 @@ class DeltaUpdate(wiring.Component):
         and ``next_delta`` are what it read (enable is again error_enable)
     write, write_lane, write_address, value: write port of the delta memories
     bitmap_write, bitmap_word, bitmap: write one step of a word of non-zero flags (same lane, step of write_address)
+    live: by step: whether any delta is not zero; until the next ``start``
     request, result: to and from the elementwise unit
     """
 
@@ -72,6 +73,7 @@ class DeltaUpdate(wiring.Component):
             "bitmap_write": Out(1),
             "bitmap_word": Out(shapes.delta_word),
             "bitmap": Out(WORD),
+            "live": Out(shapes.config.steps),
             "request": Out(stream.Signature(request_layout(shapes))),
             "result": In(result_layout(shapes)),
         })
@@ -223,3 +225,7 @@ class DeltaUpdate(wiring.Component):
         ]
         with m.If(finished):
             m.d.sync += flags.eq(self.bitmap)
+        with m.If(self.start):
+            m.d.sync += self.live.eq(0)
+        with m.Elif(finished & (tag.client == Client.DELTA) & self.value[:-1].any()):
+            m.d.sync += self.live.bit_select(tag.step, 1).eq(1)

@@ -21,6 +21,10 @@ ROWS_AHEAD = 8
 """Masked inputs that a lane may be ahead of the slowest, and results that may wait."""
 
 
+RESULTS = 64
+"""Results that may wait for the network: inputs that meet few deltas come in bursts."""
+
+
 class BackwardEngine(wiring.Component):
     """For each step and each input whose mask is set: the exact sum of W delta over the slice's outputs that see it.
 
@@ -34,6 +38,7 @@ class BackwardEngine(wiring.Component):
 
     Members
     -------
+    live: by step: whether any delta of the slice is not zero
     start, slot, descriptor, skip_off, busy: as in the feed-forward engine
     group_address, group: group table, one cycle of latency
     tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
@@ -57,6 +62,7 @@ class BackwardEngine(wiring.Component):
             "start": In(1),
             "slot": In(shapes.slot),
             "descriptor": In(shapes.descriptor),
+            "live": In(shapes.config.steps),
             "skip_off": In(1),
             "busy": Out(1),
             "group_address": Out(shapes.groups),
@@ -86,13 +92,13 @@ class BackwardEngine(wiring.Component):
         scanner, masks_waiting = self._masks(m, groups)
         words, outputs_waiting = self._outputs(m, groups, [lane["words"] for lane in lanes])
         inputs_waiting = self._inputs(m, groups, scanner, words, [lane["commands"] for lane in lanes], targets)
-        self._merge(m, [lane["sums"] for lane in lanes], targets)
+        unsent = self._merge(m, [lane["sums"] for lane in lanes], targets)
         m.d.comb += [
             groups.start.eq(self.start),
             groups.descriptor.eq(self.descriptor),
             groups.words.eq(self.group),
             self.group_address.eq(groups.address),
-            groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid
+            groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid | unsent
                              | Cat(lane["busy"] for lane in lanes).any())),
             self.busy.eq(groups.busy),
             self.terms.eq(sum(lane["term"] for lane in lanes)),
@@ -113,6 +119,7 @@ class BackwardEngine(wiring.Component):
         m.d.comb += [
             walk.start.eq(groups.begin & ~group.constant),
             walk.descriptor.eq(self.descriptor),
+            walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
             walk.channels.eq(group.channels),
             scanner.rows.valid.eq(walk.pixels.valid),
             walk.pixels.ready.eq(scanner.rows.ready),
@@ -291,16 +298,19 @@ class BackwardEngine(wiring.Component):
         }
 
     def _merge(self, m, sums, targets):
-        """Add the lanes' sums of one input, and pass on those that are not zero."""
+        """Add the lanes' sums of one input, and pass on those that are not zero; returns whether some still wait."""
+        m.submodules.waiting = waiting = Queue(self.result_layout, RESULTS)
         total = Signal(signed(self.shapes.error_sum))
         complete = Signal()
         m.d.comb += [
             total.eq(sum(lane.p for lane in sums)),
             complete.eq(targets.o.valid & Cat(lane.valid for lane in sums).all()),
-            self.results.valid.eq(complete & total.any()),
-            self.results.p.target.eq(targets.o.p),
-            self.results.p.sum.eq(total),
-            targets.o.ready.eq(complete & (self.results.ready | ~total.any())),
+            waiting.i.valid.eq(complete & total.any()),
+            waiting.i.p.target.eq(targets.o.p),
+            waiting.i.p.sum.eq(total),
+            targets.o.ready.eq(complete & (waiting.i.ready | ~total.any())),
         ]
         for lane in sums:
             m.d.comb += lane.ready.eq(targets.o.ready)
+        wiring.connect(m, waiting.o, wiring.flipped(self.results))
+        return waiting.o.valid

@@ -108,6 +108,7 @@ class ForwardEngine(wiring.Component):
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
             walk.rounds.eq(1),
+            walk.live.eq(~0),
             walk.first_step.eq(self.step),
             walk.steps.eq(1),
             walk.times.eq(Mux(d.replay, 1, d.blocks)),

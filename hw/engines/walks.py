@@ -26,7 +26,7 @@ def input_pixel(shapes):
 
 
 class OutputWalk(wiring.Component):
-    """All output pixels for some steps of each round, one each cycle.
+    """All output pixels for some steps of each round, one each cycle; a step that is not live takes one cycle.
 
     Parameters
     ----------
@@ -34,7 +34,8 @@ class OutputWalk(wiring.Component):
 
     Members
     -------
-    start: pulse; descriptor, rounds, first_step, steps, times are stable until ``busy`` falls
+    start: pulse; descriptor, live, rounds, first_step, steps, times are stable until ``busy`` falls
+    live: by step: whether its pixels are wanted
     rounds: number of rounds; first_step, steps: steps of each; times: how often each pixel comes in a row
     pixels: stream of {round, step, time, top, left, top_in, left_in, last}: the first row and column that the kernel
         covers, of the pooled and of the unpooled input, negative in the padding; ``last`` pixel of the step
@@ -46,6 +47,7 @@ class OutputWalk(wiring.Component):
         super().__init__({
             "start": In(1),
             "descriptor": In(shapes.descriptor),
+            "live": In(shapes.config.steps),
             "rounds": In(8),
             "first_step": In(shapes.step),
             "steps": In(5),
@@ -60,8 +62,9 @@ class OutputWalk(wiring.Component):
         x, y = Signal.like(d.out_width, name="x"), Signal.like(d.out_height, name="y")
         hop, edge = d.stride * d.pool, d.padding * d.pool
         right, bottom = x + 1 == d.out_width, y + 1 == d.out_height
+        live = self.live.bit_select(now.step, 1)
         m.d.comb += [
-            self.pixels.valid.eq(self.busy),
+            self.pixels.valid.eq(self.busy & live),
             self.pixels.p.eq(now),
             self.pixels.p.last.eq(right & bottom),
         ]
@@ -74,14 +77,14 @@ class OutputWalk(wiring.Component):
 
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), now.round.eq(0), now.step.eq(self.first_step), now.time.eq(0), *corner()]
-        with m.Elif(self.busy & self.pixels.ready):
-            with m.If(now.time + 1 != self.times):
+        with m.Elif(self.busy & (self.pixels.ready | ~live)):
+            with m.If(live & (now.time + 1 != self.times)):
                 m.d.sync += now.time.eq(now.time + 1)
             with m.Else():
                 m.d.sync += now.time.eq(0)
-                with m.If(~right):
+                with m.If(live & ~right):
                     m.d.sync += [x.eq(x + 1), now.left.eq(now.left + d.stride), now.left_in.eq(now.left_in + hop)]
-                with m.Elif(~bottom):
+                with m.Elif(live & ~bottom):
                     m.d.sync += [*leftmost(), y.eq(y + 1), now.top.eq(now.top + d.stride),
                                  now.top_in.eq(now.top_in + hop)]
                 with m.Else():
@@ -93,7 +96,7 @@ class OutputWalk(wiring.Component):
 
 
 class InputWalk(wiring.Component):
-    """All input pixels of each step, one each cycle.
+    """All input pixels of each step, one each cycle; a step that is not live takes one cycle.
 
     Parameters
     ----------
@@ -101,7 +104,8 @@ class InputWalk(wiring.Component):
 
     Members
     -------
-    start: pulse; descriptor and channels are stable until ``busy`` falls
+    start: pulse; descriptor, live and channels are stable until ``busy`` falls
+    live: by step: whether its pixels are wanted
     channels: bits of a pixel
     pixels: stream of {step, first, row, column}: number of the pixel's first bit; ``row`` and ``column`` are {place,
         tap}: the last output row that could see the pixel, and the row of the kernel through which it would
@@ -113,6 +117,7 @@ class InputWalk(wiring.Component):
         super().__init__({
             "start": In(1),
             "descriptor": In(shapes.descriptor),
+            "live": In(shapes.config.steps),
             "channels": In(14),
             "pixels": Out(stream.Signature(self.pixel)),
             "busy": Out(1),
@@ -130,7 +135,8 @@ class InputWalk(wiring.Component):
                     m.d.comb += [origin.place.eq(Array(p // stride for p in range(8))[d.padding]),
                                  origin.tap.eq(Array(p % stride for p in range(8))[d.padding])]
         columns, rows = Signal.like(d.pool, name="columns"), Signal.like(d.pool, name="rows")  # within a pooling field
-        m.d.comb += [self.pixels.valid.eq(self.busy), self.pixels.p.eq(now)]
+        live = self.live.bit_select(now.step, 1)
+        m.d.comb += [self.pixels.valid.eq(self.busy & live), self.pixels.p.eq(now)]
 
         def follow(axis, within):
             """The next pixel of an axis."""
@@ -148,12 +154,12 @@ class InputWalk(wiring.Component):
 
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), now.step.eq(0), *corner()]
-        with m.Elif(self.busy & self.pixels.ready):
+        with m.Elif(self.busy & (self.pixels.ready | ~live)):
             m.d.sync += now.first.eq(now.first + self.channels)
-            with m.If(~right):
+            with m.If(live & ~right):
                 m.d.sync += x.eq(x + 1)
                 follow(now.column, columns)
-            with m.Elif(~bottom):
+            with m.Elif(live & ~bottom):
                 m.d.sync += [*leftmost(), y.eq(y + 1)]
                 follow(now.row, rows)
             with m.Else():

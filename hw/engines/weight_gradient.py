@@ -33,6 +33,7 @@ class GradientEngine(wiring.Component):
 
     Members
     -------
+    live: by step: whether any delta of the slice is not zero
     start, slot, descriptor, skip_off, busy: as in the feed-forward engine; at the end all gradients are written
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
@@ -52,6 +53,7 @@ class GradientEngine(wiring.Component):
             "start": In(1),
             "slot": In(shapes.slot),
             "descriptor": In(shapes.descriptor),
+            "live": In(shapes.config.steps),
             "skip_off": In(1),
             "busy": Out(1),
             "group_address": Out(shapes.groups),
@@ -119,6 +121,7 @@ class GradientEngine(wiring.Component):
         m.d.comb += [
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
+            walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
             walk.rounds.eq(d.groups),
             walk.first_step.eq(0),
             walk.steps.eq(d.steps),

@@ -62,7 +62,8 @@ class Run:
         Memory(bench, "weight_addresses", "weights", job.weights)
         Memory(bench, "delta_addresses", "deltas", job.delta_banks())
         sink = Sink(bench, "results", self.idle)
-        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("skip_off", skip_off)):
+        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
+                            ("skip_off", skip_off)):
             bench.set(name, value)
         begin = bench.cycle
         await bench.pulse("start")
@@ -72,7 +73,8 @@ class Run:
         assert not bench.bits("busy") and not bench.bits("results__valid")
         assert sink.items == _expected(job), (job.shape, job.channels, job.blocks)
         assert self.results == len(sink.items)
-        assert self.rows == sum(int(group["bits"][:job.steps].sum()) for group in job.groups if not group["constant"])
+        steps = np.flatnonzero(job.nonzero.any(axis=(1, 2)) | bool(skip_off))
+        assert self.rows == sum(int(group["bits"][steps].sum()) for group in job.groups if not group["constant"])
         terms = job.useful_terms(constant=False)
         assert self.terms == terms
         return terms, cycles

@@ -40,7 +40,8 @@ class Run:
         Memory(bench, "delta_word", "bitmaps", [job.bitmaps()], "delta_enable")
         Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "delta_enables")
         Memory(bench, "read_addresses", "gradients", self.banks, "read_enables")
-        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("skip_off", skip_off)):
+        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
+                            ("skip_off", skip_off)):
             bench.set(name, value)
         begin = bench.cycle
         await bench.pulse("start")
