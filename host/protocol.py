@@ -166,8 +166,8 @@ chip, steps."""
 GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.
 
-Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's tap
-(ky, kx), the weights of channel c to the slice's block b of outputs are at address
+Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's
+tap (ky, kx), the weights of channel c to the slice's block b of outputs are at address
 ``row_base + ky * row_stride + kx * tap_stride + c * blocks + b`` in each lane's bank (modulo the address' width).
 ``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias; no errors go back).
 Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
@@ -201,8 +201,8 @@ DESCRIPTOR = Fields(
 """Run-time description of one layer slice.
 
 Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its delta is in lane ``n % lanes`` at block
-``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward engine,
-which then finds the spikes once for all blocks; otherwise once for each block.
+``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
+engine, which then finds the spikes once for all blocks; otherwise once for each block.
 ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: rate loss on chip instead of received errors.
 ``reset`` is rr of the soft reset. 16-bit numbers are in the chip's storage format, right-aligned."""
 
@@ -220,8 +220,8 @@ COUNTERS = (
 ``busy`` are cycles with a job, ``terms`` useful terms of all lanes, ``results`` potentials and errors sent, ``rows``
 masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
 cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
-is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs, for
-a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
+is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs,
+for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""

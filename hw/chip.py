@@ -66,8 +66,8 @@ class Tile(Component):
         for port in PORTS[1:]:
             connect(m, flipped(getattr(self, f"{port}_in")), getattr(router, f"{port}_in"))
             connect(m, flipped(getattr(self, f"{port}_out")), getattr(router, f"{port}_out"))
-        # Constants, but not for a simulator that compiles the tile once for all cores: from registers, all the logic that
-        # they reach is worked out once a clock cycle only.
+        # Constants, but not for a simulator that compiles the tile once for all cores: behind registers, the logic that
+        # they reach is worked out only once in a clock cycle.
         x, y = Signal(3, reset_less=True), Signal(3, reset_less=True)
         m.d.sync += [x.eq(self.x), y.eq(self.y)]
         m.d.comb += [

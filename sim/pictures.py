@@ -18,7 +18,8 @@ _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), 
 
 def draw_all(scenario, plan, data, golden, measured, arrays, directory):
     """Draw what the run has; returns the paths of the PNG files."""
-    paths = [draw_mesh(plan.to_dict(), directory / "mesh.png"), _learning(scenario, golden, measured, directory / "learning.png"),
+    paths = [draw_mesh(plan.to_dict(), directory / "mesh.png"),
+             _learning(scenario, golden, measured, directory / "learning.png"),
              _raster(data, golden, directory / "raster.png")]
     if len(arrays["activity"]):
         paths.append(_activity(scenario, arrays["activity"], directory / "activity.png"))
@@ -48,8 +49,8 @@ def draw_mesh(plan, path):
                 color = colors[part["layer"] % len(colors)]
                 panel.add_patch(Rectangle(place, 0.82, 0.94 * height, facecolor=color, alpha=0.55, linewidth=0))
                 last = part["first"] + part["channels"] - 1
-                panel.text(x + 0.45, place[1] + height / 2, f"layer {part['layer']}: {part['first']}-{last}", ha="center",
-                           va="center", fontsize=8 if len(slices) < 4 else 6)
+                panel.text(x + 0.45, place[1] + height / 2, f"layer {part['layer']}: {part['first']}-{last}",
+                           ha="center", va="center", fontsize=8 if len(slices) < 4 else 6)
             share = loads.get((x, y), 0) / plan["cycles"]
             panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82, 0.1, facecolor="white", edgecolor="#bbbbbb"))
             panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82 * share, 0.1, facecolor=_BLUE, alpha=0.7, linewidth=0))

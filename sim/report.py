@@ -78,7 +78,8 @@ def engine_report(scenario, counters, samples):
     for name, engine in engines.items():
         busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
         engine |= {
-            "busy_cycles": busy, "terms": terms, "skipped": engine["dense"] - terms, "utilisation": terms / (lanes * busy) if busy else None,
+            "busy_cycles": busy, "terms": terms, "skipped": engine["dense"] - terms,
+            "utilisation": terms / (lanes * busy) if busy else None,
             "busy_by_core": {core: values[f"{name.lower()}_busy"] for core, values in cores.items()},
         }
     return engines
@@ -99,7 +100,8 @@ def print_report(report, pictures, console):
         for name, engine in report["engines"].items():
             dense, used = engine["dense"], engine["utilisation"]
             table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{dense:,}",
-                          f"{used:.2f}" if used is not None else "-", f"{engine['skipped'] / dense:.1%}" if dense else "-")
+                          f"{used:.2f}" if used is not None else "-",
+                          f"{engine['skipped'] / dense:.1%}" if dense else "-")
         console.print(table)
     for picture in pictures:
         console.print(f"picture: {_short(picture)}", soft_wrap=True)

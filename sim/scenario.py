@@ -8,9 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
-from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.host.compiler import compile_network
 from backspike.host.data import load
 from backspike.host.density import measure_densities
