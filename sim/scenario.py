@@ -28,7 +28,7 @@ PRESETS = {
         "chip": {"weights": 8192, "tape_words": 128, "slots": 8}},
     "deep20": {
         "cores": 20, "network": "1x28x28-c12k5s2p2-c16k3s2p1-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10",
-        "neuron": {"reset": "hard"}, "data": "mnist5k", "samples": 64, "tests": 40, "epochs": 5,
+        "neuron": {"reset": "hard"}, "data": "mnist5k", "samples": 64, "tests": 20, "epochs": 5,
         "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "groups": 64, "peers": 64, "slots": 8}},
 }
 """Fields of a ``Scenario`` by name of the preset; the README says what each is for."""
