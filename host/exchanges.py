@@ -127,9 +127,12 @@ def control_reads(cores):
 
 
 def activity_reads(cores):
-    """For ``Reads``: the control word of each core at address 0, and the counters of its engines, which start at 1."""
+    """For ``Reads``: the control word of each core at address 0, and from 1 on the counters of what it does.
+
+    They stand still in a core without work, unlike those of what it waits for.
+    """
     reads = control_reads(cores)
-    tag = {"region": Region.COUNTER, "count": MAX_PAYLOAD - 1}
+    tag = {"region": Region.COUNTER, "count": COUNTERS.index("delta_busy") - COUNTERS.index("fp_busy") + 1}
     for core, packets in reads.items():
         packets.append(Packet(Kind.READ, tag, (COUNTERS.index("fp_busy"),), *core))
     return reads

@@ -208,10 +208,11 @@ engine, which then finds the spikes once for all blocks; otherwise once for each
 
 COUNTERS = (
     "cycles",
-    "fp_busy", "fp_terms", "fp_results", "fp_stalled", "fp_no_input", "fp_no_credit",
+    "fp_busy", "fp_terms", "fp_results", "fp_stalled",
     "bp_busy", "bp_terms", "bp_rows", "bp_results", "bp_stalled",
     "wg_busy", "wg_terms", "wg_rows", "wg_stalled",
-    "no_errors", "delta_busy", "update_busy", "elementwise",
+    "delta_busy", "update_busy", "elementwise",
+    "fp_no_input", "fp_no_credit", "no_errors",
     "saturated", "dropped",
     "packets_in", "packets_out", "router_flits", "router_stalled",
 )
