@@ -118,7 +118,9 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.rx), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
         m.d.comb += [
-            receiver.idle.eq(~(self.forward.busy | self.backward.busy | self.spike_sender.busy)),
+            # Between the jobs of a sample whose inputs are there, a core is not idle either.
+            receiver.idle.eq(~(self.forward.busy | self.backward.busy | self.spike_sender.busy
+                               | slots.ready_forward.any() | slots.ready_backward.any())),
             receiver.reading.eq(replies.reading),
             receiver.accepts.eq(slots.accepts & ~self.backward.erasing),
             slots.event_slice.eq(receiver.event_slice),
