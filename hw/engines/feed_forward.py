@@ -81,17 +81,7 @@ class ForwardEngine(wiring.Component):
         block = StructLayout({"place": self.place, "block": 13})
         m.submodules.lists = lists = Replay(window.entry, block, self.shapes.config.window)
         wiring.connect(m, window.items, lists.items)
-        m.d.comb += [
-            window.slot.eq(self.slot),
-            window.descriptor.eq(self.descriptor),
-            window.skip_off.eq(self.skip_off),
-            window.group.eq(self.group),
-            window.tape.eq(self.tape),
-            self.group_address.eq(window.group_address),
-            self.group_enable.eq(window.group_enable),
-            self.tape_address.eq(window.tape_address),
-            self.tape_enable.eq(window.tape_enable),
-        ]
+        window.connect_job(m, self)
         walking = self._pixels(m, window, lists)
         waiting = self._reduce(m, lists)
         m.d.comb += self.busy.eq(walking | window.busy | lists.busy | waiting)

@@ -91,16 +91,8 @@ class GradientEngine(wiring.Component):
         m.d.comb += window.items.ready.eq(Cat(item.ready for item in items).all())
         for item in items:
             m.d.comb += [item.valid.eq(window.items.valid & window.items.ready), item.p.eq(window.items.p)]
+        window.connect_job(m, self)
         m.d.comb += [
-            window.slot.eq(self.slot),
-            window.descriptor.eq(self.descriptor),
-            window.skip_off.eq(self.skip_off),
-            window.group.eq(self.group),
-            window.tape.eq(self.tape),
-            self.group_address.eq(window.group_address),
-            self.group_enable.eq(window.group_enable),
-            self.tape_address.eq(window.tape_address),
-            self.tape_enable.eq(window.tape_enable),
             self.busy.eq(scanning | requests.o.valid | window.busy | Cat(lane["busy"] for lane in lanes).any()),
             self.terms.eq(sum(lane["term"] for lane in lanes)),
             self.rows.eq(sum(lane["row"] for lane in lanes)),

@@ -76,6 +76,13 @@ class SpikeWindow(wiring.Component):
             "busy": Out(1),
         })
 
+    def connect_job(self, m, engine):
+        """Let an engine with ports of the same names give the job, and pass its memories on."""
+        for name in ("slot", "descriptor", "skip_off", "group", "tape"):
+            m.d.comb += getattr(self, name).eq(getattr(engine, name))
+        for name in ("group_address", "group_enable", "tape_address", "tape_enable"):
+            m.d.comb += getattr(engine, name).eq(getattr(self, name))
+
     def elaborate(self, platform):
         m = Module()
         read, request, last_group, take = self._fetch(m)
