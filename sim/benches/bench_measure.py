@@ -11,20 +11,19 @@ import time
 from pathlib import Path
 
 import cocotb
-import numpy as np
-from cocotb.utils import get_sim_time
 
 from backspike.host.compiler import Piece, compile_network
-from backspike.host.driver import LINK, Driver
+from backspike.host.driver import Driver
 from backspike.sim.compare import first_spike_difference, first_weight_difference
+from backspike.sim.measured_run import MeasuredRun
 from backspike.sim.scenario import Scenario
-from backspike.sim.transport import CLOCK_NS, ChipTransport
+from backspike.sim.transport import ChipTransport
 
 PATIENCE = 100_000_000
 """Cycles without a packet until a run is given up: one core may work on one sample for millions."""
 
 
-class Measuring:
+class Measuring(MeasuredRun):
     """The measured part of a run.
 
     Parameters
@@ -34,38 +33,14 @@ class Measuring:
     """
 
     def __init__(self, dut, folder):
-        self.folder = folder
         job = json.loads((folder / "job.json").read_text())
-        self.scenario = scenario = Scenario(**job["scenario"])
-        self.expected = np.load(folder / "expected.npz")
+        scenario = Scenario(**job["scenario"])
+        super().__init__(folder, scenario, {"batches": [], "evaluation": None, "weights_equal": False})
         self.tests = self.expected["tests"].shape[1] if job["tests"] else 0
         pieces = [Piece(**piece) for piece in job["pieces"]]
         plan = compile_network(scenario.model, scenario.training, scenario.config, strategy=pieces)
         self.driver = Driver(plan)
         self.transport = ChipTransport(dut, seed=scenario.seed, patience=PATIENCE)
-        self.measured = {"difference": None, "batches": [], "evaluation": None, "weights_equal": False}
-        self._progress = (folder / "progress.jsonl").open("w")
-
-    def weights(self, name):
-        """Weights of all layers from the expected values."""
-        return [self.expected[f"{name}_{k}"] for k in range(len(self.scenario.model.layers))]
-
-    def note(self, phase, done, total):
-        """Tell the parent process how far the run is."""
-        self._progress.write(json.dumps({"phase": phase, "done": done, "total": total}) + "\n")
-        self._progress.flush()
-
-    async def call(self, operation):
-        """Run an operation; returns its result and the cycles that it took."""
-        start = get_sim_time("ns")
-        result = await self.transport.run(operation)
-        return result, round((get_sim_time("ns") - start) / CLOCK_NS)
-
-    def differs(self, difference):
-        """Keep a difference; whether there is one."""
-        if difference is not None:
-            self.measured["difference"] = {**vars(difference), "text": str(difference)}
-        return difference is not None
 
     async def all(self):
         """The whole run."""
@@ -115,12 +90,7 @@ class Measuring:
         self.differs(self.spike_difference(self.expected["test_spikes"], result.spikes, 0))
 
     def spike_difference(self, expected, found, first):
-        return first_spike_difference(expected, found, len(self.scenario.model.layers) - 1, first)
-
-    async def counters(self):
-        """Counters of all cores and of the link, with names that JSON can hold."""
-        counters, _ = await self.call(self.driver.read_counters())
-        return {core if core == LINK else f"{core[0]},{core[1]}": values for core, values in counters.items()}
+        return first_spike_difference(expected, found, self.layers - 1, first)
 
 
 def _difference(after, before):

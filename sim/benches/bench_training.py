@@ -12,10 +12,10 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, with_timeout
-from cocotb.utils import get_sim_time
 
-from backspike.host.driver import LINK, Driver
+from backspike.host.driver import Driver
 from backspike.sim.compare import first_spike_difference, first_weight_difference
+from backspike.sim.measured_run import MeasuredRun
 from backspike.sim.scenario import ACTIVITY_PERIOD, Scenario
 from backspike.sim.transport import CLOCK_NS, ChipTransport
 
@@ -23,7 +23,7 @@ WATCHDOG_CYCLES = 2_000_000_000
 """Simulated cycles after which a run is given up."""
 
 
-class Run:
+class Run(MeasuredRun):
     """A scenario on the simulated chip.
 
     Parameters
@@ -33,40 +33,15 @@ class Run:
     """
 
     def __init__(self, dut, folder):
-        self.folder = folder
-        self.scenario = Scenario.from_json((folder / "scenario.json").read_text())
-        self.expected = np.load(folder / "expected.npz")
+        super().__init__(folder, Scenario.from_json((folder / "scenario.json").read_text()),
+                         {"train_cycles": [], "losses": [], "correct": []})
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)
         self.batches = int(os.environ["BACKSPIKE_BATCHES"]) if "BACKSPIKE_BATCHES" in os.environ else None
         self.driver = Driver(self.scenario.plan())
         self.transport = ChipTransport(dut, seed=self.scenario.seed, idle=self.scenario.idle)
         self.dut = dut
-        self.layers = len(self.scenario.model.layers)
-        self.measured = {"difference": None, "train_cycles": [], "losses": [], "correct": []}
         self.arrays = {}
-        self._progress = (folder / "progress.jsonl").open("w")
-
-    def weights(self, name):
-        """Weights of all layers from the expected values."""
-        return [self.expected[f"{name}_{k}"] for k in range(self.layers)]
-
-    def note(self, phase, done, total, **values):
-        """Tell the parent process how far the run is."""
-        self._progress.write(json.dumps({"phase": phase, "done": done, "total": total, **values}) + "\n")
-        self._progress.flush()
-
-    async def call(self, operation):
-        """Run an operation; returns its result and the cycles that it took."""
-        start = get_sim_time("ns")
-        result = await self.transport.run(operation)
-        return result, round((get_sim_time("ns") - start) / CLOCK_NS)
-
-    def differs(self, difference):
-        """Remember the first difference; whether there is one."""
-        if difference is not None and self.measured["difference"] is None:
-            self.measured["difference"] = {**vars(difference), "text": str(difference)}
-        return difference is not None
 
     async def all(self):
         """The whole run; ends early at the first difference."""
@@ -137,11 +112,6 @@ class Run:
         self.measured[f"{name}_cycles"] = cycles
         self.measured["tests"] = total
         return not self.differs(first_spike_difference(self.expected[f"{name}_spikes"], spikes, self.layers - 1))
-
-    async def counters(self):
-        """Counters of all cores and of the link, with names that JSON can hold."""
-        counters, _ = await self.call(self.driver.read_counters())
-        return {core if core == LINK else f"{core[0]},{core[1]}": values for core, values in counters.items()}
 
     async def watch_activity(self):
         """Record the chip's activity port at regular times."""
