@@ -4,9 +4,9 @@
 import numpy as np
 
 from backspike.golden.trainer import Trainer
+from backspike.host.compare import first_spike_difference, first_sum_difference, first_weight_difference
 from backspike.host.compiler import compile_network
 from backspike.host.driver import Driver
-from backspike.sim.compare import first_spike_difference, first_sum_difference, first_weight_difference
 from backspike.sim.transport import ChipTransport
 
 __all__ = ["Session", "random_samples"]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import cocotb
 
+from backspike.host.compare import first_spike_difference, first_weight_difference
 from backspike.host.compiler import Piece, compile_network
 from backspike.host.driver import Driver
-from backspike.sim.compare import first_spike_difference, first_weight_difference
 from backspike.sim.measured_run import MeasuredRun
 from backspike.sim.scenario import Scenario
 from backspike.sim.transport import ChipTransport

@@ -13,8 +13,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, with_timeout
 
+from backspike.host.compare import first_spike_difference, first_weight_difference
 from backspike.host.driver import Driver
-from backspike.sim.compare import first_spike_difference, first_weight_difference
 from backspike.sim.measured_run import MeasuredRun
 from backspike.sim.scenario import ACTIVITY_PERIOD, Scenario
 from backspike.sim.transport import CLOCK_NS, ChipTransport
