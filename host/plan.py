@@ -4,7 +4,17 @@
 from .geometry import input_order, terms
 from .layout import HOST
 from .limits import core_use
-from .protocol import DESCRIPTOR, DESCRIPTOR_STRIDE, GROUP, GROUP_STRIDE, NEED, PEER, TAPE_STRIDE, Region
+from .protocol import (
+    DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
+    NEED,
+    PEER,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Region,
+)
 from .scalars import layer_scalars
 from .summary import mean_hops, plan_dict, plan_text
 from .weights import WeightMap, write_packets
@@ -108,8 +118,8 @@ class Plan:
             for number, group in enumerate(self.groups(part), start=part.groups_base):
                 regions.append((Region.GROUP, number * GROUP_STRIDE, GROUP.words(**group)))
                 if group["constant"]:
-                    slots = range(self.config.slots)
-                    regions += [(Region.TAPE, slot * TAPE_STRIDE + group["tape"], [1]) for slot in slots]
+                    regions += [(Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
+                                for slot in range(self.config.slots) for step in range(self.network.steps)]
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets

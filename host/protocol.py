@@ -10,8 +10,8 @@ from enum import IntEnum
 
 __all__ = [
     "COUNTERS", "DESCRIPTOR", "DESCRIPTOR_STRIDE", "GROUP", "GROUP_STRIDE", "HEADER", "HOST_KINDS", "LINK_COUNTERS",
-    "MAX_PAYLOAD", "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_STRIDE", "Cause", "Fields", "Kind", "Packet", "Region",
-    "header", "parse_header", "payload_range",
+    "MAX_PAYLOAD", "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_SLOT_STRIDE", "TAPE_STRIDE", "Cause", "Fields", "Kind",
+    "Packet", "Region", "header", "parse_header", "payload_range",
 ]
 
 
@@ -138,7 +138,7 @@ class Region(IntEnum):
     NEED = 5  # address = slice
     GROUP = 6  # address = entry * GROUP_STRIDE + word of GROUP
     PEER = 7  # address = entry
-    TAPE = 8  # address = slot * TAPE_STRIDE + tape word; writes the spikes of all steps (constant inputs), masks 0
+    TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes, masks 0
     CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
     COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
 
@@ -146,7 +146,8 @@ class Region(IntEnum):
 DESCRIPTOR_STRIDE = 16
 GROUP_STRIDE = 4
 TAPE_STRIDE = 512
-"""Addresses from one slot's tape words to the next slot's in region TAPE."""
+TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
+"""Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
 
 class Cause(IntEnum):

@@ -43,7 +43,6 @@ class Shapes:
         self.peer = index_bits(config.peers)
         self.error_sum = 96
 
-        self.words_of_steps = ArrayLayout(WORD, config.steps)
         self.groups = index_bits(config.groups)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
         self.group = protocol.GROUP.layout()
@@ -54,7 +53,11 @@ class Shapes:
 
     def tape_address(self):
         """Layout of an address of the spike and mask tapes."""
-        return StructLayout({"word": self.tape_word, "slot": self.slot})
+        return StructLayout({"word": self.tape_word, "slot": self.slot, "step": self.step})
+
+    def bitmap_address(self):
+        """Layout of an address in a lane's bitmaps of non-zero deltas."""
+        return StructLayout({"word": self.delta_word, "step": self.step})
 
     def error_address(self):
         """Layout of an address of the error sums."""

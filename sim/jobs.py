@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random jobs of the engines: a slice's shape, inputs, weights, deltas, and the memories that hold them."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -242,16 +243,15 @@ class Job:
 
     def tape(self):
         """The tape's own words, by address."""
-        width, words = self.shapes.tape_word, {}
+        width, slot_bits, words = self.shapes.tape_word, self.shapes.slot, {}
         for group in self.groups:
             count = group["bits"].shape[1]
             for start in range(0, count, WORD):
-                word = 0
                 for t, bits in enumerate(group["bits"]):
                     own = list(bits[start:start + WORD])
                     own += [self.random.getrandbits(1) for _ in range(WORD - len(own))]
-                    word |= sum(int(bit) << n for n, bit in enumerate(own)) << WORD * t
-                words[self.slot << width | group["tape"] + start // WORD] = word
+                    address = (t << slot_bits | self.slot) << width | group["tape"] + start // WORD
+                    words[address] = sum(int(bit) << n for n, bit in enumerate(own))
         return words
 
     def group_table(self):
@@ -260,23 +260,20 @@ class Job:
                 for k, group in enumerate(self.groups)}
 
     def bitmaps(self):
-        """All lanes' bitmaps in one, by address; steps that the slice has not are garbage."""
-        lanes, width = self.config.lanes, WORD * self.config.steps
+        """All lanes' bitmaps in one, by address."""
+        lanes = self.config.lanes
         rows = self.pixels * self.blocks
         flags = np.zeros((self.steps, self.pixels, self.blocks * lanes), dtype=bool)
         flags[:, :, :self.outputs] = self.nonzero
         flags = flags.reshape(self.steps, rows, lanes)
         bank = {}
-        for k in range(self.delta_words):
+        for k, t in itertools.product(range(self.delta_words), range(self.steps)):
             word = 0
             for lane in range(lanes):
-                for t in range(self.config.steps):
-                    bits = self.random.getrandbits(WORD)
-                    if t < self.steps:
-                        own = flags[t, WORD * k:WORD * (k + 1), lane]
-                        bits = sum(int(bit) << n for n, bit in enumerate(own)) | bits >> len(own) << len(own)
-                    word |= bits << WORD * t + width * lane
-            bank[self.delta_base + k] = word
+                own = flags[t, WORD * k:WORD * (k + 1), lane]
+                bits = self.random.getrandbits(WORD) >> len(own) << len(own)
+                word |= (sum(int(bit) << n for n, bit in enumerate(own)) | bits) << WORD * lane
+            bank[t << self.shapes.delta_word | self.delta_base + k] = word
         return bank
 
     def delta_banks(self):

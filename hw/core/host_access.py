@@ -4,7 +4,7 @@
 from amaranth.hdl import Array, Cat, Mux, Signal, Value, signed
 from amaranth.utils import exact_log2
 
-from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_STRIDE, Region
+from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["HostAccess"]
 
@@ -52,7 +52,7 @@ class HostAccess:
             Region.NEED: config.slices,
             Region.GROUP: config.groups * GROUP_STRIDE,
             Region.PEER: config.peers,
-            Region.TAPE: config.slots * TAPE_STRIDE,
+            Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
             Region.CONTROL: 2,
             Region.COUNTER: len(COUNTERS),
         }
@@ -103,17 +103,17 @@ class HostAccess:
         self.m.d.comb += self.replies.word.eq(word)
 
     def write_tape(self):
-        """A packet writes one step of a tape word and its masks; the host all steps, and no masks."""
-        receiver, steps = self.receiver, self.config.steps
-        by_host = self.writes(Region.TAPE)
-        place, word_bits = receiver.tape_address, exact_log2(TAPE_STRIDE)
+        """A packet writes a word of spikes and its masks; the host spikes, and no masks."""
+        receiver, by_host = self.receiver, self.writes(Region.TAPE)
+        place, address = receiver.tape_address, receiver.address
+        step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
+        written = Cat(address[:len(place.word)], slot[:len(place.slot)], step[:len(place.step)])
         for ram, new, constant in ((self.memories.spikes, receiver.spikes, receiver.data),
                                    (self.memories.masks, receiver.masks, 0)):
-            address = Cat(receiver.address[:len(place.word)], receiver.address[word_bits:word_bits + len(place.slot)])
             self.m.d.comb += [
-                ram.write.en.eq(Mux(by_host, (1 << steps) - 1, Mux(receiver.tape_write, 1 << receiver.tape_step, 0))),
-                ram.write.addr.eq(Mux(by_host, address, place)),
-                *(ram.write.data[t].eq(Mux(by_host, constant, new)) for t in range(steps)),
+                ram.write.en.eq(by_host | receiver.tape_write),
+                ram.write.addr.eq(Mux(by_host, written, place)),
+                ram.write.data.eq(Mux(by_host, constant, new)),
             ]
 
 

@@ -7,6 +7,7 @@ from amaranth.lib.data import ArrayLayout
 
 from backspike.host.protocol import DESCRIPTOR_STRIDE
 from backspike.hw.core.neuron import OWN_BITS
+from backspike.hw.shapes import WORD
 
 __all__ = ["Memories", "Ram"]
 
@@ -54,10 +55,10 @@ class Memories:
         self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
         self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))
-        self.bitmaps = banks("bitmaps", shapes.words_of_steps, shapes.delta_depth, ("errors", "gradient"), parts=True)
+        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, ("errors", "gradient"))
         self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", "errors", "gradient"), parts=True)
-        self.spikes = Ram(m, "spikes", shapes.words_of_steps, tape_depth, ("forward", "gradient"), parts=True)
-        self.masks = Ram(m, "masks", shapes.words_of_steps, tape_depth, ("errors",), parts=True)
+        self.spikes = Ram(m, "spikes", WORD, tape_depth, ("forward", "gradient"))
+        self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
                        parts=True)
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who reads and writes which memory of a core, and when."""
 
-from amaranth.hdl import Array, Mux
+from amaranth.hdl import Array, Cat, Mux
 
 from backspike.host.protocol import Region
 
@@ -79,9 +79,9 @@ def _delta_bank(m, core, k):
         deltas.write.en.eq(delta.write & here),
         deltas.write.addr.eq(delta.write_address),
         deltas.write.data.eq(delta.value),
-        bitmaps.write.en.eq(Mux(delta.bitmap_write & here, 1 << delta.write_address.step, 0)),
-        bitmaps.write.addr.eq(delta.bitmap_word),
-        *(part.eq(delta.bitmap) for part in bitmaps.write.data),
+        bitmaps.write.en.eq(delta.bitmap_write & here),
+        bitmaps.write.addr.eq(Cat(delta.bitmap_word, delta.write_address.step)),
+        bitmaps.write.data.eq(delta.bitmap),
     ]
     for unit, port, address, enable in (
             (core.errors, "errors", delta.delta_address, 1),
@@ -91,8 +91,8 @@ def _delta_bank(m, core, k):
             read.addr.eq(Mux(delta.busy, address, unit.delta_addresses[k])),
             read.en.eq(Mux(delta.busy, delta.error_enable, enable)),
             unit.deltas[k].eq(read.data),
-            bits.addr.eq(unit.delta_word),
-            bits.en.eq(unit.delta_enable),
+            bits.addr.eq(unit.bitmap_address),
+            bits.en.eq(unit.bitmap_enable),
             unit.bitmaps[k].eq(bits.data),
         ]
 

@@ -7,7 +7,16 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from backspike.host.protocol import HOST_KINDS, MAX_PAYLOAD, TAPE_STRIDE, Cause, Kind, Region, payload_range
+from backspike.host.protocol import (
+    HOST_KINDS,
+    MAX_PAYLOAD,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Cause,
+    Kind,
+    Region,
+    payload_range,
+)
 from backspike.hw.core.slots import EVENT
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 
@@ -33,7 +42,7 @@ class Receiver(wiring.Component):
     limit: number of addresses of ``region``
     event_slice, event_slot, event_step, event, event_train, event_label: to the slot table
     accepts: the slot table takes inputs for this slice, slot and step
-    tape_write, tape_slot, tape_word, tape_step, spikes, masks: write one step of a tape word
+    tape_write, tape_address, spikes, masks: write one step of a tape word
     error_read, error_address, error_sum: read port of the error sums, one cycle of latency
     error_write, new_error_sum: its write port (same address)
     write, region, address, data: a word for a table or memory
@@ -59,7 +68,6 @@ class Receiver(wiring.Component):
             "event_label": Out(14),
             "tape_write": Out(1),
             "tape_address": Out(shapes.tape_address()),
-            "tape_step": Out(shapes.step),
             "spikes": Out(32),
             "masks": Out(32),
             "error_address": Out(shapes.error_address()),
@@ -164,7 +172,8 @@ class Receiver(wiring.Component):
                 need(self.idle | (fields.region == Region.CONTROL), Cause.STATE)
                 need(is_one_of(fields.region, WRITABLE) & (self.address < self.limit), Cause.FIELD)
                 word = self.address[:exact_log2(TAPE_STRIDE)]
-                need((fields.region != Region.TAPE) | (word < config.tape_words), Cause.FIELD)
+                step = self.address[exact_log2(TAPE_STRIDE):exact_log2(TAPE_SLOT_STRIDE)]
+                need((fields.region != Region.TAPE) | ((word < config.tape_words) & (step < config.steps)), Cause.FIELD)
             with m.Case(Kind.READ):
                 fields = tag_of(Kind.READ, tag)
                 need((self.idle | (fields.region >= Region.CONTROL)) & ~self.reading, Cause.STATE)
@@ -192,7 +201,7 @@ class Receiver(wiring.Component):
             self.tape_write.eq(event.inputs),
             self.tape_address.word.eq(spikes.word),
             self.tape_address.slot.eq(spikes.slot),
-            self.tape_step.eq(spikes.step),
+            self.tape_address.step.eq(spikes.step),
             self.spikes.eq(first),
             self.masks.eq(flit.p.data),
             self.error_address.neuron.eq(error.neuron),

@@ -42,7 +42,7 @@ class BackwardEngine(wiring.Component):
     start, slot, descriptor, skip_off, busy: as in the feed-forward engine
     group_address, group: group table, one cycle of latency
     tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
-    delta_word, delta_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
+    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
     weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency
     results: stream of {target, sum}; ``target`` is {x, y, neuron, step}: who owns the input
     terms, stalled: for the counters, as in the feed-forward engine
@@ -69,10 +69,10 @@ class BackwardEngine(wiring.Component):
             "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
-            "masks": In(shapes.words_of_steps),
-            "delta_word": Out(shapes.delta_word),
-            "delta_enable": Out(1),
-            "bitmaps": In(ArrayLayout(shapes.words_of_steps, lanes)),
+            "masks": In(WORD),
+            "bitmap_address": Out(shapes.bitmap_address()),
+            "bitmap_enable": Out(1),
+            "bitmaps": In(ArrayLayout(WORD, lanes)),
             "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
             "weights": In(ArrayLayout(shapes.number, lanes)),
             "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
@@ -124,12 +124,12 @@ class BackwardEngine(wiring.Component):
             scanner.rows.valid.eq(walk.pixels.valid),
             walk.pixels.ready.eq(scanner.rows.ready),
             word.eq(group.tape + bit_row(m, row, walk.pixels.p.first, group.channels)),
-            row.base.eq(Cat(word, self.slot)),
+            row.base.eq(Cat(word, self.slot, walk.pixels.p.step)),
             row.final.eq(1),
             row.payload.eq(walk.pixels.p),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
-            scanner.extra.eq(self.masks[scanner.at.step]),
+            scanner.extra.eq(self.masks),
             scanner.mask.eq(scanner.inside & (scanner.extra | self.skip_off.replicate(WORD))),
         ]
         return scanner, walk.busy | scanner.busy
@@ -192,29 +192,30 @@ class BackwardEngine(wiring.Component):
         m.submodules.output_rows = rows = OutputRows(shapes)
         m.submodules.pixels = pixels = Queue(rows.requests.p.shape(), 2)
         m.submodules.outputs = scanner = RowScanner(
-            width=WORD, base=shapes.delta_word, count=shapes.delta_depth, payload=self.info,
+            width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
             extra=ArrayLayout(WORD, lanes), emit_empty=True)
         wiring.connect(m, pixels.o, rows.requests)
-        row = scanner.rows.p
+        row, word = scanner.rows.p, Signal(shapes.delta_word, name="delta_word")
         m.d.comb += [
             rows.descriptor.eq(d),
             rows.row_stride.eq(group.row_stride),
             rows.tap_stride.eq(group.tap_stride),
             scanner.rows.valid.eq(rows.rows.valid),
             rows.rows.ready.eq(scanner.rows.ready),
-            row.base.eq(d.delta_base + bit_row(m, row, rows.rows.p.start, d.blocks)),
+            word.eq(d.delta_base + bit_row(m, row, rows.rows.p.start, d.blocks)),
+            row.base.eq(Cat(word, rows.rows.p.step)),
             row.final.eq(rows.rows.p.final),
             row.payload.address.eq(rows.rows.p.address),
             row.payload.start.eq(rows.rows.p.start),
             row.payload.step.eq(rows.rows.p.step),
             row.payload.exists.eq(rows.rows.p.exists),
-            self.delta_word.eq(scanner.address),
-            self.delta_enable.eq(scanner.enable),
+            self.bitmap_address.eq(scanner.address),
+            self.bitmap_enable.eq(scanner.enable),
         ]
         inside = Signal(WORD)
         m.d.comb += inside.eq(Mux(scanner.at.exists, scanner.inside, 0))
         for k in range(lanes):
-            m.d.comb += scanner.extra[k].eq(inside & self.bitmaps[k][scanner.at.step])
+            m.d.comb += scanner.extra[k].eq(inside & self.bitmaps[k])
         m.d.comb += [
             scanner.mask.eq(any_of([scanner.extra[k] for k in range(lanes)]) | Mux(self.skip_off, inside, 0)),
             scanner.words.ready.eq(Cat(words.ready for words in lane_words).all()),

@@ -67,7 +67,7 @@ class ForwardEngine(wiring.Component):
             "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
-            "tape": In(shapes.words_of_steps),
+            "tape": In(WORD),
             "weight_address": Out(shapes.weight_address),
             "weights": In(ArrayLayout(shapes.number, lanes)),
             "results": Out(stream.Signature(self.result_layout)),

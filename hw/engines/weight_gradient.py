@@ -37,7 +37,7 @@ class GradientEngine(wiring.Component):
     start, slot, descriptor, skip_off, busy: as in the feed-forward engine; at the end all gradients are written
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
-    delta_word, delta_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
+    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
     delta_addresses, delta_enables, deltas: each lane's delta memory, one cycle of latency
     read_addresses, read_enables, gradients: each lane's gradient bank, one cycle of latency
     write_addresses, write_enables, sums: write port of each lane's gradient bank
@@ -61,10 +61,10 @@ class GradientEngine(wiring.Component):
             "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
-            "tape": In(shapes.words_of_steps),
-            "delta_word": Out(shapes.delta_word),
-            "delta_enable": Out(1),
-            "bitmaps": In(ArrayLayout(shapes.words_of_steps, lanes)),
+            "tape": In(WORD),
+            "bitmap_address": Out(shapes.bitmap_address()),
+            "bitmap_enable": Out(1),
+            "bitmaps": In(ArrayLayout(WORD, lanes)),
             "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
             "delta_enables": Out(lanes),
             "deltas": In(ArrayLayout(shapes.number, lanes)),
@@ -106,10 +106,10 @@ class GradientEngine(wiring.Component):
         lanes = range(shapes.config.lanes)
         m.submodules.walk = walk = OutputWalk(shapes)
         m.submodules.deltas = scanner = RowScanner(
-            width=WORD, base=shapes.delta_word, count=shapes.delta_depth, payload=self.info,
+            width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
             extra=ArrayLayout(WORD, len(lanes)), emit_empty=False)
         first = Signal(14)  # bit of the pixel's first output
-        row = scanner.rows.p
+        row, word = scanner.rows.p, Signal(shapes.delta_word, name="delta_word")
         m.d.comb += [
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
@@ -120,13 +120,14 @@ class GradientEngine(wiring.Component):
             walk.times.eq(1),
             scanner.rows.valid.eq(walk.pixels.valid),
             walk.pixels.ready.eq(scanner.rows.ready),
-            row.base.eq(d.delta_base + bit_row(m, row, first, d.blocks)),
+            word.eq(d.delta_base + bit_row(m, row, first, d.blocks)),
+            row.base.eq(Cat(word, walk.pixels.p.step)),
             row.final.eq(1),
             row.payload.pixel.eq(walk.pixels.p),
             row.payload.start.eq(first),
-            self.delta_word.eq(scanner.address),
-            self.delta_enable.eq(scanner.enable),
-            *(scanner.extra[k].eq(self.bitmaps[k][scanner.at.pixel.step] & scanner.inside) for k in lanes),
+            self.bitmap_address.eq(scanner.address),
+            self.bitmap_enable.eq(scanner.enable),
+            *(scanner.extra[k].eq(self.bitmaps[k] & scanner.inside) for k in lanes),
             scanner.mask.eq(scanner.inside & (any_of([scanner.extra[k] for k in lanes])
                                               | self.skip_off.replicate(WORD))),
         ]

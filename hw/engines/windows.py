@@ -71,7 +71,7 @@ class SpikeWindow(wiring.Component):
             "group": In(shapes.group_words),
             "tape_address": Out(shapes.tape_address()),
             "tape_enable": Out(1),
-            "tape": In(shapes.words_of_steps),
+            "tape": In(WORD),
             "items": Out(stream.Signature(self.item)),
             "busy": Out(1),
         })
@@ -172,7 +172,7 @@ class SpikeWindow(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         numbers = StructLayout({"piece": self.piece, "pixel": 14, "bits": 14, "address": shapes.weight_address})
         placed = Signal(numbers)
-        row_info = StructLayout({"address": shapes.weight_address, "low": 5, "step": shapes.step})
+        row_info = StructLayout({"address": shapes.weight_address, "low": 5})
         m.submodules.scanner = scanner = RowScanner(
             width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words, payload=row_info, extra=WORD,
             emit_empty=True)
@@ -196,14 +196,13 @@ class SpikeWindow(wiring.Component):
             start.eq(that.pixel * group.channels),
             word.eq(group.tape + bit_row(m, row, start, that.bits)),
             scanner.rows.valid.eq(two),
-            row.base.eq(Cat(word, self.slot)),
+            row.base.eq(Cat(word, self.slot, that.piece.step)),
             row.final.eq(that.piece.final),
             row.payload.address.eq(that.address),
             row.payload.low.eq(start[:5]),
-            row.payload.step.eq(that.piece.step),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
-            scanner.extra.eq(self.tape[scanner.at.step]),
+            scanner.extra.eq(self.tape),
             scanner.mask.eq(scanner.inside & (scanner.extra | self.skip_off.replicate(WORD))),
         ]
         return scanner, one | two

@@ -15,6 +15,7 @@ from backspike.host.protocol import (
     NO_LABEL,
     PEER,
     TAGS,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Cause,
     Kind,
@@ -30,7 +31,7 @@ _TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
 def packet_map():
     """Everything in ``host/protocol.py`` that is visible on the host link, as JSON values.
 
-    ``strides`` are addresses from one slice, entry or slot to the next, where that is not 1.
+    ``strides`` are addresses from one slice, entry, step or slot to the next, where that is not 1.
 
     Fields are given as ``{name: {"offset": bits, "width": bits}}``, counted from the least significant bit.
     """
@@ -40,7 +41,8 @@ def packet_map():
         "header": _fields(HEADER),
         "kinds": {kind.name: _kind(kind) for kind in Kind},
         "regions": {region.name: int(region) for region in Region},
-        "strides": {"DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE": TAPE_STRIDE},
+        "strides": {"DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE_STEP": TAPE_STRIDE,
+                    "TAPE_SLOT": TAPE_SLOT_STRIDE},
         "causes": {cause.name: int(cause) for cause in Cause},
         "tables": {name: {"words": table.word_count, "fields": _fields(table)} for name, table in _TABLES.items()},
         "core_counters": {name: address for address, name in enumerate(COUNTERS)},

@@ -58,7 +58,7 @@ class Run:
         self.terms = self.results = self.rows = 0
         Memory(bench, "group_address", "group", [job.group_table()])
         Memory(bench, "tape_address", "masks", [job.tape()], "tape_enable")
-        Memory(bench, "delta_word", "bitmaps", [job.bitmaps()], "delta_enable")
+        Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
         Memory(bench, "weight_addresses", "weights", job.weights)
         Memory(bench, "delta_addresses", "deltas", job.delta_banks())
         sink = Sink(bench, "results", self.idle)

@@ -13,7 +13,17 @@ import cocotb
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
 from backspike.host.driver import LINK, DriverError
-from backspike.host.protocol import DESCRIPTOR_STRIDE, GROUP_STRIDE, HEADER, TAPE_STRIDE, Cause, Kind, Packet, Region
+from backspike.host.protocol import (
+    DESCRIPTOR_STRIDE,
+    GROUP_STRIDE,
+    HEADER,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Cause,
+    Kind,
+    Packet,
+    Region,
+)
 from backspike.hw.config import ChipConfig
 from backspike.sim.session import Session, random_samples
 
@@ -87,7 +97,8 @@ def dropped_when_idle(core):
         write(Region.DESCRIPTOR, CONFIG.slices * DESCRIPTOR_STRIDE),
         write(Region.GROUP, CONFIG.groups * GROUP_STRIDE),
         write(Region.TAPE, CONFIG.tape_words),
-        write(Region.TAPE, CONFIG.slots * TAPE_STRIDE),
+        write(Region.TAPE, CONFIG.steps * TAPE_STRIDE),
+        write(Region.TAPE, CONFIG.slots * TAPE_SLOT_STRIDE),
         write(Region.COUNTER, 0),
         (Packet(Kind.READ, {"region": Region.WEIGHT, "count": 14}, (CONFIG.weights - 13,), *core).words(), Cause.FIELD),
     ]

@@ -37,7 +37,7 @@ class Run:
         expected = self._expected(job)
         Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
-        Memory(bench, "delta_word", "bitmaps", [job.bitmaps()], "delta_enable")
+        Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
         Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "delta_enables")
         Memory(bench, "read_addresses", "gradients", self.banks, "read_enables")
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),

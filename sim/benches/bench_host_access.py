@@ -14,6 +14,7 @@ from backspike.host.protocol import (
     DESCRIPTOR_STRIDE,
     GROUP,
     GROUP_STRIDE,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Kind,
     Region,
@@ -62,8 +63,8 @@ class HostMemories(Component):
             "group": Out(GROUP.width),
             "descriptor": Out(32),
             "peer": Out(shapes.peer_entry.size),
-            "spikes": Out(shapes.words_of_steps),
-            "masks": Out(shapes.words_of_steps),
+            "spikes": Out(32),
+            "masks": Out(32),
         })
 
     def elaborate(self, platform):
@@ -114,8 +115,8 @@ class HostMemories(Component):
             weights=banks("weights", shapes.number, "forward"),
             gradients=banks("gradients", signed(shapes.gradient_sum), "gradient"),
             velocities=banks("velocities", shapes.number, "update") if config.momentum else [],
-            spikes=Ram(m, "spikes", shapes.words_of_steps, tape, ("forward",), parts=True),
-            masks=Ram(m, "masks", shapes.words_of_steps, tape, ("errors",), parts=True),
+            spikes=Ram(m, "spikes", 32, tape, ("forward",)),
+            masks=Ram(m, "masks", 32, tape, ("errors",)),
             groups=Ram(m, "groups", ArrayLayout(32, 3), config.groups, ("forward",), parts=True),
             descriptors=Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward",)),
             peers=Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets",)),
@@ -253,22 +254,23 @@ async def weights_and_tables(dut, name):
 @cocotb.test()
 @cocotb.parametrize(name=list(_CHIPS))
 async def tape_words(dut, name):
-    """The host writes all steps of a word of every slot, and no masks; a SPIKES packet writes one step of both."""
+    """The host writes a word of any step and slot, and no masks; a SPIKES packet writes both."""
     run = Run(dut, name)
     await run.start()
     config, random = run.config, run.random
     for slot in range(config.slots):
         for word in run.ends(config.tape_words, 4):
-            constant, spikes, masks = run.words(3)
-            address = pack(run.shapes.tape_address(), {"word": word, "slot": slot})
-            await run.write(Region.TAPE, slot * TAPE_STRIDE + word, constant)
-            steps = [constant] * config.steps
-            assert await run.look("spikes", address) == pack(run.shapes.words_of_steps, steps)
-            assert await run.look("masks", address) == 0
+            steps = range(config.steps)
+            constants, spikes, masks = run.words(config.steps), *run.words(2)
+            places = [pack(run.shapes.tape_address(), {"word": word, "slot": slot, "step": t}) for t in steps]
+            for t in steps:
+                await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
+            assert [await run.look("spikes", place) for place in places] == constants
+            assert [await run.look("masks", place) for place in places] == [0] * config.steps
             step = random.randrange(config.steps)
             place = header(Kind.SPIKES, slice=0, slot=slot, step=step, word=word, train=1)
             await run.packet(place, spikes, masks)
-            steps[step] = spikes
-            assert await run.look("spikes", address) == pack(run.shapes.words_of_steps, steps)
-            assert await run.look("masks", address) == masks << 32 * step
+            constants[step] = spikes
+            assert [await run.look("spikes", place) for place in places] == constants
+            assert [await run.look("masks", place) for place in places] == [masks * (t == step) for t in steps]
     assert not run.faults.items

@@ -15,6 +15,7 @@ from backspike.host.protocol import (
     MAX_PAYLOAD,
     NEED,
     TAGS,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Cause,
     Kind,
@@ -35,14 +36,14 @@ CONFIG = ChipConfig(
     slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
 LIMITS = {
     Region.WEIGHT: 96, Region.GRADIENT: 96, Region.GRADIENT_HIGH: 96, Region.VELOCITY: 96, Region.DESCRIPTOR: 48,
-    Region.NEED: 3, Region.GROUP: 24, Region.PEER: 7, Region.TAPE: 5 * TAPE_STRIDE, Region.CONTROL: 2,
+    Region.NEED: 3, Region.GROUP: 24, Region.PEER: 7, Region.TAPE: 5 * TAPE_SLOT_STRIDE, Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
 }
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
     "event", "event_slice", "event_slot", "event_step", "event_train", "event_label", "tape_write", "tape_address",
-    "tape_step", "spikes", "masks", "error_address", "error_write", "new_error_sum", "write", "region", "address",
+    "spikes", "masks", "error_address", "error_write", "new_error_sum", "write", "region", "address",
     "data", "update", "update_slice", "clear", "packet", "dropped")
 
 
@@ -193,7 +194,7 @@ class Run:
         if bench.bits("tape_write"):
             place = bench.get("tape_address")
             words = bench.bits("spikes"), bench.bits("masks")
-            act(("tape", place["slot"], place["word"], bench.bits("tape_step"), *words))
+            act(("tape", place["slot"], place["word"], place["step"], *words))
         if bench.bits("error_write"):
             address = bench.bits("error_address")
             act(("error", *bench.get("error_address").values()))
@@ -267,7 +268,9 @@ class Run:
 
     def _write_cause(self, region, address):
         limit = 0 if region in READ_ONLY else LIMITS.get(region, 0)
-        if address >= limit or (region == Region.TAPE and address % TAPE_STRIDE >= CONFIG.tape_words):
+        if address >= limit or (region == Region.TAPE and not (
+                address % TAPE_STRIDE < CONFIG.tape_words
+                and address % TAPE_SLOT_STRIDE // TAPE_STRIDE < CONFIG.steps)):
             return Cause.FIELD
         return 0 if self.idle or region == Region.CONTROL else Cause.STATE
 
@@ -355,7 +358,8 @@ def random_packet(random):
                                   random.getrandbits(32), 0xFFFFFFFF - random.randrange(3)))
         if tag["region"] == Region.TAPE:
             word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
-            words[1] = random.randrange(6) * TAPE_STRIDE + word
+            step = random.choice((0, CONFIG.steps - 1, CONFIG.steps, random.randrange(16)))
+            words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
         if tag["region"] == Region.NEED and length > 1:
             words[2:] = [NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
                          for _ in words[2:]]

@@ -15,6 +15,7 @@ from backspike.host.protocol import (
     NEED,
     NO_LABEL,
     PEER,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Cause,
     Kind,
@@ -219,7 +220,8 @@ class FakeCore:
         g = self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
         word = g["tape"] + bit // 32
         if g["constant"]:
-            return (self.memory[Region.TAPE][number * TAPE_STRIDE + word] >> bit & 1) * (not kind)
+            place = number * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
+            return (self.memory[Region.TAPE][place] >> bit & 1) * (not kind)
         return slot.inputs[step][word][kind] >> bit % 32 & 1
 
     def bits(self, d, number, slot, where, kind):

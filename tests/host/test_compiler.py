@@ -18,6 +18,7 @@ from backspike.host.protocol import (
     GROUP_STRIDE,
     NEED,
     PEER,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
 )
@@ -108,7 +109,7 @@ def test_every_address_exists_and_is_written_once(plan):
     sizes = {
         Region.WEIGHT: config.weights, Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
         Region.NEED: config.slices, Region.GROUP: config.groups * GROUP_STRIDE, Region.PEER: config.peers,
-        Region.TAPE: TAPE_STRIDE * config.slots,
+        Region.TAPE: TAPE_SLOT_STRIDE * config.slots,
     }  # fmt: skip
     loaded = Loaded(plan, initial_weights(plan.network, 0))
     for (x, y, region), words in loaded.memory.items():
@@ -290,7 +291,8 @@ def test_biases_spike_in_every_slot(plan):
         constant = [g["tape"] for g in loaded.groups(part) if g["constant"]]
         assert len(constant) == plan.network.layers[part.layer].bias
         for slot in range(plan.config.slots):
-            expected[part.core].update((slot * TAPE_STRIDE + word, 1) for word in constant)
+            expected[part.core].update((slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word, 1)
+                                       for word in constant for step in range(plan.network.steps))
     assert expected == {core: loaded.memory[*core, Region.TAPE] for core in plan.cores}
 
 

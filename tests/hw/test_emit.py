@@ -27,6 +27,7 @@ from backspike.host.protocol import (
     HOST_KINDS,
     LINK_COUNTERS,
     TAGS,
+    TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Kind,
     Region,
@@ -143,7 +144,9 @@ def test_description_is_enough_to_speak_to_the_chip(description):
     assert pack(packets["tables"]["descriptor"]["fields"], values) == DESCRIPTOR.pack(**values)
     group = {name: 1 for name in GROUP.fields}
     assert pack(packets["tables"]["group"]["fields"], group) == GROUP.pack(**group)
-    assert packets["strides"] == {"DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE": TAPE_STRIDE}
+    assert packets["strides"] == {
+        "DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE_STEP": TAPE_STRIDE,
+        "TAPE_SLOT": TAPE_SLOT_STRIDE}
     assert packets["core_counters"]["wg_terms"] == COUNTERS.index("wg_terms")
     assert packets["link_counters"]["dropped"] == LINK_COUNTERS.index("dropped")
 
