@@ -9,8 +9,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
-from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
+from backspike.host.score import Score
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.pictures import draw_all
 from backspike.sim.progress import Reporter, followed
@@ -74,31 +74,28 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
 
 def _train_golden(scenario, data, reporter):
     """Full training with the bit-exact model; accuracy after each epoch."""
-    schedule = default_schedule(scenario.model, scenario.epochs, batch=scenario.batch, momentum=scenario.momentum)
+    schedule = scenario.schedule()
     trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
     accuracies, losses, trained = [], [], 0
     with reporter.stage("training the golden model bit-exactly") as update:
         for epoch, training in enumerate(schedule):
             trainer.training = training
-            order = np.random.default_rng((scenario.seed, epoch)).permutation(len(data.train_labels))
-            for start in range(0, len(order), scenario.batch):
-                chosen = order[start:start + scenario.batch]
+            for chosen in scenario.epoch_batches(epoch, len(data.train_labels)):
                 trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
-            trained += len(order)
-            accuracy, loss = _assess(trainer, data)
-            accuracies.append(accuracy)
-            losses.append(loss)
-            update(trained, len(order) * len(schedule), f"loss {loss:.3f}, test accuracy {accuracy:.1%}")
+            trained += len(data.train_labels)
+            score = _assess(trainer, data)
+            accuracies.append(score.accuracy)
+            losses.append(score.loss)
+            update(trained, len(data.train_labels) * len(schedule),
+                   f"loss {score.loss:.3f}, test accuracy {score.accuracy:.1%}")
     return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
 
 
 def _assess(trainer, data):
-    """Accuracy and loss on the test data."""
+    """``Score`` of the test data."""
     counts = np.concatenate([trainer.forward(data.test_spikes[:, k:k + 256]).counts
                              for k in range(0, len(data.test_labels), 256)])
-    target = np.eye(counts.shape[1])[data.test_labels]
-    loss = ((counts / data.steps - target) ** 2).sum(axis=1).mean() / 2
-    return float((counts.argmax(axis=1) == data.test_labels).mean()), float(loss)
+    return Score.of(counts, data.test_labels, data.steps)
 
 
 def _write_expected(scenario, data, golden, directory):

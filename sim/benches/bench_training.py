@@ -15,6 +15,7 @@ from cocotb.triggers import ClockCycles, with_timeout
 
 from backspike.host.compare import first_spike_difference, first_weight_difference
 from backspike.host.driver import Driver
+from backspike.host.score import Score
 from backspike.sim.measured_run import MeasuredRun
 from backspike.sim.scenario import ACTIVITY_PERIOD, Scenario
 from backspike.sim.transport import CLOCK_NS, ChipTransport
@@ -89,10 +90,9 @@ class Run(MeasuredRun):
 
     def score(self, result, labels):
         """Squared error of the spike rate, and how many predictions are right."""
-        target = np.eye(result.counts.shape[1])[labels]
-        errors = result.counts / self.scenario.steps - target
-        self.measured["losses"].append(float((errors**2).sum(axis=1).mean() / 2))
-        self.measured["correct"].append(int((result.predictions == labels).sum()))
+        score = Score.of(result.counts, labels, self.scenario.steps)
+        self.measured["losses"].append(score.loss)
+        self.measured["correct"].append(score.right)
 
     async def evaluate(self, name):
         """Classify the test samples; whether all spikes are as expected."""

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accuracy and loss of classified samples, in integers, so that sums do not depend on how the samples are divided."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Score"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Scores of samples can be added: ``sum(scores, Score(steps))``.
+
+    Attributes
+    ----------
+    steps: time steps T
+    samples: how many samples
+    right: how many of them were classified rightly
+    squares: their squared errors ``(count - T * y)**2``, summed over samples and outputs
+    """
+
+    steps: int
+    samples: int = 0
+    right: int = 0
+    squares: int = 0
+
+    @classmethod
+    def of(cls, counts, labels, steps):
+        """From output ``counts [B, N]`` and ``labels [B]``; the first of the largest counts is the prediction."""
+        errors = np.array(counts, dtype=np.int64)
+        errors[np.arange(len(labels)), labels] -= steps
+        right = int((np.argmax(counts, axis=1) == labels).sum())
+        return cls(steps, len(labels), right, int((errors**2).sum()))
+
+    def __add__(self, other):
+        if other.steps != self.steps:
+            raise ValueError(f"steps must be equal in both scores, not {self.steps} and {other.steps}")
+        sums = (self.samples + other.samples, self.right + other.right, self.squares + other.squares)
+        return Score(self.steps, *sums)
+
+    @property
+    def accuracy(self):
+        """Share of samples that were classified rightly; ``nan`` of none."""
+        return self.right / self.samples if self.samples else float("nan")
+
+    @property
+    def loss(self):
+        """Mean squared error of the spike rate, halved: what the chip's rate loss is the gradient of."""
+        return self.squares / (2 * self.steps**2 * self.samples) if self.samples else float("nan")
