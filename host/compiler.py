@@ -13,7 +13,7 @@ from backspike.hw.config import ChipConfig
 from .arrangement import arrange
 from .cuts import Piece
 from .layout import lay_out
-from .limits import CapacityError, check_layers
+from .limits import CapacityError, check_layers, check_training
 from .placement import balanced, path, shuffled
 from .plan import Plan
 from .work import Density, layer_densities
@@ -94,11 +94,7 @@ def _check_chip(network, training, config):
     if network.steps > config.steps:
         steps = network.steps
         raise CapacityError(f"the network has {steps} steps and the chip holds {config.steps}: use steps={steps}")
-    if training.momentum and not config.momentum:
-        raise CapacityError(
-            f"momentum is {training.momentum!r} and the chip has no velocity memory: use momentum=0 in the training, "
-            f"or a chip with momentum=True"
-        )
+    check_training(training, config)
 
 
 def _place(network, config, place, cores):

@@ -31,6 +31,8 @@ class Driver:
     faults: every ``Fault`` that the chip reported
     unexpected: words of every received packet that nobody asked for, or that is none
     problem: a fault or unexpected packet that no operation has failed for yet, in words
+    weights_known: whether weights and velocities in the chip are as the last operation that ended well has left them.
+        One that fails when it has begun to update leaves them unknown, until they are loaded again
     """
 
     def __init__(self, plan, *, strict=True, next_slot=0):
@@ -40,6 +42,7 @@ class Driver:
             raise ValueError(f"next_slot must be 0 to {plan.config.slots - 1}, not {next_slot!r}")
         self.plan, self.strict, self.next_slot = plan, strict, next_slot
         self.faults, self.unexpected, self.problem = [], [], None
+        self.weights_known = True
         self._operation = None
         self._samples_since_update = 0
         self._mesh = [(x, y) for y in range(plan.config.rows) for x in range(plan.config.columns)]
@@ -74,17 +77,47 @@ class Driver:
             if operation:
                 operation.fail(self.problem)
 
-    def load(self, weights):
-        """Write tables and weights, clear gradients and velocities. All slices start again with slot 0."""
-        packets = self.plan.load_packets(weights)
+    def load(self, weights, velocities=None):
+        """Write tables and weights, clear gradients; write velocities, or clear them. Slices start again with slot 0.
+
+        ``weights``, ``velocities``: one array per layer as ``layer.shape``, of numbers of the chip's format, such as
+        ``read_weights`` and ``read_velocities`` give: a training goes on from them as if it had not been interrupted.
+        """
+        packets, more = self.plan.load_packets(weights), []
+        if velocities is not None:
+            self._check_velocities("load with velocities")
+            more = self.plan.velocity_packets(velocities)
 
         def script(run):
-            self.next_slot = 0
+            self.next_slot, self.weights_known = 0, False
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(self.plan.cores)))
             yield from self._update(run, clear=True, velocities=True)
+            if more:
+                yield from run(Writes(more))
+                yield from run(Reads(control_reads(self.plan.cores)))
+            self.weights_known = True
 
         return self._start("load", script)
+
+    def _check_velocities(self, what):
+        if not self.plan.config.momentum:
+            raise DriverError(f"{what} needs a chip with velocity memory, momentum=True")
+
+    def change_training(self, training):
+        """Use other constants, a ``Training``, from the next batch on, such as another rate; weights stay.
+
+        Raises ``TypeError``, ``ValueError`` and ``CapacityError`` as ``compile_network`` does.
+        """
+        plan = self.plan.retrained(training)
+        packets = plan.descriptor_packets()
+
+        def script(run):
+            yield from run(Writes(packets))
+            yield from run(Reads(control_reads(plan.cores)))
+            self.plan = plan
+
+        return self._start("change_training", script)
 
     def train_batch(self, spikes, labels=None, *, errors=None, update=True):
         """Train on ``spikes [T, B, N]`` with ``labels [B]``, or ``errors`` (see ``Samples``) if the loss is external.
@@ -126,9 +159,11 @@ class Driver:
                 f"to a gradient, and the chip's batch_terms is {limit:,}"
             )
 
-    def _update(self, run, **options):
-        yield from run(Updates(self.plan.slices, **options))
-        self._samples_since_update = 0
+    def _update(self, run, *, clear=False, **options):
+        known = self.weights_known
+        self.weights_known = known and clear
+        yield from run(Updates(self.plan.slices, clear=clear, **options))
+        self._samples_since_update, self.weights_known = 0, known
 
     def evaluate(self, spikes):
         """Run ``spikes [T, B, N]`` without learning. The result is a ``SampleResult``."""
@@ -165,7 +200,8 @@ class Driver:
     def recover(self):
         """After a failed operation: give up all samples in the chip and clear the gradients.
 
-        Weights and velocities stay as they were before the batch, which may then be trained again. Packets of the
+        Where ``weights_known``, weights and velocities are as they were before the batch, which may then be trained
+        again; otherwise the batch's update may have reached some of them, and they must be loaded. Packets of the
         failed operation that are still on their way are ignored.
         """
 
@@ -214,8 +250,7 @@ class Driver:
 
     def read_velocities(self):
         """The velocities of the momentum, as ``read_weights``."""
-        if not self.plan.config.momentum:
-            raise DriverError("read_velocities needs a chip with velocity memory, momentum=True")
+        self._check_velocities("read_velocities")
         return self._read("read_velocities", Region.VELOCITY)
 
     def _control(self, name, address, value):

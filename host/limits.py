@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a placement must keep to: every channel once, memories, lists of the engines, fields of packets and tables."""
 
+from backspike.golden.network import Training
+
 from .geometry import flat, same_maps, terms, window
 from .protocol import DESCRIPTOR, NEED, NO_LABEL, PEER
 
-__all__ = ["MEMORIES", "CapacityError", "check_cut", "check_layers", "check_memories", "core_use", "most_channels",
-           "words_of"]
+__all__ = ["MEMORIES", "CapacityError", "check_cut", "check_layers", "check_memories", "check_training", "core_use",
+           "most_channels", "words_of"]
 
 MEMORIES = ("weights", "neurons", "tape_words", "groups", "slices", "peers")
 """Fields of ``ChipConfig`` that the slices of a core share."""
@@ -36,6 +38,18 @@ def most_channels(network, config, number):
     if after is not None and not flat(after) and same_maps(after, layer):
         most = min(most, config.window // window(after))
     return min(most, layer.out_channels)
+
+
+def check_training(training, config):
+    """Refuse constants of a training that the chip cannot use."""
+    if not isinstance(training, Training):
+        raise TypeError(f"training must be a Training, not {training!r}")
+    training.rounded(config.format)
+    if training.momentum and not config.momentum:
+        raise CapacityError(
+            f"momentum is {training.momentum!r} and the chip has no velocity memory: use momentum=0 in the training, "
+            f"or a chip with momentum=True"
+        )
 
 
 def check_layers(network, config):

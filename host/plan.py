@@ -3,7 +3,7 @@
 
 from .geometry import input_order, terms
 from .layout import HOST
-from .limits import core_use
+from .limits import check_training, core_use
 from .protocol import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
@@ -108,10 +108,9 @@ class Plan:
 
     def table_packets(self):
         """``WRITE`` packets of all tables and of the constant bias inputs."""
-        packets = []
+        packets = self.descriptor_packets()
         for part in self.slices:
             regions = [
-                (Region.DESCRIPTOR, part.index * DESCRIPTOR_STRIDE, DESCRIPTOR.words(**self.descriptor(part))),
                 (Region.NEED, part.index, NEED.words(**self.need(part))),
                 (Region.PEER, part.targets_base, [PEER.pack(**peer) for peer in self.peers(part)]),
             ]
@@ -123,6 +122,20 @@ class Plan:
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
+
+    def descriptor_packets(self):
+        """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
+        return [packet for part in self.slices
+                for packet in write_packets(part.x, part.y, Region.DESCRIPTOR, part.index * DESCRIPTOR_STRIDE,
+                                            DESCRIPTOR.words(**self.descriptor(part)))]  # fmt: skip
+
+    def retrained(self, training):
+        """The same placement with other constants of the training; the chip's memories need not be written again.
+
+        Raises ``TypeError``, ``ValueError`` and ``CapacityError`` as ``compile_network`` does.
+        """
+        check_training(training, self.config)
+        return Plan(self.network, training, self.config, self.layers, self.loss, self.densities)
 
     def restart_packets(self):
         """``WRITE`` packets after which every slice waits for its first sample."""
@@ -137,6 +150,10 @@ class Plan:
         """
         patterns = self._weights.packets(weights)
         return self.table_packets() + patterns
+
+    def velocity_packets(self, velocities):
+        """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""
+        return self._weights.packets(velocities, Region.VELOCITY)
 
     def weight_reads(self, region=Region.WEIGHT):
         """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""

@@ -34,34 +34,34 @@ class WeightMap:
         self._slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self._orders = [row_order(network, layers, number) for number in range(len(layers))]
 
-    def encode(self, weights):
+    def encode(self, weights, what="weights"):
         """Bit patterns of float weights; ``ValueError`` names the layer and the index of what the format refuses."""
         layers, fmt = self._network.layers, self._config.format
         if len(weights) != len(layers):
-            raise ValueError(f"weights must have one array per layer, {len(layers)}, not {len(weights)}")
+            raise ValueError(f"{what} must have one array per layer, {len(layers)}, not {len(weights)}")
         patterns = []
         for number, (given, layer) in enumerate(zip(weights, layers, strict=True)):
             values = np.asarray(given, dtype=np.float64)
             if values.shape != layer.shape:
-                raise ValueError(f"weights of layer {number} must have shape {layer.shape}, not {values.shape}")
+                raise ValueError(f"{what} of layer {number} must have shape {layer.shape}, not {values.shape}")
             bad = ~np.isfinite(values)
             bad |= fmt.round(np.where(bad, 0, values)) != values
             if bad.any():
                 index = tuple(int(k) for k in np.argwhere(bad)[0])
                 value = float(values[index])
-                raise ValueError(f"weights of layer {number} must be finite numbers of {fmt}, not {value!r} at {index}")
+                raise ValueError(f"{what} of layer {number} must be finite numbers of {fmt}, not {value!r} at {index}")
             patterns.append(fmt.encode(values))
         return patterns
 
-    def packets(self, weights):
-        """``WRITE`` packets of the weights; padding lanes get 0."""
-        patterns = self.encode(weights)
+    def packets(self, weights, region=Region.WEIGHT):
+        """``WRITE`` packets of the weights, or of velocities; padding lanes get 0."""
+        patterns = self.encode(weights, "velocities" if region == Region.VELOCITY else "weights")
         packets = []
         for part in self._slices:
             image = np.zeros((part.rows, part.blocks * part.lanes), dtype=np.uint32)
             own = patterns[part.layer][:, part.first : part.first + part.channels]
             image[:, : part.channels] = own[self._orders[part.layer]]
-            packets += write_packets(part.x, part.y, Region.WEIGHT, part.weight_base * part.lanes, image.ravel())
+            packets += write_packets(part.x, part.y, region, part.weight_base * part.lanes, image.ravel())
         return packets
 
     def reads(self, region):
