@@ -46,6 +46,8 @@ class ChipConfig:
     batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a
         batch
     momentum: whether the core has a velocity memory (without it, momentum must be 0)
+    dense_only: smaller engines, for dense layers only; skipping cannot be switched off, and with several lanes a block
+        of outputs is skipped only where no lane has work
     format: storage format of every number
 
     Raises
@@ -67,6 +69,7 @@ class ChipConfig:
     window: int = 1024
     batch_terms: int = 1 << 16
     momentum: bool = True
+    dense_only: bool = False
     format: Format = BINARY16
 
     def __post_init__(self):
@@ -83,8 +86,9 @@ class ChipConfig:
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
-        if not isinstance(self.momentum, bool):
-            raise TypeError(f"momentum must be True or False, not {self.momentum!r}")
+        for name in ("momentum", "dense_only"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         most = min(int(self.format.max_finite), 2 << self.format.mantissa)
