@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from backspike.fpga.commands import add_commands
 from backspike.hw.config import ChipConfig, mesh_shape
 
 __all__ = ["main"]
@@ -72,6 +73,7 @@ def _parser():
     bench.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
     bench.add_argument("--output", type=Path, default=Path("build/bench"), metavar="DIR", help="default %(default)s")
     bench.set_defaults(run=_bench)
+    add_commands(commands, _CHIP_FIELDS)
     return parser
 
 

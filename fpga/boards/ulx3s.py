@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ULX3S: ECP5 in four sizes, serial port through the FTDI chip of the USB socket US1."""
+
+from amaranth_boards import ulx3s
+
+from backspike.fpga.boards import Board
+
+BOARDS = [
+    Board(
+        name=f"ulx3s_{size.lower()}", title=f"ULX3S {size}", device=f"LFE5U-{size}",
+        platform=getattr(ulx3s, f"ULX3S_{size}_Platform"), clock=25, leds=(("led", 0), ("led", 1), ("led", 2)))
+    for size in ("12F", "25F", "45F", "85F")
+]

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each unit of a chip costs: area of the modules of a tile and of the link, and the clock of a unit alone."""
+
+import json
+import re
+from pathlib import Path
+
+from backspike.fpga.devices import RESOURCES
+from backspike.fpga.fit import count_modules
+from backspike.fpga.report import read_nextpnr, slowest_clock
+from backspike.fpga.tools import find_tool, run_tool, yosys_arguments
+from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
+from backspike.hw.verilog.ports import CLOCK_PORTS
+
+__all__ = ["find_unit", "synthesise_all", "synthesise_unit", "table_rows", "unit_sources", "write_rows"]
+
+_LINK_MODULE = "backspike_link"
+_ROOTS = {TILE_MODULE: "tile", _LINK_MODULE: "link"}
+_MODULE = re.compile(r"^module (?:\\(\S+)|(\w+)) ?\(", re.MULTILINE)
+_PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;", re.MULTILINE)
+
+
+def unit_sources(config):
+    """Verilog of the tile and of the link around it: ``{module: (unit, text of the file that it is in)}``.
+
+    A unit's name is its path: ``tile`` has the core and its router, ``link`` what is around the tiles.
+
+    Parameters
+    ----------
+    config: ChipConfig
+    """
+    from backspike.hw.chip import Tile  # noqa: PLC0415 - slow to load
+    from backspike.hw.uart import UartChip  # noqa: PLC0415
+
+    link = UartChip(config, clock_hz=50_000_000, baud=1_000_000, tile_module=TILE_MODULE)
+    found = {}
+    for root, component in {TILE_MODULE: Tile(config), _LINK_MODULE: link}.items():
+        text = to_verilog(component, root)
+        for match in _MODULE.finditer(text):
+            name = match[1] or match[2]
+            found[name] = (_ROOTS[root] + name.removeprefix(root), text)
+    return found
+
+
+def find_unit(sources, unit):
+    """The module of a unit that is named by its path, or by the end of it.
+
+    Raises
+    ------
+    ValueError: there is none, or more than one
+    """
+    names = {name: module for module, (name, _) in sources.items()}
+    if unit in names:
+        return names[unit]
+    ends = [name for name in names if name.endswith(f".{unit}")]
+    if len(ends) == 1:
+        return names[ends[0]]
+    if ends:
+        raise ValueError(f"unit must be one of {', '.join(sorted(ends))}, not just {unit!r}")
+    top = sorted({".".join(name.split(".")[:3]) for name in names})
+    raise ValueError(f"unit must be a path or the end of one, such as {', '.join(top)}; there is no {unit!r}")
+
+
+def synthesise_all(config, family, folder, *, say=print):
+    """Area of every unit, in a synthesis that keeps all of them apart, and so needs somewhat more than a build.
+
+    Parameters
+    ----------
+    config: ChipConfig
+    family: Family
+    folder: for everything that is written
+    say: called with lines of progress
+
+    Returns
+    -------
+    list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside
+    """
+    sources = unit_sources(config)
+    rows = []
+    for root, path in _ROOTS.items():
+        text = sources[root][1]
+        counted = _synthesise(text, root, family, folder, options=" -noflatten", say=say)
+        rows += [{"unit": path + name.removeprefix(root), **amounts, "mhz": None}
+                 for name, amounts in counted.items() if name == root or name.startswith(f"{root}.")]
+    return sorted(rows, key=lambda row: row["unit"].split("."))
+
+
+def synthesise_unit(sources, module, family, folder, *, say=print):
+    """Area of a unit, and its clock if the family's tools can tell, with registers at all of its ports.
+
+    Parameters
+    ----------
+    sources: what ``unit_sources`` returned
+    module: what ``find_unit`` returned
+    other parameters, and the row that is returned: as of ``synthesise_all``
+    """
+    name, text = sources[module]
+    wrapper, bits = _wrapper(text, module)
+    top = "unit"
+    area = _synthesise(text + wrapper, top, family, folder, say=say)[top]
+    area["ff"] -= bits  # those of the wrapper
+    return {"unit": name, **area, "mhz": _clock(top, family, folder, say)}
+
+
+def _wrapper(text, module):
+    """A Verilog module "unit" with registers around another, and the number of them."""
+    body = text[re.search(rf"^module \\?{re.escape(module)} ?\(", text, re.MULTILINE).start():]
+    ports = _PORT.findall(body[:body.index("\nendmodule")])
+    wires, connections, registers, bits = [], [], [], 0
+    for index, (direction, high, port) in enumerate(ports):
+        name = port.removeprefix("\\")
+        if name in CLOCK_PORTS:
+            connections.append(f".{name}({name})")
+            continue
+        bits += int(high or 0) + 1
+        wires.append(f"  {direction} [{high or 0}:0] p{index}; reg [{high or 0}:0] r{index};"
+                     + f" wire [{high or 0}:0] w{index};")
+        connections.append(f".{port} (w{index})")
+        registers.append(f"  assign w{index} = r{index}; always @(posedge clk) r{index} <= p{index};"
+                         if direction == "input" else
+                         f"  assign p{index} = r{index}; always @(posedge clk) r{index} <= w{index};")
+    names = ", ".join(["clk", "rst", *re.findall(r"(?<= )p\d+(?=;)", "\n".join(wires))])
+    escaped = f"\\{module} " if "." in module else f"{module} "
+    lines = [f"module unit({names});", "  input clk; input rst;", *wires, *registers,
+             f"  {escaped}u({', '.join(connections)});", "endmodule"]
+    return "\n" + "\n".join(lines) + "\n", bits
+
+
+def _synthesise(text, top, family, folder, *, options="", say):
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{top}.v").write_text(text, encoding="utf-8")
+    _, first, after = family.script(top)
+    lines = [f"read_verilog {top}.v", f"{family.synth.split()[0]} {first}{options} -top {top}", after,
+             f"write_json {top}.json"]
+    (folder / f"{top}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / f"{top}.stat").unlink(missing_ok=True)
+    tool = find_tool("yosys")
+    code, seconds = run_tool(tool, yosys_arguments(tool, f"{top}.rpt", f"{top}.ys"), folder, f"{top}.out")
+    if code:
+        said = (folder / f"{top}.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise RuntimeError(f"synthesis failed: {(said or ['it said nothing'])[-1]}")
+    say(f"{tool}: {seconds:.0f} s")
+    return count_modules((folder / f"{top}.stat").read_text(encoding="utf-8"), family)
+
+
+def _clock(top, family, folder, say):
+    """MHz after place and route; None if the tools of the family need pins, or the unit has no path to measure."""
+    if family.unit_options is None:
+        return None
+    tool = find_tool("nextpnr-ecp5")
+    arguments = ["--json", f"{top}.json", *family.unit_options, "--freq", "150", "--timing-allow-fail",
+                 "--report", f"{top}.report.json"]
+    code, seconds = run_tool(tool, arguments, folder, f"{top}.log")
+    if code:
+        errors = re.findall(r"^ERROR: (.*)$", (Path(folder) / f"{top}.log").read_text(encoding="utf-8"), re.MULTILINE)
+        raise RuntimeError(f"place and route failed: {(errors or ['no message'])[0]}")
+    say(f"{tool}: {seconds:.0f} s")
+    clocks, _ = read_nextpnr((Path(folder) / f"{top}.report.json").read_text(encoding="utf-8"), family)
+    worst = slowest_clock(clocks)
+    return None if worst is None else worst[0]
+
+
+def table_rows(rows):
+    """Head and rows of a table; units are indented by their depth."""
+    head = ["unit", *RESOURCES.values(), "MHz alone"]
+    return head, [[row["unit"], *(f"{row[name]:,}" for name in RESOURCES),
+                   f"{row['mhz']:.0f}" if row["mhz"] else "-"] for row in rows]
+
+
+def write_rows(rows, path, config):
+    """The rows and the configuration as JSON."""
+    Path(path).write_text(json.dumps({"chip": config.to_dict(), "units": rows}, indent=2) + "\n", encoding="utf-8")
