@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """State of the samples in flight: what has arrived, and which job may start."""
 
-from enum import IntEnum
-
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import NEED
-from backspike.hw.blocks import any_of
+from backspike.hw.core.slot_counts import SlotCounts, slot_flags
 
-__all__ = ["EVENT", "SlotTable", "Stage"]
+__all__ = ["EVENT", "SlotTable"]
 
 EVENT = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1})
 """What a packet for a slot brings."""
-
-
-class Stage(IntEnum):
-    """Where the sample of a slot is."""
-
-    FILLING = 0  # inputs arrive, and the feed-forward thread takes step after step
-    BACKWARD = 1  # it waits for the backward thread
-    LEARNING = 2  # the backward thread has taken its label or errors
 
 
 class SlotTable(wiring.Component):
@@ -30,7 +20,11 @@ class SlotTable(wiring.Component):
 
     A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
-    so that samples stay in order. A slice is *restarted* when its NEED entry is written.
+    so that samples stay in order. A slice is *restarted* when its NEED entry is written. One whose inputs or steps this
+    chip has no bits for takes no inputs.
+
+    What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
+    slot, labels. A slot has flags: whether each number is reached, and where its sample is.
 
     Parameters
     ----------
@@ -49,9 +43,9 @@ class SlotTable(wiring.Component):
     forward_start, forward_done, forward_slice: from the feed-forward thread
     ready_backward, backward_slot, backward_train, backward_label: by slice, as above
     backward_start, backward_done, backward_slice: from the backward thread: it has begun with the label or errors of
-        the slot; the slot is free again
-    erase, erase_address: the parent clears the error sums, one each cycle; the counts of arrivals of all slices are
-        cleared with them, and no inputs are taken meanwhile
+        the slot, whose sample is for training; the slot is free again
+    erase, erase_address: the parent clears the error sums, one each cycle; the counts of inputs, credits and markers of
+        all slices that have not reached what is needed are cleared with them, and no inputs are taken meanwhile
     idle: by slice: no sample has gone beyond its inputs
     no_input, no_credit, no_errors: what a thread waits for if it has no job: there is a slice with inputs to come, and
         none that may start, or could but for credits; a slice that waits for credits, and none that may start; a slice
@@ -98,88 +92,64 @@ class SlotTable(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.shapes.config
-        accepts, forward, backward = [], [], []
-        waits = {name: Signal(config.slices) for name in ("input", "credit", "errors")}
-        needs = [Signal(NEED.layout(), name=f"need_{n}") for n in range(config.slices)]
-        counted = self._count(m, needs)
         running = Signal()  # the feed-forward thread has a job
         with m.If(self.forward_start | self.forward_done):
             m.d.sync += running.eq(self.forward_start)
-        for n, need in enumerate(needs):
-            restart = Signal(name=f"restart_{n}")
-            m.d.comb += restart.eq(self.need_write & (self.need_slice == n))
-            with m.If(restart):
-                m.d.sync += need.eq(self.need)
-            now = {thread: Signal(self.shapes.slot, name=f"{thread}_slot_{n}") for thread in ("forward", "backward")}
-            done = self.forward_done & (self.forward_slice == n)
-            step, last_step = self._steps(m, n, need, done, restart)
-            slots = [self._slot(m, n, k, need, restart, now, step, last_step, counted) for k in range(config.slots)]
-            self._turn(m, now["forward"], done & last_step, restart)
-            self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
-            accepts.append(Array(slot["accepts"] for slot in slots)[self.event_slot])
-            forward.append((now["forward"], step, Array(slot["train"] for slot in slots)[now["forward"]]))
-            backward.append((now["backward"], Array(slot["train"] for slot in slots)[now["backward"]],
-                             Array(slot["label"] for slot in slots)[now["backward"]]))
-            m.d.comb += [
-                self.ready_forward[n].eq(Array(slot["ready_forward"] for slot in slots)[now["forward"]] & ~running),
-                self.ready_backward[n].eq(Array(slot["ready_backward"] for slot in slots)[now["backward"]]),
-                self.idle[n].eq(~any_of(slot["beyond"] for slot in slots) & (step == 0)
-                                & ~(running & (self.forward_slice == n))),
-                waits["input"][n].eq(Array(slot["needs_input"] for slot in slots)[now["forward"]]),
-                waits["credit"][n].eq(Array(slot["needs_credit"] for slot in slots)[now["forward"]]),
-                waits["errors"][n].eq(Array(slot["needs_errors"] for slot in slots)[now["backward"]]),
-            ]
+        flags = slot_flags(config)
+        slots = [[Signal(flags, name=f"slot_{n}_{k}") for k in range(config.slots)] for n in range(config.slices)]
+        waits = {name: Signal(config.slices) for name in ("input", "credit", "errors")}
+        counts = SlotCounts(m, self, slots)
+        forward, backward = zip(*(
+            self._slice(m, n, slots[n], counts, running, waits) for n in range(config.slices)), strict=True)
         m.d.sync += [
             self.no_input.eq(waits["input"].any() & ~waits["credit"].any() & ~self.ready_forward.any() & ~running),
             self.no_credit.eq(waits["credit"].any() & ~self.ready_forward.any() & ~running),
             self.no_errors.eq(waits["errors"].any() & ~self.ready_backward.any()),
         ]
         m.d.comb += [
-            self.accepts.eq(Array(accepts)[self.event_slice] & ~self.erase
-                            & (self.event_step < Array(needs)[self.event_slice].steps)),
             self.forward_slot.eq(Array(slot for slot, _, _ in forward)[self.forward_slice]),
             self.forward_step.eq(Array(step for _, step, _ in forward)[self.forward_slice]),
             self.forward_train.eq(Array(train for _, _, train in forward)[self.forward_slice]),
-            self.backward_slot.eq(Array(slot for slot, _, _ in backward)[self.backward_slice]),
-            self.backward_train.eq(Array(train for _, train, _ in backward)[self.backward_slice]),
-            self.backward_label.eq(Array(label for _, _, label in backward)[self.backward_slice]),
+            self.backward_slot.eq(Array(slot for slot, _ in backward)[self.backward_slice]),
+            self.backward_train.eq(Array(train for _, train in backward)[self.backward_slice]),
         ]
         return m
 
-    def _count(self, m, needs):
-        """Count the inputs of each step in a memory, from 0 to the number needed and back to 0.
-
-        Returns the slice, slot and step whose last input came in the cycle before, and whether there is one.
-        """
-        shapes = self.shapes
-        place = StructLayout({"slot": shapes.slot, "step": shapes.step, "slice": shapes.slice})
-        m.submodules.arrivals = arrivals = memory.Memory(shape=14, depth=1 << place.size, init=[])
-        read, write = arrivals.read_port(), arrivals.write_port()
-        now, before, coming = Signal(place), Signal(place), Signal()
-        complete = Signal()
-        total = Signal(14)
-        erased = self.erase_address
+    def _slice(self, m, n, slots, counts, running, waits):
+        """Slots and step of slice n that are next; returns what each of the two threads is offered."""
+        shapes, need, restart = self.shapes, counts.needs[n], counts.restarts[n]
+        now = {thread: Signal(shapes.slot, name=f"{thread}_slot_{n}") for thread in ("forward", "backward")}
+        forward_done = self.forward_done & (self.forward_slice == n)
+        step, last_step = self._steps(m, n, need, forward_done, restart)
+        first = step == 0
+        for k, slot in enumerate(slots):
+            self._slot(m, n, k, slot, restart, now, first, last_step, counts)
+        self._turn(m, now["forward"], forward_done & last_step, restart)
+        self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
+        this, that = (Signal(slots[0].shape(), name=f"{thread}_flags_{n}") for thread in now)
+        filling, complete, held, waiting, known = (
+            Signal(name=f"{name}_{n}") for name in ("filling", "complete", "held", "waiting", "known"))
         m.d.comb += [
-            now.slot.eq(self.event_slot), now.step.eq(self.event_step), now.slice.eq(self.event_slice),
-            read.addr.eq(now),
-            total.eq(read.data + 1),
-            complete.eq(coming & (total == Array(needs)[before.slice].inputs)),
-            write.addr.eq(before),
-            write.data.eq(Mux(complete, 0, total)),
-            write.en.eq(coming),
+            this.eq(Array(slots)[now["forward"]]),
+            that.eq(Array(slots)[now["backward"]]),
+            filling.eq(need.active & ~this.beyond),
+            complete.eq(this.complete.bit_select(step, 1)),
+            held.eq(first & ~this.paid & ~need.free),
+            waiting.eq(that.beyond & ~that.taken),
+            known.eq(~that.train | that.known | need.alone),
+            self.ready_forward[n].eq(filling & complete & ~held & ~running),
+            self.ready_backward[n].eq(waiting & known),
+            self.idle[n].eq(~Cat(slot.beyond for slot in slots).any() & first & ~(running & (self.forward_slice == n))),
+            waits["input"][n].eq(filling & ~complete),
+            waits["credit"][n].eq(filling & complete & held),
+            waits["errors"][n].eq(waiting & ~known),
         ]
-        with m.If(self.erase):
-            m.d.comb += [
-                write.addr.eq(Cat(erased.slot, erased.step, erased.neuron[:len(now.slice)])), write.data.eq(0),
-                write.en.eq(1),
-            ]
-        m.d.sync += [before.eq(now), coming.eq(self.event.inputs)]
-        return before, complete
+        return (now["forward"], step, this.train), (now["backward"], that.train)
 
     def _steps(self, m, n, need, done, restart):
         """The step that slice n does next, and whether it is the last of its sample."""
         step, last = Signal(self.shapes.step, name=f"step_{n}"), Signal(name=f"last_step_{n}")
-        m.d.comb += last.eq(step + 1 == need.steps)
+        m.d.comb += last.eq(step == need.last_step)
         with m.If(restart):
             m.d.sync += step.eq(0)
         with m.Elif(done):
@@ -192,57 +162,31 @@ class SlotTable(wiring.Component):
         with m.Elif(done):
             m.d.sync += slot.eq(Mux(slot == self.shapes.config.slots - 1, 0, slot + 1))
 
-    def _slot(self, m, n, k, need, restart, now, step, last_step, counted):
-        """Registers of slot k of slice n."""
-        name = f"{n}_{k}"
-        stage = Signal(Stage, name=f"stage_{name}")
-        complete = Signal(self.shapes.config.steps, name=f"complete_{name}")  # steps whose inputs have all come
-        owed = Signal(6, name=f"owed_{name}")  # credits that consumers have still to give
-        markers = Signal(6, name=f"markers_{name}")
-        labelled = Signal(name=f"labelled_{name}")
-        label = Signal(14, name=f"label_{name}")
-        train = Signal(name=f"train_{name}")
-        event = self.event
-        here = Signal(name=f"here_{name}")
-        forward, backward = Signal(name=f"forward_{name}"), Signal(name=f"backward_{name}")
+    def _slot(self, m, n, k, slot, restart, now, first, last_step, counts):
+        """Flags of slot k of slice n."""
+        here, forward, backward = (Signal(name=f"{name}_{n}_{k}") for name in ("here", "forward", "backward"))
         m.d.comb += [
             here.eq((self.event_slice == n) & (self.event_slot == k)),
             forward.eq((self.forward_slice == n) & (now["forward"] == k)),
             backward.eq((self.backward_slice == n) & (now["backward"] == k)),
         ]
-        place, last_input = counted
-        with m.If(last_input & (place.slice == n) & (place.slot == k)):
-            m.d.sync += complete.bit_select(place.step, 1).eq(1)
-        with m.If(here):
-            with m.If(event.inputs):
-                m.d.sync += train.eq(self.event_train)
-            m.d.sync += [markers.eq(markers + event.marker), owed.eq(owed - (event.credit & owed.any()))]
-            with m.If(event.label):
-                m.d.sync += [labelled.eq(1), label.eq(self.event_label)]
-        with m.If(self.forward_start & forward & (step == 0)):
-            m.d.sync += owed.eq(need.credits)
+        place = counts.place
+        with m.If(counts.last_input & (place.slice == n) & (place.slot == k)):
+            m.d.sync += slot.complete.bit_select(place.step, 1).eq(1)
+        with m.If(here & self.event.inputs):
+            m.d.sync += slot.train.eq(self.event_train)
+        with m.If(here & counts.last_credit):
+            m.d.sync += slot.paid.eq(1)
+        with m.If(here & counts.last_answer):
+            m.d.sync += slot.known.eq(1)
+        with m.If(self.forward_start & forward & first):
+            m.d.sync += slot.paid.eq(0)
         with m.If(self.forward_done & forward & last_step):
-            m.d.sync += stage.eq(Stage.BACKWARD)
-        with m.If(self.backward_done & backward):
-            m.d.sync += [stage.eq(Stage.FILLING), complete.eq(0)]
+            m.d.sync += slot.beyond.eq(1)
         # The label of the slot's next sample may come before the slot is free, so it must not be cleared then.
-        with m.If(self.backward_start & backward & train):
-            m.d.sync += [stage.eq(Stage.LEARNING), markers.eq(0), labelled.eq(0)]
+        with m.If(self.backward_start & backward):
+            m.d.sync += [slot.taken.eq(1), slot.known.eq(0)]
+        with m.If(self.backward_done & backward):
+            m.d.sync += [slot.beyond.eq(0), slot.taken.eq(0), slot.complete.eq(0)]
         with m.If(restart):
-            m.d.sync += [stage.eq(Stage.FILLING), complete.eq(0), owed.eq(0), markers.eq(0), labelled.eq(0)]
-        filling = stage == Stage.FILLING
-        waiting = filling & need.inputs.any()
-        startable = waiting & complete.bit_select(step, 1)
-        held = (step == 0) & owed.any()
-        known = ~train | Mux(need.label, labelled, markers == need.markers)
-        return {
-            "accepts": waiting & ~complete.bit_select(self.event_step, 1),
-            "needs_input": waiting & ~complete.bit_select(step, 1),
-            "ready_forward": startable & ~held,
-            "needs_credit": startable & held,
-            "ready_backward": (stage == Stage.BACKWARD) & known,
-            "needs_errors": (stage == Stage.BACKWARD) & ~known,
-            "beyond": ~filling,
-            "train": train,
-            "label": label,
-        }
+            m.d.sync += [slot.beyond.eq(0), slot.taken.eq(0), slot.complete.eq(0), slot.paid.eq(1), slot.known.eq(0)]

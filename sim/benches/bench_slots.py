@@ -129,6 +129,8 @@ class Run:
         for model in self.models:
             for slot in model.slots:
                 slot.inputs = [count if count == model.need["inputs"] else 0 for count in slot.inputs]
+                slot.markers = slot.markers if slot.markers == model.need["markers"] else 0
+                slot.owed = model.need["credits"] if slot.owed else 0
         self.waits = dict.fromkeys(WAITS)
 
     def anywhere(self):
@@ -318,10 +320,10 @@ async def life_of_the_slots(dut, name):
 
 @cocotb.test()
 async def most_inputs(dut):
-    """As many packets for a step as NEED can say; a label that is not there is known too."""
+    """As many packets for a step as a tape has words; a label that is not there is known too."""
     run = Run(dut, "slots_2x1")
     await run.start()
-    bench, most = run.bench, (1 << 14) - 1
+    bench, most = run.bench, run.config.tape_words
     await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "markers": 1, "label": 1})
     await run.erase()
     for _ in range(most):
@@ -334,6 +336,29 @@ async def most_inputs(dut):
     await bench.step(2)
     assert bench.bits("ready_backward") and bench.bits("backward_label") == NO_LABEL
     assert bench.bits("no_input") and not bench.bits("no_credit") and not bench.bits("no_errors")
+
+
+@cocotb.test()
+async def needs_beyond_the_chip(dut):
+    """A slice that needs what this chip cannot count, or nothing, takes no inputs and starts nothing."""
+    run = Run(dut, "slots_3x3")
+    await run.start()
+    bench, most = run.bench, run.config.tape_words
+    right = {"inputs": 1, "steps": 1, "credits": 0, "markers": 0, "label": 1}
+    wrong = ({"inputs": 0}, {"inputs": 2 * most}, {"inputs": 2 * most + 1}, {"inputs": 1 << 13 | 1},
+             {"steps": 0}, {"steps": 3}, {"steps": 16}, {"steps": 17}, {"steps": 31})
+    for n in (0, 2):
+        await run.write_need(n, right | {"inputs": 0})
+    for change in ({}, *wrong, {"inputs": most}):
+        await run.write_need(1, right | change)
+        await run.erase()
+        takes = change not in wrong
+        run.ask(1, 0, 0)
+        await bench.step(3)
+        assert bench.bits("accepts") == bench.bits("no_input") == takes, change
+        await run.give("inputs", 1, 0, 0)
+        await bench.step(2)
+        assert bench.bits("ready_forward") == (2 if change == {} else 0), change
 
 
 @cocotb.test()
