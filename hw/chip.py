@@ -73,7 +73,6 @@ class Tile(Component):
         m.d.comb += [
             core.x.eq(x), core.y.eq(y),
             router.x.eq(x), router.y.eq(y),
-            router.clear.eq(core.clear_counters),
             core.router_flits.eq(router.flits),
             core.router_stalled.eq(router.stalled),
             self.activity.eq(core.activity),

@@ -27,9 +27,8 @@ class EchoCore(Component):
     y: In(3)
     rx: In(FlitStream)
     tx: Out(FlitStream)
-    router_flits: In(32)
-    router_stalled: In(32)
-    clear_counters: Out(1)
+    router_flits: In(3)
+    router_stalled: In(3)
     activity: Out(3)
 
     def __init__(self, config):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meshes of routers alone, with all local ports and the way to the host in a few wide ports, for benches."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out
 
@@ -33,10 +33,8 @@ class RouterMeshes(Component):
     -------
     <mesh_name>_in_payload, _in_valid, _in_ready, _out_payload, _out_valid, _out_ready
         Streams into and out of a mesh, side by side: stream n is at the local port of node n; the last is the host's.
-    <mesh_name>_clear : In(1)
-        Of the counters of all routers.
     <mesh_name>_flits, _stalled : Out(32 * cores)
-        Counters of all routers.
+        What each router has reported since reset.
     """
 
     def __init__(self, configs):
@@ -51,7 +49,6 @@ class RouterMeshes(Component):
                 f"{name}_out_payload": Out(FLIT.size * ports),
                 f"{name}_out_valid": Out(ports),
                 f"{name}_out_ready": In(ports),
-                f"{name}_clear": In(1),
                 f"{name}_flits": Out(32 * config.cores),
                 f"{name}_stalled": Out(32 * config.cores),
             }
@@ -73,7 +70,7 @@ class RouterMeshes(Component):
         inward = [router.local_in for router in routers.values()] + [routers[0, 0].west_in]
         outward = [router.local_out for router in routers.values()] + [routers[0, 0].west_out]
         payload, valid = getattr(self, f"{name}_in_payload"), getattr(self, f"{name}_in_valid")
-        ready, clear = getattr(self, f"{name}_out_ready"), getattr(self, f"{name}_clear")
+        ready = getattr(self, f"{name}_out_ready")
         for n, (into, out_of) in enumerate(zip(inward, outward, strict=True)):
             m.d.comb += [
                 into.payload.eq(View(FLIT, payload.word_select(n, FLIT.size))),
@@ -84,7 +81,9 @@ class RouterMeshes(Component):
             getattr(self, f"{name}_in_ready").eq(Cat(into.ready for into in inward)),
             getattr(self, f"{name}_out_payload").eq(Cat(out_of.payload for out_of in outward)),
             getattr(self, f"{name}_out_valid").eq(Cat(out_of.valid for out_of in outward)),
-            *(router.clear.eq(clear) for router in routers.values()),
-            getattr(self, f"{name}_flits").eq(Cat(router.flits for router in routers.values())),
-            getattr(self, f"{name}_stalled").eq(Cat(router.stalled for router in routers.values())),
         ]
+        for part in ("flits", "stalled"):
+            sums = [Signal(32, name=f"{name}_{part}_{n}") for n in range(len(routers))]
+            m.d.comb += getattr(self, f"{name}_{part}").eq(Cat(sums))
+            m.d.sync += [total.eq(total + getattr(router, part))
+                         for total, router in zip(sums, routers.values(), strict=True)]

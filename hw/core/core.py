@@ -47,8 +47,7 @@ class Core(wiring.Component):
     -------
     x, y: In(3), coordinates in the mesh
     rx, tx: flit streams from and to the router; ``rx`` is consumed whatever ``tx`` waits for
-    router_flits, router_stalled: In(32), counters of the router
-    clear_counters: Out(1), pulse that clears them
+    router_flits, router_stalled: In(3), what the router has sent, and what had to wait in it, in a cycle
     activity: Out(3), feed-forward, back-propagation, weight-gradient engine is busy
 
     After reset the core is without a network; memory contents are undefined.
@@ -63,9 +62,8 @@ class Core(wiring.Component):
             "y": In(3),
             "rx": In(FlitStream),
             "tx": Out(FlitStream),
-            "router_flits": In(32),
-            "router_stalled": In(32),
-            "clear_counters": Out(1),
+            "router_flits": In(3),
+            "router_stalled": In(3),
             "activity": Out(3),
         })
 
@@ -104,7 +102,7 @@ class Core(wiring.Component):
             "error_packets": ErrorPackets(shapes, errors.result_layout),
             "gradient": GradientEngine(shapes),
             "update": WeightUpdate(shapes),
-            "counters": Counters(),
+            "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, 5),
         }
         for name, unit in units.items():
@@ -260,13 +258,13 @@ class Core(wiring.Component):
             "dropped": receiver.dropped,
             "packets_in": receiver.packet,
             "packets_out": self.output.sent,
+            "router_flits": self.router_flits,
+            "router_stalled": self.router_stalled,
         }
         m.d.comb += [counters.count[name].eq(value) for name, value in counts.items()]
         m.d.comb += [
-            counters.router_flits.eq(self.router_flits),
-            counters.router_stalled.eq(self.router_stalled),
             counters.clear.eq(self.host.writes(Region.CONTROL) & (receiver.address == 1)),
             counters.index.eq(self.replies.fetch_address),
-            self.clear_counters.eq(counters.clear),
+            self.replies.late.eq((self.replies.fetch_region == Region.COUNTER) & ~counters.fresh),
             self.activity.eq(Cat(self.forward.busy, self.errors.busy, self.gradient.busy)),
         ]

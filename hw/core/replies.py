@@ -25,7 +25,8 @@ class Replies(wiring.Component):
     x, y: coordinates of the core
     read, region, address, count: a READ to answer; ignored while ``reading``
     reading: a READ is in work
-    fetch_region, fetch_address: the word that is fetched; it must stand in ``word`` two cycles later
+    fetch_region, fetch_address: the word that is fetched; it must stand in ``word`` two cycles later, or later, if
+        ``late`` is set until it does
     blocked: engines run, so that words of their memories cannot be fetched: wait
     fault: stream of drops
     data_packets, fault_packets: packet streams
@@ -44,6 +45,7 @@ class Replies(wiring.Component):
             "fetch_region": Out(4),
             "fetch_address": Out(32),
             "word": In(32),
+            "late": In(1),
             "blocked": In(1),
             "fault": In(stream.Signature(fault_layout())),
             "data_packets": Out(stream.Signature(shapes.packet)),
@@ -81,7 +83,7 @@ class Replies(wiring.Component):
                 m.next = "WAIT"
             with m.State("WAIT"):
                 m.next = "TAKE"
-            with m.State("TAKE"):
+            with m.State("TAKE"), m.If(~self.late):
                 m.d.sync += [
                     words[number].eq(self.word), left.eq(left - 1), self.fetch_address.eq(self.fetch_address + 1)]
                 with m.If(number | (left == 1)):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.noc.flit import FLIT, FlitStream
 
-__all__ = ["FlitBuffer", "FlitMerge"]
+__all__ = ["FlitBuffer", "FlitMerge", "select"]
 
 
 class FlitBuffer(Component):
@@ -78,8 +78,8 @@ class FlitMerge(Component):
         owner = Signal(range(self.inputs))
         inside = Signal()  # the owner's packet has begun
         m.d.comb += [
-            self.o.payload.as_value().eq(_select([i.payload.as_value() for i in self.i], owner)),
-            self.o.valid.eq(_select([i.valid for i in self.i], owner)),
+            self.o.payload.as_value().eq(select([i.payload.as_value() for i in self.i], owner)),
+            self.o.valid.eq(select([i.valid for i in self.i], owner)),
             *(i.ready.eq(self.o.ready & (owner == n)) for n, i in enumerate(self.i)),
         ]
         ends = self.o.ready & self.o.payload.last
@@ -99,10 +99,13 @@ class FlitMerge(Component):
                 m.d.sync += owner.eq(other)
 
 
-def _select(values, index):
-    """``values[index]`` as a tree of two-way multiplexers, which maps to half the LUTs of a ``Switch``."""
+def select(values, index):
+    """``values[index]`` as a tree of two-way multiplexers, which maps to half the LUTs of a ``Switch``.
+
+    A value of None is never asked for, nor is one behind the last.
+    """
     if len(values) == 1:
         return values[0]
-    pairs = [Mux(index[0], *reversed(values[n : n + 2])) if n + 1 < len(values) else values[n]
-             for n in range(0, len(values), 2)]
-    return _select(pairs, index[1:])
+    pairs = [(values[n], values[n + 1] if n + 1 < len(values) else None) for n in range(0, len(values), 2)]
+    return select([high if low is None else low if high is None else Mux(index[0], high, low) for low, high in pairs],
+                  index[1:])

@@ -25,7 +25,7 @@ ROUTER_SIGNATURE = Signature({
     "x": In(3), "y": In(3),
     **{f"{port}_in": In(FlitStream) for port in PORTS},
     **{f"{port}_out": Out(FlitStream) for port in PORTS},
-    "clear": In(1), "flits": Out(32), "stalled": Out(32),
+    "flits": Out(3), "stalled": Out(3),
 })
 
 
@@ -50,16 +50,14 @@ class Router(Component):
     <port>_in : In(FlitStream)
     <port>_out : Out(FlitStream)
         For each port of ``PORTS``.
-    clear : In(1)
-        Sets the counters to 0.
-    flits : Out(32)
-        Flits sent through any output.
-    stalled : Out(32)
-        Output-port cycles in which a flit waited because the receiver was not ready.
+    flits : Out(3)
+        Flits sent through any output in a cycle.
+    stalled : Out(3)
+        Outputs whose flit waited in a cycle because the receiver was not ready.
 
     Latency is one cycle per router; each output sends one flit per cycle, also from packet to packet. Outputs are
     combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register.
-    Counters run three cycles late. Reset empties the buffers.
+    ``flits`` and ``stalled`` come two cycles late. Reset empties the buffers.
 
     Raises
     ------
@@ -115,10 +113,7 @@ class Router(Component):
             m.d.sync += inside.eq(~flits.payload.last)
         return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
 
-    def _count(self, m, counter, events):
-        """Counts events in steps short enough that no addition is behind the arbitration."""
+    def _count(self, m, number, events):
+        """Counts events in two steps, so that no addition is behind the arbitration."""
         seen = Signal.like(events)
-        step = Signal(range(len(events) + 1))
-        m.d.sync += [seen.eq(events), step.eq(sum(seen)), counter.eq(counter + step)]
-        with m.If(self.clear):
-            m.d.sync += counter.eq(0)
+        m.d.sync += [seen.eq(events), number.eq(sum(seen))]

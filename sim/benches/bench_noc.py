@@ -67,7 +67,7 @@ class Mesh:
         self.random = random
         self.clock, self.reset = dut.clk, dut.rst
         self.pins = {part: getattr(dut, f"{name}_{part}") for part in (
-            "in_payload", "in_valid", "in_ready", "out_payload", "out_valid", "out_ready", "clear", "flits", "stalled",
+            "in_payload", "in_valid", "in_ready", "out_payload", "out_valid", "out_ready", "flits", "stalled",
         )}
         self.streams = HOST + 1
         self.send_rate = [1.0] * self.streams
@@ -83,7 +83,7 @@ class Mesh:
 
     async def start(self):
         """Clock, reset, monitors."""
-        for part in ("in_payload", "in_valid", "out_ready", "clear"):
+        for part in ("in_payload", "in_valid", "out_ready"):
             self.pins[part].value = 0
         self.reset.value = 1
         cocotb.start_soon(Clock(self.clock, 10, unit="ns").start())
@@ -157,7 +157,7 @@ class Mesh:
         assert int(self.pins["in_ready"].value) == (1 << self.streams) - 1
 
     def counters(self, name):
-        """A counter of all routers."""
+        """What every router has reported."""
         values = int(self.pins[name].value)
         return [values >> 32 * n & 0xFFFFFFFF for n in range(HOST)]
 
@@ -234,7 +234,7 @@ async def output_is_shared_in_turn(dut):
 
 @cocotb.test()
 async def counters_tell_what_happened(dut):
-    """A flit that is not taken for some cycles counts as stalled for each; ``clear`` sets the counters to 0."""
+    """A flit that is not taken for some cycles counts as stalled for each."""
     mesh = await _new_mesh(dut)
     waiting = mesh.random.randint(5, 50)
     mesh.take_rate[0] = 0
@@ -247,8 +247,3 @@ async def counters_tell_what_happened(dut):
     await mesh.finish()
     assert mesh.counters("flits") == mesh.flits_through
     assert mesh.counters("stalled") == [waiting] + [0] * (HOST - 1)
-    mesh.pins["clear"].value = 1
-    await mesh.step()
-    mesh.pins["clear"].value = 0
-    await mesh.step()
-    assert mesh.counters("flits") == mesh.counters("stalled") == [0] * HOST

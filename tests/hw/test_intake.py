@@ -6,6 +6,6 @@ import pytest
 from backspike.sim.unit import check_bench
 
 
-@pytest.mark.parametrize("unit", ["intake", "slots", "host_access", "output"])
+@pytest.mark.parametrize("unit", ["intake", "slots", "host_access", "output", "counters"])
 def test_packets(unit, tmp_path_factory):
     check_bench(f"backspike.sim.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
