@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small blocks that the engines are composed of: queues, delays, reductions."""
 
-from amaranth.hdl import Module, Shape, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -89,9 +89,16 @@ def any_of(words):
 
 
 def lowest_bit(m, mask, name):
-    """Index of the lowest set bit of ``mask`` (0 for none)."""
+    """Index of the lowest set bit of ``mask``; any index if there is none.
+
+    Groups of four bits first, then a bit of the group: few and shallow look-up tables in an FPGA.
+    """
     index = Signal(range(max(2, len(mask))), name=name)
-    for k in reversed(range(len(mask))):
-        with m.If(mask[k]):
-            m.d.comb += index.eq(k)
+    groups = [Cat(mask[k:k + 4], Const(0, 3))[:4] for k in range(0, len(mask), 4)]
+    group = Signal(range(max(2, len(groups))), name=f"{name}_group")
+    for k in reversed(range(len(groups))):
+        with m.If(groups[k].any()):
+            m.d.comb += group.eq(k)
+    within = Array(Cat(~bits[0] & (bits[1] | ~bits[2]), ~bits[:2].any()) for bits in groups)[group]
+    m.d.comb += index.eq(Cat(within, group))
     return index

@@ -361,7 +361,7 @@ class Memory:
     bench: Bench
     address, data: names of the ports; each holds one part for every lane
     banks: for each lane, a list or dict by address, or a function of the address; other addresses read as garbage
-    enable: name of the port with one enable for each lane, if there is one
+    enable: name of the port with one enable for each lane, or one for all, if there is one
     """
 
     def __init__(self, bench, address, data, banks, enable=None):
@@ -378,6 +378,8 @@ class Memory:
     def sample(self):
         bench = self.bench
         enables = bench.bits(self.enable) if self.enable else -1
+        if self.enable and _size(bench.outputs[self.enable][1]) == 1:
+            enables = -enables
         addresses = bench.bits(self.address)
         for k, bank in enumerate(self.banks):
             if enables >> k & 1:

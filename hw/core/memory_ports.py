@@ -84,7 +84,7 @@ def _delta_bank(m, core, k):
         bitmaps.write.data.eq(delta.bitmap),
     ]
     for unit, port, address, enable in (
-            (core.errors, "errors", delta.delta_address, 1),
+            (core.errors, "errors", delta.delta_address, core.errors.operand_enable),
             (core.gradient, "gradient", delta.next_address, core.gradient.delta_enables[k])):
         read, bits = deltas.read[port], bitmaps.read[port]
         m.d.comb += [
@@ -109,9 +109,10 @@ def connect_weight_memories(m, core):
         m.d.comb += [
             forward.addr.eq(Mux(replying, host.bank_address(), Mux(
                 update.busy, update.address, core.engine.weight_address))),
-            forward.en.eq(~update.busy | update.enable),
+            forward.en.eq(Mux(update.busy, update.enable, core.engine.weight_enable | replying)),
             core.engine.weights[k].eq(forward.data),
             errors.addr.eq(core.errors.weight_addresses[k]),
+            errors.en.eq(core.errors.operand_enable),
             core.errors.weights[k].eq(errors.data),
             gradient.addr.eq(Mux(replying, host.bank_address(), Mux(
                 update.busy, update.address, core.gradient.read_addresses[k]))),

@@ -43,7 +43,8 @@ class BackwardEngine(wiring.Component):
     group_address, group: group table, one cycle of latency
     tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency
+    weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency; they hold their outputs
+        while operand_enable is 0 (here it never is)
     results: stream of {target, sum}; ``target`` is {x, y, neuron, step}: who owns the input
     terms, stalled: for the counters, as in the feed-forward engine
     row, result: a masked input goes to the lanes, a result has been taken
@@ -77,6 +78,7 @@ class BackwardEngine(wiring.Component):
             "weights": In(ArrayLayout(shapes.number, lanes)),
             "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
             "deltas": In(ArrayLayout(shapes.number, lanes)),
+            "operand_enable": Out(1),
             "results": Out(stream.Signature(self.result_layout)),
             "terms": Out(range(lanes + 1)),
             "row": Out(1),
@@ -101,6 +103,7 @@ class BackwardEngine(wiring.Component):
             groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid | unsent
                              | Cat(lane["busy"] for lane in lanes).any())),
             self.busy.eq(groups.busy),
+            self.operand_enable.eq(1),
             self.terms.eq(sum(lane["term"] for lane in lanes)),
             self.result.eq(self.results.valid & self.results.ready),
             self.stalled.eq(Cat(lane["stalled"] for lane in lanes).any()),

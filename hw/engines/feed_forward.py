@@ -38,7 +38,8 @@ class ForwardEngine(wiring.Component):
     busy: a job is in work, or its last result has not been taken
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
-    weight_address, weights: one word of each lane's bank, one cycle of latency
+    weight_address, weights: one word of each lane's bank, one cycle of latency; the banks hold their output while
+        weight_enable is 0 (here it never is)
     results: stream of {place, sums}, in order of pixels, then blocks; ``place`` is {step, block_last, last}: the last
         block of a pixel, of the step
     terms: useful terms issued in this cycle
@@ -69,6 +70,7 @@ class ForwardEngine(wiring.Component):
             "tape_enable": Out(1),
             "tape": In(WORD),
             "weight_address": Out(shapes.weight_address),
+            "weight_enable": Out(1),
             "weights": In(ArrayLayout(shapes.number, lanes)),
             "results": Out(stream.Signature(self.result_layout)),
             "terms": Out(range(lanes + 1)),
@@ -147,6 +149,7 @@ class ForwardEngine(wiring.Component):
             places.i.valid.eq(lists.out.valid & item.last),
             places.i.p.eq(item.payload.place),
             self.weight_address.eq(address),
+            self.weight_enable.eq(1),
             self.terms.eq(Mux(go & nonzero, Mux(item.payload.place.block_last, d.last_lanes, lanes), 0)),
         ]
         m.d.sync += [

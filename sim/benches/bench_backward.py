@@ -43,9 +43,11 @@ def _expected(job):
 class Run:
     """A bench that does jobs one after the other. The tape's words are the masks here."""
 
+    ENGINE, PREFIX = BackwardEngine, "backward"
+
     def __init__(self, dut, lanes, idle=0.0):
-        name = f"backward_{lanes}"
-        self.bench, self.idle = Bench(dut, name, BackwardEngine(Shapes(CONFIGS[lanes]))), idle
+        self.bench = Bench(dut, f"{self.PREFIX}_{lanes}", self.ENGINE(Shapes(CONFIGS[lanes])))
+        self.idle = idle
 
     async def start(self):
         await self.bench.start()
@@ -59,8 +61,8 @@ class Run:
         Memory(bench, "group_address", "group", [job.group_table()])
         Memory(bench, "tape_address", "masks", [job.tape()], "tape_enable")
         Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
-        Memory(bench, "weight_addresses", "weights", job.weights)
-        Memory(bench, "delta_addresses", "deltas", job.delta_banks())
+        Memory(bench, "weight_addresses", "weights", job.weights, "operand_enable")
+        Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "operand_enable")
         sink = Sink(bench, "results", self.idle)
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
                             ("skip_off", skip_off)):

@@ -35,9 +35,10 @@ def _expected(job):
 class Run:
     """A bench that does jobs one after the other."""
 
+    ENGINE, PREFIX = ForwardEngine, "forward"
+
     def __init__(self, dut, lanes, idle=0.0):
-        name = f"forward_{lanes}"
-        self.bench = Bench(dut, name, ForwardEngine(Shapes(CONFIGS[lanes])))
+        self.bench = Bench(dut, f"{self.PREFIX}_{lanes}", self.ENGINE(Shapes(CONFIGS[lanes])))
         self.idle = idle
 
     async def start(self):
@@ -52,7 +53,7 @@ class Run:
         Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
         Memory(bench, "weight_address", "weights", [lambda address: sum(
-            int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights))])
+            int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights))], "weight_enable")
         sink = Sink(bench, "results", self.idle)
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("skip_off", skip_off)):
             bench.set(name, value)

@@ -6,6 +6,6 @@ import pytest
 from backspike.sim.unit import check_bench
 
 
-@pytest.mark.parametrize("engine", ["forward", "backward", "gradient"])
+@pytest.mark.parametrize("engine", ["forward", "backward", "gradient", "dense_engines"])
 def test_engine(engine, tmp_path_factory):
     check_bench(f"backspike.sim.benches.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)

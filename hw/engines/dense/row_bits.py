@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The set bits of rows of words in a memory, one each cycle."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
+
+from backspike.hw.blocks import any_of, lowest_bit
+from backspike.hw.shapes import WORD
+
+__all__ = ["RowBits"]
+
+
+class RowBits(wiring.Component):
+    """Lists the set bits of each row, from the lowest; a row without any gives one item ``none``.
+
+    Zero words are passed over, one each cycle, while the bits of the word before are listed; only a row whose last word
+    is zero costs a cycle, with an item ``none``.
+
+    Parameters
+    ----------
+    base: bits of an address
+    words: largest number of words of a row
+    payload: shape that travels with a row
+    banks: memories that are read at the same address; a bit is set if it is in any of them
+
+    Members
+    -------
+    rows: stream of {base, end, high, payload}: from address ``base`` on words 0 to ``end``, of the last one bits 0 to
+        ``high``; what lies beyond may be garbage
+    address, enable, bits: to memories with one cycle of latency, which hold their output while ``enable`` is 0
+    items: stream of {number, hits, none, last, payload}: number of the bit in its row, in which banks it is set, no bit
+        at all, last item of its row
+    busy: something is inside
+    """
+
+    def __init__(self, *, base, words, payload, banks=1):
+        self.row = StructLayout({"base": base, "end": range(words), "high": 5, "payload": payload})
+        place = self.row["end"].shape if words > 1 else 1
+        self._number = Cat(Signal(5), Signal(place)).shape()
+        self.item = StructLayout({"number": self._number, "hits": banks, "none": 1, "last": 1, "payload": payload})
+        super().__init__({
+            "rows": In(stream.Signature(self.row)),
+            "address": Out(base),
+            "enable": Out(1),
+            "bits": In(ArrayLayout(WORD, banks)),
+            "items": Out(stream.Signature(self.item)),
+            "busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        row, banks = self.rows.p, len(self.items.p.hits)
+        about = StructLayout({"index": row.end.shape(), "high": 5, "last": 1, "payload": row.payload.shape()})
+        number = Signal.like(row.end, name="number")
+        reading, read = Signal(), Signal(about)  # the word that the memories put out
+        union, useful, step, take = Signal(WORD), Signal(), Signal(), Signal()
+        at_end = Signal()
+        m.d.comb += [
+            self.address.eq(row.base + number),
+            at_end.eq(number == row.end),
+            union.eq(any_of([self.bits[k] for k in range(banks)])),
+            useful.eq(union.any() | read.last),
+            step.eq(~reading | ~useful | take),
+            self.enable.eq(step),
+            self.rows.ready.eq(step & at_end),
+        ]
+        with m.If(step):
+            m.d.sync += reading.eq(self.rows.valid)
+            with m.If(self.rows.valid):
+                m.d.sync += [
+                    number.eq(Mux(at_end, 0, number + 1)),
+                    read.index.eq(number), read.high.eq(row.high), read.last.eq(at_end), read.payload.eq(row.payload),
+                ]
+        self._list(m, about, reading & useful, read, union, take)
+        return m
+
+    def _list(self, m, about, valid, read, union, take):
+        """Hold a word while its bits are listed."""
+        banks = len(self.items.p.hits)
+        full, held, rest = Signal(), Signal(about), Signal(WORD)
+        words = [Signal(WORD, name=f"word_{k}") for k in range(banks if banks > 1 else 0)]
+        more, place, beyond = Signal(), Signal(5), Signal()
+        item = self.items.p
+        m.d.comb += [
+            place.eq(lowest_bit(m, rest, "lowest")),
+            beyond.eq(held.last & (~rest.any() | (place > held.high))),
+            more.eq((rest & (rest - 1)).any() & ~beyond),
+            item.number.eq(Cat(place, held.index)),
+            item.hits.eq(Cat(word.bit_select(place, 1) for word in words) if words else ~beyond),
+            item.none.eq(beyond),
+            item.last.eq(held.last & ~more),
+            item.payload.eq(held.payload),
+            self.items.valid.eq(full),
+            take.eq(~full | (self.items.ready & ~more)),
+            self.busy.eq(self.rows.valid | valid | full),
+        ]
+        with m.If(take):
+            m.d.sync += [full.eq(valid), held.eq(read), rest.eq(union)]
+            m.d.sync += [word.eq(self.bits[k]) for k, word in enumerate(words)]
+        with m.Elif(self.items.ready):
+            m.d.sync += rest.eq(rest & (rest - 1))
