@@ -10,12 +10,17 @@ CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS W
 TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
-TARGETS := help sim bench verilog test test-full lint setup clean distclean
+FPGA := BOARD DENSE_ONLY
+BITSTREAM := $(CHIP) $(FPGA) CLOCK BAUD SEED
+SYNTH := $(filter-out CORES,$(CHIP)) $(FPGA) UNIT
+TARGETS := help sim bench verilog bitstream boards synth test test-full lint setup clean distclean
 
 # What each target takes on the command line, apart from PYTHON.
 TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
 TAKES_bench := $(BENCH)
 TAKES_verilog := $(CHIP)
+TAKES_bitstream := $(BITSTREAM) RECORD
+TAKES_synth := $(SYNTH)
 TAKES_test := ARGS
 TAKES_test-full := ARGS
 
@@ -29,7 +34,7 @@ endif
 ifneq ($(words $(CURDIR)),1)
 $(error The path of this folder must not contain spaces, which Verilator cannot handle: $(CURDIR))
 endif
-$(foreach flag,$(FLAGS),$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
+$(foreach flag,$(FLAGS) RECORD,$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
 $(if $(filter-out 0 1 all,$(WAVES)),$(error WAVES must be 0, 1 or all, not $(WAVES)))
 
 # --tape-words='64' for TAPE_WORDS=64; nothing for a variable that is not set.
@@ -41,7 +46,7 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) WAVES ARGS
+unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD UNIT WAVES ARGS
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
 
@@ -53,6 +58,9 @@ help:
 #: make sim         generate a chip, simulate it, train it on real digits, compare it with the golden model
 #: make bench       measure a set of networks on simulated chips; tables and pictures in build/bench
 #: make verilog     write a chip as Verilog, and a JSON description beside it
+#: make bitstream   turn a chip into a bitstream for an FPGA board
+#: make boards      list the FPGA boards, and the largest chip that has been built for each
+#: make synth       area and clock of a chip's units on an FPGA
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
 #: make lint        check the style of the sources
@@ -95,6 +103,18 @@ help:
 #:   SAMPLES            training samples of each run, instead of those of the cases
 #:   SEED=1             as in sim
 #:   OUTPUT             folder for everything that is written: build/bench
+#: Variables of bitstream and, apart from CORES, synth (also LANES to BATCH_TERMS, by default those of the board):
+#:   BOARD=ulx3s_85f    one of those that make boards lists
+#:   CORES              cores, by default as many as the board's file says
+#:   DENSE_ONLY         1: smaller engines, for dense layers only; 0: also convolutions
+#:   OUTPUT             folder for everything that is written: build/fpga/BOARD or build/synth
+#: Variables of bitstream:
+#:   CLOCK              clock of the chip in MHz, by default that of the board
+#:   BAUD               symbols per second of the serial port, by default those of the board
+#:   SEED=1             of the placement
+#:   RECORD=0           1: add the result to fpga/built.json and docs/fpga.md
+#: Variables of synth:
+#:   UNIT               units joined by commas, such as router,core.forward; all, without their clocks, by default
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
@@ -105,6 +125,15 @@ bench: $(STAMP) tools
 
 verilog: $(STAMP)
 	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))
+
+bitstream: $(STAMP)
+	$(RUN) backspike.host.cli bitstream $(call options,$(BITSTREAM)) $(call switches,RECORD)
+
+boards: $(STAMP)
+	$(RUN) backspike.host.cli boards
+
+synth: $(STAMP)
+	$(RUN) backspike.host.cli synth $(call options,$(SYNTH))
 
 test: $(STAMP) tools
 	$(RUN) pytest $(ARGS)
@@ -140,5 +169,5 @@ $(STAMP): pyproject.toml
 	$(PYTHON) is " + platform.python_version() + "; name another one with make PYTHON=python3.11")'
 	@echo "installing backspike and what it needs into $(VENV), which takes some minutes"
 	@test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" || $(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,test]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,test,fpga]'
 	@echo "$(CURDIR)" >$@

@@ -17,8 +17,8 @@ __all__ = ["build_chip", "build_design"]
 
 _STAGES = {"yosys": "synthesis", "nextpnr": "place and route"}  # others: packing
 _PROGRESS = {
-    "yosys": r"^\d[\d.]*\. Executing (.*?)\.?$",
-    "nextpnr": r"^Info: +((?:at|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \|).*)$",
+    "yosys": ("top.rpt", r"^\d[\d.]*\. Executing (.*?)\.?$"),
+    "nextpnr": ("top.tim", r"^Info: +((?:at|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \|).*)$"),
 }
 
 
@@ -91,7 +91,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         log = f"{name}.log"
         code, seconds[stage] = run_tool(
             tools[name], _arguments(tools[name], arguments), folder, log if name != "yosys" else "yosys.out",
-            interesting=_PROGRESS.get(name.split("-")[0]), say=say)
+            progress=_PROGRESS.get(name.split("-")[0]), say=say)
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)

@@ -22,6 +22,8 @@ def add_commands(commands, fields):
                       help="one of those that 'backspike boards' lists (default %(default)s)")
     chip.add_argument("--lanes", type=int, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
     chip.add_argument("--steps", type=int, metavar="N", help="largest number of time steps (default 4)")
+    chip.add_argument("--dense-only", type=int, choices=(0, 1),
+                      help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)")
     for name in fields:
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
                           help=f"{name.replace('_', ' ')} per core (default: that of the board)")
@@ -70,6 +72,8 @@ def _configuration(board, arguments, cores):
     columns, rows = mesh_shape(cores)
     names = ("lanes", "steps", *arguments.fields)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if arguments.dense_only is not None:
+        given["dense_only"] = bool(arguments.dense_only)
     return ChipConfig(columns=columns, rows=rows, **{**board.chip, **given})
 
 

@@ -24,8 +24,8 @@ class Limits:
 
 
 LIMITS = {
-    # FPGA-DS-02012, sysCLOCK PLL timing
-    "ecp5": Limits(reference=(8, 400), detector=(10, 400), oscillator=(400, 800), output=(Fraction("3.125"), 400)),
+    # FPGA-DS-02012, sysCLOCK PLL timing; the reference may be 8 MHz, but then the detector would be too slow
+    "ecp5": Limits(reference=(10, 400), detector=(10, 400), oscillator=(400, 800), output=(Fraction("3.125"), 400)),
     # FPGA-DS-02008, sysCLOCK PLL timing
     "ice40": Limits(reference=(10, 133), detector=(10, 133), oscillator=(533, 1066), output=(16, 275)),
     # DS117, PLL parameters of C6/I5

@@ -82,7 +82,7 @@ def _native_version(path):
     return found[0] if found else "of unknown version"
 
 
-def run_tool(tool, arguments, folder, log, *, interesting=None, say=print):
+def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
     """Run a tool in a folder, with what it prints in a file there; some of its lines are shown as progress.
 
     Paths among the arguments must be relative: WebAssembly tools do not see all of the file system.
@@ -93,8 +93,8 @@ def run_tool(tool, arguments, folder, log, *, interesting=None, say=print):
     arguments: list of strings
     folder: working directory
     log: name of the file in it
-    interesting: regular expression of lines to show, at most one in ten seconds; its first group, or all of it
-    say: called with each such line
+    progress: (file in the folder, regular expression of lines to show, with one group); None: nothing is shown
+    say: called with one of these lines every ten seconds
 
     Returns
     -------
@@ -109,8 +109,8 @@ def run_tool(tool, arguments, folder, log, *, interesting=None, say=print):
         shown = start
         while process.poll() is None:
             time.sleep(0.2)
-            if interesting and time.monotonic() - shown > _SILENCE:
-                line = _last_line(path, interesting)
+            if progress and time.monotonic() - shown > _SILENCE:
+                line = _last_line(Path(folder) / progress[0], progress[1])
                 say(f"  {time.monotonic() - start:5.0f} s  {line}")
                 shown = time.monotonic()
     finally:
@@ -121,6 +121,8 @@ def run_tool(tool, arguments, folder, log, *, interesting=None, say=print):
 
 def _last_line(path, pattern):
     """What the last 16 kbyte of a log have to show."""
+    if not path.is_file():
+        return "..."
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - (1 << 14)))
         text = stream.read().decode("utf-8", "replace")

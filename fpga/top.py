@@ -97,7 +97,7 @@ class Top(Elaboratable):
     Parameters
     ----------
     board: Board
-    link: a component with the members ``rx``: In(1), and ``tx``, ``alive``, ``busy``, ``fault``: Out(1)
+    link: a component with the members ``rx``: In(1), asynchronous, and ``tx``, ``alive``, ``busy``, ``fault``: Out(1)
     frequency: clock in MHz
     """
 
@@ -111,8 +111,7 @@ class Top(Elaboratable):
         m.submodules.clocking = Clocking(self.board.resources.family, self.frequency)
         m.submodules.link = link = self.link
         uart = platform.request(*self.board.uart)
-        m.submodules.rx = FFSynchronizer(uart.rx.i, link.rx, init=1)
-        m.d.comb += uart.tx.o.eq(link.tx)
+        m.d.comb += [link.rx.eq(uart.rx.i), uart.tx.o.eq(link.tx)]
         leds = {name: platform.request(*name) for name in dict.fromkeys(led[:2] for led in self.board.leds if led)}
         for shown, led in zip((link.alive, link.busy, link.fault), self.board.leds, strict=True):
             if led is not None:

@@ -49,6 +49,10 @@ def command(*arguments):
         (["sim", "DATA=a folder's"], ["sim", "--data=a folder's"]),
         (["sim", "CORES="], ["sim"]),
         (["bench"], ["bench"]),
+        (["boards"], ["boards"]),
+        (["bitstream", "BOARD=ulx3s_85f", "CORES=4", "LANES=1", "CLOCK=50", "RECORD=1"],
+         ["bitstream", "--cores=4", "--lanes=1", "--board=ulx3s_85f", "--clock=50", "--record"]),
+        (["synth", "UNIT=router", "DENSE_ONLY=1"], ["synth", "--dense-only=1", "--unit=router"]),
         (["bench", "CASES=digits,mlp", "CORES=4,20", "SAMPLES=8", "OUTPUT=build/b"],
          ["bench", "--cases=digits,mlp", "--cores=4,20", "--samples=8", "--output=build/b"]),
     ],
@@ -57,7 +61,7 @@ def test_variables_become_options(arguments, options):
     assert command(*arguments)[1:] == ["-m", "backspike.host.cli", *options]
 
 
-@pytest.mark.parametrize("target", ["sim", "bench"])
+@pytest.mark.parametrize("target", ["sim", "bench", "bitstream", "synth"])
 def test_every_variable_is_an_option_of_the_command(target, capsys):
     """And the other way round; so nothing can be set in one way only."""
     listed = make(target, "NONSENSE=1").stderr.split("it has PYTHON ")[1].split(".")[0].split()
@@ -73,6 +77,9 @@ def test_every_variable_is_an_option_of_the_command(target, capsys):
         (["sim", "COERS=6"], "make sim has no variable COERS"),
         (["verilog", "CORES=6", "NETWORK=64-10"], "make verilog has no variable NETWORK"),
         (["bench", "NETWORK=64-10"], "make bench has no variable NETWORK"),
+        (["boards", "CORES=1"], "make boards has no variable CORES"),
+        (["synth", "CORES=1"], "make synth has no variable CORES"),
+        (["bitstream", "RECORD=yes"], "RECORD must be 0 or 1, not yes"),
         (["test", "SEED=3"], "make test has no variable SEED"),
         (["CORES=6"], "make help has no variable CORES"),
         (["sim", "WAVES=yes"], "WAVES must be 0, 1 or all, not yes"),
@@ -90,14 +97,14 @@ def test_help_tells_the_defaults_of_the_command():
     done = make("help")
     assert done.returncode == 0
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", done.stdout, re.MULTILINE))
-    options = vars(_parser().parse_args(["sim"]))
+    options = {**vars(_parser().parse_args(["bitstream"])), **vars(_parser().parse_args(["sim"]))}
     defaults = {field.name: field.default for kind in (ChipConfig, Scenario) for field in dataclasses.fields(kind)}
     defaults |= {"reset": "soft"}
     for name, text in told.items():
         value = options[name.lower()]
         expected = defaults.get(name.lower(), False) if value is None else value
         assert text == str(int(expected) if isinstance(expected, bool) else expected), name
-    assert {"CORES", "NETWORK", "SAMPLES", "EPOCHS", "WEIGHTS", "WAVES"} <= told.keys()
+    assert {"CORES", "NETWORK", "SAMPLES", "EPOCHS", "WEIGHTS", "WAVES", "BOARD"} <= told.keys()
 
 
 @pytest.fixture

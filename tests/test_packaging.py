@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel: it holds the four parts of the package and nothing else, and works where only it is installed."""
+"""The wheel: it holds the five parts of the package and nothing else, and works where only it is installed."""
 
 import os
 import subprocess
@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("golden", "host", "hw", "sim")
+PARTS = ("fpga", "golden", "host", "hw", "sim")
+DATA = ["fpga/built.json"]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A wheel built from a copy of the sources, so that nothing is left among them."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    names = ["pyproject.toml", "README.md", "LICENSE", *(
+    names = ["pyproject.toml", "README.md", "LICENSE", *DATA, *(
         path.relative_to(ROOT) for part in PARTS for path in (ROOT / part).rglob("*.py"))]
     for name in names:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,8 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {f"backspike/{path.relative_to(ROOT)}" for part in PARTS for path in (ROOT / part).rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == modules
+    files = modules | {f"backspike/{name}" for name in DATA}
+    assert {name for name in names if ".dist-info/" not in name} == files
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -45,7 +47,7 @@ def test_the_wheel_names_its_command_and_needs(wheel):
     assert "backspike = backspike.host.cli:main" in commands
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: Apache-2.0" in metadata
-    for extra in ("sim", "test", "reference"):
+    for extra in ("sim", "fpga", "test", "reference"):
         assert f"Provides-Extra: {extra}" in metadata
     needs = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
     assert all(">=" in line and "<" in line for line in needs), needs
@@ -65,6 +67,6 @@ def test_the_installed_package_works(wheel, tmp_path):
     assert told.stdout.startswith("usage: backspike")
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
-        "backspike.host.driver, backspike.sim.scenario; print(backspike.sim.scenario.__file__)")
+        "backspike.host.driver, backspike.sim.scenario, backspike.fpga.commands; print(backspike.sim.scenario.__file__)")
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(place.stdout.strip()).is_relative_to(folder)
