@@ -28,12 +28,18 @@ from backspike.hw.core.slots import SlotTable
 from backspike.hw.core.spike_sender import SpikeSender
 from backspike.hw.core.weight_update import WeightUpdate
 from backspike.hw.engines.back_propagation import BackwardEngine
+from backspike.hw.engines.dense.backward import DenseBackward
+from backspike.hw.engines.dense.forward import DenseForward
+from backspike.hw.engines.dense.gradient import DenseGradient
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 
 __all__ = ["Core"]
+
+_ENGINES = ForwardEngine, BackwardEngine, GradientEngine
+_DENSE_ENGINES = DenseForward, DenseBackward, DenseGradient
 
 
 class Core(wiring.Component):
@@ -85,7 +91,8 @@ class Core(wiring.Component):
     def _add_units(self, m, shapes):
         """Every unit is a submodule of the name that it has as an attribute here."""
         self.memories = Memories(m, shapes)
-        engine, errors = ForwardEngine(shapes), BackwardEngine(shapes)
+        engines = _DENSE_ENGINES if self.config.dense_only else _ENGINES
+        engine, errors, gradient = (kind(shapes) for kind in engines)
         neuron = NeuronUpdate(shapes, engine.result_layout)
         units = {
             "slots": SlotTable(shapes),
@@ -100,7 +107,7 @@ class Core(wiring.Component):
             "delta": DeltaUpdate(shapes),
             "errors": errors,
             "error_packets": ErrorPackets(shapes, errors.result_layout),
-            "gradient": GradientEngine(shapes),
+            "gradient": gradient,
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, 5),
