@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a long training tells: lines for people on a console, and JSON lines in a file."""
+
+import json
+import sys
+import time
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """Each event is a line of the file, with its name, the time in seconds since 1970 and its values.
+
+    Parameters
+    ----------
+    path: of the file, which is written on at its end; ``None``: there is none
+    out: the console; standard output by default
+    """
+
+    def __init__(self, path=None, out=None):
+        self._out = out or sys.stdout
+        self._passing = False
+        self._file = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._end_line()
+        if self._file:
+            self._file.close()
+
+    def say(self, text, *, passing=False):
+        """A line on the console. On a terminal, the next line takes the place of a ``passing`` one."""
+        if self._out.isatty():
+            self._out.write(f"\r\x1b[K{text}" if passing else f"{self._clear()}{text}\n")
+            self._passing = passing
+        else:
+            self._out.write(f"{text}\n")
+        self._out.flush()
+
+    def event(self, name, text=None, *, passing=False, **values):
+        """A line in the file, and one on the console where there is a ``text``."""
+        if self._file:
+            self._file.write(json.dumps({"event": name, "time": round(time.time(), 3), **values}) + "\n")
+            self._file.flush()
+        if text:
+            self.say(text, passing=passing)
+
+    def _clear(self):
+        return "\r\x1b[K" if self._passing else ""
+
+    def _end_line(self):
+        if self._passing:
+            self._out.write("\n")
+            self._out.flush()
+            self._passing = False
