@@ -36,7 +36,7 @@ def clock_frequency(board, wanted=None):
 
 
 class Clocking(Elaboratable):
-    """The clock domain ``sync``, with a synchronous reset that lasts until the clock is stable.
+    """Clock and synchronous reset of the domain ``sync``; the reset lasts until the clock is stable.
 
     Parameters
     ----------
@@ -54,7 +54,6 @@ class Clocking(Elaboratable):
         locked = self._clock(m, platform)
         if self.frequency != oscillator_frequency(platform):  # the oscillator's is known to the platform
             platform.add_clock_constraint(self.clock, float(self.frequency * 10**6))
-        m.domains.sync = ClockDomain()
         m.domains.start = ClockDomain(reset_less=True, local=True)
         m.d.comb += [ClockSignal("sync").eq(self.clock), ClockSignal("start").eq(self.clock)]
 
@@ -108,13 +107,18 @@ class Top(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
+        m.domains.sync = ClockDomain()
         m.submodules.clocking = Clocking(self.board.resources.family, self.frequency)
         m.submodules.link = link = self.link
-        uart = platform.request(*self.board.uart)
-        m.d.comb += [link.rx.eq(uart.rx.i), uart.tx.o.eq(link.tx)]
-        leds = {name: platform.request(*name) for name in dict.fromkeys(led[:2] for led in self.board.leds if led)}
+        uart = platform.request(*self.board.uart, dir="-")
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [link.rx.eq(rx.i), tx.o.eq(link.tx)]
+        names = dict.fromkeys(led[:2] for led in self.board.leds if led)  # one coloured LED may be all three
+        ports = {name: platform.request(*name, dir="-") for name in names}
         for shown, led in zip((link.alive, link.busy, link.fault), self.board.leds, strict=True):
             if led is not None:
-                pin = getattr(leds[led[:2]], led[2]) if len(led) > 2 else leds[led[:2]]
-                m.d.comb += pin.o.eq(shown)
+                port = ports[led[:2]]
+                m.submodules += (buffer := io.Buffer("o", getattr(port, led[2]) if len(led) > 2 else port))
+                m.d.comb += buffer.o.eq(shown)
         return m

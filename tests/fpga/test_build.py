@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real bitstreams of a small design, for each family of devices; a whole chip where there is time."""
+
+import hashlib
+import json
+import re
+
+import pytest
+
+from backspike.fpga.boards import all_boards, board_named
+from backspike.fpga.build import _modern, build_chip, build_design
+from backspike.fpga.built import build_rows, read_built, record
+from backspike.fpga.top import clock_frequency
+from backspike.hw.config import ChipConfig, mesh_shape
+
+QUICK = ["ulx3s_25f", "icebreaker", "tang_nano_9k"]
+DEVICES = {board.device: board.name for board in all_boards().values() if board.name not in QUICK}
+
+
+def build(name, link, folder, **options):
+    board = board_named(name)
+    said = []
+    frequency = clock_frequency(board, options.pop("clock", None))
+    return build_design(board, link, folder, frequency=frequency, say=said.append, **options), said
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DEVICES.values())])
+def test_a_small_design_becomes_a_bitstream(name, echo, tmp_path):
+    """On a small device of each family, or on every device if there is time; what nextpnr says that the device has is what our list says."""
+    board = board_named(name)
+    report, said = build(name, echo, tmp_path)
+    bitstream = (tmp_path / board.family.bitstream).read_bytes()
+    assert report["bitstream"]["bytes"] == len(bitstream) > 10_000
+    assert report["bitstream"]["sha256"] == hashlib.sha256(bitstream).hexdigest()
+    assert 40 < report["resources"]["lut"]["used"] < 200
+    assert 50 < report["resources"]["ff"]["used"] < 200
+    assert all(clock["mhz"] > clock["wanted"] for clock in report["clocks"].values())
+    assert report["clock_mhz"] == board.clock
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert [line for line in said if line.startswith("tool: ")] == [f"tool: {tool}" for tool in report["tools"]]
+    utilization = json.loads((tmp_path / "top.report.json").read_text())["utilization"]
+    for resource, names in board.family.bels.items():
+        assert sum(utilization[bel]["available"] for bel in names) == getattr(board.resources, resource), resource
+
+
+def test_the_pll_of_ice40_takes_the_place_of_the_clock_pin(echo, tmp_path):
+    report, _ = build("icebreaker", echo, tmp_path, clock=18)
+    assert report["clock_mhz"] == 18
+    assert [clock["wanted"] for clock in report["clocks"].values()] == [18]
+    assert "SB_PLL40_PAD" in (tmp_path / "top.il").read_text()
+
+
+def test_the_pll_of_ecp5(echo, tmp_path):
+    report, _ = build("ulx3s_25f", echo, tmp_path, clock=62.5)
+    assert [clock["wanted"] for clock in report["clocks"].values()] == [62.5]
+    log = (tmp_path / "top.tim").read_text()
+    assert re.search(r"Derived frequency constraint of 62\.5 MHz", log) or "62.50 MHz" in log
+
+
+def test_a_clock_that_is_too_fast_is_refused_with_one_that_is_not(echo, tmp_path):
+    with pytest.raises(ValueError) as caught:
+        build("icebreaker", echo, tmp_path, clock=180)
+    found = re.fullmatch(
+        r"the clock must be at most ([\d.]+) MHz, not 180, for the timing of this design; ([\d.]+) MHz is possible "
+        r"with this board's PLL, as may be another seed of the placement", str(caught.value))
+    assert found
+    assert 20 < float(found[2]) <= float(found[1]) < 180
+    assert not (tmp_path / "top.bin").exists()
+
+
+def test_a_design_that_does_not_fit_is_refused_before_place_and_route(echo, tmp_path):
+    """A module of many registers, many times."""
+    from amaranth.hdl import ClockSignal, Instance, Module, Signal  # noqa: PLC0415
+    from amaranth.lib.wiring import Component  # noqa: PLC0415
+
+    class Many(Component):
+        def __init__(self):
+            super().__init__(type(echo)().signature)
+
+        def elaborate(self, platform):
+            m = Module()
+            line = [Signal(name=f"line{index}") for index in range(8)]
+            m.d.comb += [line[0].eq(self.rx), self.tx.eq(line[-1])]
+            for index in range(7):
+                m.submodules += Instance("long", i_clk=ClockSignal(), i_d=line[index], o_q=line[index + 1])
+            return m
+
+    long = ("module long(input clk, input d, output q); reg [1023:0] r; assign q = r[1023];"
+            "always @(posedge clk) r <= {r[1022:0], d ^ r[7]}; endmodule")
+    with pytest.raises(ValueError) as caught:
+        build("icebreaker", Many(), tmp_path, modules={"long": long}, core="long", cores=7)
+    text = r"7 cores would not fit iCEBreaker: needed are 7,[\d,]+ FF of 5,280; 4 cores would fit"
+    assert re.fullmatch(text, str(caught.value))
+    assert not (tmp_path / "top.tim").exists()
+    stat = json.loads((tmp_path / "top.stat").read_text())["modules"]
+    assert stat["\\top"]["num_cells_by_type"]["long"] == 7  # synthesised once
+
+
+def test_calls_of_the_retired_gowin_tool_are_translated():
+    name, arguments = _modern(
+        "nextpnr-gowin", "--quiet", "--log", "top.tim", "--device", "GW1NR", "--family", "GW1N-9C", "--cst", "top.cst",
+        "--write", "x")
+    assert name == "nextpnr-himbaechel"
+    assert arguments == ["--log", "top.tim", "--device", "GW1NR", "--vopt", "family=GW1N-9C", "--vopt", "cst=top.cst",
+                         "--write", "x"]
+    assert _modern("icepack", "a", "b") == ("icepack", ["a", "b"])
+
+
+def test_a_build_is_recorded_in_place_of_an_earlier_one(echo, tmp_path):
+    report, _ = build("icebreaker", echo, tmp_path,
+                      about={"cores": 1, "lanes": 1, "baud": 10**6, "chip": ChipConfig().to_dict()})
+    report["core"] = {"lut": 30, "ff": 20, "ram": 0, "dsp": 0}
+    path, document = tmp_path / "built.json", tmp_path / "fpga.md"
+    path.write_text("[]")
+    document.write_text("before\n<!-- builds -->\nold\n<!-- end of builds -->\nafter\n")
+    for seed in (1, 2):
+        record({**report, "seed": seed}, path, document)
+    record({**report, "cores": 2}, path, document)
+    assert [(entry["cores"], entry["seed"]) for entry in read_built(path)] == [(1, 2), (2, 1)]
+    text = document.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.count("| icebreaker |") == 2
+    assert build_rows(read_built(path))[1][0][:2] == ["icebreaker", "1 x 1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ulx3s_85f"])
+def test_a_chip_becomes_a_bitstream(name, tmp_path):
+    board = board_named(name)
+    columns, rows = mesh_shape(1)
+    report = build_chip(board, ChipConfig(columns=columns, rows=rows, **board.chip), tmp_path)
+    assert report["core"]["lut"] < report["resources"]["lut"]["used"] < board.resources.lut
+    assert report["core"]["ram"] > 0
+    assert (tmp_path / "top.bit").stat().st_size == report["bitstream"]["bytes"]
