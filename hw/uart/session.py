@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the serial link at the chip's end: what a frame means, which frame is sent next.
+
+See docs/link.md.
+"""
+
+from amaranth.hdl import Array, Cat, Const, Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from backspike.host.link_format import HEADER_BYTES, HELLO, LOST, NAK, POLL
+from backspike.hw.uart.frames import CONTENT
+from backspike.hw.uart.rings import RING_BITS
+
+__all__ = ["FrameMaker", "Session"]
+
+_HEADER = StructLayout({"bits": 8, "session": 16, "ack": 16, "position": 16})
+_RESET_CYCLES = 16
+_TICKS = 4  # of the timer, until something is sent again
+_ROM_BYTES = 32
+
+
+class Session(Component):
+    """Judges frames.
+
+    Members
+    -------
+    data, valid, end, good : In
+        As from :class:`FrameReceiver`.
+    expected : In(16), fits : In(1), payload_valid : Out(1), keep : Out(1), drop : Out(1)
+        Of the :class:`Inbox`; its data are ``data``.
+    reset : Out(1)
+        For 16 cycles when a session begins, and one after reset: all that belongs to a session starts anew.
+    session : Out(16)
+    welcome, lost : Out(1)
+        Somebody waits for such an answer; until ``answered``.
+    answered : In(1)
+    poll, nak : Out(1)
+        For one cycle: an answer is wanted; bytes are missing, to be reported once.
+    acknowledge : Out(1), ack : Out(16), again : Out(1)
+        For one cycle: the other end has everything up to ``ack``; it wants everything from there again.
+    damaged : Out(1)
+        For one cycle: a frame was damaged.
+    """
+
+    data: In(8)
+    valid: In(1)
+    end: In(1)
+    good: In(1)
+    expected: In(16)
+    fits: In(1)
+    payload_valid: Out(1)
+    keep: Out(1)
+    drop: Out(1)
+    reset: Out(1, init=1)
+    session: Out(16)
+    welcome: Out(1)
+    lost: Out(1)
+    answered: In(1)
+    poll: Out(1)
+    nak: Out(1)
+    acknowledge: Out(1)
+    ack: Out(16)
+    again: Out(1)
+    damaged: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        header, count = Signal(_HEADER), Signal(range(HEADER_BYTES + 1))
+        headed = count == HEADER_BYTES
+        with m.If(self.end):
+            m.d.sync += count.eq(0)
+        with m.Elif(self.valid & ~headed):
+            m.d.sync += [header.as_value().eq(Cat(header.as_value()[8:], self.data)), count.eq(count + 1)]
+        opened, naked = Signal(), Signal()
+        whole, mine, usual, hello = Signal(), Signal(), Signal(), Signal()
+        distance = Signal(16)
+        m.d.comb += [
+            self.payload_valid.eq(self.valid & headed),
+            whole.eq(self.end & self.good & headed),
+            self.damaged.eq(self.end & ~whole),
+            mine.eq(opened & (header.session == self.session)),
+            hello.eq(whole & ((header.bits & HELLO) != 0)),
+            usual.eq(whole & ~hello & mine),
+            distance.eq(header.position - self.expected),
+            self.keep.eq(usual & (distance == 0) & self.fits),
+            self.drop.eq(self.end & ~self.keep),
+            self.poll.eq(usual & ((header.bits & POLL) != 0)),
+            self.nak.eq(~naked & ((self.damaged & opened) | (usual & ~self.keep & ~distance[-1]))),
+            self.acknowledge.eq(usual), self.ack.eq(header.ack),
+            self.again.eq(usual & ((header.bits & NAK) != 0)),
+        ]
+        left = Signal(range(_RESET_CYCLES))
+        m.d.sync += self.reset.eq(left.any())
+        with m.If(left.any()):
+            m.d.sync += left.eq(left - 1)
+        with m.If(self.answered):
+            m.d.sync += [self.welcome.eq(0), self.lost.eq(0)]
+        with m.If(self.keep):
+            m.d.sync += naked.eq(0)
+        with m.Elif(self.nak):
+            m.d.sync += naked.eq(1)
+        with m.If(hello):
+            m.d.sync += self.welcome.eq(1)
+            with m.If(~mine):
+                m.d.sync += [opened.eq(1), naked.eq(0), self.session.eq(header.session), left.eq(_RESET_CYCLES - 1),
+                             self.reset.eq(1)]
+        with m.If(whole & ~hello & ~mine):
+            m.d.sync += self.lost.eq(1)
+        return m
+
+
+class FrameMaker(Component):
+    """Decides what is sent, and makes the content of frames.
+
+    Parameters
+    ----------
+    welcome_payload : bytes
+        Of the answer to a HELLO, at most 25.
+
+    Members
+    -------
+    enable : In(1)
+        Whether a frame may begin.
+    session, welcome, lost, poll, nak, acknowledge, ack, again, answered :
+        As from :class:`Session`.
+    expected : In(16), taken : In(16)
+        Of the :class:`Inbox`.
+    written : In(16), acked : Out(16), address : Out(RING_BITS), data : In(8)
+        Of the :class:`Outbox`.
+    tick : In(1)
+        One cycle in a while; after four to five of them without an answer the oldest bytes are sent again.
+    repeated : Out(1)
+        For one cycle: something is sent again.
+    o : Out(Stream(CONTENT))
+        Taken at most every other cycle.
+    """
+
+    def __init__(self, welcome_payload):
+        if len(welcome_payload) > _ROM_BYTES - HEADER_BYTES:
+            most = _ROM_BYTES - HEADER_BYTES
+            raise ValueError(f"welcome_payload must have at most {most} bytes, not {len(welcome_payload)}")
+        self.welcome_payload = bytes(welcome_payload)
+        super().__init__({
+            "enable": In(1), "session": In(16), "welcome": In(1), "lost": In(1), "poll": In(1), "nak": In(1),
+            "acknowledge": In(1), "ack": In(16), "again": In(1), "answered": Out(1),
+            "expected": In(16), "taken": In(16),
+            "written": In(16), "acked": Out(16), "address": Out(RING_BITS), "data": In(8),
+            "tick": In(1), "repeated": Out(1), "o": Out(stream.Signature(CONTENT)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self.next = next_ = Signal(16)  # position of the next byte to be sent
+        self.single = Signal()  # after a time without an answer: one frame at a time until there is one
+        self.go_back = Signal()
+        progress = self._acknowledge(m)
+        answer, nak = Signal(), Signal()
+        sending, index = Signal(), Signal(8)
+        welcome, lost, bits, ack = Signal(), Signal(), Signal(8), Signal(16)
+        with_data, more = Signal(), Signal()
+        drained, ahead = Signal(), Signal(RING_BITS + 1)
+        m.d.comb += [
+            self.address.eq(next_[:RING_BITS]),
+            drained.eq(self.taken == self.expected),
+            ahead.eq(next_ - self.acked),  # negative: what was to be sent again has arrived meanwhile
+            more.eq(next_ != self.written),
+        ]
+        may_send = more & ~(self.single & ahead.any())
+        # An answer waits until the ring is empty: then ``taken`` is where the next frame must begin.
+        answers = (answer | nak) & drained
+        with m.If(~sending):
+            m.d.sync += [
+                index.eq(0), welcome.eq(self.welcome), lost.eq(self.lost & ~self.welcome), ack.eq(self.taken),
+                bits.eq(0), with_data.eq(may_send),
+            ]
+            with m.If(self.go_back | ahead[-1]):
+                m.d.sync += [next_.eq(self.acked), self.go_back.eq(0)]
+            with m.Elif(self.enable & (self.welcome | self.lost)):
+                m.d.comb += self.answered.eq(1)
+                m.d.sync += [sending.eq(1), bits.eq((self.welcome * HELLO) | (~self.welcome * LOST))]
+            with m.Elif(self.enable & (may_send | answers)):
+                m.d.sync += sending.eq(1)
+                with m.If(drained):
+                    m.d.sync += [answer.eq(0), nak.eq(0), bits.eq(nak * NAK)]
+        with m.If(self.poll):
+            m.d.sync += answer.eq(1)
+        with m.If(self.nak):
+            m.d.sync += nak.eq(1)
+        self._content(m, sending, index, welcome, lost, bits, ack, with_data & more)
+        self._timer(m, progress, sending & with_data)
+        return m
+
+    def _acknowledge(self, m):
+        """Take in acknowledgements; returns whether one has brought something new."""
+        news, progress = Signal(16), Signal()
+        m.d.comb += [
+            news.eq(self.ack - self.acked),
+            progress.eq(self.acknowledge & news.any() & ~news[RING_BITS:].any()),
+        ]
+        with m.If(progress):
+            m.d.sync += [self.acked.eq(self.ack), self.single.eq(0)]
+        return progress
+
+    def _content(self, m, sending, index, welcome, lost, bits, ack, more):
+        """The bytes of the frame: header, then the chip's description, or what waits to be sent."""
+        position = Signal(16)
+        header = [bits, self.session[:8], self.session[8:], ack[:8], ack[8:], position[:8], position[8:]]
+        rom = [0] * HEADER_BYTES + list(self.welcome_payload)
+        rom += [0] * (_ROM_BYTES - len(rom))
+        payload, settled = Signal(8), Signal()
+        m.d.comb += [
+            # No byte of a frame's payload has been counted while its header is being sent.
+            position.eq(self.next),
+            payload.eq(self.data),
+            self.o.valid.eq(sending & settled),
+        ]
+        in_header = index < HEADER_BYTES
+        with m.If(welcome):
+            m.d.comb += [payload.eq(Array(Const(byte, 8) for byte in rom)[index[:5]]),
+                         self.o.payload.end.eq(index == HEADER_BYTES + len(self.welcome_payload))]
+        with m.Else():
+            m.d.comb += self.o.payload.end.eq(~in_header & (lost | ~more | index[-1]))
+        m.d.comb += self.o.payload.data.eq(payload)
+        with m.If(in_header):
+            m.d.comb += self.o.payload.data.eq(Array([*header, Const(0, 8)])[index[:3]])
+        m.d.sync += settled.eq(~(self.o.valid & self.o.ready))
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += index.eq(index + 1)
+            with m.If(self.o.payload.end):
+                m.d.sync += sending.eq(0)
+            with m.Elif(~in_header & ~welcome):
+                m.d.sync += self.next.eq(self.next + 1)
+
+    def _timer(self, m, progress, sent):
+        timer = Signal(range(_TICKS + 1))
+        late = self.tick & (timer == _TICKS)
+        m.d.comb += self.repeated.eq(late | (self.again & (self.next != self.acked)))
+        with m.If(progress | sent | (self.acked == self.written) | late):
+            m.d.sync += timer.eq(0)
+        with m.Elif(self.tick):
+            m.d.sync += timer.eq(timer + 1)
+        with m.If(late):
+            m.d.sync += self.single.eq(1)
+        with m.If(self.repeated):
+            m.d.sync += self.go_back.eq(1)

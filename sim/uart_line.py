@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The far end of a serial line in simulation, and the damage that bytes take on their way."""
+
+from random import Random
+
+from cocotb.queue import Queue
+from cocotb.triggers import FallingEdge, Timer
+
+__all__ = ["Damage", "UartLine"]
+
+
+class Damage:
+    """Flips bits of bytes, drops and repeats bytes, and cuts the line for a while, at random.
+
+    Parameters
+    ----------
+    seed: of the random numbers
+    flip, drop, repeat: chance for each byte
+    cut: chance for each byte that it and the next ``cut_bytes`` are lost
+    """
+
+    def __init__(self, seed, *, flip=0.0, drop=0.0, repeat=0.0, cut=0.0, cut_bytes=300):
+        self.random = Random(seed)
+        self.flip, self.drop, self.repeat, self.cut, self.cut_bytes = flip, drop, repeat, cut, cut_bytes
+        self.events = 0
+        self._silent = 0
+
+    def __call__(self, data):
+        """What arrives of some bytes."""
+        result, random = bytearray(), self.random.random
+        for byte in data:
+            if self._silent:
+                self._silent -= 1
+            elif random() < self.cut:
+                self._silent = self.cut_bytes
+                self.events += 1
+            elif random() < self.drop:
+                self.events += 1
+            elif random() < self.flip:
+                result.append(byte ^ self.random.randrange(1, 256))
+                self.events += 1
+            elif random() < self.repeat:
+                result += bytes([byte, byte])
+                self.events += 1
+            else:
+                result.append(byte)
+        return bytes(result)
+
+
+class UartLine:
+    """Bytes to and from the pins of a simulated chip.
+
+    Parameters
+    ----------
+    rx: the chip's input; tx: its output
+    bit: duration of a bit in picoseconds
+
+    Members
+    -------
+    received: bytearray of what has come; its user removes what it has used
+    idle: whether everything that was sent has gone over the line
+    """
+
+    def __init__(self, rx, tx, bit):
+        self._rx, self._tx, self._bit = rx, tx, bit
+        self._waiting = Queue()
+        self._sending = False
+        self.received = bytearray()
+        rx.value = 1
+
+    @property
+    def idle(self):
+        return self._waiting.empty() and not self._sending
+
+    def send(self, data):
+        """Queue bytes."""
+        for byte in data:
+            self._waiting.put_nowait(byte)
+
+    async def sender(self):
+        """Sends what is queued, for ever."""
+        while True:
+            self._sending = False
+            byte = await self._waiting.get()
+            self._sending = True
+            for bit in (0, *(byte >> k & 1 for k in range(8)), 1):
+                self._rx.value = bit
+                await Timer(self._bit, "ps")
+
+    async def receiver(self):
+        """Receives, for ever; a byte without its stop bit is an error of the chip."""
+        while True:
+            await FallingEdge(self._tx)
+            await Timer(self._bit // 2, "ps")
+            assert not int(self._tx.value), "a start bit must last"
+            byte = 0
+            for k in range(8):
+                await Timer(self._bit, "ps")
+                byte |= int(self._tx.value) << k
+            await Timer(self._bit, "ps")
+            assert int(self._tx.value), "the stop bit must be 1"
+            self.received.append(byte)
