@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arithmetic of neuron, delta and weight updates: two products and an exact addend, rounded once."""
+"""The arithmetic of neuron, delta and weight updates: exact sums of a few terms, rounded once."""
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,9 +14,10 @@ __all__ = ["Elementwise"]
 
 
 class Elementwise(wiring.Component):
-    """Computes ``round(a * b + c * d + addend)`` with one rounding, nearest even, saturating.
+    """Adds up the terms of an operation, each a product or an integer, and rounds once, nearest even, saturating.
 
-    One result per cycle, always ready. Reset clears the results under way.
+    One term per cycle, always ready; an operation is up to ``TERMS`` terms, with gaps or without, one operation after
+    the other. Reset clears the results under way; the first term after it starts an operation.
 
     Parameters
     ----------
@@ -26,16 +27,19 @@ class Elementwise(wiring.Component):
 
     Attributes
     ----------
-    latency: cycles from ``valid`` to ``done``
+    latency: cycles from the last term of an operation to ``done``
 
     Members
     -------
-    valid: In(1)
-    a, b, c, d: In(fmt.width), stored numbers
+    valid: In(1), a term is given in this cycle
+    last: In(1), it ends the operation
+    product: In(1), it is ``a * b``
+    add: In(1), it is ``addend``; not together with ``product``; without either it is 0
+    a, b: In(fmt.width), stored numbers
     addend: In(signed(sum_width)), exact, in units of ``2**(2 * fmt.lsb)``
-    tag: In(tag)
+    tag: In(tag), of the operation, given with its last term
     done: Out(1)
-    value: Out(fmt.width), the rounded number; valid while ``done`` is high, as the next two
+    value: Out(fmt.width), the rounded sum; valid while ``done`` is high, as the next two
     saturated: Out(1)
     tag_out: Out(tag)
 
@@ -44,18 +48,19 @@ class Elementwise(wiring.Component):
     TypeError, ValueError: a parameter of the wrong kind or out of range
     """
 
+    TERMS = 3
+
     def __init__(self, fmt, sum_width, tag):
         self.fmt = check_format(fmt)
         self.sum_width = check_integer("sum_width", sum_width, 2)
         self.tag_shape = check_tag(tag)
-        self._pair_width = product_width(fmt) + 1
-        self._total_width = max(self._pair_width, sum_width) + 1
+        self._total_width = self._total_width_of(fmt, sum_width)
         self._rounder = Rounder(fmt, self._total_width, 2 * fmt.lsb, tag)
-        self._sum_latency = FixedProduct.latency + 2
-        self.latency = self._sum_latency + self._rounder.latency
+        self.latency = self.latency_of(fmt, sum_width)
         super().__init__({
-            "valid": In(1),
-            **{name: In(fmt.width) for name in "abcd"},
+            **dict.fromkeys(("valid", "last", "product", "add"), In(1)),
+            "a": In(fmt.width),
+            "b": In(fmt.width),
             "addend": In(signed(sum_width)),
             "tag": In(tag),
             "done": Out(1),
@@ -64,36 +69,43 @@ class Elementwise(wiring.Component):
             "tag_out": Out(tag),
         })
 
+    @staticmethod
+    def _total_width_of(fmt, sum_width):
+        return max(product_width(fmt) + 1, sum_width) + 1  # two products and an addend, or three products
+
+    @classmethod
+    def latency_of(cls, fmt, sum_width):
+        """``latency`` of a unit with these parameters."""
+        return FixedProduct.latency + 1 + Rounder.latency_of(fmt, cls._total_width_of(fmt, sum_width), 2 * fmt.lsb)
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.product_ab = ab = FixedProduct(self.fmt)
-        m.submodules.product_cd = cd = FixedProduct(self.fmt)
+        m.submodules.term = term = FixedProduct(self.fmt, self.sum_width)
         m.submodules.rounder = rounder = self._rounder
-        m.d.comb += [
-            ab.a.eq(self.a), ab.b.eq(self.b), ab.nonzero.eq(1),
-            cd.a.eq(self.c), cd.b.eq(self.d), cd.nonzero.eq(1),
-        ]
+        addend = Signal.like(self.addend, reset_less=True)
+        m.d.sync += addend.eq(Mux(self.add, self.addend, 0))
+        m.d.comb += [term.a.eq(self.a), term.b.eq(self.b), term.nonzero.eq(self.product), term.other.eq(addend)]
 
-        # Each carry enters a bit below its sum, so that every addition is one carry chain.
-        pair = Signal(signed(self._pair_width), reset_less=True)
-        pair_carry = Signal(reset_less=True)
+        valid, last, tag = self.valid, self.valid & self.last, self.tag
+        for k in range(FixedProduct.latency):
+            valid_next, last_next = Signal(name=f"valid_{k + 1}"), Signal(name=f"last_{k + 1}")
+            tag_next = Signal(self.tag_shape, reset_less=True, name=f"tag_{k + 1}")
+            m.d.sync += [valid_next.eq(valid), last_next.eq(last), tag_next.eq(tag)]
+            valid, last, tag = valid_next, last_next, tag_next
+
+        # A sum is kept until it is complete, so that the next one can begin at 0 and needs no choice of what to add
+        # to. The carry enters a bit below, so that one carry chain does.
+        part = Signal(signed(self._total_width))
         total = Signal(signed(self._total_width), reset_less=True)
-        addend = self._delay(m, self.addend, FixedProduct.latency + 1)
-        m.d.sync += [
-            pair.eq((Cat(Const(1, 1), ab.term).as_signed() + Cat(ab.carry, cd.term).as_signed()) >> 1),
-            pair_carry.eq(cd.carry),
-            total.eq((Cat(Const(1, 1), pair).as_signed() + Cat(pair_carry, addend).as_signed()) >> 1),
-        ]
-
-        valid = self.valid
-        for _ in range(self._sum_latency):
-            valid_next = Signal()
-            m.d.sync += valid_next.eq(valid)
-            valid = valid_next
+        summed = Signal(signed(self._total_width))
+        m.d.comb += summed.eq((Cat(Const(1, 1), part).as_signed() + Cat(term.carry, term.term).as_signed()) >> 1)
+        m.d.sync += [rounder.valid.eq(last), rounder.tag.eq(tag), total.eq(summed)]
+        with m.If(last):
+            m.d.sync += part.eq(0)
+        with m.Elif(valid):
+            m.d.sync += part.eq(summed)
         m.d.comb += [
-            rounder.valid.eq(valid),
             rounder.sum.eq(total),
-            rounder.tag.eq(self._delay(m, self.tag, self._sum_latency)),
             self.done.eq(rounder.done),
             self.value.eq(rounder.value),
             self.saturated.eq(rounder.saturated),
@@ -101,14 +113,7 @@ class Elementwise(wiring.Component):
         ]
         return m
 
-    def _delay(self, m, value, cycles):
-        for _ in range(cycles):
-            register = Signal.like(value, reset_less=True, name="delayed")
-            m.d.sync += register.eq(value)
-            value = register
-        return value
-
     def model(self, a, b, c, d, addend):
-        """``(value, saturated)`` for integers or arrays of bit patterns, and of exact addends."""
+        """``(value, saturated)`` of ``a * b + c * d + addend``: integers or arrays of bit patterns, exact addends."""
         total = product_model(a, b, self.fmt) + product_model(c, d, self.fmt) + np.asarray(addend, dtype=object)
         return self._rounder.model(total)

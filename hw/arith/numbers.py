@@ -7,12 +7,12 @@ Every finite number of a format is a multiple of ``2**fmt.lsb``, so that it is a
 """
 
 import numpy as np
-from amaranth.hdl import Cat, Value
+from amaranth.hdl import Cat, Const, Mux, Value
 
 from backspike.golden.formats import Format
 
 __all__ = [
-    "check_format", "check_integer", "order_key", "order_key_model", "product_model", "product_width", "to_fixed",
+    "check_format", "check_integer", "not_below", "not_below_model", "product_model", "product_width", "to_fixed",
     "to_fixed_model", "to_term", "unpack",
 ]
 
@@ -107,27 +107,26 @@ def product_model(a, b, fmt):
     return to_fixed_model(a, fmt).astype(object) * to_fixed_model(b, fmt).astype(object)
 
 
-def order_key(bits, fmt):
-    """An integer that orders stored numbers as their values do; both zeros have the key 0.
+def not_below(bits, bound, fmt):
+    """Whether a stored number is at least another one; both zeros are equal.
 
     Parameters
     ----------
-    bits: value of ``fmt.width`` bits, the pattern of a finite number
+    bits, bound: values of ``fmt.width`` bits, the patterns of finite numbers
     fmt: storage format
 
     Returns
     -------
-    combinational expression, ``signed(fmt.width)``. Keys are only for comparison: the key of a negative number is
-    the bitwise complement of its magnitude's pattern.
+    combinational expression, 1 bit
     """
-    bits = Value.cast(bits)
-    magnitude = bits[: check_format(fmt).width - 1]
-    negative = bits[-1] & magnitude.any()
-    return Cat(magnitude ^ negative.replicate(fmt.width - 1), negative).as_signed()
+    bits, bound = Value.cast(bits), Value.cast(bound)
+    magnitude, other = (value[: check_format(fmt).width - 1] for value in (bits, bound))
+    negative, other_negative = bits[-1] & magnitude.any(), bound[-1] & other.any()
+    # Of two negative numbers the greater has the smaller magnitude: the comparison is strict, and its outcome reversed.
+    less = (Cat(Const(0, 1), magnitude) - Cat(negative, other))[-1]
+    return Mux(negative == other_negative, less == negative, other_negative)
 
 
-def order_key_model(bits, fmt):
-    """What :func:`order_key` computes, for integers or arrays of bit patterns; int64."""
-    bits = np.asarray(bits, dtype=np.int64)
-    magnitude = bits & ((1 << (fmt.width - 1)) - 1)
-    return np.where((bits >> (fmt.width - 1) == 1) & (magnitude != 0), ~magnitude, magnitude)
+def not_below_model(bits, bound, fmt):
+    """What :func:`not_below` computes, for integers or arrays of bit patterns."""
+    return to_fixed_model(bits, fmt) >= to_fixed_model(bound, fmt)

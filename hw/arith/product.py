@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.numbers import check_format, product_model, product_width, unpack
+from backspike.hw.arith.numbers import check_format, check_integer, product_model, product_width, unpack
 
 __all__ = ["FixedProduct"]
 
@@ -16,55 +16,71 @@ class FixedProduct(wiring.Component):
     The product is ``term + carry`` in units of ``2**(2 * fmt.lsb)``: a negative product is given as the ones'
     complement of its magnitude, and the missing 1 is left to the carry input of the adder that follows.
 
-    Latency 2, one product per cycle; no reset, no handshake.
+    Latency 3, one product per cycle; no reset, no handshake. The factors are registered as they come, since memories
+    put them out late in the cycle.
 
     Parameters
     ----------
     fmt: storage format
+    width: bits of ``other``, if an integer may take the place of a product; 0 = never
 
     Members
     -------
     a, b: In(fmt.width), factors
     nonzero: In(1), 0 makes the product zero whatever the factors are
-    term: Out(signed(product_width(fmt)))
+    other: In(signed(width)), only if ``width`` is not 0: added one cycle after the factors; must be 0 unless
+        ``nonzero`` is 0
+    term: Out(signed(max(width, product_width(fmt))))
     carry: Out(1)
     """
 
-    latency = 2
+    latency = 3
 
-    def __init__(self, fmt):
+    def __init__(self, fmt, width=0):
         self.fmt = check_format(fmt)
+        self.width = check_integer("width", width, 0)
         super().__init__({
             "a": In(fmt.width),
             "b": In(fmt.width),
             "nonzero": In(1),
-            "term": Out(signed(product_width(fmt))),
+            **({"other": In(signed(width))} if width else {}),
+            "term": Out(signed(max(width, product_width(fmt)))),
             "carry": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        negative_a, significand_a, shift_a = unpack(self.a, self.fmt)
-        negative_b, significand_b, shift_b = unpack(self.b, self.fmt)
+        a, b = Signal(self.fmt.width, reset_less=True), Signal(self.fmt.width, reset_less=True)
+        given = Signal(reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), given.eq(self.nonzero)]
 
+        negative_a, significand_a, shift_a = unpack(a, self.fmt)
+        negative_b, significand_b, shift_b = unpack(b, self.fmt)
         significand = Signal(2 * len(significand_a), reset_less=True)
         shift = Signal(self.fmt.exponent + 1, reset_less=True)
         negative = Signal(reset_less=True)
-        nonzero = Signal(reset_less=True)
+        # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
         m.d.sync += [
-            significand.eq(significand_a * significand_b),
+            significand.eq(Mux(given, significand_a * significand_b, 0)),
             shift.eq(shift_a + shift_b),
-            negative.eq(negative_a ^ negative_b),
-            nonzero.eq(self.nonzero),
+            negative.eq((negative_a ^ negative_b) & given),
         ]
 
-        width = len(self.term) - 1
-        magnitude = (significand << shift)[:width]
-        inverted = Cat(magnitude ^ negative.replicate(width), negative)
-        term = Signal(signed(width + 1), reset_less=True)
+        # Inverted before the shift, where it is short; what is shifted in are copies of the sign.
+        shifted = significand ^ negative.replicate(len(significand))
+        for k in range(len(shift)):
+            fill = negative.replicate(1 << k)
+            level = Signal(len(shifted) + (1 << k), name=f"shifted_{1 << k}")
+            m.d.comb += level.eq(Mux(shift[k], Cat(fill, shifted), Cat(shifted, fill)))
+            shifted = level
+        term = Signal.like(self.term, reset_less=True)
         carry = Signal(reset_less=True)
-        # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
-        m.d.sync += [term.eq(Mux(nonzero, inverted.as_signed(), 0)), carry.eq(negative & nonzero)]
+        product = shifted[:product_width(self.fmt)].as_signed()
+        if self.width:
+            other = Signal.like(self.other, reset_less=True)
+            m.d.sync += other.eq(self.other)
+            product |= other
+        m.d.sync += [term.eq(product), carry.eq(negative)]
         m.d.comb += [self.term.eq(term), self.carry.eq(carry)]
         return m
 

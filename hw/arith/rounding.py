@@ -29,10 +29,11 @@ class Rounder(wiring.Component):
     One sum per cycle. Reset clears the sums under way.
 
     How it works: a negative sum is inverted, not negated (the missing 1 is accounted for when rounding). The leading
-    zeros are shifted out by 2**k, ..., 4, 2, 1 places, two such levels per stage; bits that no later level can move
+    zeros are shifted out by 2**k, ..., 4, 2, 1 places, three such levels per stage; bits that no later level can move
     into the significand are merged into one "sticky" bit at once, so that the shifter narrows from level to level.
     The shift can at most bring the smallest subnormal's place into the last place of the significand; the complement
-    of the shift is then the exponent code (minus the leading bit's contribution), without a subtraction.
+    of the shift is then the exponent code (minus the leading bit's contribution), without a subtraction. Bits above
+    the largest number's are not shifted: any of them that is set only says that the number saturates.
 
     Parameters
     ----------
@@ -60,17 +61,15 @@ class Rounder(wiring.Component):
     TypeError, ValueError: a parameter of the wrong kind or out of range
     """
 
-    LEVELS_PER_STAGE = 2
+    LEVELS_PER_STAGE = 3
 
     def __init__(self, fmt, width, lsb, tag):
         self.fmt = check_format(fmt)
         self.width = check_integer("width", width, 2)
         self.lsb = check_integer("lsb", lsb, -1000, fmt.lsb)
         self.tag_shape = check_tag(tag)
-        # Places above the leading bit's place of the smallest normal number: these can hold leading zeros.
-        above = max(width - 1 - (fmt.lsb - lsb) - (fmt.mantissa + 1), 0)
-        self._levels = above.bit_length()
-        self.latency = -(-self._levels // self.LEVELS_PER_STAGE) + 1
+        self._levels = self._levels_of(fmt, width, lsb)
+        self.latency = self.latency_of(fmt, width, lsb)
         super().__init__({
             "valid": In(1),
             "sum": In(signed(width)),
@@ -81,6 +80,18 @@ class Rounder(wiring.Component):
             "tag_out": Out(tag),
         })
 
+    @staticmethod
+    def _levels_of(fmt, width, lsb):
+        # Places above the leading bit's place of the smallest normal number: these can hold leading zeros.
+        # A sum with bits above the largest number's saturates, wherever they are.
+        above = min(width - 1 - (fmt.lsb - lsb), fmt.fixed_width - 1) - (fmt.mantissa + 1)
+        return max(above, 0).bit_length()
+
+    @classmethod
+    def latency_of(cls, fmt, width, lsb):
+        """``latency`` of a rounder with these parameters."""
+        return -(-cls._levels_of(fmt, width, lsb) // cls.LEVELS_PER_STAGE) + 1
+
     def elaborate(self, platform):
         m = Module()
         negative = self.sum[-1]
@@ -90,6 +101,8 @@ class Rounder(wiring.Component):
         length = self.fmt.mantissa + 1 + (1 << self._levels)
         padded = Cat(inverted, Const(0, max(length + below - 1 - len(inverted), 0)))
         vector = padded[below - 1 :] if below else Cat(negative, padded)
+        vector, beyond = vector[:length], vector[length:]
+        over = beyond.any()
         sticky = self.sum[: max(below - 1, 0)].any()
         shift = Const(0, 0)
         valid, tag = self.valid, self.tag
@@ -102,9 +115,10 @@ class Rounder(wiring.Component):
                 sticky = self._register(m, sticky, "sticky")
                 shift = self._register(m, shift, "shift")
                 negative = self._register(m, negative, "negative")
+                over = self._register(m, over, "over")
                 valid, tag = self._register_control(m, valid, tag)
 
-        value, saturated = self._round(m, vector, sticky, shift, negative)
+        value, saturated = self._round(m, vector, sticky, shift, negative, over)
         m.d.comb += [
             self.value.eq(self._register(m, value, "rounded")),
             self.saturated.eq(self._register(m, saturated, "overflow")),
@@ -137,7 +151,7 @@ class Rounder(wiring.Component):
         m.d.comb += wire.eq(value)
         return wire
 
-    def _round(self, m, vector, sticky, shift, negative):
+    def _round(self, m, vector, sticky, shift, negative, over):
         """Round the significand, whose last place is followed by one rounding bit, and pack the number."""
         fmt = self.fmt
         rounding, significand = vector[0], vector[1:]
@@ -152,9 +166,9 @@ class Rounder(wiring.Component):
         total = Cat(Const(0, fmt.mantissa), ~shift) + significand + up
         packed = self._wire(m, total[: fmt.mantissa + max(len(shift), 1) + 1], "packed")
         code = packed[fmt.mantissa :]
-        saturated = Const(0, 1)
         if len(code) >= fmt.exponent:
-            saturated = self._wire(m, code[: fmt.exponent].all() | code[fmt.exponent :].any(), "saturating")
+            over |= code[: fmt.exponent].all() | code[fmt.exponent :].any()
+        saturated = self._wire(m, over, "saturating")
         largest = Const((((1 << fmt.exponent) - 1) << fmt.mantissa) - 1, fmt.width - 1)
         magnitude = Mux(saturated, largest, packed[: fmt.width - 1])
         return Cat(magnitude, Const(0, fmt.width - 1 - len(magnitude)), negative), saturated

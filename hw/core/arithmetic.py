@@ -3,14 +3,14 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.elementwise import Elementwise
 
-__all__ = ["Arithmetic", "Client", "request_layout", "result_layout", "tag_layout"]
+__all__ = ["Arithmetic", "Client", "request_layout", "result_latency", "result_layout", "tag_layout"]
 
 
 class Client(IntEnum):
@@ -28,19 +28,20 @@ def tag_layout(shapes):
     return StructLayout({
         "client": 3,
         "lane": shapes.lane,
-        "index": 17,  # neuron, block of deltas, or weight word
+        "index": max(shapes.neuron, shapes.weight_address),  # neuron, block of deltas, or weight word
         "step": shapes.step,
-        "local": 14,  # neuron or block counted from the start of the slice
-        "flush": 1,  # ends a word of bits
-        "weight": shapes.number,
+        "word": max(1, shapes.neuron - 5),  # word of bits that the result belongs to, counted from the slice's first
+        "flush": 1,  # ends that word
     })
 
 
 def request_layout(shapes):
-    """An operation ``round(a b + c d + addend)``; ``addend`` in units of the square of the format's lsb."""
-    number = shapes.number
+    """A term of an operation: ``product``: a b; ``add``: ``addend``, in units of the square of the format's lsb;
+    neither: 0. The terms of an operation follow each other, up to that with ``last``, whose tag counts.
+    """
     return StructLayout({
-        **dict.fromkeys("abcd", number), "addend": signed(shapes.error_sum), "tag": tag_layout(shapes)})
+        "a": shapes.number, "b": shapes.number, "addend": signed(shapes.error_sum), "product": 1, "add": 1, "last": 1,
+        "tag": tag_layout(shapes)})
 
 
 def result_layout(shapes):
@@ -48,8 +49,15 @@ def result_layout(shapes):
     return StructLayout({"valid": 1, "value": shapes.number, "tag": tag_layout(shapes)})
 
 
+def result_latency(shapes):
+    """Cycles from an operation's last term to its result."""
+    return Elementwise.latency_of(shapes.config.format, shapes.error_sum)
+
+
 class Arithmetic(wiring.Component):
     """Elementwise unit behind two request streams: neuron updates first, everything else in the free cycles.
+
+    An operation that has begun is finished first: until then only its side is served.
 
     Parameters
     ----------
@@ -57,9 +65,9 @@ class Arithmetic(wiring.Component):
 
     Members
     -------
-    forward: requests of the neuron update, always accepted
+    forward: requests of the neuron update
     backward: requests of the backward thread
-    result: result of either, for whom the tag's client says; ``latency`` cycles after the request
+    result: result of either, for whom the tag's client says; :func:`result_latency` cycles after the last term
     used, saturated: for the counters
     """
 
@@ -75,32 +83,24 @@ class Arithmetic(wiring.Component):
             "saturated": Out(1),
         })
 
-    @property
-    def latency(self):
-        return self.unit.latency
-
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
+        begun, backward = Signal(), Signal()  # an operation waits for its next term, and whose it is
+        forward, request = Signal(), Signal(request_layout(self.shapes))
         m.d.comb += [
-            self.forward.ready.eq(1),
-            self.backward.ready.eq(~self.forward.valid),
-            unit.valid.eq(self.forward.valid | self.backward.valid),
+            forward.eq(self.forward.valid & ~(begun & backward)),
+            self.forward.ready.eq(~(begun & backward)),
+            self.backward.ready.eq(Mux(begun, backward, ~self.forward.valid)),
+            request.eq(Mux(forward, self.forward.p, self.backward.p)),
+            unit.valid.eq(forward | (self.backward.valid & self.backward.ready)),
+            *(getattr(unit, name).eq(request[name]) for name in ("a", "b", "addend", "product", "add", "last", "tag")),
             self.used.eq(unit.valid),
             self.result.valid.eq(unit.done),
             self.result.value.eq(unit.value),
             self.result.tag.eq(unit.tag_out),
             self.saturated.eq(unit.done & unit.saturated),
         ]
-        with m.If(self.forward.valid):
-            self._offer(m, self.forward.p)
-        with m.Else():
-            self._offer(m, self.backward.p)
+        with m.If(unit.valid):
+            m.d.sync += [begun.eq(~request.last), backward.eq(~forward)]
         return m
-
-    def _offer(self, m, request):
-        unit = self.unit
-        m.d.comb += [
-            unit.a.eq(request.a), unit.b.eq(request.b), unit.c.eq(request.c), unit.d.eq(request.d),
-            unit.addend.eq(request.addend), unit.tag.eq(request.tag),
-        ]

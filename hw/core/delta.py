@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.core.arithmetic import Client, request_layout, result_layout, tag_layout
+from backspike.hw.core.arithmetic import Client, request_layout, result_latency, result_layout
 from backspike.hw.core.neuron import OWN_BITS
 from backspike.hw.shapes import WORD
 
@@ -18,8 +18,9 @@ class DeltaUpdate(wiring.Component):
     delta[t] = round(amplitude m[t] e + kappa_back rho[t] delta[t+1]), t = T-1 .. 0, with rho = 1 - s[t] for the hard
     reset and 1 for the soft.
 
-    The errors are kept in the delta memory until the deltas replace them. Error sums are cleared as they are read. One
-    operation a cycle where the elementwise unit is free; a step waits until the step after it is written.
+    The errors are kept in the delta memory until the deltas replace them. Error sums are cleared as they are read.
+    Where the elementwise unit is free, an error takes a cycle, and a delta as many as it has products that count, but
+    at least one; a step waits until the step after it is written.
 
     The blocks of all output pixels of the slice count as one row of ``out_height * out_width * blocks`` blocks: of the
     deltas, of the bits of the bitmap, and of each lane's walk through a step. Lanes that a pixel's last block has not
@@ -78,7 +79,8 @@ class DeltaUpdate(wiring.Component):
             "result": In(result_layout(shapes)),
         })
         self.place = StructLayout({
-            "step": shapes.step, "lane": shapes.lane, "block": 14, "local": 14, "deltas": 1, "exists": 1, "flush": 1})
+            "step": shapes.step, "top": 1, "lane": shapes.lane, "block": shapes.block, "local": shapes.neuron,
+            "deltas": 1, "exists": 1, "flush": 1})
 
     def elaborate(self, platform):
         m = Module()
@@ -87,54 +89,58 @@ class DeltaUpdate(wiring.Component):
         reading, given, go = Signal(), Signal(), Signal()
         held = Signal()  # the next step needs what is still under way
         labelled = Signal()  # the neuron at the memories' outputs is the target
-        under_way = Signal(range(64))
-        finished = Signal()
-        tag = self.result.tag
-        m.d.comb += [
-            finished.eq(self.result.valid & ((tag.client == Client.ERROR) | (tag.client == Client.DELTA))),
-            self.busy.eq(reading | given | under_way.any()),
-        ]
-        m.d.sync += under_way.eq(under_way + (self.request.valid & self.request.ready) - finished)
+        latency = result_latency(self.shapes) + 1
+        under_way = Signal(range(latency + 1))  # cycles until the last result is written
+        m.d.comb += self.busy.eq(reading | given | under_way.any())
+        with m.If(go):
+            m.d.sync += under_way.eq(latency)
+        with m.Elif(under_way.any()):
+            m.d.sync += under_way.eq(under_way - 1)
         self._walk(m, place, reading, held, given, go, under_way)
         self._read(m, place, read, reading & ~held, given, go, labelled)
         self._request(m, read, given, go, labelled)
-        self._write(m, finished)
+        self._write(m)
         return m
 
     def _walk(self, m, place, reading, held, given, go, under_way):
         """All errors, then all deltas: step downwards, lane, pixel, block of the pixel."""
-        d, lanes = self.descriptor, self.shapes.config.lanes
-        step, lane, block, local, deltas = (
-            Signal.like(place[name], name=name) for name in ("step", "lane", "block", "local", "deltas"))
-        row, column, part = Signal(7), Signal(7), Signal(13)  # part: block of the pixel
-        last_part, last_column, last_lane = part + 1 == d.blocks, column + 1 == d.out_width, lane == lanes - 1
-        last_block = Signal()
+        shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
+        step, top, lane, block, local, deltas = (
+            Signal.like(place[name], name=name) for name in ("step", "top", "lane", "block", "local", "deltas"))
+        # Counted from 1. No slice has more pixels, or a pixel more blocks, than the core has blocks.
+        parts, columns, rows = shapes.block + 1, min(7, shapes.block + 1), min(7, shapes.block + 1)
+        part, column, row = Signal(parts), Signal(columns), Signal(rows)
+        last_part, last_column, last_block, last_lane = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            last_block.eq(last_part & last_column & (row + 1 == d.out_height)),
-            place.step.eq(step), place.lane.eq(lane), place.block.eq(block), place.local.eq(local),
+            last_part.eq(part == d.blocks[:parts]),
+            last_column.eq(column == d.out_width[:columns]),
+            last_block.eq(last_part & last_column & (row == d.out_height[:rows])),
+            last_lane.eq(lane == lanes - 1),
+            place.step.eq(step), place.top.eq(top), place.lane.eq(lane), place.block.eq(block), place.local.eq(local),
             place.deltas.eq(deltas),
             place.exists.eq(~last_part | (lane < d.last_lanes)),
             place.flush.eq(block[:5].all() | last_block),
         ]
-        first = [part.eq(0), column.eq(0), row.eq(0), block.eq(0)]
+        first = [part.eq(1), column.eq(1), row.eq(1), block.eq(0)]
         with m.If(self.start):
-            m.d.sync += [*first, reading.eq(1), step.eq(d.steps - 1), lane.eq(0), local.eq(0), deltas.eq(0), held.eq(0)]
+            m.d.sync += [*first, reading.eq(1), step.eq(d.steps - 1), top.eq(1), lane.eq(0), local.eq(0), deltas.eq(0),
+                         held.eq(0)]
         with m.Elif(reading & held), m.If(~given & ~under_way.any()):
             m.d.sync += held.eq(0)
         with m.Elif(reading & (~given | go)):
             # The same lane's next output is ``lanes`` outputs away, at the next pixel only the last block's.
             m.d.sync += [
-                part.eq(Mux(last_part, 0, part + 1)), block.eq(block + 1),
+                part.eq(Mux(last_part, 1, part + 1)), block.eq(block + 1),
                 local.eq(local + Mux(last_part, d.last_lanes, lanes)),
             ]
             with m.If(last_part):
-                m.d.sync += column.eq(Mux(last_column, 0, column + 1))
+                m.d.sync += column.eq(Mux(last_column, 1, column + 1))
             with m.If(last_part & last_column):
                 m.d.sync += row.eq(row + 1)
             with m.If(last_block):
                 m.d.sync += [*first, lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last_lane, 0, lane + 1))]
             with m.If(last_block & last_lane):
-                m.d.sync += step.eq(Mux(step == 0, d.steps - 1, step - 1))
+                m.d.sync += [step.eq(Mux(step == 0, d.steps - 1, step - 1)), top.eq(step == 0)]
                 with m.If(deltas | (step == 0)):
                     m.d.sync += held.eq(1)
                 with m.If(step == 0):
@@ -143,8 +149,7 @@ class DeltaUpdate(wiring.Component):
     def _read(self, m, place, read, reading, given, go, labelled):
         """Addresses of the memories."""
         d = self.descriptor
-        neuron = Signal(14)
-        block = Signal(14)
+        neuron, block = Signal(self.shapes.neuron), Signal(self.shapes.block)
         advance = ~given | go
         m.d.comb += [
             self.error_enable.eq(advance),
@@ -168,64 +173,71 @@ class DeltaUpdate(wiring.Component):
             ]
 
     def _request(self, m, read, given, go, labelled):
-        """The operation for the neuron and step at the memories' outputs."""
+        """The operation for the neuron and step at the memories' outputs: up to two products, or an error sum."""
         shapes, d = self.shapes, self.descriptor
         fmt, steps = shapes.config.format, shapes.config.steps
-        request = self.request.p
+        request, tag = self.request.p, self.request.p.tag
         own = self.own[read.step]
-        in_use = [t < d.steps for t in range(steps)]
-        count = sum(self.own[t].spike & in_use[t] for t in range(steps))
-        excess = Signal(signed(6))
-        values = Array(Const(int(fmt.encode(float(k))), fmt.width) for k in range(steps + 1))
-        numeral = Signal(shapes.number)
-        tag = Signal(tag_layout(shapes))
-        need_clear = Signal()
+        # Spikes of the target are missing where there are none, those of others are in excess where there are.
+        wrong = sum((self.own[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
+        values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
+        need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            excess.eq(count - Mux(labelled, d.steps, 0)),
-            numeral.eq(Cat(values[Mux(excess < 0, -excess, excess)[:5]][:fmt.width - 1], excess < 0)),
             need_clear.eq(~read.deltas & ~d.loss & read.exists),
             self.clear.eq(given & need_clear & self.request.ready),
             self.request.valid.eq(given & (~need_clear | self.cleared)),
-            go.eq(self.request.valid & self.request.ready),
+            go.eq(self.request.valid & self.request.ready & request.last),
+            follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts
+            use_next.eq(second | ~own.mask),
             tag.client.eq(Mux(read.deltas, Client.DELTA, Client.ERROR)),
             tag.lane.eq(read.lane),
             tag.index.eq(read.block + d.block_base),
             tag.step.eq(read.step),
-            tag.local.eq(read.block),
+            tag.word.eq(read.block[5:]),
             tag.flush.eq(read.flush),
-            request.tag.eq(tag),
+            request.addend.eq(self.error_sum),
+            request.last.eq(~read.deltas | second | ~(own.mask & follows)),
         ]
-        with m.If(read.exists & ~read.deltas):
-            with m.If(d.loss):
-                m.d.comb += [request.a.eq(d.loss_scale), request.b.eq(numeral)]
-            with m.Else():
-                m.d.comb += request.addend.eq(self.error_sum)
-        with m.If(read.exists & read.deltas):
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += second.eq(~request.last)
+        with m.If(read.deltas):
             m.d.comb += [
-                request.a.eq(d.amplitude),
-                request.b.eq(Mux(own.mask, self.error, 0)),
-                request.c.eq(d.kappa_back),
-                request.d.eq(Mux((read.step + 1 == d.steps) | (own.spike & ~d.soft), 0, self.next_delta)),
+                request.a.eq(Mux(use_next, d.kappa_back, d.amplitude)),
+                request.b.eq(Mux(use_next, self.next_delta, self.error)),
+                request.product.eq(read.exists & (own.mask | follows)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                request.a.eq(d.loss_scale),
+                request.b.eq(Cat(values[wrong[:5]], labelled)),
+                request.product.eq(read.exists & d.loss),
+                request.add.eq(read.exists & ~d.loss),
             ]
 
-    def _write(self, m, finished):
+    def _write(self, m):
         """Results into the delta memory; flags of deltas that are not zero into the bitmap."""
         d, tag = self.descriptor, self.result.tag
-        flags = Signal(WORD)
-        position = tag.local[:5]
+        finished, delta, nonzero, written = Signal(), Signal(), Signal(), Signal()
+        place = Signal(WORD, init=1)  # of the next flag, as one bit
         m.d.comb += [
-            self.write.eq(finished),
-            self.write_lane.eq(tag.lane),
-            self.write_address.block.eq(tag.index),
-            self.write_address.step.eq(tag.step),
-            self.value.eq(self.result.value),
-            self.bitmap.eq(Mux(position == 0, 0, flags) | (self.value[:-1].any() << position)),
-            self.bitmap_write.eq(finished & (tag.client == Client.DELTA) & tag.flush),
-            self.bitmap_word.eq(d.delta_base + tag.local[5:]),
+            delta.eq(self.result.valid & (tag.client == Client.DELTA)),
+            finished.eq(delta | (self.result.valid & (tag.client == Client.ERROR))),
+            nonzero.eq(self.result.value[:-1].any()),
+            self.bitmap_write.eq(written),
         ]
+        m.d.sync += [self.write.eq(finished), written.eq(delta & tag.flush)]
         with m.If(finished):
-            m.d.sync += flags.eq(self.bitmap)
+            m.d.sync += [
+                self.write_lane.eq(tag.lane),
+                self.write_address.block.eq(tag.index),
+                self.write_address.step.eq(tag.step),
+                self.value.eq(self.result.value),
+                self.bitmap_word.eq(d.delta_base + tag.word),
+            ]
+        m.d.sync += self.bitmap.eq(Mux(written, 0, self.bitmap) | (place & (delta & nonzero).replicate(WORD)))
+        with m.If(delta):
+            m.d.sync += place.eq(Mux(tag.flush, 1, place.rotate_left(1)))
         with m.If(self.start):
             m.d.sync += self.live.eq(0)
-        with m.Elif(finished & (tag.client == Client.DELTA) & self.value[:-1].any()):
+        with m.Elif(delta & nonzero):
             m.d.sync += self.live.bit_select(tag.step, 1).eq(1)

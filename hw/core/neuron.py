@@ -6,9 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.numbers import order_key
-from backspike.hw.blocks import Queue
-from backspike.hw.core.arithmetic import Client, request_layout, result_layout, tag_layout
+from backspike.hw.arith.numbers import not_below
+from backspike.hw.core.arithmetic import Client, request_layout, result_latency, result_layout
 from backspike.hw.shapes import WORD
 
 __all__ = ["OWN_BITS", "NeuronUpdate"]
@@ -16,15 +15,12 @@ __all__ = ["OWN_BITS", "NeuronUpdate"]
 OWN_BITS = StructLayout({"spike": 1, "mask": 1})
 """What the backward pass needs to know of a neuron and step."""
 
-WORDS = 4
-"""Words of spikes that may wait to be sent."""
-
-
 class NeuronUpdate(wiring.Component):
     """u[t] = round(kappa r[t-1] + sum), s[t] = u >= threshold, m[t] = mask_low <= u <= mask_high.
 
-    Takes the sums of the feed-forward engine, one neuron a cycle, lane by lane, and numbers the neurons of a step in
-    this order. A neuron's step waits until the step before is written back.
+    Takes the sums of the feed-forward engine, lane by lane, and numbers the neurons of a step in this order. A neuron
+    takes two cycles, and a third where it is reset softly: its sum, its leaked potential, the reset. A step waits until
+    the step before is written back, a word of 32 neurons until the word before is taken.
 
     Parameters
     ----------
@@ -49,8 +45,8 @@ class NeuronUpdate(wiring.Component):
         steps = shapes.config.steps
         self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
         self.word = StructLayout({
-            "targets_base": 8, "targets": 8, "slot": 3, "train": 1, "step": 4, "word": 9, "spikes": WORD,
-            "masks": WORD})
+            "targets_base": shapes.peer, "targets": 8, "slot": shapes.slot, "train": 1, "step": shapes.step,
+            "word": max(1, shapes.neuron - 5), "spikes": WORD, "masks": WORD})
         super().__init__({
             "results": In(stream.Signature(result)),
             "slot": In(shapes.slot),
@@ -72,100 +68,98 @@ class NeuronUpdate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = Queue(self.word, WORDS)
-        wiring.connect(m, queue.o, wiring.flipped(self.words))
-        under_way = Signal(range(64))
-        flushes = Signal(range(WORDS + 1))  # words under way or waiting
-        finished = Signal()
-        begun = self._begin(m, under_way, flushes)
-        m.d.comb += finished.eq(self.result.valid & (self.result.tag.client == Client.NEURON))
-        m.d.sync += [
-            under_way.eq(under_way + begun["any"] - finished),
-            flushes.eq(flushes + begun["flush"] - (queue.o.valid & queue.o.ready)),
-        ]
-        m.d.comb += self.busy.eq(self.results.valid | under_way.any())
-        self._finish(m, finished, queue)
+        waiting = Signal()  # a word is complete but for results under way, or waits to be sent
+        flushing = self._ask(m, waiting)
+        taken = Signal()
+        m.d.comb += taken.eq(self.words.valid & self.words.ready)
+        m.d.sync += waiting.eq((waiting & ~taken) | flushing)
+        self._finish(m, taken)
         return m
 
-    def _begin(self, m, under_way, flushes):
-        """Read each neuron's potential and ask for the update."""
-        lanes, d = self.shapes.config.lanes, self.descriptor
-        place = self.results.p.place
-        lane = Signal(self.shapes.lane)
-        step = Signal(self.shapes.step)  # of the neurons under way
-        local = Signal(14)  # number of the neuron in its step
-        neuron = Signal(14)
-        last_lane, last, flush, go = Signal(), Signal(), Signal(), Signal()
+    def _ask(self, m, waiting):
+        """Read each neuron's potential and ask for the update; returns whether it is the last of a word."""
+        shapes, d = self.shapes, self.descriptor
+        lanes, fmt = shapes.config.lanes, shapes.config.format
+        request, tag, place = self.request.p, self.request.p.tag, self.results.p.place
+        lane = Signal(shapes.lane)
+        local = Signal(shapes.neuron)  # number of the neuron in its step
+        leaking, resetting = Signal(), Signal()  # the sum is given, the potential too
+        last_lane, last, done = Signal(), Signal(), Signal()
+        under_way = Signal(range(result_latency(shapes) + 1))  # cycles until the last result has come
+        first, spiked, repeat = Signal(), Signal(), Signal()
         m.d.comb += [
-            neuron.eq(d.neuron_base + local),
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes)),
             last.eq(place.last & last_lane),
-            flush.eq(local[:5].all() | last),
-            go.eq(self.results.valid & ((step == place.step) | ~under_way.any()) & (flushes != WORDS)),
-            self.results.ready.eq(go & last_lane),
-            self.potential_address.eq(neuron),
-        ]
-        request = self.request.p
-        total = Signal.like(self.results.p.sums[0])
-        first = Signal()
-        tag = Signal(tag_layout(self.shapes))
-        with m.If(go):
-            m.d.sync += [
-                lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last, 0, local + 1)), step.eq(place.step)]
-        m.d.sync += [
-            self.request.valid.eq(go),
-            total.eq(self.results.p.sums[lane]),
+            self.potential_address.eq(d.neuron_base + local),
             first.eq(place.step == 0),
+            spiked.eq(self.potential.spike & ~first),
+            repeat.eq(spiked & d.soft),
             tag.client.eq(Client.NEURON),
-            tag.index.eq(neuron),
+            tag.index.eq(self.potential_address),
             tag.step.eq(place.step),
-            tag.local.eq(local),
-            tag.flush.eq(flush),
+            tag.word.eq(local[5:]),
+            tag.flush.eq(local[:5].all() | last),
+            request.a.eq(Mux(resetting, Const(int(fmt.encode(-1.0)), fmt.width), d.kappa)),
+            request.b.eq(Mux(resetting, d.reset, self.potential.value)),
+            request.addend.eq(self.results.p.sums[lane] << -fmt.lsb),
+            request.add.eq(~leaking & ~resetting),
+            request.product.eq(resetting | (leaking & ~first & (d.soft | ~spiked))),
+            request.last.eq(resetting | (leaking & ~repeat)),
+            # A neuron's step needs the one before it.
+            self.request.valid.eq(leaking | resetting | (
+                self.results.valid & ~waiting & ~(~local.any() & under_way.any()))),
+            done.eq(self.request.valid & self.request.ready & request.last),
+            self.results.ready.eq(done & last_lane),
+            self.busy.eq(self.results.valid | under_way.any()),
         ]
-        fmt = self.shapes.config.format
-        spiked = self.potential.spike & ~first
-        m.d.comb += [
-            request.a.eq(d.kappa),
-            request.b.eq(Mux(first | (spiked & ~d.soft), 0, self.potential.value)),
-            request.c.eq(Mux(spiked & d.soft, d.reset, 0)),
-            request.d.eq(Const(int(fmt.encode(-1.0)), fmt.width)),
-            request.addend.eq(total << -fmt.lsb),
-            request.tag.eq(tag),
-        ]
-        return {"any": go, "flush": go & flush}
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += [leaking.eq(request.add), resetting.eq(leaking & repeat)]
+        with m.If(done):
+            m.d.sync += [
+                lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last, 0, local + 1)),
+                under_way.eq(result_latency(shapes))]
+        with m.Elif(under_way.any()):
+            m.d.sync += under_way.eq(under_way - 1)
+        return done & tag.flush
 
-    def _finish(self, m, finished, queue):
+    def _finish(self, m, taken):
         """Fire test; write back, and collect the bits of 32 neurons."""
         shapes, d, tag = self.shapes, self.descriptor, self.result.tag
         fmt = shapes.config.format
-        key = order_key(self.result.value, fmt)
-        bits = Signal(OWN_BITS)
-        position = tag.local[:5]
-        spikes, masks = Signal(WORD), Signal(WORD)
-        new_spikes, new_masks = Signal(WORD), Signal(WORD)
         number = slice(0, fmt.width)
+        bits, finished = Signal(OWN_BITS), Signal()
+        value = self.result.value
         m.d.comb += [
-            bits.spike.eq(key >= order_key(d.threshold[number], fmt)),
-            bits.mask.eq((key >= order_key(d.mask_low[number], fmt)) & (key <= order_key(d.mask_high[number], fmt))),
+            finished.eq(self.result.valid & (tag.client == Client.NEURON)),
+            bits.spike.eq(not_below(value, d.threshold[number], fmt)),
+            bits.mask.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
             self.potential_write.eq(finished),
             self.potential_write_address.eq(tag.index),
             self.potential_value.spike.eq(bits.spike),
-            self.potential_value.value.eq(self.result.value),
+            self.potential_value.value.eq(value),
             self.own_write.eq(Mux(finished, 1 << tag.step, 0)),
             self.own_address.neuron.eq(tag.index),
             self.own_address.slot.eq(self.slot),
             *(self.own_bits[t].eq(bits) for t in range(shapes.config.steps)),
-            new_spikes.eq(Mux(position == 0, 0, spikes) | (bits.spike << position)),
-            new_masks.eq(Mux(position == 0, 0, masks) | (bits.mask << position)),
-            queue.i.valid.eq(finished & tag.flush),
-            queue.i.p.targets_base.eq(d.targets_base),
-            queue.i.p.targets.eq(d.targets),
-            queue.i.p.slot.eq(self.slot),
-            queue.i.p.train.eq(self.train),
-            queue.i.p.step.eq(tag.step),
-            queue.i.p.word.eq(tag.local[5:]),
-            queue.i.p.spikes.eq(new_spikes),
-            queue.i.p.masks.eq(new_masks),
         ]
-        with m.If(finished):
-            m.d.sync += [spikes.eq(new_spikes), masks.eq(new_masks)]
+        # The place of the next neuron as one bit, which is the enable of its flip-flops: no shifter.
+        place = Signal(WORD, init=1)
+        word = Signal(self.word)
+        m.d.comb += self.words.p.eq(word)
+        with m.If(taken):
+            m.d.sync += [place.eq(1), word.spikes.eq(0), word.masks.eq(0), self.words.valid.eq(0)]
+        with m.Elif(finished):
+            m.d.sync += place.eq(place.rotate_left(1))
+            for k in range(WORD):
+                with m.If(place[k]):
+                    m.d.sync += [word.spikes[k].eq(bits.spike), word.masks[k].eq(bits.mask)]
+        with m.If(finished & tag.flush):
+            m.d.sync += [
+                self.words.valid.eq(1),
+                word.targets_base.eq(d.targets_base),
+                word.targets.eq(d.targets),
+                word.slot.eq(self.slot),
+                word.train.eq(self.train),
+                word.step.eq(tag.step),
+                word.word.eq(tag.word),
+            ]

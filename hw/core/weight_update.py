@@ -6,19 +6,16 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue
-from backspike.hw.core.arithmetic import Client, request_layout, result_layout, tag_layout
+from backspike.hw.core.arithmetic import Client, request_layout, result_latency, result_layout
 
 __all__ = ["WeightUpdate"]
-
-VELOCITIES = 16
-"""Velocities that may be on their way to the weight operation."""
-
 
 class WeightUpdate(wiring.Component):
     """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
 
-    Two operations a weight. The old V counts as 0 where mu is 0, and in a core without velocities.
+    Four cycles a weight, two operations of two terms each: mu V, then G; and for the weight whose velocity came out of
+    the unit, -eta V, then W. The order is fixed, so the elementwise unit must take every request at once: nothing else
+    may use it while ``busy``. The old V counts as 0 where mu is 0, and in a core without velocities.
 
     Parameters
     ----------
@@ -64,96 +61,93 @@ class WeightUpdate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        tag = self.result.tag
-        place, read = Signal(self.place), Signal(self.place)
-        reading, given, go = Signal(), Signal(), Signal()
-        velocity = StructLayout({"place": self.place, "weight": self.shapes.number, "value": self.shapes.number})
-        m.submodules.velocities = velocities = Queue(velocity, VELOCITIES)
-        moved, finished = Signal(), Signal()  # a velocity, a weight came out of the unit
-        waiting = Signal(range(VELOCITIES + 1))  # velocities under way or queued
-        under_way = Signal(range(64))
+        d, config, place = self.descriptor, self.shapes.config, self.place
+        latency = result_latency(self.shapes)
+        phase = Signal(2)
+        walk = Signal(place)  # the next gradient and velocity to be read
+        read = Signal(place)  # what stands at the memories' outputs
+        left = Signal(self.shapes.weight_address + 1)
+        given = Signal()  # a gradient and a velocity stand at the memories' outputs from phase 0 to 2
+        moved = Signal(StructLayout({"valid": 1, "place": place, "value": self.shapes.number}))  # a new velocity
+        tail = Signal(range(2 * latency + 16))  # cycles until everything is written
+        tag, value = self.result.tag, self.result.value
+        velocity, weight = Signal(), Signal()  # which of them came out of the unit
+        begin, back = phase == 3, phase == 2
+        last_lane = walk.lane == config.lanes - 1
         m.d.comb += [
-            moved.eq(self.result.valid & (tag.client == Client.VELOCITY)),
-            finished.eq(self.result.valid & (tag.client == Client.WEIGHT)),
-            self.busy.eq(reading | given | waiting.any() | under_way.any()),
-            velocities.i.valid.eq(moved),
-            velocities.i.p.place.lane.eq(tag.lane),
-            velocities.i.p.place.address.eq(tag.index),
-            velocities.i.p.weight.eq(tag.weight),
-            velocities.i.p.value.eq(self.result.value),
-            self.weight_write.eq(finished),
+            velocity.eq(self.result.valid & (tag.client == Client.VELOCITY)),
+            weight.eq(self.result.valid & (tag.client == Client.WEIGHT)),
+            self.busy.eq(tail.any()),
+            # The old weight is read where the velocity has just been found.
+            self.address.eq(Mux(back, moved.place.address, walk.address)),
+            self.enable.eq(begin | back),
+            self.lane.eq(read.lane),
+            self.gradient_clear.eq(given & (phase == 1)),
+            self.gradient_place.eq(read),
+            self.velocity_write.eq(Mux(self.clear, self.gradient_clear & self.velocities, velocity)),
+            self.velocity_place.eq(read),
+            self.weight_write.eq(weight),
             self.weight_place.lane.eq(tag.lane),
             self.weight_place.address.eq(tag.index),
-            self.weight_value.eq(self.result.value),
+            self.weight_value.eq(value),
         ]
-        self._walk(m, place, read, reading, given, go)
-        first = given & ~self.clear & (waiting != VELOCITIES)
-        self._request(m, velocities.o, first, read)
-        begun = Signal()
-        m.d.comb += [
-            begun.eq(first & self.request.ready & ~velocities.o.valid),
-            go.eq(begun | (given & self.clear)),
-            self.gradient_clear.eq(go),
-            self.gradient_place.eq(read),
-        ]
-        with m.If(moved):
+        with m.If(~self.clear):
             m.d.comb += [
-                self.velocity_write.eq(1), self.velocity_place.eq(velocities.i.p.place),
-                self.velocity_value.eq(self.result.value),
-            ]
-        with m.Elif(self.clear):
-            m.d.comb += [self.velocity_write.eq(go & self.velocities), self.velocity_place.eq(read)]
-        asked = self.request.valid & self.request.ready & ~begun
-        m.d.sync += [
-            waiting.eq(waiting + begun - (velocities.o.valid & velocities.o.ready)),
-            under_way.eq(under_way + asked - finished),
-        ]
-        return m
-
-    def _walk(self, m, place, read, reading, given, go):
-        """All addresses of the slice, and all lanes of each."""
-        d = self.descriptor
-        left = Signal(18)
-        advance = ~given | go
-        last_lane = place.lane == self.shapes.config.lanes - 1
-        m.d.comb += [self.address.eq(place.address), self.enable.eq(advance), self.lane.eq(read.lane)]
+                self.velocity_place.lane.eq(tag.lane), self.velocity_place.address.eq(tag.index),
+                self.velocity_value.eq(value)]
+        self._request(m, phase, given, moved, read)
+        m.d.sync += phase.eq(phase + 1)
+        with m.If(left.any()):
+            m.d.sync += tail.eq(2 * latency + 15)
+        with m.Elif(tail.any()):
+            m.d.sync += tail.eq(tail - 1)
+        with m.If(back):
+            m.d.sync += [given.eq(0), read.eq(moved.place)]
+        with m.If(begin):
+            m.d.sync += [given.eq(left.any()), read.eq(walk), walk.lane.eq(walk.lane + 1)]
+            with m.If(last_lane):
+                m.d.sync += [walk.lane.eq(0), walk.address.eq(walk.address + 1)]
+                with m.If(left.any()):
+                    m.d.sync += left.eq(left - 1)
+        with m.If(velocity):
+            m.d.sync += [
+                moved.valid.eq(1), moved.place.lane.eq(tag.lane), moved.place.address.eq(tag.index),
+                moved.value.eq(value)]
+        with m.Elif(begin):
+            m.d.sync += moved.valid.eq(0)
         with m.If(self.start):
             m.d.sync += [
-                reading.eq(1), place.lane.eq(0), place.address.eq(d.weight_base), left.eq(d.weight_words)]
-        with m.Elif(advance):
-            m.d.sync += [given.eq(reading), read.eq(place), place.lane.eq(place.lane + 1)]
-            with m.If(last_lane):
-                m.d.sync += [place.lane.eq(0), place.address.eq(place.address + 1), left.eq(left - 1)]
-                with m.If(left == 1):
-                    m.d.sync += reading.eq(0)
+                phase.eq(2), walk.lane.eq(0), walk.address.eq(d.weight_base), left.eq(d.weight_words),
+                tail.eq(2 * latency + 15)]
+        return m
 
-    def _request(self, m, velocities, first, read):
-        """Finish weights whose velocity is known before starting others."""
-        request, d, config = self.request.p, self.descriptor, self.shapes.config
+    def _request(self, m, phase, given, moved, read):
+        """A velocity in phases 0 and 1, a weight whose velocity came since the last phase 3 in phases 2 and 3."""
+        request, tag, d, config = self.request.p, self.request.p.tag, self.descriptor, self.shapes.config
         fmt = config.format
-        tag = Signal(tag_layout(self.shapes))
-        one = Const(int(fmt.encode(1.0)), fmt.width)
-        m.d.comb += [request.tag.eq(tag), request.c.eq(one), self.request.valid.eq(velocities.valid | first)]
-        with m.If(velocities.valid):
+        m.d.comb += [
+            request.last.eq(phase[0]),
+            request.addend.eq(self.gradient << -fmt.lsb),
+            tag.lane.eq(read.lane),
+            tag.index.eq(read.address),
+        ]
+        with m.If(phase[1]):
             m.d.comb += [
-                velocities.ready.eq(self.request.ready),
-                request.a.eq(d.minus_rate),
-                request.b.eq(velocities.p.value),
-                request.d.eq(velocities.p.weight),
+                self.request.valid.eq(moved.valid),
                 tag.client.eq(Client.WEIGHT),
-                tag.lane.eq(velocities.p.place.lane),
-                tag.index.eq(velocities.p.place.address),
+                request.product.eq(1),
+                request.a.eq(Mux(phase[0], Const(int(fmt.encode(1.0)), fmt.width), d.minus_rate)),
+                request.b.eq(Mux(phase[0], self.weight, moved.value)),
             ]
         with m.Else():
+            m.d.comb += [
+                self.request.valid.eq(given & ~self.clear),
+                tag.client.eq(Client.VELOCITY),
+                request.add.eq(phase[0]),
+            ]
             if config.momentum:  # what was never written may stand in a velocity as long as the momentum is 0
                 m.d.comb += [
                     request.a.eq(d.momentum),
-                    request.b.eq(Mux(d.momentum[:fmt.width - 1].any(), self.velocity, 0)),
+                    request.b.eq(self.velocity),
+                    request.product.eq(~phase[0] & d.momentum[:fmt.width - 1].any()),
                 ]
-            m.d.comb += [
-                request.addend.eq(self.gradient << -fmt.lsb),
-                tag.client.eq(Client.VELOCITY),
-                tag.lane.eq(read.lane),
-                tag.index.eq(read.address),
-                tag.weight.eq(self.weight),
-            ]

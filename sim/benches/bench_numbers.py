@@ -98,19 +98,51 @@ def random_results(unit, rng, rows):
     return {"a": a, "b": b, "c": c, "d": d, "addend": addend}
 
 
+def _as_terms(unit, cases, valid, rng):
+    """Stimuli of Elementwise: each case is a row for a b, one for c d, one for the addend, in any order.
+
+    Terms that are zero are left out in some cases, or given as what is neither a product nor an addend; the last row
+    is always given. Returns the stimuli [3 * rows, copies].
+    """
+    count = unit.TERMS
+    stimulus = np.zeros((count * len(valid), valid.shape[1]), dtype=Ports.of(unit, Flow.In).dtype)
+    order = rng.permuted(np.broadcast_to(np.arange(count), (*valid.shape, count)), axis=-1)
+    zero = np.stack([(cases[left] == 0) | (cases[right] == 0) for left, right in ("ab", "cd")]
+                    + [np.asarray(cases["addend"] == 0, dtype=bool)], axis=-1)
+    garbage = {name: random_numbers(rng, unit.fmt, valid.shape) for name in "ab"}
+    for k in range(count):
+        part, row = order[..., k], stimulus[k::count]
+        empty = np.take_along_axis(zero, part[..., None], axis=-1)[..., 0] & (rng.random(valid.shape) < 0.5)
+        add = part == 2
+        row["a"] = np.choose(part, [cases["a"], cases["c"], garbage["a"]])
+        row["b"] = np.choose(part, [cases["b"], cases["d"], garbage["b"]])
+        _field(row, "addend", np.where(add | empty, cases["addend"], 1))
+        row["product"], row["add"] = ~add & ~empty, add & ~empty
+        row["last"] = k == count - 1
+        row["valid"] = valid & ((k == count - 1) | ~empty | (rng.random(valid.shape) < 0.5))
+    return stimulus
+
+
 async def _check_results(dut, unit, cases, rng, valid):
     inputs, outputs = Ports.of(unit, Flow.In).dtype, Ports.of(unit, Flow.Out).dtype
-    stimulus = np.zeros(valid.shape, dtype=inputs)
-    for name, values in cases.items():
-        _field(stimulus, name, values)
-    stimulus["valid"] = valid
-    stimulus["tag"] = rng.integers(0, 1 << TAG_WIDTH, valid.shape)
+    if isinstance(unit, Elementwise):
+        stimulus = _as_terms(unit, cases, valid, rng)
+    else:
+        stimulus = np.zeros(valid.shape, dtype=inputs)
+        for name, values in cases.items():
+            _field(stimulus, name, values)
+        stimulus["valid"] = valid
+    stimulus["tag"] = rng.integers(0, 1 << TAG_WIDTH, stimulus.shape)
+    every = len(stimulus) // len(valid)
     response, stray = await stream(dut, stimulus, outputs, unit.latency)
+    for k in range(every - 1):
+        assert not response[k::every]["done"].any(), "a result before the last term"
+    response = response[every - 1::every]
 
     value, saturated = unit.model(**{"sums" if name == "sum" else name: values for name, values in cases.items()})
     expected = np.zeros(valid.shape, dtype=outputs)
     expected["done"], expected["value"], expected["saturated"] = valid, value, saturated
-    expected["tag_out"] = stimulus["tag"]
+    expected["tag_out"] = stimulus["tag"][every - 1::every]
     relevant = np.where(valid, response, np.zeros((), dtype=outputs))
     relevant["done"] = response["done"]
     wrong = np.argwhere(relevant != np.where(valid, expected, np.zeros((), dtype=outputs)))

@@ -10,12 +10,11 @@ from backspike.golden.formats import Format
 from backspike.golden.network import Neuron, Training
 from backspike.host.scalars import layer_scalars
 from backspike.hw.arith.elementwise import Elementwise
-from backspike.hw.core.arithmetic import Client
 from backspike.hw.core.weight_update import WeightUpdate
 from backspike.hw.shapes import Shapes
 from backspike.sim.cases import random_numbers, random_sums
 from backspike.sim.small_chips import CHIPS, garbage_descriptor
-from backspike.sim.unit import Bench, Others, WithArithmetic
+from backspike.sim.unit import Bench, WithArithmetic
 
 _CHIPS = {f"weights_{lanes}": replace(CHIPS[lanes], weights=512) for lanes in (1, 2, 8)}
 _CHIPS["weights_largest"] = CHIPS["largest"]
@@ -39,9 +38,9 @@ class Run:
 
     MEMORIES = ("weight", "gradient", "velocity")
 
-    def __init__(self, dut, name, others):
+    def __init__(self, dut, name):
         self.config = _CHIPS[name]
-        self.shapes, self.others = Shapes(self.config), others
+        self.shapes = Shapes(self.config)
         self.bench = bench = Bench(dut, name, _unit(name))
         bench.peek = True
         self.fill()
@@ -82,7 +81,6 @@ class Run:
         """One update, compared with the model; returns the cycles that it took."""
         bench, fmt = self.bench, self.config.format
         bench.agents[:] = [self]
-        Others(bench, [Client.NEURON], self.others)
         fields = {"weight_base": base, "weight_words": words, **layer_scalars(Neuron(), training, fmt)}
         bench.set("descriptor", garbage_descriptor(self.shapes, **fields))
         bench.set("clear", clear)
@@ -124,10 +122,10 @@ def _momenta(name):
 
 
 @cocotb.test()
-@cocotb.parametrize(name=SMALL, others=[1.0, 0.6, 0.1])
-async def updates_of_random_slices(dut, name, others):
-    """With and without momentum, one word and many; the elementwise unit is busy for others."""
-    run = Run(dut, name, others)
+@cocotb.parametrize(name=SMALL)
+async def updates_of_random_slices(dut, name):
+    """With and without momentum, one word and many."""
+    run = Run(dut, name)
     await run.start()
     random, depth = run.bench.random, run.shapes.weight_depth
     for momentum in _momenta(name):
@@ -142,7 +140,7 @@ async def updates_of_random_slices(dut, name, others):
 @cocotb.parametrize(name=SMALL)
 async def zeros_and_ends_of_the_range(dut, name):
     """Numbers and sums that are zero, or saturate, of both signs; the largest sums that a gradient can be."""
-    run = Run(dut, name, 0.5)
+    run = Run(dut, name)
     await run.start()
     fmt = run.config.format
     sign, top, most = 1 << fmt.width - 1, int(fmt.encode(fmt.max_finite)), 1 << run.shapes.gradient_sum - 1
@@ -155,7 +153,7 @@ async def zeros_and_ends_of_the_range(dut, name):
 @cocotb.parametrize(name=SMALL, velocities=[0, 1])
 async def clearing(dut, name, velocities):
     """Gradients, and velocities if asked for, become 0; no weight changes."""
-    run = Run(dut, name, 0.5)
+    run = Run(dut, name)
     await run.start()
     for momentum in _momenta(name):
         run.fill()
@@ -166,18 +164,18 @@ async def clearing(dut, name, velocities):
 @cocotb.test()
 @cocotb.parametrize(name=SMALL)
 async def operations_without_gaps(dut, name):
-    """Two cycles a weight, if nobody else uses the elementwise unit."""
-    run = Run(dut, name, 1.0)
+    """Four cycles a weight."""
+    run = Run(dut, name)
     await run.start()
     for momentum in _momenta(name)[:2]:
         words = run.shapes.weight_depth
         cycles = await run.do(_training(run, momentum), 0, words)
-        assert cycles <= 2 * words * run.config.lanes * 1.05 + 40
+        assert cycles <= 4 * words * run.config.lanes + 40
 
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
     """The last weights that a core can have."""
-    run = Run(dut, "weights_largest", 0.9)
+    run = Run(dut, "weights_largest")
     await run.start()
     await run.do(_training(run, 0.9), run.shapes.weight_depth - 300, 300)

@@ -6,20 +6,21 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.sim import Simulator
 
 from backspike.golden.formats import BINARY16, Format
 from backspike.hw.arith.numbers import (
     check_format,
     check_integer,
-    order_key,
-    order_key_model,
+    not_below,
+    not_below_model,
     product_model,
     product_width,
     to_fixed,
     to_fixed_model,
 )
+from backspike.sim.runner import default_seed
 
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2), Format(exponent=2, mantissa=1)]
 
@@ -57,13 +58,29 @@ def test_to_fixed_is_the_value_in_units_of_the_smallest_subnormal(fmt):
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
-def test_order_keys_order_like_values(fmt):
-    patterns = finite_patterns(fmt)
-    keys = order_key_model(patterns, fmt)
-    values = fmt.decode(patterns)
-    by_value = np.argsort(values, kind="stable")
-    assert np.array_equal(np.sign(np.diff(keys[by_value])), np.sign(np.diff(values[by_value])))
-    assert np.array_equal(simulated(order_key, fmt, fmt.width + 4, patterns), keys)
+def test_comparison_is_that_of_the_values(fmt):
+    """All pairs with the numbers at the ends, next to zero and both zeros, and random pairs."""
+    patterns, rng = finite_patterns(fmt), np.random.default_rng(default_seed())
+    sign = 1 << (fmt.width - 1)
+    top = int(fmt.encode(fmt.max_finite))
+    ends = [0, 1, 2, top - 1, top]
+    bounds = np.array(ends + [sign | end for end in ends])
+    few = np.unique(np.concatenate([rng.choice(patterns, 200), bounds]))
+    a, b = (grid.ravel() for grid in np.meshgrid(few, np.concatenate([bounds, rng.choice(patterns, 50)])))
+    expected = fmt.decode(a) >= fmt.decode(b)
+    assert np.array_equal(not_below_model(a, b, fmt), expected)
+    m, bits, bound, result, got = Module(), Signal(fmt.width), Signal(fmt.width), Signal(), []
+    m.d.comb += result.eq(not_below(bits, bound, fmt))
+
+    async def bench(ctx):
+        for pair in zip(a, b, strict=True):
+            ctx.set(Cat(bits, bound), int(pair[0]) | int(pair[1]) << fmt.width)
+            got.append(ctx.get(result))
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert np.array_equal(got, expected)
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
@@ -80,7 +97,7 @@ def test_product_width_holds_the_largest_products(fmt):
     [
         (lambda: check_format("half"), TypeError, "fmt must be a Format, not 'half'"),
         (lambda: to_fixed(Signal(16), None), TypeError, "fmt must be a Format, not None"),
-        (lambda: order_key(Signal(16), 16), TypeError, "fmt must be a Format, not 16"),
+        (lambda: not_below(Signal(16), Signal(16), 16), TypeError, "fmt must be a Format, not 16"),
         (lambda: check_integer("terms", True, 1), TypeError, "terms must be an integer, not True"),
         (lambda: check_integer("terms", 0, 1), ValueError, "terms must be at least 1, not 0"),
         (lambda: check_integer("width", 9, 1, 8), ValueError, "width must be 1 to 8, not 9"),
