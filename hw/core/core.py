@@ -110,7 +110,7 @@ class Core(wiring.Component):
             "gradient": gradient,
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),
-            "output": PacketOutput(shapes, 5),
+            "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
         for name, unit in units.items():
             m.submodules[name] = unit
@@ -244,7 +244,7 @@ class Core(wiring.Component):
             "cycles": 1,
             "fp_busy": self.forward.busy,
             "fp_terms": self.engine.terms,
-            "fp_results": self.neuron.request.valid,
+            "fp_results": self.neuron.potential_write,
             "fp_stalled": self.engine.stalled,
             "fp_no_input": slots.no_input & ~self.forward.busy,
             "fp_no_credit": slots.no_credit & ~self.forward.busy,

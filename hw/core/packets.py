@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packets inside a core: building headers, and sending whole packets as flits."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import HEADER, TAGS
 from backspike.hw.noc.flit import FlitStream
+from backspike.hw.noc.flow import select
 
 __all__ = ["PacketOutput", "packet_header"]
 
@@ -33,20 +34,24 @@ class PacketOutput(wiring.Component):
     Parameters
     ----------
     shapes: Shapes
-    sources: number of packet streams
+    most: for each packet stream, the largest number of payload words of its packets, 0 to 3
 
     Members
     -------
-    packets: streams of {header, words, length}; length is the number of payload words, 0 to 3
+    packets: streams of {header, words, length}; length is the number of payload words. The source holds the packet
+        until it has been sent: it is taken with the last flit
     flits: flit stream; a new packet follows without a bubble
-    sent: a packet was taken from a source
+    sent: the last flit of a packet is taken
     busy: a packet is being sent
+
+    ``flits`` follows the chosen source in the same cycle. The choice comes from a register: it moves on when a packet
+    ends or the chosen source has none.
     """
 
-    def __init__(self, shapes, sources):
-        self.shapes, self.sources = shapes, sources
+    def __init__(self, shapes, most):
+        self.shapes, self.most = shapes, tuple(most)
         super().__init__({
-            "packets": In(stream.Signature(shapes.packet)).array(sources),
+            "packets": In(stream.Signature(shapes.packet)).array(len(self.most)),
             "flits": Out(FlitStream),
             "sent": Out(1),
             "busy": Out(1),
@@ -54,32 +59,26 @@ class PacketOutput(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        packet = Signal(self.shapes.packet)
-        position = Signal(2)
-        ending = Signal()
+        sources, words = len(self.most), []
+        owner, position = Signal(range(sources)), Signal(2)
+        for source, most in zip(self.packets, self.most, strict=True):
+            packet = source.p
+            words += [packet.header, *(packet.words[k] if k < most else None for k in range(3))]
         m.d.comb += [
+            self.busy.eq(select([source.valid for source in self.packets], owner)),
             self.flits.valid.eq(self.busy),
-            self.flits.p.last.eq(position == packet.length),
-            self.flits.p.data.eq(Array([packet.header, *(packet.words[k] for k in range(3))])[position]),
-            ending.eq(self.flits.ready & self.flits.p.last),
+            self.flits.p.data.eq(select(words, Cat(position, owner))),
+            self.flits.p.last.eq(position == select([source.p.length for source in self.packets], owner)),
+            self.sent.eq(self.busy & self.flits.ready & self.flits.p.last),
+            *(source.ready.eq(self.flits.ready & self.flits.p.last & (owner == n))
+              for n, source in enumerate(self.packets)),
         ]
-        with m.If(self.flits.ready):
-            m.d.sync += position.eq(position + 1)
-        with m.If(~self.busy | ending):
-            m.d.sync += self.busy.eq(0)
-            self._choose(m, packet, position)
+        with m.If(self.busy & self.flits.ready):
+            m.d.sync += position.eq(Mux(self.flits.p.last, 0, position + 1))
+        with m.If(~self.busy | self.sent), m.Switch(owner):
+            for n in range(sources):
+                with m.Case(n) if n < sources - 1 else m.Default():
+                    for other in reversed([(n + distance) % sources for distance in range(1, sources)]):
+                        with m.If(self.packets[other].valid):
+                            m.d.sync += owner.eq(other)
         return m
-
-    def _choose(self, m, packet, position):
-        """Take a packet from the first source after the one that was served last."""
-        last = Signal(range(self.sources))
-        with m.Switch(last):
-            for served in range(self.sources):
-                with m.Case(served):
-                    order = [(served + 1 + k) % self.sources for k in range(self.sources)]
-                    for k, source in enumerate(order):
-                        stream_ = self.packets[source]
-                        earlier = Cat(self.packets[other].valid for other in order[:k]).any() if k else Const(0)
-                        with m.If(stream_.valid & ~earlier):
-                            m.d.comb += [stream_.ready.eq(1), self.sent.eq(1)]
-                            m.d.sync += [packet.eq(stream_.p), self.busy.eq(1), position.eq(0), last.eq(source)]

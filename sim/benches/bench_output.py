@@ -38,7 +38,7 @@ class ErrorOutput(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.packets = packets = self.packets
-        m.submodules.output = output = PacketOutput(self.shapes, 2)  # one of its sources is silent
+        m.submodules.output = output = PacketOutput(self.shapes, (3, 3))  # one of its sources is silent
         wiring.connect(m, wiring.flipped(self.results), packets.results)
         wiring.connect(m, packets.packets, output.packets[0])
         wiring.connect(m, output.flits, wiring.flipped(self.flits))
@@ -58,7 +58,7 @@ def _senders(chip):
 
 
 def units():
-    outputs = {f"output_{sources}": PacketOutput(Shapes(CHIPS[1]), sources) for sources in SOURCES}
+    outputs = {f"output_{sources}": PacketOutput(Shapes(CHIPS[1]), (3,) * sources) for sources in SOURCES}
     return outputs | {name: unit for chip in SENDERS for name, unit in _senders(chip).items()}
 
 
@@ -78,7 +78,7 @@ class Run:
     """A bench with random packets from every source."""
 
     def __init__(self, dut, sources, idle, stalls):
-        self.bench = bench = Bench(dut, f"output_{sources}", PacketOutput(Shapes(CHIPS[1]), sources))
+        self.bench = bench = Bench(dut, f"output_{sources}", PacketOutput(Shapes(CHIPS[1]), (3,) * sources))
         self.sources = [Source(bench, f"packets__{n}", idle) for n in range(sources)]
         self.sink = Sink(bench, "flits", stalls)
         self.sent = [[] for _ in range(sources)]
