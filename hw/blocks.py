@@ -5,7 +5,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "delayed", "lowest_bit", "stage"]
+__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "stage"]
 
 
 class Queue(wiring.Component):
@@ -102,3 +102,15 @@ def lowest_bit(m, mask, name):
     within = Array(Cat(~bits[0] & (bits[1] | ~bits[2]), ~bits[:2].any()) for bits in groups)[group]
     m.d.comb += index.eq(Cat(within, group))
     return index
+
+
+def at_most_one(mask):
+    """Whether no more than one bit of ``mask`` is set, by halves."""
+    def count(bits):
+        """Whether there is any bit, and whether there are several."""
+        if len(bits) == 1:
+            return bits, Const(0, 1)
+        (low_any, low_many), (high_any, high_many) = count(bits[:len(bits) // 2]), count(bits[len(bits) // 2:])
+        return low_any | high_any, low_many | high_many | (low_any & high_any)
+
+    return ~count(mask)[1]

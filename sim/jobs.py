@@ -71,6 +71,7 @@ class Job:
         before pooling
     channels: channels of each group of inputs; ``None`` among them stands for a constant group of one input
     blocks, last_lanes, steps: of the slice
+    garbage: whether bits of tapes and bitmaps that belong to nothing are random
 
     Attributes
     ----------
@@ -80,7 +81,8 @@ class Job:
     """
 
     def __init__(self, bench, config, *, spikes=None, deltas=None, shape=None, channels=None, blocks=None,
-                 last_lanes=None, steps=None):
+                 last_lanes=None, steps=None, garbage=True):
+        self.garbage = garbage
         self.config, self.shapes, self.random, self.rng = config, Shapes(config), bench.random, bench.rng
         random, lanes = bench.random, config.lanes
         self.steps = random.choice((1, config.steps, random.randint(1, config.steps))) if steps is None else steps
@@ -249,7 +251,8 @@ class Job:
             for start in range(0, count, WORD):
                 for t, bits in enumerate(group["bits"]):
                     own = list(bits[start:start + WORD])
-                    own += [self.random.getrandbits(1) for _ in range(WORD - len(own))]
+                    if self.garbage:
+                        own += [self.random.getrandbits(1) for _ in range(WORD - len(own))]
                     address = (t << slot_bits | self.slot) << width | group["tape"] + start // WORD
                     words[address] = sum(int(bit) << n for n, bit in enumerate(own))
         return words
@@ -271,7 +274,7 @@ class Job:
             word = 0
             for lane in range(lanes):
                 own = flags[t, WORD * k:WORD * (k + 1), lane]
-                bits = self.random.getrandbits(WORD) >> len(own) << len(own)
+                bits = self.random.getrandbits(WORD) >> len(own) << len(own) if self.garbage else 0
                 word |= (sum(int(bit) << n for n, bit in enumerate(own)) | bits) << WORD * lane
             bank[t << self.shapes.delta_word | self.delta_base + k] = word
         return bank

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memories of a core and their ports."""
 
-from amaranth.hdl import signed
+from types import SimpleNamespace
+
+from amaranth.hdl import Mux, Signal, signed
 from amaranth.lib import memory
 from amaranth.lib.data import ArrayLayout
 
@@ -15,7 +17,8 @@ __all__ = ["Memories", "Ram"]
 class Ram:
     """A memory with one write port and named read ports, all with one cycle of latency.
 
-    A word that is read in the cycle in which it is written has its old content.
+    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and block RAMs need logic
+    around them where something does.
 
     Parameters
     ----------
@@ -24,13 +27,29 @@ class Ram:
     shape, depth: of the memory
     readers: names of the read ports
     parts: write enable for each element of an array shape instead of one for the word
+    shared: a reader that is not used while the memory is written; it shares its address with the write port, so that a
+        block RAM with two ports has room for another reader
     """
 
-    def __init__(self, m, name, shape, depth, readers, *, parts=False):
+    def __init__(self, m, name, shape, depth, readers, *, parts=False, shared=None):
         self.depth = depth
-        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[])
-        self.write = ram.write_port(granularity=1 if parts else None)
+        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[], attrs={"no_rw_check": 1})
+        self.write = write = ram.write_port(granularity=1 if parts else None)
         self.read = {reader: ram.read_port() for reader in readers}
+        if shared:
+            read = self.read[shared]
+            self.write = _own_address(write, "write_address")
+            self.read[shared] = _own_address(read, "read_address")
+            address = Signal.like(write.addr, name=f"{name}_address")
+            m.d.comb += [
+                address.eq(Mux(write.en, self.write.addr, self.read[shared].addr)),
+                write.addr.eq(address), read.addr.eq(address),
+            ]
+
+
+def _own_address(port, name):
+    """The port with another address signal."""
+    return SimpleNamespace(addr=Signal.like(port.addr, name=name), en=port.en, data=port.data)
 
 
 class Memories:
@@ -51,7 +70,7 @@ class Memories:
         def banks(name, *details, **options):
             return [Ram(m, f"{name}_{k}", *details, **options) for k in lanes]
 
-        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"))
+        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"), shared="errors")
         self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
         self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))

@@ -37,6 +37,10 @@ def units():
             for lanes, config in CONFIGS.items()}
 
 
+def _job(run, config, **options):
+    return Job(run.bench, config, shape=DENSE, garbage=False, **options)
+
+
 async def _start(dut, engine, lanes, **options):
     run = RUNS[engine](dut, lanes, **options)
     await run.start()
@@ -49,7 +53,7 @@ async def random_jobs(dut, engine, lanes):
     """Several groups, constant ones among them, sparse and full rows, any number of steps."""
     run = await _start(dut, engine, lanes)
     for n in range(12):
-        await run.do(Job(run.bench, CONFIGS[lanes], shape=DENSE, blocks=1 if n == 0 else None))
+        await run.do(_job(run, CONFIGS[lanes], blocks=1 if n == 0 else None))
 
 
 @cocotb.test()
@@ -58,14 +62,14 @@ async def results_wait(dut, engine, lanes, idle):
     """The pipeline stands still while a result is not taken, and loses nothing."""
     run = await _start(dut, engine, lanes, idle=idle)
     for _ in range(6):
-        await run.do(Job(run.bench, CONFIGS[lanes], shape=DENSE))
+        await run.do(_job(run, CONFIGS[lanes]))
 
 
 @cocotb.test()
 @cocotb.parametrize(engine=list(RUNS), lanes=LANES, spikes=[0.0, 1.0], deltas=[0.0, 0.1, 1.0])
 async def few_and_many_terms(dut, engine, lanes, spikes, deltas):
     run = await _start(dut, engine, lanes)
-    await run.do(Job(run.bench, CONFIGS[lanes], spikes=spikes, deltas=deltas, shape=DENSE, channels=[32, 5], blocks=2))
+    await run.do(_job(run, CONFIGS[lanes], spikes=spikes, deltas=deltas, channels=[32, 5], blocks=2))
 
 
 @cocotb.test()
@@ -73,7 +77,7 @@ async def few_and_many_terms(dut, engine, lanes, spikes, deltas):
 async def few_cycles_are_lost(dut, engine):
     """Utilisation of one lane, from start to end, in a slice of 60 inputs and 30 outputs."""
     run = await _start(dut, engine, 1)
-    job = Job(run.bench, CONFIGS[1], spikes=0.2, deltas=0.3, shape=DENSE, channels=[60], blocks=30, steps=4)
+    job = _job(run, CONFIGS[1], spikes=0.2, deltas=0.3, channels=[60], blocks=30, steps=4)
     terms, cycles = await run.do(job)
     dut._log.info("%s: utilisation %.3f", engine, terms / cycles)
     assert terms / cycles > 0.85
@@ -85,7 +89,7 @@ async def ends_of_the_largest_memories(dut, engine):
     """A slice with all outputs that a core can have, and one in the last words of everything."""
     run = await _start(dut, engine, "largest")
     config = CONFIGS["largest"]
-    await run.do(Job(run.bench, config, spikes=0.05, deltas=0.02, shape=DENSE, channels=[31, 1], blocks=4096, steps=1))
-    job = Job(run.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
+    await run.do(_job(run, config, spikes=0.05, deltas=0.02, channels=[31, 1], blocks=4096, steps=1))
+    job = _job(run, config, channels=[4, 32, None], blocks=40, steps=config.steps)
     job.move_to_the_end()
     await run.do(job)

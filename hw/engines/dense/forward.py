@@ -76,7 +76,6 @@ class DenseForward(wiring.Component):
         index, block = Signal(shapes.groups), Signal(shapes.block)
         walking, settled = Signal(), Signal()
         last_group, last_block, word = Signal(), Signal(), Signal(shapes.tape_word)
-        high = (group.channels - 1)[:input_bits(shapes)]
         row, free = Signal(bits.row), Signal()
         m.d.comb += [
             self.group_address.eq(d.groups_base + index),
@@ -84,8 +83,7 @@ class DenseForward(wiring.Component):
             last_group.eq(index + 1 == d.groups),
             last_block.eq(block + 1 == d.blocks),
             row.base.eq(Cat(group.tape[:len(word)], self.slot, self.step)),
-            row.end.eq(high[5:]),
-            row.high.eq(high[:5]),
+            row.end.eq((group.channels - 1)[:input_bits(shapes)] >> 5),
             row.payload.row.eq(group.row_base + block),
             row.payload.end.eq(last_group),
             row.payload.last.eq(last_block),

@@ -88,14 +88,12 @@ class Pairs(wiring.Component):
         m.submodules.inputs = bits = RowBits(
             base=shapes.tape_address().size, words=shapes.config.tape_words, payload=shapes.step)
         step, looking, live = Signal(shapes.step), Signal(), Signal()
-        high = (group.channels - 1)[:input_bits(shapes)]
         row = bits.rows.p
         m.d.comb += [
             live.eq(self.live.bit_select(step, 1)),
             bits.rows.valid.eq(looking & live),
             row.base.eq(Cat(group.tape[:shapes.tape_word], self.slot, step)),
-            row.end.eq(high[5:]),
-            row.high.eq(high[:5]),
+            row.end.eq((group.channels - 1)[:input_bits(shapes)] >> 5),
             row.payload.eq(step),
             self.tape_address.eq(bits.address),
             self.tape_enable.eq(bits.enable),
@@ -124,14 +122,12 @@ class Pairs(wiring.Component):
             placed.step.eq(this.step),
         ]
         two, that, free = stage(m, one, placed, bits.rows.ready, "placed")
-        high = (d.blocks - 1)[:max(6, shapes.block)]
         row, item = bits.rows.p, bits.items.p
         m.d.comb += [
             advance.eq(free),
             bits.rows.valid.eq(two),
             row.base.eq(Cat(d.delta_base[:shapes.delta_word], that.step)),
-            row.end.eq(high[5:]),
-            row.high.eq(high[:5]),
+            row.end.eq((d.blocks - 1)[:max(6, shapes.block)] >> 5),
             row.payload.eq(that),
             self.bitmap_address.eq(bits.address),
             self.bitmap_enable.eq(bits.enable),

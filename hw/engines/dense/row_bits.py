@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import any_of, lowest_bit
+from backspike.hw.blocks import any_of, at_most_one, lowest_bit
 from backspike.hw.shapes import WORD
 
 __all__ = ["RowBits"]
@@ -27,8 +27,8 @@ class RowBits(wiring.Component):
 
     Members
     -------
-    rows: stream of {base, end, high, payload}: from address ``base`` on words 0 to ``end``, of the last one bits 0 to
-        ``high``; what lies beyond may be garbage
+    rows: stream of {base, end, payload}: words 0 to ``end`` from address ``base`` on; bits of the last word beyond the
+        row must be 0, as all who write tapes and bitmaps leave them
     address, enable, bits: to memories with one cycle of latency, which hold their output while ``enable`` is 0
     items: stream of {number, hits, none, last, payload}: number of the bit in its row, in which banks it is set, no bit
         at all, last item of its row
@@ -36,7 +36,7 @@ class RowBits(wiring.Component):
     """
 
     def __init__(self, *, base, words, payload, banks=1):
-        self.row = StructLayout({"base": base, "end": range(words), "high": 5, "payload": payload})
+        self.row = StructLayout({"base": base, "end": range(words), "payload": payload})
         place = self.row["end"].shape if words > 1 else 1
         self._number = Cat(Signal(5), Signal(place)).shape()
         self.item = StructLayout({"number": self._number, "hits": banks, "none": 1, "last": 1, "payload": payload})
@@ -52,7 +52,7 @@ class RowBits(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         row, banks = self.rows.p, len(self.items.p.hits)
-        about = StructLayout({"index": row.end.shape(), "high": 5, "last": 1, "payload": row.payload.shape()})
+        about = StructLayout({"index": row.end.shape(), "last": 1, "payload": row.payload.shape()})
         number = Signal.like(row.end, name="number")
         reading, read = Signal(), Signal(about)  # the word that the memories put out
         union, useful, step, take = Signal(WORD), Signal(), Signal(), Signal()
@@ -71,7 +71,7 @@ class RowBits(wiring.Component):
             with m.If(self.rows.valid):
                 m.d.sync += [
                     number.eq(Mux(at_end, 0, number + 1)),
-                    read.index.eq(number), read.high.eq(row.high), read.last.eq(at_end), read.payload.eq(row.payload),
+                    read.index.eq(number), read.last.eq(at_end), read.payload.eq(row.payload),
                 ]
         self._list(m, about, reading & useful, read, union, take)
         return m
@@ -80,24 +80,24 @@ class RowBits(wiring.Component):
         """Hold a word while its bits are listed."""
         banks = len(self.items.p.hits)
         full, held, rest = Signal(), Signal(about), Signal(WORD)
+        some, single = Signal(), Signal()  # the word is not zero; not more than one bit is left
         words = [Signal(WORD, name=f"word_{k}") for k in range(banks if banks > 1 else 0)]
-        more, place, beyond = Signal(), Signal(5), Signal()
+        place, following = Signal(5), Signal(WORD)
         item = self.items.p
         m.d.comb += [
             place.eq(lowest_bit(m, rest, "lowest")),
-            beyond.eq(held.last & (~rest.any() | (place > held.high))),
-            more.eq((rest & (rest - 1)).any() & ~beyond),
             item.number.eq(Cat(place, held.index)),
-            item.hits.eq(Cat(word.bit_select(place, 1) for word in words) if words else ~beyond),
-            item.none.eq(beyond),
-            item.last.eq(held.last & ~more),
+            item.hits.eq(Cat(word.bit_select(place, 1) for word in words) if words else 1),
+            item.none.eq(~some),
+            item.last.eq(held.last & single),
             item.payload.eq(held.payload),
             self.items.valid.eq(full),
-            take.eq(~full | (self.items.ready & ~more)),
+            take.eq(~full | (self.items.ready & single)),
+            following.eq(Mux(take, union, rest & (rest - 1))),
             self.busy.eq(self.rows.valid | valid | full),
         ]
+        with m.If(take | self.items.ready):
+            m.d.sync += [rest.eq(following), single.eq(at_most_one(following))]
         with m.If(take):
-            m.d.sync += [full.eq(valid), held.eq(read), rest.eq(union)]
+            m.d.sync += [full.eq(valid), held.eq(read), some.eq(union.any())]
             m.d.sync += [word.eq(self.bits[k]) for k, word in enumerate(words)]
-        with m.Elif(self.items.ready):
-            m.d.sync += rest.eq(rest & (rest - 1))
