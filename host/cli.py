@@ -89,7 +89,12 @@ def _recipe_options():
 def _port_options():
     port = argparse.ArgumentParser(add_help=False)
     port.add_argument("--port", required=True, metavar="DEVICE", help="serial port of the chip, such as /dev/ttyUSB0")
-    port.add_argument("--baud", type=int, metavar="N", help="bits per second, as the chip was built for")
+    port.add_argument("--baud", type=_positive, default=1_000_000, metavar="N",
+                      help="symbols per second, as the chip was built for (default %(default)s)")
+    port.add_argument("--timeout", type=_seconds, default=30.0, metavar="S",
+                      help="seconds after which a silent chip is given up (default %(default)s)")
+    port.add_argument("--resend", type=_seconds, default=0.1, metavar="S",
+                      help="seconds without an answer until something is sent again (default %(default)s)")
     port.add_argument("--compare", action="store_true",
                       help="run the golden model beside, and stop at the first difference")
     return port
@@ -128,6 +133,16 @@ def _positive(text):
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer from 1 on, not {text!r}")
     return int(text)
+
+
+def _seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return value
 
 
 def _list(kind):

@@ -13,17 +13,15 @@ class Journal:
 
     Parameters
     ----------
-    path: of the file, which is written on at its end; ``None``: there is none
+    path: of the file, opened at the first event; ``None``: there is none
+    anew: whether a file that is already there is replaced, not written on at its end
     out: the console; standard output by default
     """
 
-    def __init__(self, path=None, out=None):
+    def __init__(self, path=None, *, anew=False, out=None):
         self._out = out or sys.stdout
+        self._path, self._mode, self._file = path, "w" if anew else "a", None
         self._passing = False
-        self._file = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a")
 
     def __enter__(self):
         return self
@@ -44,6 +42,9 @@ class Journal:
 
     def event(self, name, text=None, *, passing=False, **values):
         """A line in the file, and one on the console where there is a ``text``."""
+        if self._path and not self._file:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open(self._mode)
         if self._file:
             self._file.write(json.dumps({"event": name, "time": round(time.time(), 3), **values}) + "\n")
             self._file.flush()

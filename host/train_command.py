@@ -3,9 +3,11 @@
 
 import os
 import signal
-import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 from backspike.golden.trainer import Trainer
 
@@ -14,6 +16,7 @@ from .chip_session import ChipFault, ChipSession
 from .compare import first_spike_difference
 from .course import Course
 from .journal import Journal
+from .link import LinkError
 from .training_run import TrainingRun
 
 __all__ = ["evaluate", "train"]
@@ -23,15 +26,8 @@ _SHAPE = ("network", "steps", "neuron", "bias", "format", "data")
 """What comes with loaded weights, unless the options say otherwise."""
 
 
-def train(arguments, connect=None):
-    """Train as the options say; returns the exit code.
-
-    Parameters
-    ----------
-    arguments: parsed options of ``backspike train``
-    connect: a context manager that takes the options and gives the chip (see ``chip_session``); the serial port by
-        default
-    """
+def train(arguments):
+    """Train as the parsed options of ``backspike train`` say; returns the exit code."""
     state = _resumed(arguments) if arguments.resume else None
     if state and state.finished:
         print(f"{arguments.save} holds a finished training of {state.course.epochs} epochs")
@@ -39,10 +35,11 @@ def train(arguments, connect=None):
     course, weights = (state.course, None) if state else _new(arguments)
     course.dataset()
     course.constants()
-    with (connect or _serial)(arguments) as chip:
+    with _serial(arguments) as chip:
         if state is None:
             state = Checkpoint.start(_for_chip(course, arguments, chip.config), weights)
-        with Journal(arguments.save.with_suffix(".jsonl")) as journal, _Interruption() as interruption:
+        log = arguments.save.with_suffix(".jsonl")
+        with Journal(log, anew=not arguments.resume) as journal, _Interruption() as interruption:
             run = TrainingRun(chip, state, arguments.save, journal, save_every=arguments.save_every,
                               compare=arguments.compare, stop=interruption.asked)  # fmt: skip
             _introduce(journal, run.session, "resume" if arguments.resume else "start", state)
@@ -50,8 +47,8 @@ def train(arguments, connect=None):
             return _conclude(journal, arguments, state, result)
 
 
-def evaluate(arguments, connect=None):
-    """Classify the test samples with weights of a file; returns the exit code. Parameters as those of ``train``."""
+def evaluate(arguments):
+    """Classify the test samples with weights of a file; returns the exit code."""
     course = read_course(arguments.load)
     if course is None:
         raise ValueError(f"{arguments.load} must describe its network, not only hold weights")
@@ -59,7 +56,7 @@ def evaluate(arguments, connect=None):
     course = replace(course, samples=None, **{"tests": None} | given)
     weights = read_weights(arguments.load, course.model)
     data = course.dataset()
-    with (connect or _serial)(arguments) as chip, Journal() as journal:
+    with _serial(arguments) as chip, Journal() as journal:
         if not chip.config.momentum:
             course = replace(course, momentum=0.0)  # nothing is trained
         session = ChipSession(chip, course, course.schedule()[0])
@@ -82,18 +79,20 @@ def evaluate(arguments, connect=None):
 
 @contextmanager
 def _serial(arguments):
-    """The chip on the serial port."""
-    from .serial_port import open_chip  # noqa: PLC0415 - needs a package that tests and other transports do not
+    """The chip on the serial port, as ``chip_session`` wants it."""
+    from .serial_port import open_chip  # noqa: PLC0415 - other ways to a chip do not need it
 
-    try:
-        opened = open_chip(arguments.port, **({} if arguments.baud is None else {"baud": arguments.baud}))
-        chip = opened.__enter__()
-    except (TimeoutError, RuntimeError) as error:
-        raise ChipFault(f"{arguments.port}: {error}", lost=True) from error
-    try:
-        yield chip
-    finally:
-        opened.__exit__(*sys.exc_info())
+    if "/" in arguments.port and not Path(arguments.port).exists():
+        raise FileNotFoundError(f"{arguments.port} does not exist: no such serial port")
+    with ExitStack() as stack:
+        try:
+            chip = stack.enter_context(
+                open_chip(arguments.port, arguments.baud, timeout=arguments.timeout, resend=arguments.resend))
+        except (LinkError, TimeoutError) as error:
+            raise ChipFault(str(error), lost=True) from error
+        except RuntimeError as error:
+            raise ModuleNotFoundError(str(error)) from error
+        yield SimpleNamespace(config=chip.config, run=partial(chip.run, timeout=arguments.timeout))
 
 
 def _given(arguments):

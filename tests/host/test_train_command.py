@@ -16,7 +16,9 @@ from trained_chip import COURSE, Chip, golden
 from backspike.golden.trainer import Trainer
 from backspike.host.checkpoint import Checkpoint
 from backspike.host.cli import main
+from backspike.host.link import LinkError
 from backspike.host.protocol import Kind, Region
+from backspike.host.serial_port import LinkTimeoutError
 
 OPTIONS = ["--network=64-8-10", "--steps=2", "--samples=12", "--tests=6", "--batch=5", "--epochs=5", "--seed=2"]
 
@@ -27,8 +29,8 @@ def port(monkeypatch):
     found = SimpleNamespace(chip=Chip(), asked=[], open=False)
 
     @contextmanager
-    def open_chip(name, baud=115200):
-        found.asked.append((name, baud))
+    def open_chip(name, baud, *, timeout, resend):
+        found.asked.append((name, baud, timeout, resend))
         if isinstance(found.chip, Exception):
             raise found.chip
         found.open = True
@@ -42,21 +44,21 @@ def port(monkeypatch):
 
 
 def train(path, *options):
-    return main(["train", "--port=/dev/ttyX", f"--save={path}", *options])
+    return main(["train", "--port=COM9", f"--save={path}", *options])
 
 
 def test_training_and_evaluation(port, tmp_path, capsys):
     path = tmp_path / "a.npz"
-    assert train(path, *OPTIONS, "--compare", "--baud=3000000") == 0
+    assert train(path, *OPTIONS, "--compare", "--baud=3000000", "--resend=0.5") == 0
     told = capsys.readouterr().out
     assert told.startswith("64-8-10 with T = 2 on 2 x 1 cores of 1 lane(s), data digits, batches of 5, momentum 0.875")
     assert f"{path}: weights after 60 samples; chip and golden model are equal in every bit" in told
     assert same(Checkpoint.load(path).weights, golden()[0])
     assert (tmp_path / "a.jsonl").read_text().count("\n") > 20
-    assert port.asked == [("/dev/ttyX", 3000000)] and not port.open
+    assert port.asked == [("COM9", 3000000, 30.0, 0.5)] and not port.open
 
     port.chip = Chip(lanes=2)
-    assert main(["evaluate", "--port=/dev/ttyX", f"--load={path}", "--tests=9", "--compare"]) == 0
+    assert main(["evaluate", "--port=COM9", f"--load={path}", "--tests=9", "--compare"]) == 0
     data = COURSE.dataset()
     trainer = Trainer(COURSE.model, COURSE.schedule()[0], weights=golden()[0])
     from backspike.host.data import digits  # noqa: PLC0415
@@ -67,7 +69,7 @@ def test_training_and_evaluation(port, tmp_path, capsys):
     assert f"accuracy {trainer.evaluate(spikes, labels):.1%}\n" in told
     assert "equal in every bit" in told and "train" not in port.chip.names
     assert data.test_labels.size == 6
-    assert port.asked[-1] == ("/dev/ttyX", 115200)
+    assert port.asked[-1] == ("COM9", 1_000_000, 30.0, 0.1)
 
 
 def _loss(counts, labels):
@@ -81,7 +83,7 @@ class Interrupted(Chip):
         super().__init__()
         self.signals = dict(signals)
 
-    def run(self, operation):
+    def run(self, operation, timeout=None):
         for _ in range(self.signals.get(len(self.names), 0)):
             os.kill(os.getpid(), signal.SIGINT)
         return super().run(operation)
@@ -204,9 +206,10 @@ def test_a_chip_of_another_format_gets_a_network_of_its_format(port, tmp_path):
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (FileNotFoundError(2, "No such file or directory", "/dev/ttyX"), 2, "[Errno 2] No such file or directory"),
-        (TimeoutError("the chip does not answer"), 1, "/dev/ttyX: the chip does not answer"),
-        (RuntimeError("version of the chip's link must be 1, not 7"), 1, "/dev/ttyX: version of the chip's link"),
+        (LinkTimeoutError("the chip on COM9 was silent for 10 s"), 1, "the chip on COM9 was silent for 10 s"),
+        (LinkError("version of the chip's link must be 1, not 7"), 1, "version of the chip's link must be 1, not 7"),
+        (RuntimeError("serial ports need the package pyserial"), 2, "serial ports need the package pyserial"),
+        (PermissionError(13, "Permission denied"), 2, "[Errno 13] Permission denied"),
     ],
 )
 def test_a_port_without_a_chip(error, code, text, port, tmp_path, capsys):
@@ -214,6 +217,12 @@ def test_a_port_without_a_chip(error, code, text, port, tmp_path, capsys):
     assert train(tmp_path / "a.npz", *OPTIONS) == code
     assert capsys.readouterr().err.startswith(f"backspike train: {text}")
     assert not (tmp_path / "a.npz").exists()
+
+
+def test_a_port_that_does_not_exist(port, tmp_path, capsys):
+    assert main(["train", f"--port={tmp_path / 'ttyX'}", f"--save={tmp_path / 'a.npz'}", *OPTIONS]) == 2
+    assert capsys.readouterr().err == f"backspike train: {tmp_path / 'ttyX'} does not exist: no such serial port\n"
+    assert not port.asked
 
 
 def test_a_broken_chip_is_exit_code_1(port, tmp_path, capsys):
@@ -226,7 +235,7 @@ def test_a_broken_chip_is_exit_code_1(port, tmp_path, capsys):
 class Wrong(Chip):
     """One bit of every weight changes after they were loaded."""
 
-    def run(self, operation):
+    def run(self, operation, timeout=None):
         result = super().run(operation)
         if operation.name == "load":
             for core in self._chip.cores.values():
@@ -240,13 +249,13 @@ def test_a_wrong_chip_is_exit_code_1(port, stopped, tmp_path, capsys):
     assert train(tmp_path / "a.npz", *OPTIONS, "--compare") == 1
     assert re.search(r"^epoch 1, after batch \d: first difference: \w+ of layer \d", capsys.readouterr().out, re.M)
     port.chip = Wrong()
-    assert main(["evaluate", "--port=/dev/ttyX", f"--load={stopped}", "--compare"]) == 1
+    assert main(["evaluate", "--port=COM9", f"--load={stopped}", "--compare"]) == 1
     assert "first difference: spike of layer 1" in capsys.readouterr().out
 
 
 def test_weights_without_a_network_cannot_be_evaluated(port, tmp_path, capsys):
     np.savez(tmp_path / "a.npz", weights_0=np.zeros((64, 10)))
-    assert main(["evaluate", "--port=/dev/ttyX", f"--load={tmp_path / 'a.npz'}"]) == 2
+    assert main(["evaluate", "--port=COM9", f"--load={tmp_path / 'a.npz'}"]) == 2
     assert "a.npz must describe its network, not only hold weights" in capsys.readouterr().err
     assert not port.asked
 
@@ -255,9 +264,10 @@ def test_weights_without_a_network_cannot_be_evaluated(port, tmp_path, capsys):
     ("arguments", "text"),
     [
         (["train"], "the following arguments are required: --port"),
-        (["evaluate", "--port=/dev/ttyX"], "the following arguments are required: --load"),
-        (["train", "--port=/dev/ttyX", "--save-every=0"], "--save-every: must be an integer from 1 on, not '0'"),
-        (["train", "--port=/dev/ttyX", "--cores=4"], "unrecognized arguments: --cores=4"),
+        (["evaluate", "--port=COM9"], "the following arguments are required: --load"),
+        (["train", "--port=COM9", "--save-every=0"], "--save-every: must be an integer from 1 on, not '0'"),
+        (["train", "--port=COM9", "--timeout=0"], "--timeout: must be a number of seconds above 0, not '0'"),
+        (["train", "--port=COM9", "--cores=4"], "unrecognized arguments: --cores=4"),
     ],
 )
 def test_what_cannot_be_parsed_is_refused(arguments, text, capsys):

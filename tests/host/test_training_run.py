@@ -108,7 +108,7 @@ def test_faults_while_loading_testing_and_saving(whole, tmp_path):
     class Once(Chip):
         """Each kind of operation fails the first time."""
 
-        def run(self, operation):
+        def run(self, operation, timeout=None):
             if operation.name in numbers:
                 self.faults[len(self.names)] = numbers.pop(operation.name)
             return super().run(operation)
@@ -128,7 +128,7 @@ def test_a_chip_that_says_nothing_in_time_is_asked_again(whole, tmp_path):
 
 def test_a_batch_that_always_fails_ends_the_training(tmp_path):
     class Broken(Chip):
-        def run(self, operation):
+        def run(self, operation, timeout=None):
             if operation.name == "train_batch" and self.names.count("train_batch") >= 2:
                 self.faults[len(self.names)] = Kind.SPIKES
             return super().run(operation)
@@ -144,7 +144,7 @@ def test_a_batch_that_always_fails_ends_the_training(tmp_path):
 def test_a_batch_that_always_fails_in_its_update_ends_the_training(tmp_path):
     """Although the batches before it are trained again each time."""
     class Broken(Chip):
-        def run(self, operation):
+        def run(self, operation, timeout=None):
             if operation.name == "train_batch" and self._since_load() == 2:
                 self.faults[len(self.names)] = Kind.UPDATE
             return super().run(operation)
@@ -175,7 +175,7 @@ class Wrong(Chip):
         super().__init__(**config)
         self.number = number
 
-    def run(self, operation):
+    def run(self, operation, timeout=None):
         if len(self.names) == self.number:
             self._chip.cores[0, 0].memory[Region.WEIGHT][5] ^= 1
         return super().run(operation)

@@ -32,7 +32,7 @@ class Chip:
         self.faults, self.raises, self.names = dict(faults), dict(raises), []
         self._chip = FakeChip(self.config, seed=1)
 
-    def run(self, operation):
+    def run(self, operation, timeout=None):
         number = len(self.names)
         self.names.append(operation.name)
         if number in self.raises:
