@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``backspike train`` as a user runs it, on a simulated chip behind a pseudo-terminal: interrupted and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from backspike.golden.trainer import Trainer
+from backspike.host.checkpoint import Checkpoint
+from backspike.hw.config import ChipConfig
+from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
+
+pytestmark = pytest.mark.slow
+
+CHIP = ChipConfig(columns=1, rows=1, steps=2, slices=2, weights=1024, neurons=32, tape_words=8, groups=4, peers=8,
+                  window=128, batch_terms=1 << 10)  # fmt: skip
+OPTIONS = ["--network=64-6-10", "--steps=2", "--samples=10", "--tests=4", "--batch=4", "--epochs=2", "--seed=3"]
+
+
+def command(name, port, *options):
+    return [sys.executable, "-m", "backspike.host.cli", name, f"--port={port}", f"--baud={BAUD}", "--timeout=300",
+            "--resend=3", *options]  # fmt: skip
+
+
+def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
+    """SIGINT in the second batch; then it goes on; then the weights are tested."""
+    path, environment = tmp_path / "weights.npz", {**os.environ, "OMP_NUM_THREADS": "1"}
+    with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as port:
+        first = subprocess.Popen(command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True,
+                                 env=environment)  # fmt: skip
+        for line in first.stdout:
+            if "batch 1/3" in line:
+                first.send_signal(signal.SIGINT)
+        assert first.wait(600) == 130
+        state = Checkpoint.load(path)
+        assert (state.epoch, state.batch) in ((0, 1), (0, 2))
+        again = subprocess.run(command("train", port, f"--save={path}", "--resume", "--compare"), capture_output=True,
+                               text=True, timeout=1200, check=False, env=environment)  # fmt: skip
+        assert again.returncode == 0, again.stderr
+        tests = subprocess.run(command("evaluate", port, f"--load={path}", "--tests=4", "--compare"), text=True,
+                               capture_output=True, timeout=600, check=False, env=environment)  # fmt: skip
+        assert tests.returncode == 0, tests.stderr
+    assert "equal in every bit" in again.stdout and "equal in every bit" in tests.stdout
+    state = Checkpoint.load(path)
+    assert state.finished and state.samples == 20 and state.chip == CHIP.to_dict()
+    course, data = state.course, state.course.dataset()
+    trainer = Trainer(course.model, course.schedule()[0], weights=course.weights())
+    for epoch, training in enumerate(course.schedule()):
+        trainer.training = training
+        for chosen in course.epoch_batches(epoch, 10):
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+    for found, expected in ((state.weights, trainer.weights), (state.velocities, trainer.velocities)):
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert not np.array_equal(trainer.weights[1], course.weights()[1])
+    lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    assert [line["batch"] for line in lines if line["event"] == "batch"] == [1, 2, 3, 1, 2, 3]
