@@ -158,7 +158,7 @@ async def window_holds_while_the_chip_takes_nothing(dut):
     total = link.pending
     for _ in range(400):
         await line.step(link)
-    assert 0 < total - link.pending <= 2 * 2048 + 200
+    assert total - link.pending <= 200, "the chip must not acknowledge what it has not taken"
     assert not link.packets
     dut.stall.value = 0
     await line.until(link, lambda: len(link.packets) >= len(packets) and link.idle, 0.1)

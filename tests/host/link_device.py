@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip's end of the serial link as docs/link.md describes it, for tests of the host's end: an echo."""
+
+from backspike.host.link_format import HELLO, LOST, NAK, POLL, Frame, FrameReader, pack_welcome
+
+WINDOW_BITS = 11
+_CHUNK = 121
+
+
+class LinkDevice:
+    """``receive(data)`` takes bytes, ``output(late)`` returns bytes; ``late``: the timer has run out.
+
+    ``stalled``: the chip takes nothing. ``sessions``: how often the chip was reset.
+    """
+
+    def __init__(self, config):
+        self.config, self.sessions, self.session, self.stalled = config, 0, None, False
+        self.reader = FrameReader()
+        self.answers = []
+        self.begin(None)
+
+    def begin(self, session):
+        self.session = session
+        self.waiting, self.stream = bytearray(), bytearray()  # received: not taken by the chip, not a whole packet
+        self.expected = self.taken = 0
+        self.out, self.acked, self.next = bytearray(), 0, 0
+        self.answer = self.nak = self.naked = self.single = False
+
+    def receive(self, data):
+        for frame in self.reader.read(data):
+            if frame is None:
+                self.complain()
+            elif frame.bits & HELLO:
+                if frame.session != self.session:
+                    self.begin(frame.session)
+                    self.sessions += 1
+                self.answers.append(
+                    Frame(HELLO, self.session, self.taken % 65536, 0, pack_welcome(self.config, WINDOW_BITS)))
+            elif frame.session != self.session:
+                self.answers.append(Frame(LOST, self.session or 0, 0, 0))
+            else:
+                self.take(frame)
+
+    def complain(self):
+        if self.session is not None and not self.naked:
+            self.nak = self.naked = True
+
+    def take(self, frame):
+        news = (frame.ack - self.acked) % 65536
+        if 0 < news <= len(self.out):
+            del self.out[:news]
+            self.acked += news
+            self.next = max(self.next, self.acked)
+            self.single = False
+        if frame.bits & NAK:
+            self.next = self.acked
+        distance = (frame.position - self.expected) % 65536
+        if distance == 0 and len(self.waiting) + len(frame.payload) <= 1 << WINDOW_BITS:
+            self.expected += len(frame.payload)
+            self.waiting += frame.payload
+            self.naked = False
+        elif distance < 32768:
+            self.complain()
+        if frame.bits & POLL:
+            self.answer = True
+
+    def work(self):
+        """The chip takes what has come, and sends whole packets back."""
+        if self.stalled:
+            return
+        self.taken += len(self.waiting)
+        self.stream += self.waiting
+        self.waiting.clear()
+        while self.stream and len(self.stream) >= 5 + 4 * self.stream[0]:
+            end = 5 + 4 * self.stream[0]
+            self.out += self.stream[:end]
+            del self.stream[:end]
+
+    def output(self, late=False):
+        self.work()
+        frames, self.answers = self.answers, []
+        end = self.acked + len(self.out)
+        if late and self.acked < end:
+            self.next, self.single = self.acked, True
+        drained = self.taken == self.expected
+        while self.session is not None:
+            more = self.next < end and not (self.single and self.next > self.acked)
+            if not more and not (drained and (self.answer or self.nak)):
+                break
+            bits = NAK if drained and self.nak else 0
+            if drained:
+                self.answer = self.nak = False
+            start = self.next - self.acked
+            payload = bytes(self.out[start:start + _CHUNK]) if more else b""
+            frames.append(Frame(bits, self.session, self.taken, self.next, payload))
+            self.next += len(payload)
+        return b"".join(frame.encode() for frame in frames)
