@@ -4,7 +4,7 @@
 from amaranth.hdl import Array, Cat, Mux, Signal, Value, signed
 from amaranth.utils import exact_log2
 
-from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.host.protocol import GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["HostAccess"]
 
@@ -25,7 +25,6 @@ class HostAccess:
         self.m, self.config, self.memories = m, config, memories
         self.receiver, self.replies = receiver, replies
         self.lane_bits = config.lanes.bit_length() - 1
-        m.d.comb += receiver.limit.eq(Array(self._limits().get(region, 0) for region in range(16))[receiver.region])
         for region, ram in ((Region.DESCRIPTOR, memories.descriptors), (Region.PEER, memories.peers)):
             m.d.comb += [
                 ram.write.en.eq(self.writes(region)),
@@ -39,23 +38,6 @@ class HostAccess:
             groups.addr.eq(receiver.address >> part_bits),
             *(word.eq(receiver.data) for word in groups.data),
         ]
-
-    def _limits(self):
-        """Number of addresses of each region."""
-        config = self.config
-        return {
-            Region.WEIGHT: config.weights,
-            Region.GRADIENT: config.weights,
-            Region.GRADIENT_HIGH: config.weights,
-            Region.VELOCITY: config.weights if config.momentum else 0,
-            Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
-            Region.NEED: config.slices,
-            Region.GROUP: config.groups * GROUP_STRIDE,
-            Region.PEER: config.peers,
-            Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
-            Region.CONTROL: 2,
-            Region.COUNTER: len(COUNTERS),
-        }
 
     def writes(self, region):
         """The host writes a word of this region now."""
