@@ -9,7 +9,7 @@ from pathlib import Path
 from backspike.fpga.fit import check_fit, count_modules, explain_failure
 from backspike.fpga.pll import pll_setting
 from backspike.fpga.report import read_nextpnr, slowest_clock, summary
-from backspike.fpga.tools import find_tool, run_tool, yosys_arguments
+from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
 from backspike.fpga.top import Top, clock_frequency, oscillator_frequency
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 
@@ -99,7 +99,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
             text = (folder / log).read_text(encoding="utf-8")
             raise explain_failure(board, text, needs=needs, core=one, cores=cores)
         elif code:
-            raise RuntimeError(f"{name} failed: {_tail(folder / log)}")
+            raise RuntimeError(f"{name} failed: {last_words(folder / log)}")
         elif stage == "place and route":
             text = (folder / "top.report.json").read_text(encoding="utf-8")
             clocks, used = read_nextpnr(text, family)
@@ -163,7 +163,7 @@ def _arguments(tool, arguments):
 def _synthesised(code, folder, family, core):
     """What the design and one core need."""
     if code:
-        raise RuntimeError(f"synthesis failed: {_tail(folder / 'yosys.out')}")
+        raise RuntimeError(f"synthesis failed: {last_words(folder / 'top.rpt', folder / 'yosys.out')}")
     counted = count_modules((folder / "top.stat").read_text(encoding="utf-8"), family)
     return counted["top"], counted.get(core)
 
@@ -179,9 +179,3 @@ def _check_timing(board, clocks, frequency):
         advice = "this board's PLL has no clock that slow"
     raise ValueError(f"the clock must be at most {worst[0]:.1f} MHz, not {float(frequency):g}, for the timing of this "
                      f"design; {advice}, as may be another seed of the placement")
-
-
-def _tail(path):
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    wrong = [line for line in lines if "ERROR" in line]
-    return (wrong or lines or ["it said nothing"])[-1]

@@ -121,9 +121,9 @@ def _synth(arguments):
     config = _configuration(board, arguments, 1)
     family, folder = board.family, arguments.output
     if arguments.unit:
-        sources = unit_sources(config)
-        modules = [find_unit(sources, unit) for unit in arguments.unit.split(",")]
-        rows = [synthesise_unit(sources, module, family, folder, say=_say) for module in modules]
+        units, text = unit_sources(config)
+        paths = [find_unit(units, unit) for unit in arguments.unit.split(",")]
+        rows = [synthesise_unit(path, units[path], text, family, folder, say=_say) for path in paths]
     else:
         rows = synthesise_all(config, family, folder, say=_say)
     write_rows(rows, folder / "units.json", config)

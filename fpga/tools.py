@@ -11,7 +11,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["Tool", "find_tool", "run_tool", "yosys_arguments"]
+__all__ = ["Tool", "find_tool", "last_words", "run_tool", "yosys_arguments"]
 
 _YOSYS = ("import sys; from pyosys import libyosys; "  # it knows nothing of Yosys' command line
           "libyosys.run_pass('tee -q -o {} script {}'.format(*sys.argv[1:]))")
@@ -117,6 +117,13 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
         process.kill()
         process.wait()
     return process.returncode, time.monotonic() - start
+
+
+def last_words(*paths):
+    """Why a tool failed, from its logs: the last line with the word ERROR, or else the last line."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
+    lines = [line for text in texts for line in text.strip().splitlines()]
+    return ([line for line in lines if "ERROR" in line] or lines or ["it said nothing"])[-1].strip()
 
 
 def _last_line(path, pattern):

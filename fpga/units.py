@@ -8,56 +8,53 @@ from pathlib import Path
 from backspike.fpga.devices import RESOURCES
 from backspike.fpga.fit import count_modules
 from backspike.fpga.report import read_nextpnr, slowest_clock
-from backspike.fpga.tools import find_tool, run_tool, yosys_arguments
+from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 from backspike.hw.verilog.ports import CLOCK_PORTS
 
 __all__ = ["find_unit", "synthesise_all", "synthesise_unit", "table_rows", "unit_sources", "write_rows"]
 
-_LINK_MODULE = "backspike_link"
-_ROOTS = {TILE_MODULE: "tile", _LINK_MODULE: "link"}
+_CHIP = "backspike_uart_chip"
+_ROOTS = {TILE_MODULE: "tile", _CHIP: "chip"}
 _MODULE = re.compile(r"^module (?:\\(\S+)|(\w+)) ?\(", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;", re.MULTILINE)
 
 
 def unit_sources(config):
-    """Verilog of the tile and of the link around it: ``{module: (unit, text of the file that it is in)}``.
+    """All units of a chip with a serial link.
 
-    A unit's name is its path: ``tile`` has the core and its router, ``link`` what is around the tiles.
+    A unit's name is its path: ``tile`` is a core with its router, ``chip`` the tiles and what is around them.
 
     Parameters
     ----------
     config: ChipConfig
+
+    Returns
+    -------
+    (units, text): ``{path: name of the module}``, and the Verilog of all modules
     """
     from backspike.hw.chip import Tile  # noqa: PLC0415 - slow to load
     from backspike.hw.uart import UartChip  # noqa: PLC0415
 
-    link = UartChip(config, clock_hz=50_000_000, baud=1_000_000, tile_module=TILE_MODULE)
-    found = {}
-    for root, component in {TILE_MODULE: Tile(config), _LINK_MODULE: link}.items():
-        text = to_verilog(component, root)
-        for match in _MODULE.finditer(text):
-            name = match[1] or match[2]
-            found[name] = (_ROOTS[root] + name.removeprefix(root), text)
-    return found
+    chip = UartChip(config, clock_hz=50_000_000, baud=1_000_000, tile_module=TILE_MODULE)
+    text = "".join(to_verilog(component, name) for name, component in {TILE_MODULE: Tile(config), _CHIP: chip}.items())
+    modules = [match[1] or match[2] for match in _MODULE.finditer(text)]
+    return {_path(module): module for module in modules}, text
 
 
-def find_unit(sources, unit):
-    """The module of a unit that is named by its path, or by the end of it.
+def find_unit(units, unit):
+    """The path of a unit that is named by it, or by its end.
 
     Raises
     ------
     ValueError: there is none, or more than one
     """
-    names = {name: module for module, (name, _) in sources.items()}
-    if unit in names:
-        return names[unit]
-    ends = [name for name in names if name.endswith(f".{unit}")]
-    if len(ends) == 1:
-        return names[ends[0]]
+    ends = [path for path in units if path == unit or path.endswith(f".{unit}")]
+    if unit in ends or len(ends) == 1:
+        return unit if unit in ends else ends[0]
     if ends:
         raise ValueError(f"unit must be one of {', '.join(sorted(ends))}, not just {unit!r}")
-    top = sorted({".".join(name.split(".")[:3]) for name in names})
+    top = sorted({".".join(path.split(".")[:3]) for path in units})
     raise ValueError(f"unit must be a path or the end of one, such as {', '.join(top)}; there is no {unit!r}")
 
 
@@ -73,33 +70,33 @@ def synthesise_all(config, family, folder, *, say=print):
 
     Returns
     -------
-    list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside
+    list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside, ``chip`` with all tiles
     """
-    sources = unit_sources(config)
-    rows = []
-    for root, path in _ROOTS.items():
-        text = sources[root][1]
-        counted = _synthesise(text, root, family, folder, options=" -noflatten", say=say)
-        rows += [{"unit": path + name.removeprefix(root), **amounts, "mhz": None}
-                 for name, amounts in counted.items() if name == root or name.startswith(f"{root}.")]
+    units, text = unit_sources(config)
+    counted = _synthesise(text, _CHIP, family, folder, options=" -noflatten", say=say)
+    rows = [{"unit": path, **counted[module], "mhz": None} for path, module in units.items() if module in counted]
     return sorted(rows, key=lambda row: row["unit"].split("."))
 
 
-def synthesise_unit(sources, module, family, folder, *, say=print):
+def synthesise_unit(path, module, text, family, folder, *, say=print):
     """Area of a unit, and its clock if the family's tools can tell, with registers at all of its ports.
 
     Parameters
     ----------
-    sources: what ``unit_sources`` returned
-    module: what ``find_unit`` returned
+    path, module: of the unit
+    text: the Verilog of all modules
     other parameters, and the row that is returned: as of ``synthesise_all``
     """
-    name, text = sources[module]
     wrapper, bits = _wrapper(text, module)
     top = "unit"
     area = _synthesise(text + wrapper, top, family, folder, say=say)[top]
     area["ff"] -= bits  # those of the wrapper
-    return {"unit": name, **area, "mhz": _clock(top, family, folder, say)}
+    return {"unit": path, **area, "mhz": _clock(top, family, folder, say)}
+
+
+def _path(module):
+    root = next(root for root in _ROOTS if module == root or module.startswith(f"{root}."))
+    return _ROOTS[root] + re.sub(r"\$\d+", "", module.removeprefix(root))  # Amaranth's, where names would clash
 
 
 def _wrapper(text, module):
@@ -138,8 +135,7 @@ def _synthesise(text, top, family, folder, *, options="", say):
     tool = find_tool("yosys")
     code, seconds = run_tool(tool, yosys_arguments(tool, f"{top}.rpt", f"{top}.ys"), folder, f"{top}.out")
     if code:
-        said = (folder / f"{top}.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise RuntimeError(f"synthesis failed: {(said or ['it said nothing'])[-1]}")
+        raise RuntimeError(f"synthesis failed: {last_words(folder / f'{top}.rpt', folder / f'{top}.out')}")
     say(f"{tool}: {seconds:.0f} s")
     return count_modules((folder / f"{top}.stat").read_text(encoding="utf-8"), family)
 
@@ -153,8 +149,7 @@ def _clock(top, family, folder, say):
                  "--report", f"{top}.report.json"]
     code, seconds = run_tool(tool, arguments, folder, f"{top}.log")
     if code:
-        errors = re.findall(r"^ERROR: (.*)$", (Path(folder) / f"{top}.log").read_text(encoding="utf-8"), re.MULTILINE)
-        raise RuntimeError(f"place and route failed: {(errors or ['no message'])[0]}")
+        raise RuntimeError(f"place and route failed: {last_words(Path(folder) / f'{top}.log')}")
     say(f"{tool}: {seconds:.0f} s")
     clocks, _ = read_nextpnr((Path(folder) / f"{top}.report.json").read_text(encoding="utf-8"), family)
     worst = slowest_clock(clocks)

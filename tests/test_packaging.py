@@ -67,6 +67,7 @@ def test_the_installed_package_works(wheel, tmp_path):
     assert told.stdout.startswith("usage: backspike")
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
-        "backspike.host.driver, backspike.sim.scenario, backspike.fpga.commands; print(backspike.sim.scenario.__file__)")
+        "backspike.fpga.commands, backspike.host.driver, backspike.sim.scenario; "
+        "print(backspike.sim.scenario.__file__)")
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(place.stdout.strip()).is_relative_to(folder)

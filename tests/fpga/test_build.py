@@ -24,9 +24,10 @@ def build(name, link, folder, **options):
     return build_design(board, link, folder, frequency=frequency, say=said.append, **options), said
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DEVICES.values())])
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DEVICES.values())])
 def test_a_small_design_becomes_a_bitstream(name, echo, tmp_path):
-    """On a small device of each family, or on every device if there is time; what nextpnr says that the device has is what our list says."""
+    """On a small device of each family, or on every device if there is time; nextpnr knows it as our list does."""
     board = board_named(name)
     report, said = build(name, echo, tmp_path)
     bitstream = (tmp_path / board.family.bitstream).read_bytes()
