@@ -129,7 +129,7 @@ class Chip(Component):
         tiles = {(x, y): self._tile(m, f"tile_{x}_{y}") for x, y in positions(self.config)}
         connect_mesh(m, self.config, tiles)
         connect(m, link.to_mesh, tiles[0, 0].west_in)
-        connect(m, tiles[0, 0].west_out, link.from_mesh)
+        connect(m, tiles[0, 0].north_out, link.from_mesh)
         m.d.comb += self.activity.eq(Cat(tiles[position].activity for position in positions(self.config)))
         return m
 

@@ -68,7 +68,7 @@ class RouterMeshes(Component):
         }
         connect_mesh(m, config, routers)
         inward = [router.local_in for router in routers.values()] + [routers[0, 0].west_in]
-        outward = [router.local_out for router in routers.values()] + [routers[0, 0].west_out]
+        outward = [router.local_out for router in routers.values()] + [routers[0, 0].north_out]
         payload, valid = getattr(self, f"{name}_in_payload"), getattr(self, f"{name}_in_valid")
         ready = getattr(self, f"{name}_out_ready")
         for n, (into, out_of) in enumerate(zip(inward, outward, strict=True)):

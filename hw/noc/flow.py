@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building blocks of the network: a buffer that cuts combinational paths, and a merger of packet streams."""
+"""Building blocks of the network: buffers that cut combinational paths, and a merger of packet streams."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.noc.flit import FLIT, FlitStream
 
-__all__ = ["FlitBuffer", "FlitMerge", "select"]
+__all__ = ["FlitBuffer", "FlitMerge", "FlitStage", "select"]
 
 
 class FlitBuffer(Component):
@@ -39,6 +39,30 @@ class FlitBuffer(Component):
             m.d.sync += spared.eq(self.i.valid)
         with m.If(~spared):
             m.d.sync += spare.eq(self.i.payload)
+        return m
+
+
+class FlitStage(Component):
+    """A register for one flit, half as large as a :class:`FlitBuffer`.
+
+    Members
+    -------
+    i : In(FlitStream)
+    o : Out(FlitStream)
+
+    Latency is one cycle, throughput one flit per cycle. ``o`` comes from registers; ``i.ready`` depends on ``o.ready``.
+    Empty after reset.
+    """
+
+    i: In(FlitStream)
+    o: Out(FlitStream)
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal(FLIT, reset_less=True)
+        m.d.comb += [self.i.ready.eq(self.o.ready | ~self.o.valid), self.o.payload.eq(held)]
+        with m.If(self.i.ready):
+            m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
         return m
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host link: AXI4-Stream on one side, the west port of node (0, 0) on the other."""
+"""The host link: AXI4-Stream on one side, node (0, 0) on the other."""
 
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -107,7 +107,7 @@ class HostLink(Component):
         To the host.
     to_mesh : Out(FlitStream)
     from_mesh : In(FlitStream)
-        West port of the router of node (0, 0).
+        Into the west port of the router of node (0, 0), and from its north port.
 
     Counters, from reset, modulo 2**32: ``words_in`` and ``packets_in`` count everything that the host has sent,
     ``dropped`` is the part of ``packets_in`` that was dropped; ``words_out`` and ``packets_out`` count everything that

@@ -19,8 +19,8 @@ def positions(config):
 def connect_mesh(m, config, nodes):
     """Connects every ``<port>_out`` with the neighbour's ``<port>_in``, and gives the nodes their coordinates.
 
-    Ports at the edge of the mesh receive nothing, and take and forget what a wrong address may send there. The west
-    port of node (0, 0) is left to the caller: it is the way to the host.
+    Ports at the edge of the mesh receive nothing, and take and forget what a wrong address may send there. The way
+    from and to the host is left to the caller: from the west into node (0, 0), and out of it to the north.
 
     Parameters
     ----------
@@ -36,5 +36,5 @@ def connect_mesh(m, config, nodes):
             out = getattr(node, f"{port}_out")
             if neighbour is not None:
                 connect(m, out, getattr(neighbour, f"{_OPPOSITE[port]}_in"))
-            elif (x, y, port) != (0, 0, "west"):
+            elif (x, y, port) != (0, 0, "north"):
                 m.d.comb += out.ready.eq(1)

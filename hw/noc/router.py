@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of
-from backspike.hw.noc.flow import FlitBuffer, FlitMerge
+from backspike.hw.noc.flow import FlitBuffer, FlitMerge, FlitStage
 
 __all__ = ["PORTS", "ROUTER_SIGNATURE", "Router"]
 
@@ -15,7 +15,7 @@ PORTS = ("local", "west", "north", "east", "south")
 
 _TURNS = {  # output: inputs whose packets can need it
     "local": PORTS,
-    "west": ("local", "east", "south"),  # from the south only in column 0: packets to the host leave at (0, 0)
+    "west": ("local", "east"),
     "north": ("local", "west", "east", "south"),
     "east": ("local", "west"),
     "south": ("local", "west", "north", "east"),
@@ -33,10 +33,10 @@ class Router(Component):
     """Sends every packet towards the node, or to the host, that its header names.
 
     A packet to a node goes along its row to the right column and then along the column; a packet to the host
-    (``host`` = 1) goes to column 0, then to row 0, and out of the west port of node (0, 0), where the host link is.
-    Packets never turn from a column into a row, except for that last step, so that the mesh cannot deadlock as long
-    as every node takes in what arrives. What a packet cannot need (turning back to where it came from) is not built:
-    a header that asks for it is delivered to ``local``.
+    (``host`` = 1) goes to column 0 and then north, out of the north port of node (0, 0), to the host link. Packets
+    never turn from a column into a row, so that the mesh cannot deadlock as long as every node takes in what arrives.
+    What a packet cannot need (turning back to where it came from) is not built, and its header is compared only as
+    far as is open where it comes from.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ class Router(Component):
         Outputs whose flit waited in a cycle because the receiver was not ready.
 
     Latency is one cycle per router; each output sends one flit per cycle, also from packet to packet. Outputs are
-    combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register.
+    combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register,
+    except for ``local_in.ready``, which depends on ``ready`` of the outputs.
     ``flits`` and ``stalled`` come two cycles late. Reset empties the buffers.
 
     Raises
@@ -74,7 +75,7 @@ class Router(Component):
         m = Module()
         merges = {port: FlitMerge(len(_TURNS[port])) for port in PORTS}
         for port in PORTS:
-            m.submodules[f"{port}_buffer"] = buffer = FlitBuffer()
+            m.submodules[f"{port}_buffer"] = buffer = FlitStage() if port == "local" else FlitBuffer()
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
             sent = []
             for output, wanted in self._route(m, port, buffer.o).items():
@@ -93,18 +94,22 @@ class Router(Component):
     def _route(self, m, port, flits):
         """For every output that ``port`` has a path to: whether the flit at hand goes there."""
         header = header_of(flits.payload)
-        column, row = Mux(header.host, 0, header.x), Mux(header.host, 0, header.y)
-        directions = (
-            ("west", column < self.x), ("east", column > self.x),
-            ("north", row < self.y), ("south", row > self.y), ("west", header.host),
-        )
+        x, y, host = header.x, header.y, header.host
+        before, behind = x < self.x, x > self.x
+        above, below = host | (y < self.y), ~host & (y > self.y)  # the host is north of row 0
+        directions = {  # by where a packet comes from; in a row, it is on its way to its column, and then to its row
+            "local": {"west": Mux(host, self.x != 0, before), "east": ~host & behind, "north": above, "south": below},
+            "west": {"east": x != self.x, "north": above, "south": below},
+            "east": {"west": Mux(host, self.x != 0, x != self.x), "north": above, "south": below},
+            "north": {"south": y != self.y},
+            "south": {"north": host | (y != self.y)},
+        }
         outputs = [output for output in PORTS if port in _TURNS[output]]
         decided = Signal(len(outputs), name=f"{port}_decided")
         m.d.comb += decided.eq(1 << outputs.index("local"))
-        for output, condition in reversed(directions):
-            if output in outputs:
-                with m.If(condition):
-                    m.d.comb += decided.eq(1 << outputs.index(output))
+        for output, condition in reversed(directions[port].items()):
+            with m.If(condition):
+                m.d.comb += decided.eq(1 << outputs.index(output))
         inside = Signal(name=f"{port}_inside")  # the header has gone ahead
         kept = Signal.like(decided, name=f"{port}_kept")
         with m.If(~inside):

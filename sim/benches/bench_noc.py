@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of the network on chip: traffic between all nodes and the host through a mesh of routers alone.
 
-Every cycle is one step of one coroutine, in the low phase of the clock: what the mesh offers comes from registers, so
-that the bench knows which transfers the next rising edge will make.
+Every cycle is one step of one coroutine, in the low phase of the clock: when all inputs have settled, the bench knows
+which transfers the next rising edge will make.
 """
 
 import os
@@ -11,7 +11,7 @@ from random import Random
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
 
 from backspike.host.protocol import HEADER, MAX_PAYLOAD
 from backspike.hw.config import ChipConfig
@@ -107,11 +107,12 @@ class Mesh:
         """One clock cycle; returns the number of transfers at the edge of the mesh."""
         await FallingEdge(self.clock)
         self.cycle += 1
-        accepting = int(self.pins["in_ready"].value)
-        valid, payload = int(self.pins["out_valid"].value), int(self.pins["out_payload"].value)
         taking = sum(1 << n for n in range(self.streams) if self.random.random() < self.take_rate[n])
-        transfers = self._offer(accepting)
         self.pins["out_ready"].value = taking
+        self._offer()
+        await ReadOnly()
+        transfers = self._accepted(int(self.pins["in_ready"].value))
+        valid, payload = int(self.pins["out_valid"].value), int(self.pins["out_payload"].value)
         for n in range(self.streams):
             if valid & taking & 1 << n:
                 transfers += 1
@@ -119,8 +120,8 @@ class Mesh:
                 self._arrive(n, flit & 0xFFFFFFFF, flit >> 32)
         return transfers
 
-    def _offer(self, accepting):
-        transfers, valid, payload = 0, 0, 0
+    def _offer(self):
+        valid, payload = 0, 0
         for n, flits in enumerate(self.to_send):
             if self.offered[n] is None and flits and self.random.random() < self.send_rate[n]:
                 self.offered[n] = flits.popleft()
@@ -128,12 +129,15 @@ class Mesh:
                 word, last = self.offered[n]
                 valid |= 1 << n
                 payload |= (last << 32 | word) << n * FLIT_BITS
-                if accepting >> n & 1:
-                    self.offered[n] = None
-                    transfers += 1
         self.pins["in_valid"].value = valid
         self.pins["in_payload"].value = payload
-        return transfers
+
+    def _accepted(self, accepting):
+        """Forget what the next edge takes; returns how much that is."""
+        taken = [n for n, flit in enumerate(self.offered) if flit is not None and accepting >> n & 1]
+        for n in taken:
+            self.offered[n] = None
+        return len(taken)
 
     def _arrive(self, n, word, last):
         words = self.arriving[n]
