@@ -170,6 +170,28 @@ async def evaluation_between_training(dut):
 
 
 @test
+async def training_goes_on_elsewhere(dut):
+    """Weights and velocities that were read go on in another placement, with another rate, as if nothing had been."""
+    chip = await session(dut)
+    network, training, weights = lively("40-24-10", SEED + 5)
+    training = replace(training, momentum=0.5 if CONFIG.momentum else 0.0)
+    spikes, labels = random_samples(network, 9, SEED + 5)
+    await chip.load(network, training, weights=weights)
+    await chip.train(spikes[:, :3], labels[:3])
+    golden, kept = chip.golden, [await chip.call("read_weights"), None]
+    if CONFIG.momentum:
+        kept[1] = await chip.call("read_velocities")
+        assert all(velocity.any() for velocity in kept[1])
+    await chip.load(network, training, weights=weights, strategy="shuffled", seed=SEED)
+    chip.golden = golden
+    await chip.call("load", *kept)
+    await chip.train(spikes[:, 3:6], labels[3:6])
+    golden.training = replace(training, rate=training.rate / 4)
+    await chip.call("change_training", golden.training)
+    await chip.train(spikes[:, 6:], labels[6:])
+
+
+@test
 async def errors_from_the_host(dut):
     """Any loss: the host computes the errors from the output spikes."""
     chip = await session(dut)
