@@ -11,12 +11,12 @@
 import secrets
 from collections import deque
 
-from .link_format import HELLO, LOST, NAK, POLL, Frame, FrameReader, unpack_welcome
+from .link_format import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, unpack_welcome
 from .protocol import MAX_PAYLOAD
 
 __all__ = ["Link", "LinkError"]
 
-_MODULUS = 1 << 16
+_SESSIONS = 1 << 16
 _MOST_WORDS = MAX_PAYLOAD + 1
 
 
@@ -48,10 +48,10 @@ class Link:
             raise ValueError(f"timeout must be more than 0, not {timeout!r}")
         if not 1 <= frame <= 1024:
             raise ValueError(f"frame must be 1 to 1024, not {frame!r}")
-        if session is not None and not 1 <= session < _MODULUS:
-            raise ValueError(f"session must be 1 to {_MODULUS - 1}, not {session!r}")
+        if session is not None and not 1 <= session < _SESSIONS:
+            raise ValueError(f"session must be 1 to {_SESSIONS - 1}, not {session!r}")
         self._timeout, self._frame = timeout, frame
-        self._session = session or 1 + secrets.randbelow(_MODULUS - 1)
+        self._session = session or 1 + secrets.randbelow(_SESSIONS - 1)
         self._reader = FrameReader()
         self._window = 0
         self._bytes = bytearray()  # sent or to be sent, from position _acked on
@@ -151,7 +151,7 @@ class Link:
             return
         if self.config is None:
             return
-        news = (frame.ack - self._acked) % _MODULUS
+        news = (frame.ack - self._acked) % MODULUS
         if 0 < news <= self._highest - self._acked:
             del self._bytes[:news]
             self._acked += news
@@ -162,10 +162,10 @@ class Link:
         if frame.bits & NAK and self._next > self._acked:
             self._next = self._acked
             self.resent += 1
-        distance = (frame.position - self._expected) % _MODULUS
+        distance = (frame.position - self._expected) % MODULUS
         if distance == 0:
             self._append(frame.payload)
-        elif distance < _MODULUS // 2:
+        elif distance < MODULUS // 2:
             self._complain()
         else:
             self._answer = True
@@ -174,7 +174,7 @@ class Link:
         if self.config is not None:
             return
         if frame.ack:  # an earlier session had the same number
-            self._session = self._session % (_MODULUS - 1) + 1
+            self._session = self._session % (_SESSIONS - 1) + 1
             self._due = float("-inf")
             return
         try:
@@ -186,7 +186,7 @@ class Link:
     def _append(self, payload):
         if not payload:
             return
-        self._expected = (self._expected + len(payload)) % _MODULUS
+        self._expected = (self._expected + len(payload)) % MODULUS
         self._answer, self._nak, self._naked = True, False, False
         self.progress += 1
         stream = self._stream

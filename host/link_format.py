@@ -5,7 +5,6 @@ Between two delimiters a frame is: header, payload, CRC-32 (that of Ethernet and
 with delimiters and escapes inside it escaped.
 """
 
-import struct
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -14,7 +13,7 @@ from backspike.host.protocol import Fields
 from backspike.hw.config import ChipConfig
 
 __all__ = [
-    "CHIP", "CHIP_WORDS", "ESCAPE", "FLAG", "HEADER_BYTES", "HELLO", "LOST", "NAK", "POLL", "TOGGLE", "VERSION",
+    "CHIP", "CHIP_WORDS", "ESCAPE", "FLAG", "HEADER", "HELLO", "LOST", "MODULUS", "NAK", "POLL", "TOGGLE", "VERSION",
     "WELCOME_FIELDS", "Frame", "FrameReader", "pack_chip", "pack_welcome", "unpack_chip", "unpack_welcome",
 ]
 
@@ -28,15 +27,18 @@ from ``ack`` on; wants an answer; (from the chip) this is not my session."""
 VERSION = 1
 """Of the protocol. A chip of another version is refused."""
 
-_HEADER = struct.Struct("<BHHH")
-HEADER_BYTES = _HEADER.size
+MODULUS = 1 << 12
+"""Of positions: twice the largest window, so that those behind differ from those ahead."""
+
+HEADER = Fields(bits=8, session=16, ack=12, position=12)
+_HEADER_BYTES = HEADER.width // 8
 _CRC_BYTES = 4
 _LONGEST = 4096  # bytes of a frame; more are garbage without a delimiter
 
 
 @dataclass(frozen=True)
 class Frame:
-    """``bits`` of ``HELLO``, ``NAK``, ``POLL``, ``LOST``; ``ack`` and ``position`` are modulo 2**16."""
+    """``bits`` of ``HELLO``, ``NAK``, ``POLL``, ``LOST``; ``ack`` and ``position`` are modulo ``MODULUS``."""
 
     bits: int
     session: int
@@ -46,7 +48,9 @@ class Frame:
 
     def encode(self):
         """The frame's bytes as they go over the line, with a delimiter at both ends."""
-        content = _HEADER.pack(self.bits, self.session, self.ack & 0xFFFF, self.position & 0xFFFF) + self.payload
+        header = HEADER.pack(
+            bits=self.bits, session=self.session, ack=self.ack % MODULUS, position=self.position % MODULUS)
+        content = header.to_bytes(_HEADER_BYTES, "little") + self.payload
         content += crc32(content).to_bytes(_CRC_BYTES, "little")
         for special in (ESCAPE, FLAG):
             content = content.replace(bytes([special]), bytes([ESCAPE, special ^ TOGGLE]))
@@ -59,11 +63,12 @@ class Frame:
         if any(not part for part in parts[1:]):
             return None
         content = parts[0] + b"".join(bytes([part[0] ^ TOGGLE]) + part[1:] for part in parts[1:])
-        if len(content) < HEADER_BYTES + _CRC_BYTES:
+        if len(content) < _HEADER_BYTES + _CRC_BYTES:
             return None
         if crc32(content[:-_CRC_BYTES]) != int.from_bytes(content[-_CRC_BYTES:], "little"):
             return None
-        return cls(*_HEADER.unpack_from(content), content[HEADER_BYTES:-_CRC_BYTES])
+        header = HEADER.unpack(int.from_bytes(content[:_HEADER_BYTES], "little"))
+        return cls(**header, payload=content[_HEADER_BYTES:-_CRC_BYTES])
 
 
 class FrameReader:

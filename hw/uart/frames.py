@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames on a line of bytes: delimiters, escapes, checksum. See docs/link.md."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream
 from amaranth.lib.crc import catalog
 from amaranth.lib.data import StructLayout
@@ -19,20 +19,23 @@ _CRC = catalog.CRC32_ISO_HDLC(data_width=1)
 _CRC_BYTES = 4
 
 
-def _checksum(m, name, restart, take, data):
+def _checksum(m, restart, take, data, give=0):
     """A CRC-32 that takes a byte in eight cycles, one bit in each: a third of the logic of one that takes it at once.
 
-    ``restart`` and ``take`` are pulses. Returns the ``Processor`` and whether it is at work.
+    ``restart``, ``take`` and ``give`` are pulses: begin anew; take ``data``; eight cycles later ``byte`` shall be the
+    next byte of the checksum. Returns the ``Processor``, ``byte``, and whether it is at work.
     """
-    crc = _CRC.create()
-    m.submodules[name] = ResetInserter(restart)(crc)
-    byte, left = Signal(8, name=f"{name}_byte"), Signal(4, name=f"{name}_left")
-    m.d.comb += [crc.data.eq(byte[0]), crc.valid.eq(left.any())]
+    m.submodules.crc = ResetInserter(restart)(crc := _CRC.create())
+    byte, left, giving = Signal(8), Signal(4), Signal()
+    bit = crc.crc[0]  # of the register's end, inverted; what equals that end moves the register on and changes no bit
+    m.d.comb += [crc.data.eq(Mux(giving, ~bit, byte[0])), crc.valid.eq(left.any())]
     with m.If(take):
-        m.d.sync += [byte.eq(data), left.eq(8)]
+        m.d.sync += byte.eq(data)
     with m.Elif(left.any()):
-        m.d.sync += [byte.eq(byte >> 1), left.eq(left - 1)]
-    return crc, left.any()
+        m.d.sync += [byte.eq(Cat(byte[1:], bit)), left.eq(left - 1)]
+    with m.If(take | give):
+        m.d.sync += [left.eq(8), giving.eq(give)]
+    return crc, byte, left.any()
 
 
 class FrameReceiver(Component):
@@ -68,7 +71,7 @@ class FrameReceiver(Component):
         ]
         content = Signal(8)
         m.d.comb += content.eq(self.i.data ^ Mux(escaped, TOGGLE, 0))
-        crc, _ = _checksum(m, "crc", flag, taken, content)
+        crc, _, _ = _checksum(m, flag, taken, content)
         late = Signal(8 * _CRC_BYTES)  # the last bytes, which may turn out to be the checksum
         held = Signal(_CRC_BYTES)
         m.d.comb += [self.data.eq(late[:8]), self.valid.eq(taken & held[0])]
@@ -105,11 +108,10 @@ class FrameSender(Component):
 
     def elaborate(self, platform):
         m = Module()
-        escaped = Signal()
+        escaped, begin, give = Signal(), Signal(), Signal()
         byte, special, plain, taken = Signal(8), Signal(), Signal(), Signal()
         place = Signal(range(_CRC_BYTES))
-        begin = Signal()
-        crc, busy = _checksum(m, "crc", begin, taken, byte)
+        _, checksum, busy = _checksum(m, begin, taken, self.i.payload.data, give)
         m.d.comb += [
             special.eq((byte == FLAG) | (byte == ESCAPE)),
             plain.eq(~special | escaped),
@@ -128,11 +130,12 @@ class FrameSender(Component):
                     self.i.ready.eq(taken | (self.i.payload.end & ~busy)),
                 ]
                 with m.If(self.i.valid & self.i.payload.end & ~busy):
+                    m.d.comb += give.eq(1)
                     m.next = "CHECKSUM"
             with m.State("CHECKSUM"):
-                m.d.comb += [byte.eq(Array(crc.crc.word_select(k, 8) for k in range(_CRC_BYTES))[place]),
-                             self.o.valid.eq(1)]
-                with m.If(self.o.ready & plain):
+                m.d.comb += [byte.eq(checksum), self.o.valid.eq(~busy)]
+                with m.If(self.o.valid & self.o.ready & plain):
+                    m.d.comb += give.eq(1)
                     m.d.sync += place.eq(place + 1)
                     with m.If(place == _CRC_BYTES - 1):
                         m.next = "END"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip's end of the serial link: packets on one side, two pins on the other. See docs/link.md."""
 
-from amaranth.hdl import Module, ResetInserter
+from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from backspike.host.link_format import pack_welcome
@@ -65,7 +65,10 @@ class UartLink(Component):
         m.submodules.session = session = Session()
         inbox, outbox, frame_sender = Inbox(), Outbox(), FrameSender()
         maker = FrameMaker(pack_welcome(self.config, RING_BITS))
-        anew = ResetInserter(session.reset)
+        # A domain, as ``ResetInserter`` would leave two resets to each register, one of them in its logic.
+        m.domains.session = domain = ClockDomain(local=True)
+        m.d.comb += [domain.clk.eq(ClockSignal()), domain.rst.eq(session.reset)]
+        anew = DomainRenamer("session")
         m.submodules.inbox, m.submodules.outbox = anew(inbox), anew(outbox)
         m.submodules.maker, m.submodules.frame_sender = anew(maker), anew(frame_sender)
         connect(m, maker.o, frame_sender.i)

@@ -2,7 +2,7 @@
 """Packets to bytes and back, and the memories in which bytes wait.
 
 In the stream of bytes a packet is one byte, its number of words minus one, and its words, least significant byte first.
-Positions count the bytes of a session modulo 2**16.
+Positions count the bytes of a session, modulo twice the size of a ring.
 """
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
@@ -12,10 +12,13 @@ from amaranth.lib.wiring import Component, In, Out
 from backspike.host.protocol import MAX_PAYLOAD, Kind
 from backspike.hw.noc.host_link import AxiStream
 
-__all__ = ["RING_BITS", "Inbox", "Outbox"]
+__all__ = ["POSITION", "RING_BITS", "Inbox", "Outbox"]
 
 RING_BITS = 11
 """Each ring holds 2**11 bytes: one block RAM, and several milliseconds of the line."""
+
+POSITION = RING_BITS + 1
+"""Bits of a position."""
 
 
 class Inbox(Component):
@@ -29,7 +32,7 @@ class Inbox(Component):
         For one cycle at the end of the frame: what came since the last end is passed on, or forgotten.
     fits : Out(1)
         There was room for all bytes of the frame; else it must not be kept.
-    expected : Out(16), taken : Out(16)
+    expected : Out(POSITION), taken : Out(POSITION)
         Positions after the last byte that was kept, and after the last one that has left the ring.
     o : Out(AxiStream)
     """
@@ -39,15 +42,15 @@ class Inbox(Component):
     keep: In(1)
     drop: In(1)
     fits: Out(1, init=1)
-    expected: Out(16)
-    taken: Out(16)
+    expected: Out(POSITION)
+    taken: Out(POSITION)
     o: Out(AxiStream)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.ring = ring = Memory(shape=8, depth=1 << RING_BITS, init=[])
         write, read = ring.write_port(), ring.read_port()
-        end, full = Signal(16), Signal()  # position after the last byte of the frame; no room for another
+        end, full = Signal(POSITION), Signal()  # position after the last byte of the frame; no room for another
         m.d.comb += [
             full.eq((end[:RING_BITS] == self.taken[:RING_BITS]) & (end[RING_BITS] != self.taken[RING_BITS])),
             write.addr.eq(end[:RING_BITS]), write.data.eq(self.data), write.en.eq(self.valid & ~full),
@@ -68,23 +71,24 @@ class Inbox(Component):
 
     def _unpack(self, m, byte):
         fetched, use = Signal(), Signal()
-        words, place = Signal(range(MAX_PAYLOAD + 2)), Signal(2)  # words to come, of this packet; byte in the word
+        inside = Signal()  # the length of a packet is known, but not all of its words have left
+        words, place = Signal(range(MAX_PAYLOAD + 1)), Signal(2)  # words after this one; byte in the word
         m.d.comb += [
             use.eq(fetched & ~self.o.tvalid),
-            self.o.tlast.eq(words == 1),
+            self.o.tlast.eq(words == 0),
         ]
         m.d.sync += fetched.eq(~fetched & (self.taken != self.expected))
         with m.If(fetched & ~use):
             m.d.sync += fetched.eq(1)
         with m.If(use):
             m.d.sync += self.taken.eq(self.taken + 1)
-            with m.If(words == 0):
-                m.d.sync += words.eq(byte[:4] + 1)
+            with m.If(~inside):
+                m.d.sync += [words.eq(byte), inside.eq(1)]
             with m.Else():
                 m.d.sync += [self.o.tdata.eq(Cat(self.o.tdata[8:], byte)), place.eq(place + 1),
                              self.o.tvalid.eq(place == 3)]
         with m.If(self.o.tvalid & self.o.tready):
-            m.d.sync += [self.o.tvalid.eq(0), words.eq(words - 1)]
+            m.d.sync += [self.o.tvalid.eq(0), words.eq(words - 1), inside.eq(~self.o.tlast)]
 
 
 class Outbox(Component):
@@ -94,9 +98,9 @@ class Outbox(Component):
     -------
     i : In(AxiStream)
         Packets of at most 16 words. A word takes four cycles.
-    acked : In(16)
+    acked : In(POSITION)
         Position after the last byte that is no longer needed.
-    written : Out(16)
+    written : Out(POSITION)
         Position after the last whole packet.
     address : In(RING_BITS), data : Out(8)
         For reading what is held, with one cycle of latency.
@@ -105,8 +109,8 @@ class Outbox(Component):
     """
 
     i: In(AxiStream)
-    acked: In(16)
-    written: Out(16)
+    acked: In(POSITION)
+    written: Out(POSITION)
     address: In(RING_BITS)
     data: Out(8)
     fault: Out(1)
@@ -115,7 +119,7 @@ class Outbox(Component):
         m = Module()
         m.submodules.ring = ring = Memory(shape=8, depth=1 << RING_BITS, init=[])
         write, read = ring.write_port(), ring.read_port()
-        end, used = Signal(16), Signal(RING_BITS + 1)
+        end, used = Signal(POSITION), Signal(POSITION)
         words, place = Signal(range(MAX_PAYLOAD + 1)), Signal(2)
         first = Signal()
         m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]

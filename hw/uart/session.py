@@ -4,18 +4,18 @@
 See docs/link.md.
 """
 
-from amaranth.hdl import Array, Cat, Const, Module, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.host.link_format import HEADER_BYTES, HELLO, LOST, NAK, POLL
+from backspike.host.link_format import HEADER, HELLO, LOST, NAK, POLL
 from backspike.hw.uart.frames import CONTENT
-from backspike.hw.uart.rings import RING_BITS
+from backspike.hw.uart.rings import POSITION, RING_BITS
 
 __all__ = ["FrameMaker", "Session"]
 
-_HEADER = StructLayout({"bits": 8, "session": 16, "ack": 16, "position": 16})
+_HEADER = HEADER.layout()
+_HEADER_BYTES = HEADER.width // 8
 _RESET_CYCLES = 16
 _TICKS = 4  # of the timer, until something is sent again
 _ROM_BYTES = 32
@@ -28,7 +28,7 @@ class Session(Component):
     -------
     data, valid, end, good : In
         As from :class:`FrameReceiver`.
-    expected : In(16), fits : In(1), payload_valid : Out(1), keep : Out(1), drop : Out(1)
+    expected : In(POSITION), fits : In(1), payload_valid : Out(1), keep : Out(1), drop : Out(1)
         Of the :class:`Inbox`; its data are ``data``.
     reset : Out(1)
         For 16 cycles when a session begins, and one after reset: all that belongs to a session starts anew.
@@ -38,7 +38,7 @@ class Session(Component):
     answered : In(1)
     poll, nak : Out(1)
         For one cycle: an answer is wanted; bytes are missing, to be reported once.
-    acknowledge : Out(1), ack : Out(16), again : Out(1)
+    acknowledge : Out(1), ack : Out(POSITION), again : Out(1)
         For one cycle: the other end has everything up to ``ack``; it wants everything from there again.
     damaged : Out(1)
         For one cycle: a frame was damaged.
@@ -48,7 +48,7 @@ class Session(Component):
     valid: In(1)
     end: In(1)
     good: In(1)
-    expected: In(16)
+    expected: In(POSITION)
     fits: In(1)
     payload_valid: Out(1)
     keep: Out(1)
@@ -61,21 +61,21 @@ class Session(Component):
     poll: Out(1)
     nak: Out(1)
     acknowledge: Out(1)
-    ack: Out(16)
+    ack: Out(POSITION)
     again: Out(1)
     damaged: Out(1)
 
     def elaborate(self, platform):
         m = Module()
-        header, count = Signal(_HEADER), Signal(range(HEADER_BYTES + 1))
-        headed = count == HEADER_BYTES
+        header, count = Signal(_HEADER), Signal(range(_HEADER_BYTES + 1))
+        headed = count == _HEADER_BYTES
         with m.If(self.end):
             m.d.sync += count.eq(0)
         with m.Elif(self.valid & ~headed):
             m.d.sync += [header.as_value().eq(Cat(header.as_value()[8:], self.data)), count.eq(count + 1)]
         opened, naked = Signal(), Signal()
         whole, mine, usual, hello = Signal(), Signal(), Signal(), Signal()
-        distance = Signal(16)
+        distance = Signal(POSITION)
         m.d.comb += [
             self.payload_valid.eq(self.valid & headed),
             whole.eq(self.end & self.good & headed),
@@ -117,7 +117,7 @@ class FrameMaker(Component):
     Parameters
     ----------
     welcome_payload : bytes
-        Of the answer to a HELLO, at most 25.
+        Of the answer to a HELLO, at most 26.
 
     Members
     -------
@@ -125,42 +125,42 @@ class FrameMaker(Component):
         Whether a frame may begin.
     session, welcome, lost, poll, nak, acknowledge, ack, again, answered :
         As from :class:`Session`.
-    expected : In(16), taken : In(16)
+    expected : In(POSITION), taken : In(POSITION)
         Of the :class:`Inbox`.
-    written : In(16), acked : Out(16), address : Out(RING_BITS), data : In(8)
+    written : In(POSITION), acked : Out(POSITION), address : Out(RING_BITS), data : In(8)
         Of the :class:`Outbox`.
     tick : In(1)
         One cycle in a while; after four to five of them without an answer the oldest bytes are sent again.
     repeated : Out(1)
         For one cycle: something is sent again.
     o : Out(Stream(CONTENT))
-        Taken at most every other cycle.
+        From registers; an item every third cycle.
     """
 
     def __init__(self, welcome_payload):
-        if len(welcome_payload) > _ROM_BYTES - HEADER_BYTES:
-            most = _ROM_BYTES - HEADER_BYTES
+        if len(welcome_payload) > _ROM_BYTES - _HEADER_BYTES:
+            most = _ROM_BYTES - _HEADER_BYTES
             raise ValueError(f"welcome_payload must have at most {most} bytes, not {len(welcome_payload)}")
         self.welcome_payload = bytes(welcome_payload)
         super().__init__({
             "enable": In(1), "session": In(16), "welcome": In(1), "lost": In(1), "poll": In(1), "nak": In(1),
-            "acknowledge": In(1), "ack": In(16), "again": In(1), "answered": Out(1),
-            "expected": In(16), "taken": In(16),
-            "written": In(16), "acked": Out(16), "address": Out(RING_BITS), "data": In(8),
+            "acknowledge": In(1), "ack": In(POSITION), "again": In(1), "answered": Out(1),
+            "expected": In(POSITION), "taken": In(POSITION),
+            "written": In(POSITION), "acked": Out(POSITION), "address": Out(RING_BITS), "data": In(8),
             "tick": In(1), "repeated": Out(1), "o": Out(stream.Signature(CONTENT)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        self.next = next_ = Signal(16)  # position of the next byte to be sent
+        self.next = next_ = Signal(POSITION)  # position of the next byte to be sent
         self.single = Signal()  # after a time without an answer: one frame at a time until there is one
         self.go_back = Signal()
         progress = self._acknowledge(m)
         answer, nak = Signal(), Signal()
         sending, index = Signal(), Signal(8)
-        welcome, lost, bits, ack = Signal(), Signal(), Signal(8), Signal(16)
+        welcome, lost, bits, ack = Signal(), Signal(), Signal(8), Signal(POSITION)
         with_data, more = Signal(), Signal()
-        drained, ahead = Signal(), Signal(RING_BITS + 1)
+        drained, ahead = Signal(), Signal(POSITION)
         m.d.comb += [
             self.address.eq(next_[:RING_BITS]),
             drained.eq(self.taken == self.expected),
@@ -189,15 +189,15 @@ class FrameMaker(Component):
         with m.If(self.nak):
             m.d.sync += nak.eq(1)
         self._content(m, sending, index, welcome, lost, bits, ack, with_data & more)
-        self._timer(m, progress, sending & with_data)
+        self._timer(m, progress, sending & with_data, ahead.any(), more)
         return m
 
     def _acknowledge(self, m):
         """Take in acknowledgements; returns whether one has brought something new."""
-        news, progress = Signal(16), Signal()
+        news, progress = Signal(POSITION), Signal()
         m.d.comb += [
             news.eq(self.ack - self.acked),
-            progress.eq(self.acknowledge & news.any() & ~news[RING_BITS:].any()),
+            progress.eq(self.acknowledge & news.any() & ~news[-1]),
         ]
         with m.If(progress):
             m.d.sync += [self.acked.eq(self.ack), self.single.eq(0)]
@@ -205,39 +205,37 @@ class FrameMaker(Component):
 
     def _content(self, m, sending, index, welcome, lost, bits, ack, more):
         """The bytes of the frame: header, then the chip's description, or what waits to be sent."""
-        position = Signal(16)
-        header = [bits, self.session[:8], self.session[8:], ack[:8], ack[8:], position[:8], position[8:]]
-        rom = [0] * HEADER_BYTES + list(self.welcome_payload)
+        select, settled = Signal(3), Signal()
+        header = Cat(bits, self.session, ack, self.next)  # no byte of the payload is counted while this is being sent
+        rom = [0] * _HEADER_BYTES + list(self.welcome_payload)
         rom += [0] * (_ROM_BYTES - len(rom))
-        payload, settled = Signal(8), Signal()
+        described = Array(Const(byte, 8) for byte in rom)[index[:5]]
+        in_header = index < _HEADER_BYTES
+        item = Signal(CONTENT)
         m.d.comb += [
-            # No byte of a frame's payload has been counted while its header is being sent.
-            position.eq(self.next),
-            payload.eq(self.data),
-            self.o.valid.eq(sending & settled),
+            item.data.eq(
+                Array([*(header.word_select(k, 8) for k in range(_HEADER_BYTES)), self.data, described])[select]),
+            select.eq(Mux(in_header, index[:3], Mux(welcome, _HEADER_BYTES + 1, _HEADER_BYTES))),
         ]
-        in_header = index < HEADER_BYTES
         with m.If(welcome):
-            m.d.comb += [payload.eq(Array(Const(byte, 8) for byte in rom)[index[:5]]),
-                         self.o.payload.end.eq(index == HEADER_BYTES + len(self.welcome_payload))]
+            m.d.comb += item.end.eq(index == _HEADER_BYTES + len(self.welcome_payload))
         with m.Else():
-            m.d.comb += self.o.payload.end.eq(~in_header & (lost | ~more | index[-1]))
-        m.d.comb += self.o.payload.data.eq(payload)
-        with m.If(in_header):
-            m.d.comb += self.o.payload.data.eq(Array([*header, Const(0, 8)])[index[:3]])
+            m.d.comb += item.end.eq(~in_header & (lost | ~more | index[-1]))
+        with m.If(~self.o.valid):
+            m.d.sync += [self.o.payload.eq(item), self.o.valid.eq(sending & settled)]
         m.d.sync += settled.eq(~(self.o.valid & self.o.ready))
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), self.o.valid.eq(0)]
             with m.If(self.o.payload.end):
                 m.d.sync += sending.eq(0)
             with m.Elif(~in_header & ~welcome):
                 m.d.sync += self.next.eq(self.next + 1)
 
-    def _timer(self, m, progress, sent):
+    def _timer(self, m, progress, sent, unanswered, more):
         timer = Signal(range(_TICKS + 1))
         late = self.tick & (timer == _TICKS)
-        m.d.comb += self.repeated.eq(late | (self.again & (self.next != self.acked)))
-        with m.If(progress | sent | (self.acked == self.written) | late):
+        m.d.comb += self.repeated.eq(late | (self.again & unanswered))
+        with m.If(progress | sent | ~(unanswered | more) | late):
             m.d.sync += timer.eq(0)
         with m.Elif(self.tick):
             m.d.sync += timer.eq(timer + 1)

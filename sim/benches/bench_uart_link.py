@@ -263,7 +263,7 @@ async def noise_between_frames(dut):
 async def frames_are_as_documented(dut):
     """Bytes of the first frames."""
     line = await Line(dut).start()
-    content = bytes.fromhex("05 3412 0000 0000")
+    content = bytes.fromhex("05 3412 000000")
     line.line.send(b"\x7e" + content + crc32(content).to_bytes(4, "little") + b"\x7e")
     await Timer(200, "us")
     assert FrameReader().read(bytes(line.line.received)) == [Frame(HELLO, 0x1234, 0, 0, pack_welcome(CONFIG, 11))]

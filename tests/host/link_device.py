@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip's end of the serial link as docs/link.md describes it, for tests of the host's end: an echo."""
 
-from backspike.host.link_format import HELLO, LOST, NAK, POLL, Frame, FrameReader, pack_welcome
+from backspike.host.link_format import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, pack_welcome
 
 WINDOW_BITS = 11
 _CHUNK = 121
@@ -35,7 +35,7 @@ class LinkDevice:
                     self.begin(frame.session)
                     self.sessions += 1
                 self.answers.append(
-                    Frame(HELLO, self.session, self.taken % 65536, 0, pack_welcome(self.config, WINDOW_BITS)))
+                    Frame(HELLO, self.session, self.taken % MODULUS, 0, pack_welcome(self.config, WINDOW_BITS)))
             elif frame.session != self.session:
                 self.answers.append(Frame(LOST, self.session or 0, 0, 0))
             else:
@@ -46,7 +46,7 @@ class LinkDevice:
             self.nak = self.naked = True
 
     def take(self, frame):
-        news = (frame.ack - self.acked) % 65536
+        news = (frame.ack - self.acked) % MODULUS
         if 0 < news <= len(self.out):
             del self.out[:news]
             self.acked += news
@@ -54,12 +54,12 @@ class LinkDevice:
             self.single = False
         if frame.bits & NAK:
             self.next = self.acked
-        distance = (frame.position - self.expected) % 65536
+        distance = (frame.position - self.expected) % MODULUS
         if distance == 0 and len(self.waiting) + len(frame.payload) <= 1 << WINDOW_BITS:
             self.expected += len(frame.payload)
             self.waiting += frame.payload
             self.naked = False
-        elif distance < 32768:
+        elif distance < MODULUS // 2:
             self.complain()
         if frame.bits & POLL:
             self.answer = True
@@ -71,7 +71,8 @@ class LinkDevice:
         self.taken += len(self.waiting)
         self.stream += self.waiting
         self.waiting.clear()
-        while self.stream and len(self.stream) >= 5 + 4 * self.stream[0]:
+        room = (1 << WINDOW_BITS) - 65
+        while self.stream and len(self.stream) >= 5 + 4 * self.stream[0] and len(self.out) < room:
             end = 5 + 4 * self.stream[0]
             self.out += self.stream[:end]
             del self.stream[:end]

@@ -198,7 +198,7 @@ def test_packets_have_1_to_16_words(words):
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.binary(max_size=300)), st.integers(0, 10))
 def test_frames_are_found_after_any_garbage(garbage, payloads, cut):
-    frames = [Frame(k % 16, 7 * k, k, 65535 - k, payload) for k, payload in enumerate(payloads)]
+    frames = [Frame(k % 16, 7 * k, k, 4095 - k, payload) for k, payload in enumerate(payloads)]
     data = b"".join(frame.encode() for frame in frames)
     reader, found = FrameReader(), []
     for start in range(0, len(garbage + b"~" + data), cut + 1):

@@ -170,8 +170,8 @@ def test_frames_of_the_chip_are_those_of_the_host():
 
     async def send(context):
         for frame in frames:
-            header = bytes([frame.bits]) + b"".join(
-                value.to_bytes(2, "little") for value in (frame.session, frame.ack, frame.position))
+            header = frame.bits | frame.session << 8 | frame.ack << 24 | frame.position << 36
+            header = header.to_bytes(6, "little")
             for byte in header + frame.payload:
                 await stream_put(context, sender.i, {"data": byte, "end": 0})
             await stream_put(context, sender.i, {"data": random.randrange(256), "end": 1})
@@ -226,7 +226,7 @@ def test_the_chip_finds_the_frames_that_the_host_finds():
     for one, other in zip(found, expected, strict=True):
         assert (one is None) == (other is None)
         if one is not None:
-            assert one[7:] == other.payload
+            assert one[6:] == other.payload
             assert one[0] == other.bits
 
 
