@@ -36,12 +36,12 @@ class ErrorPackets(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         target, total, packet = self.results.p.target, self.results.p.sum, self.packets.p
-        high = total[63:]
+        sign, high = total[63], total[64:]
         m.d.comb += [
             packet.header.eq(packet_header(
                 Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot)),
             *(packet.words[k].eq(total[32 * k:32 * (k + 1)]) for k in range(3)),
-            packet.length.eq(Mux(high.any() & ~high.all(), 3, 2)),
+            packet.length.eq(Mux((high ^ sign.replicate(len(high))).any(), 3, 2)),
             self.packets.valid.eq(self.results.valid),
             self.results.ready.eq(self.packets.ready),
         ]

@@ -47,7 +47,7 @@ class Notifier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        number, read = Signal(8), Signal()
+        number, read = Signal(self.shapes.peer), Signal()
         peer = self.peer
         place = {"x": peer.x, "y": peer.y, "host": peer.host, "slice": peer.slice, "slot": self.slot}
         taken = self.packets.valid & self.packets.ready

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.host.protocol import Kind, Region
 from backspike.hw.core.packets import packet_header
 from backspike.hw.core.receiver import fault_layout
+from backspike.hw.shapes import index_bits
 
 __all__ = ["Replies"]
 
@@ -34,6 +35,7 @@ class Replies(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
+        self.width = index_bits(shapes.config.weights)  # no region that can be read has more addresses
         super().__init__({
             "x": In(3),
             "y": In(3),
@@ -43,7 +45,7 @@ class Replies(wiring.Component):
             "count": In(4),
             "reading": Out(1),
             "fetch_region": Out(4),
-            "fetch_address": Out(32),
+            "fetch_address": Out(self.width),
             "word": In(32),
             "late": In(1),
             "blocked": In(1),
@@ -55,7 +57,7 @@ class Replies(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         left, number = Signal(4), Signal(1)
-        start = Signal(32)  # address of the packet's first word
+        start = Signal(self.width)  # address of the packet's first word
         words = Signal(ArrayLayout(32, 2))
         packet, fault = self.data_packets.p, self.fault_packets.p
         m.d.comb += [
@@ -75,12 +77,15 @@ class Replies(wiring.Component):
         with m.FSM():
             with m.State("IDLE"), m.If(self.read):
                 m.d.sync += [
-                    self.reading.eq(1), left.eq(self.count), number.eq(0), start.eq(self.address),
+                    self.reading.eq(1), left.eq(self.count), number.eq(0),
                     self.fetch_region.eq(self.region), self.fetch_address.eq(self.address),
                 ]
                 m.next = "FETCH"
-            with m.State("FETCH"), m.If(~self.blocked | (self.fetch_region >= Region.CONTROL)):
-                m.next = "WAIT"
+            with m.State("FETCH"):
+                with m.If(~number):
+                    m.d.sync += start.eq(self.fetch_address)
+                with m.If(~self.blocked | (self.fetch_region >= Region.CONTROL)):
+                    m.next = "WAIT"
             with m.State("WAIT"):
                 m.next = "TAKE"
             with m.State("TAKE"), m.If(~self.late):
@@ -94,7 +99,7 @@ class Replies(wiring.Component):
             with m.State("SEND"):
                 m.d.comb += self.data_packets.valid.eq(1)
                 with m.If(self.data_packets.ready):
-                    m.d.sync += [number.eq(0), start.eq(self.fetch_address)]
+                    m.d.sync += number.eq(0)
                     with m.If(left == 0):
                         m.d.sync += self.reading.eq(0)
                         m.next = "IDLE"

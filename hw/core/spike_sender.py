@@ -40,7 +40,7 @@ class SpikeSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.words.p
-        number, read = Signal(8), Signal()
+        number, read = Signal(self.shapes.peer), Signal()
         peer, packet = self.peer, self.packets.p
         m.d.comb += [
             self.busy.eq(self.words.valid),

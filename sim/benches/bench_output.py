@@ -46,13 +46,17 @@ class ErrorOutput(Component):
         return m
 
 
+def _word(shapes):
+    """Shape of the words of spikes."""
+    return NeuronUpdate(shapes, StructLayout({"sums": signed(40)})).word
+
+
 def _senders(chip):
     """Units that make packets, by name."""
     shapes = Shapes(CHIPS[chip])
-    word = NeuronUpdate(shapes, StructLayout({"sums": signed(40)})).word
     return {
         f"errors_{chip}": ErrorOutput(shapes),
-        f"spikes_{chip}": SpikeSender(shapes, word),
+        f"spikes_{chip}": SpikeSender(shapes, _word(shapes)),
         f"notes_{chip}": Notifier(shapes),
     }
 
@@ -178,18 +182,19 @@ def _peer_table(bench, config):
 @cocotb.test()
 @cocotb.parametrize(chip=SENDERS)
 async def spikes(dut, chip):
-    """A packet for each word and target, up to the last tape word; slots and steps at their ends."""
+    """A packet for each word and target, up to the last word; slots and steps at their ends."""
     config, name = CHIPS[chip], f"spikes_{chip}"
     bench = Bench(dut, name, _senders(chip)[name])
     random, peers = bench.random, _peer_table(bench, config)
     source, sink = Source(bench, "words", 0.3), Sink(bench, "packets", 0.3)
+    last = (1 << _word(Shapes(config))["word"].width) - 1
     await bench.start()
     expected = []
     for _ in range(60):
         targets = random.randint(1, 5)
         word = {"targets_base": random.randint(0, config.peers - targets), "targets": targets,
                 "slot": random.choice((0, config.slots - 1)), "train": random.randrange(2),
-                "step": random.choice((0, config.steps - 1)), "word": random.choice((0, 511, random.randrange(512))),
+                "step": random.choice((0, config.steps - 1)), "word": random.choice((0, last, random.randint(0, last))),
                 "spikes": random.getrandbits(32), "masks": random.getrandbits(32)}
         source.send(word)
         for peer in peers[word["targets_base"]:word["targets_base"] + targets]:
