@@ -9,6 +9,7 @@
 """
 
 import secrets
+import struct
 from collections import deque
 
 from .link_format import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, unpack_welcome
@@ -31,7 +32,7 @@ class Link:
     ----------
     timeout: seconds without an answer until something is sent again; of the order of the line's delay
     frame: payload bytes of a frame, at most
-    session: its number, 1 to 65535; random by default
+    session: number of the session before it, 1 to 65535; random by default
 
     Members
     -------
@@ -52,6 +53,7 @@ class Link:
             raise ValueError(f"session must be 1 to {_SESSIONS - 1}, not {session!r}")
         self._timeout, self._frame = timeout, frame
         self._session = session or 1 + secrets.randbelow(_SESSIONS - 1)
+        self._known = False  # which session the chip has
         self._reader = FrameReader()
         self._window = 0
         self._bytes = bytearray()  # sent or to be sent, from position _acked on
@@ -83,9 +85,7 @@ class Link:
         """Queue one packet, header first."""
         if not 1 <= len(words) <= _MOST_WORDS:
             raise ValueError(f"packet must have 1 to {_MOST_WORDS} words, not {len(words)}")
-        self._bytes.append(len(words) - 1)
-        for word in words:
-            self._bytes += int(word).to_bytes(4, "little")
+        self._bytes += struct.pack(f"<B{len(words)}I", len(words) - 1, *words)
 
     def restart(self):
         """The line was cut and is there again: send again at once what may have been lost."""
@@ -173,15 +173,16 @@ class Link:
     def _welcome(self, frame):
         if self.config is not None:
             return
-        if frame.ack:  # an earlier session had the same number
-            self._session = self._session % (_SESSIONS - 1) + 1
-            self._due = float("-inf")
-            return
         try:
-            self.config, self._window = unpack_welcome(frame.payload)
+            config, self._window = unpack_welcome(frame.payload)
         except ValueError as error:
             raise LinkError(f"the chip's answer cannot be used: {error}") from None
         self.progress += 1
+        if self._known:
+            self.config = config
+        else:  # the chip's session has this number, perhaps since long ago; it cannot have the next one
+            self._known, self._session = True, self._session % (_SESSIONS - 1) + 1
+            self._due = float("-inf")
 
     def _append(self, payload):
         if not payload:
@@ -198,6 +199,6 @@ class Link:
             end = start + 1 + 4 * (stream[start] + 1)
             if end > len(stream):
                 break
-            self.packets.append([int.from_bytes(stream[k:k + 4], "little") for k in range(start + 1, end, 4)])
+            self.packets.append(list(struct.unpack_from(f"<{stream[start] + 1}I", stream, start + 1)))
             start = end
         del stream[:start]

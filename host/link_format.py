@@ -130,4 +130,7 @@ def unpack_welcome(payload):
     version = words[0] & 0xFF if words else None
     if version != VERSION:
         raise ValueError(f"version of the chip's link must be {VERSION}, not {version}")
-    return unpack_chip(words[1:]), 1 << WELCOME_FIELDS.unpack(words[0])["window"]
+    window = 1 << WELCOME_FIELDS.unpack(words[0])["window"]
+    if window > MODULUS // 2:
+        raise ValueError(f"window of the chip must be at most {MODULUS // 2} bytes, not {window}")
+    return unpack_chip(words[1:]), window

@@ -118,11 +118,12 @@ class SerialChip:
                     link.send(words)
                 if not operation.done:
                     self._step(deadline, operation.waiting_for)
-            self._until(lambda: link.idle, timeout, lambda: "the end of what was sent")
+            result = operation.result
+            self._until(lambda: link.idle, timeout, lambda: "acknowledgement of what was sent")
         except LinkError as error:
             operation.cancel()
             raise type(error)(f"{operation.name}: {error}") from None
-        return operation.result
+        return result
 
     def _until(self, condition, timeout, waiting_for):
         deadline = _Deadline(self._link, timeout)

@@ -45,7 +45,10 @@ def build_serial_chip(config, folder):
 
 @contextlib.contextmanager
 def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
-    """Runs a simulation while the context lasts.
+    """Runs a simulation while the context lasts: ``(path of the port, what was seen)``.
+
+    What was seen is a dict that is filled at the end: ``lamps``, those that were lit at any time (``"busy"``,
+    ``"fault"``), and ``damages``, their number.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
     stop = port.with_name(port.name + ".stop")
     stop.unlink(missing_ok=True)
     settings = json.dumps({"port": str(port), "stop": str(stop), "bit_cycles": BIT_CYCLES, **damage})
-    problem = []
+    problem, seen = [], {}
 
     def simulate():
         try:
@@ -82,13 +85,15 @@ def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
             if time.monotonic() > end:
                 raise RuntimeError(f"the simulated chip was not there after {patience:g} s")
             time.sleep(0.05)
-        yield str(port)
+        yield str(port), seen
     finally:
         stop.touch()
         thread.join()
-        stop.unlink(missing_ok=True)
+        result = stop.read_text()
+        stop.unlink()
     if problem:
         raise problem[0]
+    seen.update(json.loads(result))
 
 
 def main():

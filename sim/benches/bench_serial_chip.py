@@ -77,6 +77,7 @@ async def bridge(dut):
         cocotb.start_soon(process)
     terminal = Terminal(settings["port"])
     terminal.appear()
+    lamps = set()
     seen = looks = quiet = 0
     back = None
     while True:
@@ -93,6 +94,7 @@ async def bridge(dut):
         elif back is not None and time.monotonic() > back:
             terminal.appear()
             back = None
+        lamps |= {name for name in ("busy", "fault") if int(getattr(dut, name).value)}
         looks += 1
         if looks % 64 == 0 and stop.exists():
             break
@@ -102,3 +104,4 @@ async def bridge(dut):
     dut._log.info(f"{seen} bytes from the host; damages: {inwards.events} in, {outwards.events} out")
     if terminal.master is not None:
         terminal.vanish()
+    stop.write_text(json.dumps({"lamps": sorted(lamps), "damages": inwards.events + outwards.events}))

@@ -4,7 +4,7 @@
 from backspike.host.link_format import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, pack_welcome
 
 WINDOW_BITS = 11
-_CHUNK = 121
+_CHUNK = 122
 
 
 class LinkDevice:

@@ -93,7 +93,7 @@ def test_whatever_the_line_does(packets, damages, frame):
         exchange.link.send(packet)
     exchange.until(lambda: exchange.link.idle and len(exchange.link.packets) >= len(packets))
     assert list(exchange.link.packets) == packets
-    assert exchange.device.sessions == 1
+    assert exchange.device.sessions == 2
     assert exchange.link.config == CONFIG
 
 
@@ -162,14 +162,15 @@ def test_a_restarted_chip_is_noticed_even_by_who_only_waits():
         exchange.until(lambda: False, 100)
 
 
-def test_a_session_with_the_number_of_the_last_gets_another():
-    exchange = Exchange(session=65535)
+def test_a_session_is_new_whatever_number_the_last_had():
+    exchange = Exchange(session=65534)
     exchange.link.send([1])
     exchange.until(lambda: exchange.link.packets)
     exchange.link = Link(timeout=1.0, session=65535)
     exchange.until(lambda: exchange.link.config is not None)
     assert exchange.device.session == 1
-    assert exchange.device.sessions == 2
+    assert exchange.device.sessions == 3
+    assert not exchange.device.out
 
 
 def test_another_version_is_refused():
@@ -177,6 +178,11 @@ def test_another_version_is_refused():
     payload = bytes([VERSION + 1]) + pack_welcome(CONFIG, 11)[1:]
     with pytest.raises(LinkError, match=re.escape(f"version of the chip's link must be {VERSION}, not {VERSION + 1}")):
         link.receive(Frame(HELLO, 3, 0, 0, payload).encode(), 0.0)
+
+
+def test_an_impossible_window_is_refused():
+    with pytest.raises(ValueError, match=r"^window of the chip must be at most 2048 bytes, not 4096$"):
+        unpack_welcome(pack_welcome(CONFIG, 12))
 
 
 @pytest.mark.parametrize(("options", "message"), [
