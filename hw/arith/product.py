@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.numbers import check_format, check_integer, product_model, product_width, unpack
+from backspike.hw.arith.numbers import check_format, check_integer, product_model, product_width
 
 __all__ = ["FixedProduct"]
 
@@ -54,15 +54,14 @@ class FixedProduct(wiring.Component):
         given = Signal(reset_less=True)
         m.d.sync += [a.eq(self.a), b.eq(self.b), given.eq(self.nonzero)]
 
-        negative_a, significand_a, shift_a = unpack(a, self.fmt)
-        negative_b, significand_b, shift_b = unpack(b, self.fmt)
+        (negative_a, significand_a, code_a), (negative_b, significand_b, code_b) = map(self._parts, (a, b))
         significand = Signal(2 * len(significand_a), reset_less=True)
         shift = Signal(self.fmt.exponent + 1, reset_less=True)
         negative = Signal(reset_less=True)
         # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
         m.d.sync += [
             significand.eq(Mux(given, significand_a * significand_b, 0)),
-            shift.eq(shift_a + shift_b),
+            shift.eq(code_a + code_b),  # two places too many
             negative.eq((negative_a ^ negative_b) & given),
         ]
 
@@ -75,7 +74,7 @@ class FixedProduct(wiring.Component):
             shifted = level
         term = Signal.like(self.term, reset_less=True)
         carry = Signal(reset_less=True)
-        product = shifted[:product_width(self.fmt)].as_signed()
+        product = shifted[2 : 2 + product_width(self.fmt)].as_signed()
         if self.width:
             other = Signal.like(self.other, reset_less=True)
             m.d.sync += other.eq(self.other)
@@ -83,6 +82,12 @@ class FixedProduct(wiring.Component):
         m.d.sync += [term.eq(product), carry.eq(negative)]
         m.d.comb += [self.term.eq(term), self.carry.eq(carry)]
         return m
+
+    def _parts(self, bits):
+        """Sign, significand and exponent code of a number; subnormal numbers count as code 1."""
+        code = bits[self.fmt.mantissa : -1]
+        normal = code.any()
+        return bits[-1], Cat(bits[: self.fmt.mantissa], normal), Cat(code[0] | ~normal, code[1:])
 
     def model(self, a, b, nonzero=1):
         """``term + carry`` for integers or arrays of bit patterns; an object array of Python integers."""

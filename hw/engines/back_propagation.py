@@ -272,11 +272,11 @@ class BackwardEngine(wiring.Component):
             nonzero.eq(~played.none & played.entry.hit & played.payload.masked),
         ]
         m.d.sync += under_way.eq(under_way + (go & played.last) - (sums.o.valid & sums.o.ready))
-        issued = Signal(StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1}), name=f"issued_{k}")
+        issued = Signal(StructLayout({"valid": 1, "last": 1, "nonzero": 1}), name=f"issued_{k}")
         addresses = Signal(StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()}),
                            name=f"addresses_{k}")
         m.d.sync += [
-            issued.valid.eq(go), issued.first.eq(played.first), issued.last.eq(played.last),
+            issued.valid.eq(go), issued.last.eq(played.last),
             issued.nonzero.eq(nonzero),
             addresses.weight.eq(played.payload.address + played.entry.address),
             addresses.delta.block.eq(played.entry.block),
@@ -287,7 +287,6 @@ class BackwardEngine(wiring.Component):
             self.weight_addresses[k].eq(addresses.weight),
             self.delta_addresses[k].eq(addresses.delta),
             lane.valid.eq(at_lane.valid),
-            lane.first.eq(at_lane.first),
             lane.last.eq(at_lane.last),
             lane.nonzero.eq(at_lane.nonzero),
             lane.a.eq(self.weights[k]),

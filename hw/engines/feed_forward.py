@@ -138,7 +138,7 @@ class ForwardEngine(wiring.Component):
         m.submodules.places = places = Queue(self.place, RESULTS)
         m.submodules.sums = sums = Queue(ArrayLayout(signed(self.sum_width), lanes), RESULTS)
 
-        issued = Signal(StructLayout({"valid": 1, "first": 1, "last": 1, "nonzero": 1}))
+        issued = Signal(StructLayout({"valid": 1, "last": 1, "nonzero": 1}))
         go, nonzero = Signal(), Signal()
         address = Signal(self.shapes.weight_address)
         m.d.comb += [
@@ -153,7 +153,7 @@ class ForwardEngine(wiring.Component):
             self.terms.eq(Mux(go & nonzero, Mux(item.payload.place.block_last, d.last_lanes, lanes), 0)),
         ]
         m.d.sync += [
-            issued.valid.eq(go), issued.first.eq(item.first), issued.last.eq(item.last), issued.nonzero.eq(nonzero),
+            issued.valid.eq(go), issued.last.eq(item.last), issued.nonzero.eq(nonzero),
             address.eq(item.entry.address + item.payload.block),
         ]
         at_lane = delayed(m, issued, 1, "weight_read")
@@ -161,7 +161,6 @@ class ForwardEngine(wiring.Component):
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [
                 lane.valid.eq(at_lane.valid),
-                lane.first.eq(at_lane.first),
                 lane.last.eq(at_lane.last),
                 lane.nonzero.eq(at_lane.nonzero),
                 lane.operand.eq(self.weights[k]),

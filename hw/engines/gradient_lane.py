@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane of the weight-gradient engine: adds deltas to exact sums in memory."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Const, EnableInserter, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.numbers import to_term
+from backspike.hw.arith.term import FixedTerm
 
 __all__ = ["GradientLane"]
 
@@ -52,36 +52,42 @@ class GradientLane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        place = StructLayout({"valid": 1, "address": self.shapes.weight_address})
-        asked, reading, adding = Signal(place), Signal(place), Signal(place)
-        given, conflict, go = self.terms.p, Signal(), Signal()
-        term, carry = to_term(self.delta, self.shapes.config.format)
-        held, held_carry = Signal(term.shape()), Signal()
+        shapes = self.shapes
+        place = StructLayout({"valid": 1, "address": shapes.weight_address})
+        # Each place is a stage: the delta is read, waits as a number, is shifted while the gradient is read, is added.
+        fetched, asked, reading, adding = (
+            Signal(place, name=name) for name in ("fetched", "asked", "reading", "adding"))
+        given, conflict, go, free = self.terms.p, Signal(), Signal(), Signal()
+        m.submodules.number = number = EnableInserter(free)(FixedTerm(shapes.config.format))
         # A gradient that is read in the cycle in which it is written would have its old value.
         m.d.comb += [
             conflict.eq((reading.valid & (reading.address == asked.address))
                         | (adding.valid & (adding.address == asked.address))),
             go.eq(asked.valid & ~conflict),
-            self.stalled.eq(asked.valid & conflict),
-            self.terms.ready.eq(~asked.valid | go),
+            free.eq(~(asked.valid & conflict)),
+            self.stalled.eq(~free),
+            self.terms.ready.eq(free),
             self.delta_address.eq(given.payload.address),
-            self.delta_enable.eq(self.terms.ready),
+            self.delta_enable.eq(free),
+            number.operand.eq(self.delta),
+            number.nonzero.eq(1),
             self.read_address.eq(asked.address),
             self.read_enable.eq(1),
             self.term.eq(go),
             self.write_address.eq(adding.address),
             self.write_enable.eq(adding.valid),
-            self.busy.eq(self.terms.valid | asked.valid | reading.valid | adding.valid),
+            self.busy.eq(self.terms.valid | fetched.valid | asked.valid | reading.valid | adding.valid),
         ]
-        with m.If(self.terms.ready):
+        with m.If(free):
             # What is no term ends here.
             useful = ~given.none & given.entry.spike & given.payload.hit
             m.d.sync += [
-                asked.valid.eq(self.terms.valid & useful),
-                asked.address.eq(given.entry.address + given.payload.block),
+                fetched.valid.eq(self.terms.valid & useful),
+                fetched.address.eq(given.entry.address + given.payload.block),
+                asked.eq(fetched),
             ]
+        # The carry enters a bit below the sum, so that one carry chain does.
+        total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
         m.d.sync += [
-            reading.valid.eq(go), reading.address.eq(asked.address), held.eq(term), held_carry.eq(carry),
-            adding.eq(reading), self.sum.eq(self.gradient + held + held_carry),
-        ]
+            reading.valid.eq(go), reading.address.eq(asked.address), adding.eq(reading), self.sum.eq(total >> 1)]
         return m

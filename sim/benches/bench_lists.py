@@ -240,4 +240,4 @@ async def terms_wait_no_longer_than_they_must(dut, distance):
     cycles = await lane.finish()
     waits = (count - 1) // distance * max(0, 3 - distance)
     assert lane.stalled == waits
-    assert cycles <= count + waits + 4
+    assert cycles <= count + waits + 5

@@ -167,14 +167,13 @@ def directed_terms(unit):
     short = [[number] for number in numbers]
     short += [[largest, tiny, largest ^ sign][:terms] for tiny in numbers]
     full = [[number] * terms for number in (largest, largest ^ sign, 1, 1 ^ sign)]
-    stream_of = {name: [] for name in ("first", "last", "nonzero", "operand", "other")}
+    stream_of = {name: [] for name in ("last", "nonzero", "operand", "other")}
     plans = [(1, other, short) for other in (one, largest, 1, sign)]
     plans += [(0, largest, short)]  # sums of nothing
     plans += [(1, largest, full)]  # as large as sums can become
     for nonzero, other, reductions in plans:
         for reduction in reductions:
             count = len(reduction)
-            stream_of["first"] += [1] + [0] * (count - 1)
             stream_of["last"] += [0] * (count - 1) + [1]
             stream_of["nonzero"] += [nonzero] * count
             stream_of["operand"] += reduction
@@ -183,19 +182,16 @@ def directed_terms(unit):
 
 
 def random_terms(unit, rng, rows):
-    """A random stream of terms for a lane: reductions of all lengths, restarted and continued ones."""
+    """A random stream of terms for a lane: reductions of all lengths."""
     shape = (rows, COPIES)
     chance = rng.choice([0.01, 0.05, 0.3, 0.9], shape, p=[0.7, 0.1, 0.1, 0.1])
-    last, again, restart = (_random_flags(rng, shape, p) for p in (chance, 0.95, 0.02))
-    first = np.ones(shape, dtype=np.uint8)
-    count = np.ones(COPIES, dtype=np.int64)  # terms of the reduction so far
+    last = _random_flags(rng, shape, chance)
+    count = np.zeros(COPIES, dtype=np.int64)  # terms of the reduction so far
     for row in range(rows):
-        if row:
-            first[row] = last[row - 1] & again[row] | restart[row] | (count == unit.terms)
-            count = np.where(first[row], 1, count + 1)
+        count += 1
         last[row] |= count == unit.terms
+        count[last[row] == 1] = 0
     return {
-        "first": first,
         "last": last,
         "nonzero": _random_flags(rng, shape, 0.8),
         "operand": random_numbers(rng, unit.fmt, shape),
@@ -205,7 +201,7 @@ def random_terms(unit, rng, rows):
 
 def _with_gaps(rng, terms, share):
     """The same stream with rows of garbage put in that are not valid; also returns which rows are valid."""
-    rows = len(terms["first"])
+    rows = len(terms["last"])
     valid = np.zeros(int(rows / share), dtype=np.uint8)
     valid[np.sort(rng.permutation(len(valid))[:rows])] = 1
     spread = {}
@@ -218,15 +214,15 @@ def _with_gaps(rng, terms, share):
 
 async def _check_sums(dut, unit, terms, rng, share):
     factors = {"operand": "operand"} if isinstance(unit, SpikeLane) else {"operand": "a", "other": "b"}
-    names = {"first": "first", "last": "last", "nonzero": "nonzero"} | factors
+    names = {"last": "last", "nonzero": "nonzero"} | factors
     spread, valid = _with_gaps(rng, terms, share)
-    stimulus = np.zeros(spread["first"].shape, dtype=Ports.of(unit, Flow.In).dtype)
+    stimulus = np.zeros(spread["last"].shape, dtype=Ports.of(unit, Flow.In).dtype)
     for name, port in names.items():
         stimulus[port] = spread[name]
     stimulus["valid"] = valid[:, None]
     response, stray = await stream(dut, stimulus, Ports.of(unit, Flow.Out).dtype, unit.latency)
 
-    arguments = {port: terms[name] for name, port in names.items() if name != "last"}
+    arguments = {port: terms[name] for name, port in names.items()}
     sums = unit.model(**arguments)
     assert np.array_equal(response["done"], stimulus["valid"] & stimulus["last"]), "done is not where last was"
     got = to_integers(response[valid == 1], "sum")

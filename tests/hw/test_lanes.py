@@ -30,18 +30,17 @@ UNITS = [
 def test_models_are_exact_sums(fmt):
     rng = np.random.default_rng(default_seed())
     a, b = (random_numbers(rng, fmt, (2000, 3)) for _ in range(2))
-    first = rng.random(a.shape) < 0.1
-    first[0] = True
+    last = rng.random(a.shape) < 0.1
     nonzero = (rng.random(a.shape) < 0.8).astype(int)
-    spike = SpikeLane(fmt, 2000).model(first=first, operand=a, nonzero=nonzero)
-    plain = SpikeLane(fmt, 2000).model(first=first, operand=a)
-    product = ProductLane(fmt, 2000).model(first=first, a=a, b=b, nonzero=nonzero)
+    spike = SpikeLane(fmt, 2000).model(last=last, operand=a, nonzero=nonzero)
+    plain = SpikeLane(fmt, 2000).model(last=last, operand=a)
+    product = ProductLane(fmt, 2000).model(last=last, a=a, b=b, nonzero=nonzero)
     unit = Fraction(2) ** fmt.lsb
     x, y = ([[Fraction(float(v)) for v in row] for row in fmt.decode(bits)] for bits in (a, b))
     for copy in range(3):
         sums = [Fraction(0)] * 3
         for k in range(len(a)):
-            if first[k, copy]:
+            if k and last[k - 1, copy]:
                 sums = [Fraction(0)] * 3
             used = int(nonzero[k, copy])
             sums[0] += used * x[k][copy]
@@ -56,7 +55,7 @@ def test_two_terms_and_one_rounding_are_softfloat_addition():
     rng = np.random.default_rng(default_seed())
     a, c = random_numbers(rng, BINARY16, (2, 50_000))
     lane = SpikeLane(BINARY16, 2)
-    sums = lane.model(first=np.array([1, 0])[:, None] * np.ones_like([a, c]), operand=np.stack([a, c]))[1]
+    sums = lane.model(last=np.array([0, 1])[:, None] * np.ones_like([a, c]), operand=np.stack([a, c]))[1]
     value, saturated = Rounder(BINARY16, lane.sum_width, BINARY16.lsb, 1).model(sums)
     reference, overflow = softfloat_mul_add(a, np.full_like(a, 0x3C00), c)
     assert np.array_equal(value, np.where(sums == 0, 0, reference))

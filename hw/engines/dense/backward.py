@@ -81,15 +81,14 @@ class DenseBackward(wiring.Component):
     def _reduce(self, m, pairs):
         """Addresses, operands, product, sum, in a pipeline that stands still while a result is not taken."""
         shapes, lanes = self.shapes, self.shapes.config.lanes
-        run, begun = Signal(), Signal()
+        run = Signal()
         item = pairs.items.p
-        control = StructLayout({"valid": 1, "first": 1, "last": 1, "hits": lanes, "input": input_bits(shapes),
+        control = StructLayout({"valid": 1, "last": 1, "hits": lanes, "input": input_bits(shapes),
                                 "step": shapes.step})
         now, weight = Signal(control), Signal(shapes.weight_address)
         delta = Signal(shapes.delta_address())
         m.d.comb += [
             now.valid.eq(pairs.items.valid),
-            now.first.eq(~begun),
             now.last.eq(item.last),
             now.hits.eq(Mux(item.none, 0, item.hits)),
             now.input.eq(item.input),
@@ -104,8 +103,6 @@ class DenseBackward(wiring.Component):
                 delta.block.eq(self.descriptor.block_base + item.block),
                 delta.step.eq(item.step),
             ]
-            with m.If(now.valid):
-                m.d.sync += begun.eq(~now.last)
         pipeline = [now]
         for name in ("asked", "read", *(f"lane_{k}" for k in range(ProductLane.latency))):
             after = Signal(control, name=f"{name}_control")
@@ -117,7 +114,7 @@ class DenseBackward(wiring.Component):
             m.submodules[f"lane_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
                 self.weight_addresses[k].eq(weight), self.delta_addresses[k].eq(delta),
-                lane.valid.eq(read.valid), lane.first.eq(read.first), lane.last.eq(read.last),
+                lane.valid.eq(read.valid), lane.last.eq(read.last),
                 lane.nonzero.eq(read.hits[k]), lane.a.eq(self.weights[k]), lane.b.eq(self.deltas[k]),
             ]
         asked = pipeline[1]

@@ -105,14 +105,13 @@ class DenseForward(wiring.Component):
         shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
         run = Signal()
         item = bits.items.p
-        control = StructLayout({"valid": 1, "nonzero": 1, "first": 1, "last": 1, "end": 1})
+        control = StructLayout({"valid": 1, "nonzero": 1, "last": 1, "end": 1})
         found = StructLayout({"control": control, "number": item.number.shape(), "row": shapes.weight_address})
-        now, held, begun = Signal(found), Signal(found), Signal()
+        now, held = Signal(found), Signal(found)
         m.d.comb += [
             # A row without spikes counts only as the end of the reduction.
             now.control.valid.eq(bits.items.valid & ~(item.none & ~(item.last & item.payload.end))),
             now.control.nonzero.eq(~item.none),
-            now.control.first.eq(~begun),
             now.control.last.eq(item.last & item.payload.end),
             now.control.end.eq(item.payload.last),
             now.number.eq(item.number),
@@ -124,15 +123,13 @@ class DenseForward(wiring.Component):
         address = Signal(shapes.weight_address)
         with m.If(run):
             m.d.sync += [held.eq(now), address.eq(held.row + held.number * d.blocks)]
-            with m.If(now.control.valid):
-                m.d.sync += begun.eq(~now.control.last)
         pipeline = [held.control]
-        for name in ("asked", "read", "held", "done"):
+        for name in ("asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
             after = Signal(control, name=f"{name}_control")
             with m.If(run):
                 m.d.sync += after.eq(pipeline[-1])
             pipeline.append(after)
-        at_lane, done = pipeline[2], pipeline[4]
+        at_lane, done = pipeline[2], pipeline[-1]
         useful = held.control.valid & held.control.nonzero & run
         m.d.comb += [
             self.weight_address.eq(address),
@@ -146,7 +143,7 @@ class DenseForward(wiring.Component):
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
-                lane.valid.eq(at_lane.valid), lane.first.eq(at_lane.first), lane.last.eq(at_lane.last),
+                lane.valid.eq(at_lane.valid), lane.last.eq(at_lane.last),
                 lane.nonzero.eq(at_lane.nonzero), lane.operand.eq(self.weights[k]), self.results.p.sums[k].eq(lane.sum),
             ]
         return Cat(part.valid for part in pipeline).any()
