@@ -23,6 +23,7 @@ class Family:
     mapping: Yosys commands that map to look-up tables, between two runs of ``synth``
     cells: (pattern of a cell's type, {resource: amount}); other cells cost nothing that is counted
     bels: {resource: names in nextpnr's report}, for what nextpnr counts by itself
+    nextpnr: further options of nextpnr
     netlist, bitstream: names of files in the build folder
     unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
     """
@@ -32,6 +33,7 @@ class Family:
     cells: tuple
     bels: dict
     bitstream: str
+    nextpnr: str = ""
     netlist: str = "top.json"
     unit_options: tuple | None = None
 
@@ -45,7 +47,8 @@ class Family:
         seed: of the placement
         """
         before, options, after = self.script("top", keep=keep)
-        nextpnr = f"--report top.report.json --timing-allow-fail --seed {seed} --freq {float(clock):g}"
+        nextpnr = f"--report top.report.json --timing-allow-fail --seed {seed} --freq {float(clock):g} "
+        nextpnr += self.nextpnr
         return {"script_after_read": before, "synth_opts": options, "script_after_synth": after,
                 "nextpnr_opts": nextpnr, "emit_src": False}
 
@@ -82,12 +85,14 @@ def _gowin(name):
 FAMILIES = {
     "ecp5": Family(
         synth="synth_ecp5",
-        mapping=("abc -lut 4:7", "clean"),
+        mapping=("abc -lut 4", "clean"),
         # CCU2C adds two bits; DPR16X4 takes four look-up tables for its words and two to write them.
         cells=(("LUT4", {"lut": 1}), ("CCU2C", {"lut": 2}), ("TRELLIS_DPR16X4", {"lut": 6}), ("TRELLIS_FF", {"ff": 1}),
                ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
         bitstream="top.bit",
+        # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
+        nextpnr="--router router2",
         unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
                       "--lpf-allow-unconstrained")),
     "ice40": Family(

@@ -94,4 +94,4 @@ def _advice(board, needs, core, cores):
         needs[name] <= _ROOM * amount for name, amount in other.resources.resources().items())]
     if larger:
         advice.append(f"boards with room for it: {', '.join(other.name for other in larger)}")
-    return "; ".join(advice) or "no supported board of this family has room for it, so make the memories smaller"
+    return "; ".join(advice) or "no supported board of this family has room for it"
