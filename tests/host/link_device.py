@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The chip's end of the serial link as docs/link.md describes it, for tests of the host's end: an echo."""
 
+import struct
+
 from backspike.host.link_format import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, pack_welcome
 
 WINDOW_BITS = 11
@@ -74,8 +76,14 @@ class LinkDevice:
         room = (1 << WINDOW_BITS) - 65
         while self.stream and len(self.stream) >= 5 + 4 * self.stream[0] and len(self.out) < room:
             end = 5 + 4 * self.stream[0]
-            self.out += self.stream[:end]
+            packet = list(struct.unpack_from(f"<{end // 4}I", self.stream, 1))
             del self.stream[:end]
+            for words in self.packets(packet):
+                self.out += struct.pack(f"<B{len(words)}I", len(words) - 1, *words)
+
+    def packets(self, packet):
+        """Packets that the chip sends when it has received one."""
+        return [packet]
 
     def output(self, late=False):
         self.work()
