@@ -258,9 +258,14 @@ class Driver:
         return self._start(name, lambda run: run(Writes(packets)))
 
     def set_skipping(self, skipping):
-        """Let the engines skip zeros (as after reset), or not; results are the same."""
+        """Let the engines skip zeros (as after reset), or not; results are the same.
+
+        ``ValueError`` for ``False`` on a ``dense_only`` chip, whose engines always skip.
+        """
         if not isinstance(skipping, bool):
             raise TypeError(f"skipping must be True or False, not {skipping!r}")
+        if self.plan.config.dense_only and not skipping:
+            raise ValueError("skipping must be True, not False, as the engines of a dense_only chip always skip")
         return self._control("set_skipping", 0, int(not skipping))
 
     def reset_counters(self):

@@ -55,6 +55,11 @@ def check_training(training, config):
 def check_layers(network, config):
     """Refuse a network that no placement makes fit: windows, sizes of the descriptor's fields, terms of one sample."""
     for number, layer in enumerate(network.layers):
+        if config.dense_only and not flat(layer):
+            raise CapacityError(
+                f"layer {number} is a convolution, which a dense_only chip cannot do: use dense layers, or a chip with "
+                f"dense_only=False"
+            )
         channels = layer.in_channels if number == 0 else 1  # the host is one producer, other producers can be cut
         inputs = channels * window(layer)
         if not flat(layer) and inputs > config.window:

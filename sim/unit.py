@@ -362,10 +362,12 @@ class Memory:
     address, data: names of the ports; each holds one part for every lane
     banks: for each lane, a list or dict by address, or a function of the address; other addresses read as garbage
     enable: name of the port with one enable for each lane, or one for all, if there is one
+    shared: while not enabled, others use the port, and the output is garbage
     """
 
-    def __init__(self, bench, address, data, banks, enable=None):
+    def __init__(self, bench, address, data, banks, enable=None, *, shared=False):
         self.bench, self.address, self.data, self.enable, self.banks = bench, address, data, enable, banks
+        self.shared = shared
         self.lanes = len(banks)
         self.address_bits = _size(bench.outputs[address][1]) // self.lanes
         self.data_bits = _size(bench.inputs[data][1]) // self.lanes
@@ -384,6 +386,8 @@ class Memory:
         for k, bank in enumerate(self.banks):
             if enables >> k & 1:
                 self.words[k] = self._read(bank, addresses >> self.address_bits * k & (1 << self.address_bits) - 1)
+            elif self.shared:
+                self.words[k] = bench.random.getrandbits(self.data_bits)
 
     def _read(self, bank, address):
         if callable(bank):

@@ -34,9 +34,10 @@ class DeltaUpdate(wiring.Component):
     -------
     start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
         slice's first neuron
-    error_address, error_enable, error_sum: error sums; clear, cleared: write zero to ``clear_address``, and whether it
-        is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
-    own_address, own: the core's own spike and mask bits (same enable as the error sums)
+    error_address, error_sum: read port of the error sums, one cycle of latency; error_taken: somebody else has it in
+        this cycle; error_enable: of the own bits and the deltas; clear, cleared: write zero to ``clear_address``, and
+        whether it is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
+    own_address, own: the core's own spike and mask bits, at error_enable
     delta_address, next_address: in each lane's delta memory, two read ports; delta_lane selects the lane, and ``error``
         and ``next_delta`` are what it read (enable is again error_enable)
     write, write_lane, write_address, value: write port of the delta memories
@@ -57,6 +58,7 @@ class DeltaUpdate(wiring.Component):
             "error_address": Out(shapes.error_address()),
             "error_enable": Out(1),
             "error_sum": In(signed(shapes.error_sum)),
+            "error_taken": In(1),
             "clear": Out(1),
             "clear_address": Out(shapes.error_address()),
             "cleared": In(1),
@@ -96,13 +98,13 @@ class DeltaUpdate(wiring.Component):
             m.d.sync += under_way.eq(latency)
         with m.Elif(under_way.any()):
             m.d.sync += under_way.eq(under_way - 1)
-        self._walk(m, place, reading, held, given, go, under_way)
-        self._read(m, place, read, reading & ~held, given, go, labelled)
+        advance = self._read(m, place, read, reading & ~held, given, go, labelled)
+        self._walk(m, place, reading, held, given, advance, under_way)
         self._request(m, read, given, go, labelled)
         self._write(m)
         return m
 
-    def _walk(self, m, place, reading, held, given, go, under_way):
+    def _walk(self, m, place, reading, held, given, advance, under_way):
         """All errors, then all deltas: step downwards, lane, pixel, block of the pixel."""
         shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
         step, top, lane, block, local, deltas = (
@@ -127,7 +129,7 @@ class DeltaUpdate(wiring.Component):
                          held.eq(0)]
         with m.Elif(reading & held), m.If(~given & ~under_way.any()):
             m.d.sync += held.eq(0)
-        with m.Elif(reading & (~given | go)):
+        with m.Elif(reading & advance):
             # The same lane's next output is ``lanes`` outputs away, at the next pixel only the last block's.
             m.d.sync += [
                 part.eq(Mux(last_part, 1, part + 1)), block.eq(block + 1),
@@ -150,14 +152,18 @@ class DeltaUpdate(wiring.Component):
         """Addresses of the memories."""
         d = self.descriptor
         neuron, block = Signal(self.shapes.neuron), Signal(self.shapes.block)
-        advance = ~given | go
+        advance, waiting, error_address = Signal(), Signal(), Signal(self.error_address.shape())
         m.d.comb += [
+            # What waits at the outputs is read again and again, as somebody else may have used the port meanwhile.
+            waiting.eq(given & ~go),
+            advance.eq(~waiting & ~self.error_taken),
+            self.error_address.eq(Mux(waiting, self.clear_address, error_address)),
             self.error_enable.eq(advance),
             block.eq(place.block + d.block_base),
             neuron.eq(place.local + d.neuron_base),
-            self.error_address.neuron.eq(neuron),
-            self.error_address.step.eq(place.step),
-            self.error_address.slot.eq(self.slot),
+            error_address.neuron.eq(neuron),
+            error_address.step.eq(place.step),
+            error_address.slot.eq(self.slot),
             self.own_address.neuron.eq(neuron),
             self.own_address.slot.eq(self.slot),
             self.delta_address.block.eq(block),
@@ -168,9 +174,12 @@ class DeltaUpdate(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [
-                given.eq(reading), read.eq(place), self.clear_address.eq(self.error_address),
+                given.eq(reading), read.eq(place), self.clear_address.eq(error_address),
                 labelled.eq(self.label == place.local),
             ]
+        with m.Elif(go):
+            m.d.sync += given.eq(0)
+        return advance
 
     def _request(self, m, read, given, go, labelled):
         """The operation for the neuron and step at the memories' outputs: up to two products, or an error sum."""
@@ -182,10 +191,12 @@ class DeltaUpdate(wiring.Component):
         wrong = sum((self.own[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
         values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
+        foreign = Signal()  # the error sum at the memory's output is somebody else's
+        m.d.sync += foreign.eq(self.error_taken)
         m.d.comb += [
             need_clear.eq(~read.deltas & ~d.loss & read.exists),
-            self.clear.eq(given & need_clear & self.request.ready),
-            self.request.valid.eq(given & (~need_clear | self.cleared)),
+            self.clear.eq(given & need_clear & ~foreign & self.request.ready),
+            self.request.valid.eq(given & (~need_clear | (self.cleared & ~foreign))),
             go.eq(self.request.valid & self.request.ready & request.last),
             follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts
             use_next.eq(second | ~own.mask),

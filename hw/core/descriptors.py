@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads the description of a slice from the core's table into registers."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import DESCRIPTOR
 
 __all__ = ["DescriptorLoader"]
 
+_ONE_PIXEL = {"in_width": 1, "in_height": 1, "out_width": 1, "out_height": 1, "kernel": 1, "stride": 1, "padding": 0,
+              "pool": 1}
+"""What dense layers have in common."""
+
 
 class DescriptorLoader(wiring.Component):
-    """Shifts the words of one slice's description in, one each cycle.
+    """Takes the words of one slice's description, one each cycle.
 
     Parameters
     ----------
@@ -22,7 +27,7 @@ class DescriptorLoader(wiring.Component):
     start: pulse; slice must be stable until ``done``
     address, data: descriptor table, one cycle of latency
     descriptor: the loaded description, stable until the next start
-    done: pulse, ``DESCRIPTOR.word_count + 1`` cycles after ``start``
+    done: pulse, ``DESCRIPTOR.word_count + 2`` cycles after ``start``
     """
 
     def __init__(self, shapes):
@@ -39,20 +44,19 @@ class DescriptorLoader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         count = DESCRIPTOR.word_count
-        words = Signal(32 * count)
-        number = Signal(range(count + 2))
-        loading, arriving = Signal(), Signal()
+        words = Signal(ArrayLayout(32, count))
+        number = Signal(4)
+        turn = Signal(count + 2)  # bit 0: the first address is given; bit n + 1: word n arrives; the last: done
         m.d.comb += [
-            self.address.eq(Cat(number[:4], self.slice)),
-            self.descriptor.eq(words[:DESCRIPTOR.width]),
+            self.address.eq(Cat(number, self.slice)),
+            self.descriptor.eq(words.as_value()[:DESCRIPTOR.width]),
+            self.done.eq(turn[-1]),
         ]
-        m.d.sync += [arriving.eq(loading), self.done.eq(arriving & ~loading)]
-        with m.If(self.start):
-            m.d.sync += [loading.eq(1), number.eq(0)]
-        with m.Elif(loading):
-            m.d.sync += number.eq(number + 1)
-            with m.If(number == count - 1):
-                m.d.sync += loading.eq(0)
-        with m.If(arriving):
-            m.d.sync += words.eq(Cat(words[32:], self.data))
+        if self.shapes.config.dense_only:
+            m.d.comb += [self.descriptor[name].eq(value) for name, value in _ONE_PIXEL.items()]
+        m.d.sync += [turn.eq(Cat(self.start, turn[:-1])), number.eq(Mux(self.start, 0, number + 1))]
+        # A register for each word, not one that shifts: what nobody uses of it is no hardware.
+        for n in range(count):
+            with m.If(turn[n + 1]):
+                m.d.sync += words[n].eq(self.data)
         return m

@@ -17,8 +17,8 @@ __all__ = ["Memories", "Ram"]
 class Ram:
     """A memory with one write port and named read ports, all with one cycle of latency.
 
-    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and block RAMs need logic
-    around them where something does.
+    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and block RAMs would need
+    logic around them.
 
     Parameters
     ----------
@@ -81,7 +81,6 @@ class Memories:
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
                        parts=True)
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",))
-        self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size,
-                              ("receiver", "delta"))
+        self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size, ("any",))
         self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

@@ -41,7 +41,8 @@ class Receiver(wiring.Component):
     event_slice, event_slot, event_step, event, event_train, event_label: to the slot table
     accepts: the slot table takes inputs for this slice, slot and step; looked at a cycle before inputs are given
     tape_write, tape_address, spikes, masks: write one step of a tape word
-    error_address, error_sum: read port of the error sums, one cycle of latency
+    error_address, error_read, error_sum: read port of the error sums, one cycle of latency; only while ``error_read``,
+        which is a cycle for each ERROR packet
     error_write, new_error_sum: its write port (same address)
     write, region, address, data: a word for a table or memory
     read, count: a READ of ``count`` words from ``address`` of ``region``
@@ -69,6 +70,7 @@ class Receiver(wiring.Component):
             "spikes": Out(32),
             "masks": Out(32),
             "error_address": Out(shapes.error_address()),
+            "error_read": Out(1),
             "error_sum": In(signed(shapes.error_sum)),
             "error_write": Out(1),
             "new_error_sum": Out(signed(shapes.error_sum)),
@@ -112,7 +114,7 @@ class Receiver(wiring.Component):
         stored = Signal()  # a word of a WRITE is at hand
         m.d.comb += stored.eq(fresh & kind.WRITE & (words != 1))
         last = Signal(32)
-        address, exists = self._keep(m, kind, header, flit, word, words, stored, span, last)
+        address, exists = self._keep(m, kind, header, begins, flit, word, words, stored, span, last)
         wrong, good = Signal(_WRONG), Signal()
         placed = self._check(m, kind, header, begins, stored, address, exists, wrong, good)
         fits, drop, done = Signal(), Signal(), Signal()
@@ -142,7 +144,7 @@ class Receiver(wiring.Component):
             ]
         return m
 
-    def _keep(self, m, kind, header, flit, word, words, stored, span, last):
+    def _keep(self, m, kind, header, begins, flit, word, words, stored, span, last):
         """Keep the first, second and last word; the first is the address of a READ, or of the word at hand of a WRITE.
 
         Returns this address, and whether the addresses of the READ or the one of the word exist.
@@ -163,7 +165,11 @@ class Receiver(wiring.Component):
             m.d.sync += second.eq(flit.p.data)
         with m.If(word):  # the third word of an ERROR of two is the sign of the second
             m.d.sync += last.eq(Mux(kind.ERROR & (words == 1), flit.p.data[31].replicate(32), flit.p.data))
-        m.d.sync += before.eq(self.error_sum)
+        given, arriving = Signal(), Signal()  # the header of an ERROR is new; its sum stands at the memory's output
+        m.d.sync += [given.eq(begins), arriving.eq(self.error_read)]
+        m.d.comb += self.error_read.eq(given & kind.ERROR)
+        with m.If(arriving):
+            m.d.sync += before.eq(self.error_sum)
         m.d.comb += [
             self.spikes.eq(first),
             self.masks.eq(second),

@@ -53,6 +53,24 @@ class _Deltas:
             self.words = [tuple(bank[address] for address in addresses) for bank in self.run.banks]
 
 
+class _ErrorSums(Memory):
+    """The error sums, whose read port somebody else takes in some cycles."""
+
+    def __init__(self, bench, sums, share):
+        super().__init__(bench, "error_address", "error_sum", [sums])
+        self.share, self.taken = share, False
+
+    def drive(self):
+        super().drive()
+        self.taken = self.bench.random.random() < self.share
+        self.bench.set("error_taken", self.taken)
+
+    def sample(self):
+        super().sample()
+        if self.taken:
+            self.words = [self.bench.random.getrandbits(self.data_bits)]
+
+
 class _Cleared:
     """Lets the unit clear an error sum in some cycles only."""
 
@@ -120,7 +138,7 @@ class Run:
         self.sums = {address: int(value) & (1 << 96) - 1 for row, values in zip(where, error_sums, strict=True)
                      for address, value in zip(row, values, strict=True)}
         before, self.bitmaps, banks = dict(self.sums), {}, [list(bank) for bank in self.banks]
-        Memory(bench, "error_address", "error_sum", [self.sums], "error_enable")
+        _ErrorSums(bench, self.sums, self.withheld / 3)
         Memory(bench, "own_address", "own", [own_memory], "error_enable")
         _Deltas(self)
         self.cleared = _Cleared(bench, self.withheld)

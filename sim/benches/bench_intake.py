@@ -44,7 +44,7 @@ READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
     "event", "event_slice", "event_slot", "event_step", "event_train", "event_label", "tape_write", "tape_address",
-    "spikes", "masks", "error_address", "error_write", "new_error_sum", "write", "region", "address",
+    "spikes", "masks", "error_address", "error_read", "error_write", "new_error_sum", "write", "region", "address",
     "data", "update", "update_slice", "clear", "packet", "dropped")
 
 
@@ -140,7 +140,7 @@ class Run:
         self.sums, self.actions, self.expected = {}, [], []
         self.faults, self.expected_faults = Sink(bench, "fault_packets", stalls), []
         self.data, self.expected_data = Sink(bench, "data_packets", stalls), []
-        Memory(bench, "error_address", "error_sum", [self.sums])
+        Memory(bench, "error_address", "error_sum", [self.sums], "error_read", shared=True)
         _Fetch(bench)
         bench.watchers.append(self._watch)
         self.need, self.model_sums = {}, {}  # by slice: inputs of each step, steps

@@ -17,7 +17,12 @@ CHIPS = {
     "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
     "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL,
                         "slots": 7, "batch_terms": 1 << 13},
+    "2x2-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True},
+    "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
+DENSE = ["same_bits_for_any_placement", "same_bits_with_pauses", "networks_are_loaded_at_run_time",
+         "evaluation_between_training", "errors_from_the_host", "saturation_is_flagged"]
+"""Tests that need neither convolutions nor skipping that can be switched off."""
 EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "convolutions_train", "layers_may_differ",
               "saturation_is_flagged"]
 """Tests that do not depend on constants which eight bits cannot hold."""
@@ -36,7 +41,7 @@ def chip(request, tmp_path_factory):
 def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
     run(built, "backspike.sim.benches.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)},
-        only=EIGHT_BITS if "format" in fields else None)
+        only=EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None)
 
 
 def test_bad_packets_do_no_harm(chip):
