@@ -24,7 +24,7 @@ def read_built(path=BUILT):
 
 
 def record(report, path=BUILT, document=_DOCUMENT):
-    """Add a build to the file, in place of an earlier one of as many cores and lanes on this board.
+    """Add a build to the file, in place of an earlier one of as many cores and lanes of this kind on this board.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def record(report, path=BUILT, document=_DOCUMENT):
     }
     builds = {_key(build): build for build in [*read_built(path), entry]}
     order = list(all_boards())
-    builds = sorted(builds.values(), key=lambda build: (order.index(build["board"]), build["cores"], build["lanes"]))
+    builds = sorted(builds.values(), key=lambda build: (order.index(build["board"]), *_key(build)))
     Path(path).write_text(json.dumps(builds, indent=1) + "\n", encoding="utf-8")
     if Path(document).is_file():
         text = Path(document).read_text(encoding="utf-8")
@@ -68,7 +68,8 @@ def build_rows(builds):
     for build in builds:
         has = all_boards()[build["board"]].resources.resources()
         used = [f"{amount:,} ({100 * amount / has[name]:.0f} %)" for name, amount in build["resources"].items()]
-        rows.append([build["board"], f"{build['cores']} x {build['lanes']}", *used, f"{build['core']['lut']:,}",
+        kind = ", dense" * build["chip"]["dense_only"]
+        rows.append([build["board"], f"{build['cores']} x {build['lanes']}{kind}", *used, f"{build['core']['lut']:,}",
                      f"{build['core']['ff']:,}", f"{build['clock_mhz']:g}", f"{build['reached_mhz']:.1f}",
                      f"{build['bitstream_bytes']:,}", f"{build['seconds'] / 60:.0f}"])
     return _BUILD_HEAD, rows
@@ -84,4 +85,4 @@ def update_document(text, builds):
 
 
 def _key(build):
-    return build["board"], build["cores"], build["lanes"]
+    return build["board"], build["cores"], build["lanes"], build["chip"]["dense_only"]
