@@ -205,17 +205,18 @@ class FrameMaker(Component):
 
     def _content(self, m, sending, index, welcome, lost, bits, ack, more):
         """The bytes of the frame: header, then the chip's description, or what waits to be sent."""
-        select, settled = Signal(3), Signal()
+        settled = Signal()
         header = Cat(bits, self.session, ack, self.next)  # no byte of the payload is counted while this is being sent
         rom = [0] * _HEADER_BYTES + list(self.welcome_payload)
-        rom += [0] * (_ROM_BYTES - len(rom))
-        described = Array(Const(byte, 8) for byte in rom)[index[:5]]
+        rom = Array(Const(byte, 8) for byte in rom + [0] * (_ROM_BYTES - len(rom)))[index[:5]]
+        select, described = Signal(3), Signal(8)
         in_header = index < _HEADER_BYTES
         item = Signal(CONTENT)
         m.d.comb += [
-            item.data.eq(
-                Array([*(header.word_select(k, 8) for k in range(_HEADER_BYTES)), self.data, described])[select]),
-            select.eq(Mux(in_header, index[:3], Mux(welcome, _HEADER_BYTES + 1, _HEADER_BYTES))),
+            described.eq(Array([*(header.word_select(k, 8) for k in range(_HEADER_BYTES)), rom, rom])[select]),
+            select.eq(Mux(in_header, index[:3], _HEADER_BYTES)),
+            # The memory's output comes late in a cycle, and so last.
+            item.data.eq(Mux(in_header | welcome, described, self.data)),
         ]
         with m.If(welcome):
             m.d.comb += item.end.eq(index == _HEADER_BYTES + len(self.welcome_payload))
