@@ -74,7 +74,7 @@ class Family:
 
 def _gowin(name):
     return Family(
-        synth=f"synth_gowin -family {name}",
+        synth=f"synth_gowin -noiopads -family {name}",  # Amaranth has placed them; Yosys would put them around tiles
         mapping=("abc -lut 4:8", "clean"),
         cells=(("LUT[1-4]|ALU", {"lut": 1}), ("RAM16S[DP]*4", {"lut": 8}), ("DFF.*", {"ff": 1}),
                ("(SP|SDP|SDPB|DP|DPB|SPX9|SDPX9B|DPX9B|pROM|pROMX9)", {"ram": 1}), ("MULT18X18", {"dsp": 1}),

@@ -127,11 +127,11 @@ def last_words(*paths):
 
 
 def _last_line(path, pattern):
-    """What the last 16 kbyte of a log have to show."""
+    """What the last 256 kbyte of a log have to show."""
     if not path.is_file():
         return "..."
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - (1 << 14)))
+        stream.seek(max(0, path.stat().st_size - (1 << 18)))
         text = stream.read().decode("utf-8", "replace")
     found = re.findall(pattern, text, re.MULTILINE)
     return found[-1].strip() if found else "..."

@@ -21,6 +21,7 @@ def build(name, link, folder, **options):
     board = board_named(name)
     said = []
     frequency = clock_frequency(board, options.pop("clock", None))
+    options.setdefault("modules", getattr(link, "modules", {}))
     return build_design(board, link, folder, frequency=frequency, say=said.append, **options), said
 
 
@@ -35,6 +36,7 @@ def test_a_small_design_becomes_a_bitstream(name, echo, tmp_path):
     assert report["bitstream"]["sha256"] == hashlib.sha256(bitstream).hexdigest()
     assert 40 < report["resources"]["lut"]["used"] < 200
     assert 50 < report["resources"]["ff"]["used"] < 200
+    assert json.loads((tmp_path / "top.stat").read_text())["modules"]["\\top"]["num_cells_by_type"]["delay"] == 2
     assert all(clock["mhz"] > clock["wanted"] for clock in report["clocks"].values())
     assert report["clock_mhz"] == board.clock
     assert json.loads((tmp_path / "report.json").read_text()) == report
