@@ -123,6 +123,18 @@ def test_long_streams_on_bad_lines(seed, rate):
     assert rate or exchange.link.resent == 0
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=["to the chip", "to the host"])
+def test_what_is_missed_comes_again_at_once(place):
+    """Whoever gets a damaged frame says so, and no timer has to run out."""
+    exchange = Exchange()
+    exchange.until(lambda: exchange.link.config is not None)
+    exchange.damages = [None] * place + [{"kind": "flip", "place": 0.5, "size": 1, "byte": 1}]
+    exchange.link.send([1, 2, 3])
+    exchange.steps = 0
+    exchange.until(lambda: exchange.link.packets)
+    assert exchange.steps <= 3
+
+
 def test_a_cut_line_is_survived():
     exchange = Exchange()
     packets = [[k, 2 * k, 3 * k] for k in range(500)]
