@@ -7,6 +7,7 @@ Settings come as JSON from ``BACKSPIKE_SERIAL``, see :func:`backspike.sim.serial
 import contextlib
 import json
 import os
+import signal
 import time
 import tty
 from pathlib import Path
@@ -63,6 +64,7 @@ class Terminal:
 @cocotb.test()
 async def bridge(dut):
     """Bytes go to and fro, damaged as the settings say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is interrupted too, and says stop
     settings = json.loads(os.environ["BACKSPIKE_SERIAL"])
     stop, bit = Path(settings["stop"]), settings["bit_cycles"] * _CLOCK_PS
     damage = {name: settings[name] for name in ("flip", "drop", "repeat", "cut", "cut_bytes") if name in settings}
