@@ -17,8 +17,8 @@ __all__ = ["Memories", "Ram"]
 class Ram:
     """A memory with one write port and named read ports, all with one cycle of latency.
 
-    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and block RAMs would need
-    logic around them.
+    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and a block RAM would
+    need logic around it.
 
     Parameters
     ----------
@@ -27,13 +27,15 @@ class Ram:
     shape, depth: of the memory
     readers: names of the read ports
     parts: write enable for each element of an array shape instead of one for the word
+    style: how an FPGA should make it, "block" or "distributed", where its tools would choose the other
     shared: a reader that is not used while the memory is written; it shares its address with the write port, so that a
         block RAM with two ports has room for another reader
     """
 
-    def __init__(self, m, name, shape, depth, readers, *, parts=False, shared=None):
+    def __init__(self, m, name, shape, depth, readers, *, parts=False, style=None, shared=None):
         self.depth = depth
-        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[], attrs={"no_rw_check": 1})
+        attributes = {"no_rw_check": 1} | ({"ram_style": style} if style else {})
+        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[], attrs=attributes)
         self.write = write = ram.write_port(granularity=1 if parts else None)
         self.read = {reader: ram.read_port() for reader in readers}
         if shared:
@@ -79,8 +81,8 @@ class Memories:
         self.spikes = Ram(m, "spikes", WORD, tape_depth, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
-                       parts=True)
-        self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",))
+                       parts=True, style="distributed")  # a block RAM is late, and much depends on these bits at once
+        self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
         self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size, ("any",))
         self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

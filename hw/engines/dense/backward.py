@@ -79,9 +79,9 @@ class DenseBackward(wiring.Component):
         return m
 
     def _reduce(self, m, pairs):
-        """Addresses, operands, product, sum, in a pipeline that stands still while a result is not taken."""
+        """Addresses, operands, product, sum: a pipeline that stands still while a result waits for the one before."""
         shapes, lanes = self.shapes, self.shapes.config.lanes
-        run = Signal()
+        run, ends = Signal(), Signal()
         item = pairs.items.p
         control = StructLayout({"valid": 1, "last": 1, "hits": lanes, "input": input_bits(shapes),
                                 "step": shapes.step})
@@ -121,11 +121,14 @@ class DenseBackward(wiring.Component):
         total, target = sum(lane.sum for lane in self._lanes), self.results.p.target
         m.d.comb += [
             self.terms.eq(Mux(asked.valid & run, sum(asked.hits), 0)),
-            run.eq(~self.results.valid | self.results.ready),
+            ends.eq(done.valid & done.last),
+            run.eq(~(ends & self.results.valid)),
         ]
-        with m.If(run):  # a sum of zero is not sent
+        with m.If(self.results.ready):
+            m.d.sync += self.results.valid.eq(0)
+        with m.If(ends & run):
             m.d.sync += [
-                self.results.valid.eq(done.valid & done.last & total.any()),
+                self.results.valid.eq(total.any()),  # a sum of zero is not sent
                 self.results.p.sum.eq(total),
                 target.x.eq(pairs.group.x),
                 target.y.eq(pairs.group.y),

@@ -101,9 +101,9 @@ class DenseForward(wiring.Component):
         return walking
 
     def _reduce(self, m, bits):
-        """Address, weight, sum, in a pipeline that stands still while a result is not taken."""
+        """Address, weight, sum: a pipeline that stands still while a result waits for the one before."""
         shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
-        run = Signal()
+        run, ends = Signal(), Signal()
         item = bits.items.p
         control = StructLayout({"valid": 1, "nonzero": 1, "last": 1, "end": 1})
         found = StructLayout({"control": control, "number": item.number.shape(), "row": shapes.weight_address})
@@ -134,16 +134,23 @@ class DenseForward(wiring.Component):
         m.d.comb += [
             self.weight_address.eq(address),
             self.terms.eq(Mux(useful, Mux(held.control.end, d.last_lanes, lanes), 0)),
-            self.results.valid.eq(done.valid & done.last),
             self.results.p.place.step.eq(self.step),
-            self.results.p.place.block_last.eq(done.end),
-            self.results.p.place.last.eq(done.end),
-            run.eq(~self.results.valid | self.results.ready),
+            ends.eq(done.valid & done.last),
+            run.eq(~(ends & self.results.valid)),
         ]
+        with m.If(self.results.ready):
+            m.d.sync += self.results.valid.eq(0)
+        with m.If(ends & run):
+            m.d.sync += [
+                self.results.valid.eq(1),
+                self.results.p.place.block_last.eq(done.end),
+                self.results.p.place.last.eq(done.end),
+                *(self.results.p.sums[k].eq(lane.sum) for k, lane in enumerate(self._lanes)),
+            ]
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
                 lane.valid.eq(at_lane.valid), lane.last.eq(at_lane.last),
-                lane.nonzero.eq(at_lane.nonzero), lane.operand.eq(self.weights[k]), self.results.p.sums[k].eq(lane.sum),
+                lane.nonzero.eq(at_lane.nonzero), lane.operand.eq(self.weights[k]),
             ]
-        return Cat(part.valid for part in pipeline).any()
+        return Cat(part.valid for part in pipeline).any() | self.results.valid

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight-gradient engine for dense layers: adds delta s to the gradients."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
+from backspike.hw.blocks import stage
 from backspike.hw.engines.dense.pairs import Pairs
 from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.shapes import WORD
@@ -62,6 +63,8 @@ class DenseGradient(wiring.Component):
         m = Module()
         m.submodules.pairs = pairs = Pairs(self.shapes, constants=True)
         lanes = [GradientLane(self.shapes, self.entry) for _ in range(self.shapes.config.lanes)]
+        ready = Signal()
+        full, item, free = stage(m, pairs.items.valid, pairs.items.p, ready, "item")
         m.d.comb += [getattr(pairs, name).eq(getattr(self, name))
                      for name in ("start", "slot", "descriptor", "live", "bitmaps", "tape")]
         m.d.comb += [
@@ -76,15 +79,15 @@ class DenseGradient(wiring.Component):
             self.rows.eq(pairs.input),
             self.terms.eq(sum(lane.term for lane in lanes)),
             self.stalled.eq(Cat(lane.stalled for lane in lanes).any()),
-            pairs.quiet.eq(~Cat(lane.busy for lane in lanes).any()),
-            pairs.items.ready.eq(Cat(lane.terms.ready for lane in lanes).all()),
+            pairs.quiet.eq(~(full | Cat(lane.busy for lane in lanes).any())),
+            pairs.items.ready.eq(free),
+            ready.eq(Cat(lane.terms.ready for lane in lanes).all()),
         ]
-        item = pairs.items.p
         for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = lane
             term = lane.terms.p
             m.d.comb += [
-                lane.terms.valid.eq(pairs.items.valid & pairs.items.ready),
+                lane.terms.valid.eq(full & ready),
                 term.entry.address.eq(item.row),
                 term.entry.spike.eq(1),
                 term.none.eq(item.none),

@@ -113,10 +113,15 @@ class Pairs(wiring.Component):
             base=shapes.bitmap_address().size, words=shapes.delta_depth, payload=self._row, banks=lanes)
         found, placed, advance = Signal(self._input), Signal(self._row), Signal()
         m.d.comb += [found.number.eq(inputs.items.p.number), found.step.eq(inputs.items.p.payload)]
-        one, this, free = stage(m, inputs.items.valid & ~inputs.items.p.none, found, advance, "found")
+        # An input every other cycle at most: so the chain of those who wait for each other ends here.
+        one, this = Signal(), Signal(self._input, name="input_found")
+        with m.If(~one):
+            m.d.sync += [one.eq(inputs.items.valid & ~inputs.items.p.none), this.eq(found)]
+        with m.Elif(advance):
+            m.d.sync += one.eq(0)
         m.d.comb += [
-            inputs.items.ready.eq(free),
-            self.input.eq(inputs.items.valid & free & ~inputs.items.p.none),
+            inputs.items.ready.eq(~one),
+            self.input.eq(inputs.items.valid & ~one & ~inputs.items.p.none),
             placed.row.eq(groups.group.row_base + this.number * d.blocks),
             placed.input.eq(this.number),
             placed.step.eq(this.step),
