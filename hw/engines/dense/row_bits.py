@@ -53,30 +53,37 @@ class RowBits(wiring.Component):
         m = Module()
         row, banks = self.rows.p, len(self.items.p.hits)
         about = StructLayout({"index": row.end.shape(), "last": 1, "payload": row.payload.shape()})
-        number = Signal.like(row.end, name="number")
-        reading, read = Signal(), Signal(about)  # the word that the memories put out
-        union, useful, step, take = Signal(WORD), Signal(), Signal(), Signal()
-        at_end = Signal()
+        number, at_end = Signal.like(row.end, name="number"), Signal()
+        asked, read = Signal(), Signal(about)  # the word that the memories put out
+        step, words = Signal(), Signal(ArrayLayout(WORD, banks))
+        useful, take = Signal(), Signal()
         m.d.comb += [
             self.address.eq(row.base + number),
             at_end.eq(number == row.end),
-            union.eq(any_of([self.bits[k] for k in range(banks)])),
-            useful.eq(union.any() | read.last),
-            step.eq(~reading | ~useful | take),
             self.enable.eq(step),
             self.rows.ready.eq(step & at_end),
         ]
         with m.If(step):
-            m.d.sync += reading.eq(self.rows.valid)
+            m.d.sync += asked.eq(self.rows.valid)
             with m.If(self.rows.valid):
                 m.d.sync += [
                     number.eq(Mux(at_end, 0, number + 1)),
                     read.index.eq(number), read.last.eq(at_end), read.payload.eq(row.payload),
                 ]
-        self._list(m, about, reading & useful, read, union, take)
+        # A block RAM is late: its word is only looked at when it stands in a register.
+        fetched, place = Signal(), Signal(about)
+        with m.If(step):
+            m.d.sync += [fetched.eq(asked), place.eq(read), words.eq(self.bits)]
+        union = any_of([words[k] for k in range(banks)])
+        m.d.comb += [
+            useful.eq(union.any() | place.last),
+            step.eq(~fetched | ~useful | take),
+        ]
+        self._list(m, about, fetched & useful, place, union, words, take)
+        m.d.comb += self.busy.eq(self.rows.valid | asked | fetched | self.items.valid)
         return m
 
-    def _list(self, m, about, valid, read, union, take):
+    def _list(self, m, about, valid, read, union, given, take):
         """Hold a word while its bits are listed."""
         banks = len(self.items.p.hits)
         full, held, rest = Signal(), Signal(about), Signal(WORD)
@@ -94,10 +101,9 @@ class RowBits(wiring.Component):
             self.items.valid.eq(full),
             take.eq(~full | (self.items.ready & single)),
             following.eq(Mux(take, union, rest & (rest - 1))),
-            self.busy.eq(self.rows.valid | valid | full),
         ]
         with m.If(take | self.items.ready):
             m.d.sync += [rest.eq(following), single.eq(at_most_one(following))]
         with m.If(take):
             m.d.sync += [full.eq(valid), held.eq(read), some.eq(union.any())]
-            m.d.sync += [word.eq(self.bits[k]) for k, word in enumerate(words)]
+            m.d.sync += [word.eq(given[k]) for k, word in enumerate(words)]
