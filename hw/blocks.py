@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small blocks that the engines are composed of: queues, delays, reductions."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Shape, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "stage"]
+__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "skid", "stage"]
 
 
 class Queue(wiring.Component):
@@ -78,6 +78,24 @@ def stage(m, valid, payload, ready, name):
     with m.If(taking):
         m.d.sync += [full.eq(valid), _raw(held).eq(_raw(payload))]
     return full, held, taking
+
+
+def skid(m, valid, payload, ready, name):
+    """A pipeline register as ``stage``, with a spare one behind it: whether something may enter is known at once.
+
+    So a chain of those who wait for each other ends here, at full rate.
+    """
+    full, spare_full = Signal(name=f"{name}_full"), Signal(name=f"{name}_spare_full")
+    held, spare = Signal(payload.shape(), name=name), Signal(payload.shape(), name=f"{name}_spare")
+    free = ~spare_full
+    with m.If(~full | ready):
+        m.d.sync += [full.eq(valid | spare_full), spare_full.eq(0),
+                     _raw(held).eq(Mux(spare_full, _raw(spare), _raw(payload)))]
+    with m.Elif(free):
+        m.d.sync += spare_full.eq(valid)
+    with m.If(free):
+        m.d.sync += _raw(spare).eq(_raw(payload))
+    return full, held, free
 
 
 def any_of(words):

@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import stage
+from backspike.hw.blocks import skid
 from backspike.hw.engines.dense.pairs import Pairs
 from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.shapes import WORD
@@ -64,7 +64,7 @@ class DenseGradient(wiring.Component):
         m.submodules.pairs = pairs = Pairs(self.shapes, constants=True)
         lanes = [GradientLane(self.shapes, self.entry) for _ in range(self.shapes.config.lanes)]
         ready = Signal()
-        full, item, free = stage(m, pairs.items.valid, pairs.items.p, ready, "item")
+        full, item, free = skid(m, pairs.items.valid, pairs.items.p, ready, "item")
         m.d.comb += [getattr(pairs, name).eq(getattr(self, name))
                      for name in ("start", "slot", "descriptor", "live", "bitmaps", "tape")]
         m.d.comb += [
