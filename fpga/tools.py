@@ -99,6 +99,10 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
     Returns
     -------
     (exit code, seconds)
+
+    Raises
+    ------
+    RuntimeError: something else ended the tool
     """
     start = time.monotonic()
     path = Path(folder) / log
@@ -116,6 +120,8 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
     finally:
         process.kill()
         process.wait()
+    if process.returncode < 0:
+        raise RuntimeError(f"{tool.name} was ended by signal {-process.returncode}, perhaps for want of memory")
     return process.returncode, time.monotonic() - start
 
 
