@@ -100,7 +100,7 @@ class DeltaUpdate(wiring.Component):
             m.d.sync += under_way.eq(under_way - 1)
         advance = self._read(m, place, read, reading & ~held, given, go, labelled)
         self._walk(m, place, reading, held, given, advance, under_way)
-        self._request(m, read, given, go, labelled)
+        self._request(m, read, given, go, advance, labelled)
         self._write(m)
         return m
 
@@ -181,22 +181,24 @@ class DeltaUpdate(wiring.Component):
             m.d.sync += given.eq(0)
         return advance
 
-    def _request(self, m, read, given, go, labelled):
+    def _request(self, m, read, given, go, advance, labelled):
         """The operation for the neuron and step at the memories' outputs: up to two products, or an error sum."""
         shapes, d = self.shapes, self.descriptor
         fmt, steps = shapes.config.format, shapes.config.steps
         request, tag = self.request.p, self.request.p.tag
-        own = self.own[read.step]
+        bits, looked = Signal(self.own.shape()), Signal()  # own bits in a register, as block RAMs are late
+        m.d.sync += [bits.eq(self.own), looked.eq(given & ~advance & ~go)]
+        own = bits[read.step]
         # Spikes of the target are missing where there are none, those of others are in excess where there are.
-        wrong = sum((self.own[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
+        wrong = sum((bits[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
         values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
         foreign = Signal()  # the error sum at the memory's output is somebody else's
         m.d.sync += foreign.eq(self.error_taken)
         m.d.comb += [
             need_clear.eq(~read.deltas & ~d.loss & read.exists),
-            self.clear.eq(given & need_clear & ~foreign & self.request.ready),
-            self.request.valid.eq(given & (~need_clear | (self.cleared & ~foreign))),
+            self.clear.eq(looked & need_clear & ~foreign & self.request.ready),
+            self.request.valid.eq(looked & (~need_clear | (self.cleared & ~foreign))),
             go.eq(self.request.valid & self.request.ready & request.last),
             follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts
             use_next.eq(second | ~own.mask),

@@ -81,7 +81,7 @@ class Memories:
         self.spikes = Ram(m, "spikes", WORD, tape_depth, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
-                       parts=True, style="distributed")  # a block RAM is late, and much depends on these bits at once
+                       parts=True, style="block")
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
         self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size, ("any",))
         self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))

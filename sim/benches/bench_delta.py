@@ -147,7 +147,7 @@ class Run:
             bench.set(name, value)
         begin = bench.cycle
         await bench.pulse("start")
-        await bench.until(lambda: not bench.bits("busy"))
+        await bench.until(lambda: not bench.bits("busy"), 100_000)
         cycles = bench.cycle - begin
         await bench.step(20)
         assert not bench.bits("busy")
@@ -253,14 +253,14 @@ async def pixels(dut, lanes, loss):
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES)
-async def three_cycles_at_most(dut, lanes):
-    """For a neuron and step, if nobody else uses the elementwise unit: one for the error, two for the delta."""
+async def five_cycles_at_most(dut, lanes):
+    """For a neuron and step, if nobody else uses the elementwise unit: two for the error, three for the delta."""
     run = Run(dut, lanes, 0.0, 1.0)
     await run.start()
     steps = min(4, run.config.steps)
     for shape in (Outputs(32 * lanes, lanes), Outputs(lanes, lanes, 4, 7)):
         cycles = await run.do(NEURONS[0], shape, steps, 0)
-        assert cycles <= 3 * steps * shape.count + (steps + 1) * 18
+        assert cycles <= 5 * steps * shape.count + (steps + 1) * 18
 
 
 @cocotb.test()
