@@ -5,7 +5,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "skid", "stage"]
+__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "moved", "skid", "stage", "without_lowest"]
 
 
 class Queue(wiring.Component):
@@ -98,6 +98,21 @@ def skid(m, valid, payload, ready, name):
     return full, held, free
 
 
+def moved(m, move, valid, payload, name):
+    """A register of a pipeline whose registers all move at once, whenever ``move`` is 1.
+
+    The path of ``move`` is as short with many registers as with one; but a gap between two payloads stays.
+
+    Returns
+    -------
+    whether it holds something, and what it holds
+    """
+    full, held = Signal(name=f"{name}_full"), Signal(payload.shape(), name=name)
+    with m.If(move):
+        m.d.sync += [full.eq(valid), _raw(held).eq(_raw(payload))]
+    return full, held
+
+
 def any_of(words):
     """Bitwise OR of a sequence of equally wide values."""
     words = list(words)
@@ -120,6 +135,11 @@ def lowest_bit(m, mask, name):
     within = Array(Cat(~bits[0] & (bits[1] | ~bits[2]), ~bits[:2].any()) for bits in groups)[group]
     m.d.comb += index.eq(Cat(within, group))
     return index
+
+
+def without_lowest(mask):
+    """``mask`` without its lowest set bit; for a few bits, as there is no carry chain."""
+    return Cat(mask[k] & mask[:k].any() for k in range(len(mask)))
 
 
 def at_most_one(mask):

@@ -38,6 +38,7 @@ class Shapes:
         self.block_depth = config.neurons // config.lanes
         self.block = index_bits(self.block_depth)
         self.tape_word = index_bits(config.tape_words)
+        self.tape_bit = index_bits(config.tape_words * WORD)
         self.delta_depth = -(-self.block_depth // WORD) + config.slices
         self.delta_word = index_bits(self.delta_depth)
         self.peer = index_bits(config.peers)

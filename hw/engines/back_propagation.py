@@ -7,10 +7,10 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, any_of, delayed, stage
+from backspike.hw.blocks import Queue, delayed, moved, stage
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.scan import Enumerator, RowScanner
+from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.engines.walks import InputWalk
 from backspike.hw.engines.windows import OutputRows, bit_row
 from backspike.hw.shapes import WORD
@@ -20,6 +20,8 @@ __all__ = ["BackwardEngine"]
 ROWS_AHEAD = 8
 """Masked inputs that a lane may be ahead of the slowest, and results that may wait."""
 
+AHEAD = 2
+"""Words of masks for which lists of deltas are looked up while another is in work."""
 
 RESULTS = 64
 """Results that may wait for the network: inputs that meet few deltas come in bursts."""
@@ -57,7 +59,7 @@ class BackwardEngine(wiring.Component):
         self.target = StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step})
         self.result_layout = StructLayout({"target": self.target, "sum": signed(shapes.error_sum)})
         self.entry = StructLayout({"address": shapes.weight_address, "block": shapes.block, "hit": 1})
-        self.info = StructLayout({"address": shapes.weight_address, "start": 14, "step": shapes.step, "exists": 1})
+        self.info = StructLayout({"address": shapes.weight_address, "start": shapes.block, "step": shapes.step})
         self.input = StructLayout({"address": shapes.weight_address, "step": shapes.step, "masked": 1})
         super().__init__({
             "start": In(1),
@@ -116,61 +118,71 @@ class BackwardEngine(wiring.Component):
         m.submodules.walk = walk = InputWalk(shapes)
         m.submodules.masked = scanner = RowScanner(
             width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words, payload=walk.pixel,
-            extra=WORD, emit_empty=False)
-        word = Signal(shapes.tape_word)
-        row = scanner.rows.p
+            keep_last=False)
+        pixel, row, word = walk.pixels.p, Signal(scanner.row), Signal(shapes.tape_word)
+        more, advance = Signal(shapes.tape_bit), Signal()
+        m.d.sync += more.eq(group.channels - 1)
         m.d.comb += [
             walk.start.eq(groups.begin & ~group.constant),
             walk.descriptor.eq(self.descriptor),
             walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
             walk.channels.eq(group.channels),
-            scanner.rows.valid.eq(walk.pixels.valid),
-            walk.pixels.ready.eq(scanner.rows.ready),
-            word.eq(group.tape + bit_row(m, row, walk.pixels.p.first, group.channels)),
-            row.base.eq(Cat(word, self.slot, walk.pixels.p.step)),
+            walk.pixels.ready.eq(advance),
+            word.eq(group.tape + pixel.first[5:]),
+            row.base.eq(Cat(word, self.slot, pixel.step)),
+            *(row[name].eq(value) for name, value in bit_row(pixel.first, more).items()),
             row.final.eq(1),
-            row.payload.eq(walk.pixels.p),
+            row.payload.eq(pixel),
+        ]
+        full, row = moved(m, advance, walk.pixels.valid, row, "mask_row")
+        m.d.comb += [
+            advance.eq(~full | scanner.rows.ready),
+            scanner.rows.valid.eq(full),
+            scanner.rows.p.eq(row),
+            scanner.every.eq(self.skip_off),
+            scanner.bits[0].eq(self.masks),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
-            scanner.extra.eq(self.masks),
-            scanner.mask.eq(scanner.inside & (scanner.extra | self.skip_off.replicate(WORD))),
         ]
         return scanner, walk.busy | scanner.busy
 
-    def _inputs(self, m, groups, scanner, words, commands, targets):
+    def _inputs(self, m, groups, scanner, pixels, commands, targets):
         """Each word of masks asks for one list of deltas, which is played for each masked input of the word."""
         shapes, d, group = self.shapes, self.descriptor, groups.group
-        m.submodules.mask_words = queue = Queue(scanner.word, 2)
-        m.submodules.mask_bits = bits = Enumerator(width=WORD, payload=scanner.word)
+        words = stream.Signature(scanner.word).create(path=("mask",))
+        bits, listing = list_bits(m, words, scanner.word, AHEAD, "mask")
         m.d.comb += [
-            queue.i.p.eq(scanner.words.p),
-            queue.i.valid.eq(scanner.words.valid & words.ready),
-            words.valid.eq(scanner.words.valid & queue.i.ready),
-            words.p.eq(scanner.words.p.payload),
-            scanner.words.ready.eq(words.ready & queue.i.ready),
-            bits.words.valid.eq(queue.o.valid),
-            queue.o.ready.eq(bits.words.ready),
-            bits.words.p.mask.eq(queue.o.p.mask),
-            bits.words.p.payload.eq(queue.o.p),
+            words.p.eq(scanner.words.p),
+            words.valid.eq(scanner.words.valid & pixels.ready),
+            pixels.valid.eq(scanner.words.valid & words.ready),
+            pixels.p.eq(scanner.words.p.payload),
+            scanner.words.ready.eq(pixels.ready & words.ready),
         ]
-        found = StructLayout({"number": 14, "neuron": 14, "masked": 1, "final": 1, "step": shapes.step})
-        now = Signal(found)
-        item, pixel = bits.items.p, bits.items.p.payload.payload
-        place = Signal(14)  # of the bit in the pixel's first word
+        about = {"masked": 1, "final": 1, "step": shapes.step}
+        found = Signal(StructLayout({"number": shapes.tape_bit, "place": shapes.tape_bit, **about}))
+        now = Signal(StructLayout({"offset": shapes.weight_address, "neuron": 14, **about}))
+        item, pixel = bits.p, bits.p.payload.payload
+        place = Cat(item.index, item.payload.index)  # of the bit, counted from the pixel's first word
+        room, go, move = Signal(), Signal(), Signal()
         m.d.comb += [
-            place.eq(Cat(item.index[:5], item.payload.index)),
-            now.number.eq(place - pixel.first[:5]),
-            now.neuron.eq(group.neuron + Cat(place[:5], (place[5:] + pixel.first[5:])[:9])),
-            now.masked.eq(item.payload.extra.bit_select(item.index[:5], 1)),
-            now.final.eq(item.final),
-            now.step.eq(pixel.step),
+            bits.ready.eq(move),
+            found.number.eq(place - pixel.first[:5]),
+            found.place.eq(Cat(item.index, item.payload.index + pixel.first[5:])),
+            found.masked.eq(item.hits),
+            found.final.eq(item.final),
+            found.step.eq(pixel.step),
         ]
-        room, go = Signal(), Signal()
-        one, this, free = stage(m, bits.items.valid, now, room, "input_held")
+        one, this = moved(m, move, bits.valid, found, "found_held")
         m.d.comb += [
-            bits.items.ready.eq(free),
+            now.offset.eq(this.number * d.blocks),
+            now.neuron.eq(group.neuron + this.place),
+            *(now[name].eq(this[name]) for name in about),
+        ]
+        two, this = moved(m, move, one, now, "input_held")
+        m.d.comb += [
             room.eq(targets.i.ready & Cat(command.ready for command in commands).all()),
-            go.eq(one & room),
+            go.eq(two & room),
+            move.eq(~two | room),
             self.row.eq(go & this.masked),
             targets.i.valid.eq(go),
             targets.i.p.x.eq(group.x),
@@ -182,87 +194,80 @@ class BackwardEngine(wiring.Component):
             m.d.comb += [
                 command.valid.eq(go),
                 command.p.final.eq(this.final),
-                command.p.payload.address.eq(group.row_base + this.number * d.blocks),
+                command.p.payload.address.eq(group.row_base + this.offset),
                 command.p.payload.step.eq(this.step),
                 command.p.payload.masked.eq(this.masked),
             ]
-        return queue.o.valid | bits.items.valid | one
+        return listing | one | two
 
     def _outputs(self, m, groups, lane_words):
         """Look for the non-zero deltas of the outputs that see a pixel; returns the stream of pixels to look from."""
         shapes, d, group = self.shapes, self.descriptor, groups.group
-        lanes = shapes.config.lanes
         m.submodules.output_rows = rows = OutputRows(shapes)
         m.submodules.pixels = pixels = Queue(rows.requests.p.shape(), 2)
         m.submodules.outputs = scanner = RowScanner(
             width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
-            extra=ArrayLayout(WORD, lanes), emit_empty=True)
+            banks=shapes.config.lanes, keep_last=True)
         wiring.connect(m, pixels.o, rows.requests)
-        row, word = scanner.rows.p, Signal(shapes.delta_word, name="delta_word")
+        row, given = scanner.rows.p, rows.rows.p
         m.d.comb += [
             rows.descriptor.eq(d),
             rows.row_stride.eq(group.row_stride),
             rows.tap_stride.eq(group.tap_stride),
             scanner.rows.valid.eq(rows.rows.valid),
             rows.rows.ready.eq(scanner.rows.ready),
-            word.eq(d.delta_base + bit_row(m, row, rows.rows.p.start, d.blocks)),
-            row.base.eq(Cat(word, rows.rows.p.step)),
-            row.final.eq(rows.rows.p.final),
-            row.payload.address.eq(rows.rows.p.address),
-            row.payload.start.eq(rows.rows.p.start),
-            row.payload.step.eq(rows.rows.p.step),
-            row.payload.exists.eq(rows.rows.p.exists),
+            row.base.eq(Cat(given.word, given.step)),
+            row.empty.eq(~given.exists),
+            *(row[name].eq(given[name]) for name in ("end", "low", "high", "final")),
+            *(row.payload[name].eq(given[name]) for name in ("address", "start", "step")),
+            scanner.every.eq(self.skip_off),
+            scanner.bits.eq(self.bitmaps),
             self.bitmap_address.eq(scanner.address),
             self.bitmap_enable.eq(scanner.enable),
-        ]
-        inside = Signal(WORD)
-        m.d.comb += inside.eq(Mux(scanner.at.exists, scanner.inside, 0))
-        for k in range(lanes):
-            m.d.comb += scanner.extra[k].eq(inside & self.bitmaps[k])
-        m.d.comb += [
-            scanner.mask.eq(any_of([scanner.extra[k] for k in range(lanes)]) | Mux(self.skip_off, inside, 0)),
             scanner.words.ready.eq(Cat(words.ready for words in lane_words).all()),
         ]
         for k, words in enumerate(lane_words):
             word = scanner.words.p
             m.d.comb += [
                 words.valid.eq(scanner.words.valid & scanner.words.ready),
-                words.p.mask.eq(Mux(self.skip_off, word.mask, word.extra[k])),
-                words.p.hits.eq(word.extra[k]),
-                words.p.index.eq(word.index),
-                words.p.last.eq(word.last),
-                words.p.payload.eq(word.payload),
+                words.p.mask.eq(Mux(self.skip_off, word.mask, word.hits[k])),
+                words.p.hits[0].eq(word.hits[k]),
+                *(words.p[name].eq(word[name]) for name in ("index", "last", "payload")),
             ]
         return pixels.i, pixels.o.valid | rows.busy | scanner.busy
 
     def _lane(self, m, k):
         """Deltas of lane k times their weights; its streams and its signals for the whole engine, by name."""
         shapes, d = self.shapes, self.descriptor
-        word = StructLayout({"mask": WORD, "hits": WORD, "index": range(shapes.delta_depth), "last": 1,
-                             "payload": self.info})
-        m.submodules[f"words_{k}"] = words = Queue(word, 2)
-        m.submodules[f"bits_{k}"] = bits = Enumerator(width=WORD, payload=word)
+        word = StructLayout({"mask": WORD, "hits": ArrayLayout(WORD, 1), "index": range(max(2, shapes.delta_depth)),
+                             "last": 1, "payload": self.info})
+        words = stream.Signature(word).create(path=(f"words_{k}",))
+        bits, listing = list_bits(m, words, word, 0, f"delta_{k}")
         m.submodules[f"lists_{k}"] = lists = Replay(self.entry, self.input, shapes.config.window)
         m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, ROWS_AHEAD)
         m.submodules[f"lane_{k}"] = lane = self._lanes[k]
         m.submodules[f"sums_{k}"] = sums = Queue(signed(lane.sum_width), ROWS_AHEAD)
         wiring.connect(m, inputs.o, lists.commands)
-        item, into = bits.items.p, lists.items.p
-        found = item.payload
-        number = Signal(14, name=f"number_{k}")
+        into, found = lists.items.p, bits.p.payload
+        delta = Signal(StructLayout({"number": shapes.block, "first": shapes.block, "base": shapes.weight_address,
+                                     "hit": 1, "none": 1, "last": 1}), name=f"found_{k}")
         m.d.comb += [
-            bits.words.valid.eq(words.o.valid),
-            words.o.ready.eq(bits.words.ready),
-            bits.words.p.mask.eq(words.o.p.mask),
-            bits.words.p.payload.eq(words.o.p),
-            number.eq(Cat(item.index[:5], found.index) - found.payload.start[:5]),
-            lists.items.valid.eq(bits.items.valid),
-            bits.items.ready.eq(lists.items.ready),
-            into.entry.address.eq(found.payload.address + number),
-            into.entry.block.eq(d.block_base + found.payload.start + number),
-            into.entry.hit.eq(found.hits.bit_select(item.index[:5], 1)),
-            into.none.eq(item.none),
-            into.last.eq(item.final & found.last),
+            delta.number.eq(Cat(bits.p.index, found.index) - found.payload.start[:5]),
+            delta.first.eq(d.block_base + found.payload.start),
+            delta.base.eq(found.payload.address),
+            delta.hit.eq(bits.p.hits),
+            delta.none.eq(bits.p.none),
+            delta.last.eq(bits.p.final & found.last),
+        ]
+        full, this, free = stage(m, bits.valid, delta, lists.items.ready, f"delta_{k}")
+        m.d.comb += [
+            bits.ready.eq(free),
+            lists.items.valid.eq(full),
+            into.entry.address.eq(this.base + this.number),
+            into.entry.block.eq(this.first + this.number),
+            into.entry.hit.eq(this.hit),
+            into.none.eq(this.none),
+            into.last.eq(this.last),
         ]
         played, go, nonzero = lists.out.p, Signal(name=f"go_{k}"), Signal(name=f"nonzero_{k}")
         under_way = Signal(range(ROWS_AHEAD + 1), name=f"under_way_{k}")  # sums that will be or are in ``sums``
@@ -295,25 +300,25 @@ class BackwardEngine(wiring.Component):
             sums.i.p.eq(lane.sum),
         ]
         return {
-            "words": words.i, "commands": inputs.i, "sums": sums.o,
-            "busy": words.o.valid | bits.items.valid | lists.busy | inputs.o.valid,
+            "words": words, "commands": inputs.i, "sums": sums.o,
+            "busy": listing | full | lists.busy | inputs.o.valid,
             "term": go & nonzero, "stalled": lists.out.valid & ~lists.out.ready,
         }
 
     def _merge(self, m, sums, targets):
         """Add the lanes' sums of one input, and pass on those that are not zero; returns whether some still wait."""
         m.submodules.waiting = waiting = Queue(self.result_layout, RESULTS)
-        total = Signal(signed(self.shapes.error_sum))
+        total = Signal(StructLayout({"target": self.target, "sum": signed(self.shapes.error_sum)}))
         complete = Signal()
+        full, result, free = stage(m, complete, total, waiting.i.ready, "total_held")
         m.d.comb += [
-            total.eq(sum(lane.p for lane in sums)),
+            total.target.eq(targets.o.p),
+            total.sum.eq(sum(lane.p for lane in sums)),
             complete.eq(targets.o.valid & Cat(lane.valid for lane in sums).all()),
-            waiting.i.valid.eq(complete & total.any()),
-            waiting.i.p.target.eq(targets.o.p),
-            waiting.i.p.sum.eq(total),
-            targets.o.ready.eq(complete & (waiting.i.ready | ~total.any())),
+            targets.o.ready.eq(complete & free),
+            *(lane.ready.eq(targets.o.ready) for lane in sums),
+            waiting.i.valid.eq(full & result.sum.any()),
+            waiting.i.p.eq(result),
         ]
-        for lane in sums:
-            m.d.comb += lane.ready.eq(targets.o.ready)
         wiring.connect(m, waiting.o, wiring.flipped(self.results))
-        return waiting.o.valid
+        return waiting.o.valid | full

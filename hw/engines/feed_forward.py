@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import Queue, delayed
 from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.walks import OutputWalk
+from backspike.hw.engines.walks import PLACE, OutputWalk
 from backspike.hw.engines.windows import SpikeWindow
 from backspike.hw.shapes import WORD
 
@@ -80,7 +80,7 @@ class ForwardEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.window = window = SpikeWindow(self.shapes)
-        block = StructLayout({"place": self.place, "block": 13})
+        block = StructLayout({"place": self.place, "block": self.shapes.block})
         m.submodules.lists = lists = Replay(window.entry, block, self.shapes.config.window)
         wiring.connect(m, window.items, lists.items)
         window.connect_job(m, self)
@@ -92,7 +92,7 @@ class ForwardEngine(wiring.Component):
     def _pixels(self, m, window, lists):
         """Ask for the spikes of each pixel, and play them for each of its blocks."""
         d = self.descriptor
-        pixel = StructLayout({"step": self.shapes.step, "block": 13, "last": 1})
+        pixel = StructLayout({"step": self.shapes.step, "block": self.shapes.block, "last": 1})
         m.submodules.walk = walk = OutputWalk(self.shapes)
         m.submodules.asked = asked = Queue(pixel, PIXELS)
         seen = walk.pixels.p
@@ -107,19 +107,20 @@ class ForwardEngine(wiring.Component):
             walk.pixels.ready.eq(window.requests.ready & asked.i.ready),
             window.requests.valid.eq(walk.pixels.valid & asked.i.ready),
             asked.i.valid.eq(walk.pixels.valid & window.requests.ready),
-            *(window.requests.p[name].eq(seen[name]) for name in ("step", "top", "left", "top_in", "left_in")),
+            *(window.requests.p[name].eq(seen[name]) for name in ("step", *PLACE)),
             window.requests.p.group.eq(0),
-            window.requests.p.groups.eq(d.groups),
+            window.groups.eq(d.groups),
             asked.i.p.step.eq(seen.step),
             asked.i.p.block.eq(seen.time),
             asked.i.p.last.eq(seen.last),
         ]
-        replayed = Signal(13)
+        replayed, last = Signal(self.shapes.block), Signal(self.shapes.block, name="last")
         command, now = lists.commands.p, asked.o.p
         last_block = Signal()
+        m.d.sync += last.eq(d.blocks - 1)
         m.d.comb += [
             command.payload.block.eq(Mux(d.replay, replayed, now.block)),
-            last_block.eq(command.payload.block + 1 == d.blocks),
+            last_block.eq(command.payload.block == last),
             command.payload.place.step.eq(now.step),
             command.payload.place.block_last.eq(last_block),
             command.payload.place.last.eq(last_block & now.last),

@@ -32,7 +32,7 @@ class GradientLane(wiring.Component):
 
     def __init__(self, shapes, entry):
         self.shapes = shapes
-        self.delta_place = StructLayout({"block": 13, "address": shapes.delta_address(), "hit": 1})
+        self.delta_place = StructLayout({"block": shapes.block, "address": shapes.delta_address(), "hit": 1})
         played = StructLayout({"entry": entry, "payload": self.delta_place, "none": 1, "first": 1, "last": 1})
         super().__init__({
             "terms": In(stream.Signature(played)),
@@ -58,11 +58,11 @@ class GradientLane(wiring.Component):
         fetched, asked, reading, adding = (
             Signal(place, name=name) for name in ("fetched", "asked", "reading", "adding"))
         given, conflict, go, free = self.terms.p, Signal(), Signal(), Signal()
+        at_reading, at_adding = Signal(), Signal()  # what is asked for is being read, or added to
         m.submodules.number = number = EnableInserter(free)(FixedTerm(shapes.config.format))
         # A gradient that is read in the cycle in which it is written would have its old value.
         m.d.comb += [
-            conflict.eq((reading.valid & (reading.address == asked.address))
-                        | (adding.valid & (adding.address == asked.address))),
+            conflict.eq(at_reading | at_adding),
             go.eq(asked.valid & ~conflict),
             free.eq(~(asked.valid & conflict)),
             self.stalled.eq(~free),
@@ -85,7 +85,11 @@ class GradientLane(wiring.Component):
                 fetched.valid.eq(self.terms.valid & useful),
                 fetched.address.eq(given.entry.address + given.payload.block),
                 asked.eq(fetched),
+                at_reading.eq(fetched.valid & asked.valid & (fetched.address == asked.address)),
+                at_adding.eq(fetched.valid & reading.valid & (fetched.address == reading.address)),
             ]
+        with m.Else():
+            m.d.sync += [at_reading.eq(0), at_adding.eq(at_reading)]
         # The carry enters a bit below the sum, so that one carry chain does.
         total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
         m.d.sync += [

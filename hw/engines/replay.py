@@ -6,7 +6,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue
+from backspike.hw.blocks import Queue, stage
 
 __all__ = ["Replay"]
 
@@ -57,38 +57,48 @@ class Replay(wiring.Component):
         pointer = range(2 * self.depth)  # one bit more than an address, so that full and empty differ
         written, base, position = Signal(pointer), Signal(pointer), Signal(pointer)
         m.submodules.ends = ends = Queue(len(written), LISTS)  # for each complete list, the position after it
-        self._store(m, store, written, Mux(self.commands.p.final & self.commands.valid, position, base), ends)
+        free, play, skip, ended, pop = Signal(), Signal(), Signal(), Signal(), Signal()
+        commanded, command, taking = stage(m, self.commands.valid, self.commands.p, ended | skip, "command")
+        ending = Signal(StructLayout({"end": len(written), "last": len(written)}))
+        m.d.comb += [ending.end.eq(ends.o.p), ending.last.eq(ends.o.p - 1)]
+        complete, oldest_end, fetching = stage(m, ends.o.valid, ending, pop, "oldest_end")
+        end = oldest_end.end
+        self._store(m, store, written, Mux(command.final & commanded, position, base), ends)
 
-        command = self.commands.p
+        visible = Signal.like(written)  # an entry is played when it is known whether it is its list's last
+        m.d.sync += visible.eq(written)
         following = (position + 1)[:len(position)]
-        at_end = ends.o.valid & (ends.o.p == following)
-        beyond = ends.o.valid & (ends.o.p == position)
-        free, play, skip, ended = Signal(), Signal(), Signal(), Signal()
+        at_end = complete & (oldest_end.last == position)
+        beyond = complete & (end == position)
         fresh = Signal(init=1)  # nothing of the list has been played for this command
+        told = StructLayout({"payload": command.payload.shape(), "none": 1, "first": 1, "last": 1})
+        loading, now = Signal(), Signal(told)  # what the memory puts out
         m.d.comb += [
             free.eq(~self.out.valid | self.out.ready),
-            play.eq(free & self.commands.valid & ~command.skip & ((position != written) | beyond)),
-            skip.eq(self.commands.valid & command.skip & ends.o.valid),
+            play.eq(free & commanded & ~command.skip & ((position != visible) | beyond)),
+            skip.eq(commanded & command.skip & complete),
             ended.eq(play & (at_end | beyond)),
-            self.commands.ready.eq(ended | skip),
-            ends.o.ready.eq((ended & command.final) | skip),
+            pop.eq((ended & command.final) | skip),
+            self.commands.ready.eq(taking),
+            ends.o.ready.eq(fetching),
             load.addr.eq(position),
             load.en.eq(free),
-            self.out.p.entry.eq(load.data),
-            self.busy.eq(self.out.valid | (base != written) | ends.o.valid | self.commands.valid),
+            self.busy.eq(self.out.valid | loading | (base != written) | ends.o.valid | complete | commanded
+                         | self.commands.valid),
         ]
+        # A block RAM is late: its word stands in a register before anybody looks at it.
         with m.If(free):
             m.d.sync += [
-                self.out.valid.eq(play),
-                self.out.p.payload.eq(command.payload),
-                self.out.p.none.eq(beyond),
-                self.out.p.first.eq(fresh),
-                self.out.p.last.eq(at_end | beyond),
+                loading.eq(play),
+                now.payload.eq(command.payload), now.none.eq(beyond), now.first.eq(fresh), now.last.eq(at_end | beyond),
+                self.out.valid.eq(loading),
+                self.out.p.entry.eq(load.data),
+                *(self.out.p[name].eq(now[name]) for name in ("payload", "none", "first", "last")),
             ]
         with m.If(play):
             m.d.sync += fresh.eq(ended)
         with m.If(skip | (ended & command.final)):
-            m.d.sync += [base.eq(ends.o.p), position.eq(ends.o.p)]
+            m.d.sync += [base.eq(end), position.eq(end)]
         with m.Elif(ended):
             m.d.sync += position.eq(base)
         with m.Elif(play):
@@ -97,11 +107,21 @@ class Replay(wiring.Component):
 
     def _store(self, m, store, written, oldest, ends):
         item = self.items.p
-        room = Signal()
-        go = self.items.valid & self.items.ready
+        room, go = Signal(), Signal()
         following = (written + ~item.none)[:len(written)]
+        # How full the memory is, a cycle ago and at most; then one more entry may have come.
+        used, before, full, one_left, grown = (Signal(self.depth.bit_length(), name="used"), Signal.like(oldest),
+                                               Signal(), Signal(), Signal())
+        m.d.sync += [
+            before.eq(oldest),
+            full.eq(used[-1]),
+            one_left.eq(used[:-1].all()),
+            grown.eq(go & ~item.none),
+        ]
         m.d.comb += [
-            room.eq((written - oldest)[:len(written)] != self.depth),
+            used.eq(written - before),
+            room.eq(~full & ~(one_left & grown)),
+            go.eq(self.items.valid & self.items.ready),
             self.items.ready.eq((room | item.none) & (ends.i.ready | ~item.last)),
             store.addr.eq(written),
             store.data.eq(item.entry),

@@ -5,23 +5,26 @@ Every engine is made of these two. A `RowScanner` reads the words of a row of bi
 all zero; an `Enumerator` lists the set bits of a word, one each cycle.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, lowest_bit
+from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, without_lowest
 
 __all__ = ["Enumerator", "RowScanner", "list_bits"]
 
+GROUP = 4
+"""Bits of a word that an enumerator looks at together."""
+
 
 class RowScanner(wiring.Component):
-    """Reads one word of a row each cycle, drops zero words, and marks the last word that it passes on.
+    """Reads one word of a row each cycle from all banks, and drops words without a bit.
 
     A row is a range of bits, which need not begin or end with a word. Rows may form a sequence, whose last row is
-    ``final``. A non-zero word is held back until the next one, or the end of the sequence, is known; so the last word
-    passed on carries ``last`` even where only zero words follow it. A bubble arises only where zero words do not meet
-    earlier work in a queue behind the scanner.
+    ``final``. Whether the last word of a sequence is passed on even without a bit is a parameter; nobody has to wait
+    for the next word then to know the last. A bubble arises only where words without a bit do not meet earlier work in
+    a queue behind the scanner.
 
     Parameters
     ----------
@@ -29,160 +32,172 @@ class RowScanner(wiring.Component):
     base: shape of a row's first address
     count: largest number of words of a row
     payload: shape that travels with a row
-    extra: shape of what the parent adds to each word
-    emit_empty: pass on one word of mask 0 for a sequence without any bits (else such sequences vanish)
+    banks: memories that are read at the same address; a bit is set if it is in any of them
+    keep_last: pass on the last word of a sequence also if it has no bits
 
     Members
     -------
-    rows: stream of {base, count, low, high, final, payload}: ``count`` words (at least 1), of the first only the bits
-        from ``low`` on, of the last only the bits up to ``high``
-    address, enable: to a memory with one cycle of latency, which holds its output while ``enable`` is 0
-    at: payload of the row whose word the memory puts out now
-    index: number of that word in its row
-    inside: which bits of that word belong to the row
-    mask, extra: from the parent, for the word that the memory puts out now; ``mask`` is within ``inside``
-    words: stream of {mask, index, last, payload, extra}
+    rows: stream of {base, end, low, high, empty, final, payload}: words 0 to ``end`` from address ``base`` on, of the
+        first only the bits from ``low`` on, of the last only the bits up to ``high``; none at all if ``empty``
+    every: take all bits of a row for set; it does not change while there is work
+    address, enable, bits: to memories with one cycle of latency, which hold their output while ``enable`` is 0
+    words: stream of {mask, hits, index, last, payload}: set bits, those of each bank, number of the word in its row,
+        last word of the sequence
     busy: something is inside
     """
 
-    def __init__(self, *, width, base, count, payload, extra, emit_empty):
-        self.emit_empty = emit_empty
+    def __init__(self, *, width, base, count, payload, banks=1, keep_last):
+        self.keep_last = keep_last
         place = (width - 1).bit_length()
-        self.row = StructLayout({
-            "base": base, "count": range(count + 1), "low": place, "high": place, "final": 1, "payload": payload})
-        self.word = StructLayout({"mask": width, "index": range(count), "last": 1, "payload": payload, "extra": extra})
+        self.row = StructLayout({"base": base, "end": range(max(2, count)), "low": place, "high": place, "empty": 1,
+                                 "final": 1, "payload": payload})
+        self.word = StructLayout({"mask": width, "hits": ArrayLayout(width, banks), "index": range(max(2, count)),
+                                  "last": 1, "payload": payload})
         super().__init__({
             "rows": In(stream.Signature(self.row)),
+            "every": In(1),
             "address": Out(base),
             "enable": Out(1),
-            "at": Out(payload),
-            "index": Out(range(count)),
-            "inside": Out(width),
-            "mask": In(width),
-            "extra": In(extra),
+            "bits": In(ArrayLayout(width, banks)),
             "words": Out(stream.Signature(self.word)),
             "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        row = self.rows.p
-        number = Signal.like(self.index)
-        read = Signal()  # the memory puts out a word of a row
-        read_last = Signal()
-        take = Signal()
-        step = Signal()
-        row_end = Signal()
-        low, spare = Signal.like(row.low, name="low"), Signal.like(row.high, name="spare")
-        every = (1 << len(self.mask)) - 1
+        row, word, width = self.rows.p, self.words.p, len(self.words.p.mask)
+        number, row_end, step = Signal.like(row.end, name="number"), Signal(), Signal()
+        about = StructLayout({"index": row.end.shape(), "last": 1, "payload": row.payload.shape(),
+                              "low": row.low.shape(), "spare": row.high.shape(), "empty": 1})
+        asked, read = Signal(), Signal(about)  # the word that the memories put out
         m.d.comb += [
             self.address.eq(row.base + number),
-            row_end.eq(number + 1 == row.count),
-            step.eq(~read | take),
+            row_end.eq(number == row.end),
             self.enable.eq(step),
             self.rows.ready.eq(step & row_end),
-            self.inside.eq((every << low) & (every >> spare)),
-            self.busy.eq(self.rows.valid | read | self.words.valid),
         ]
         with m.If(step):
-            m.d.sync += read.eq(self.rows.valid)
+            m.d.sync += asked.eq(self.rows.valid)
             with m.If(self.rows.valid):
                 m.d.sync += [
                     number.eq(Mux(row_end, 0, number + 1)),
-                    self.index.eq(number),
-                    self.at.eq(row.payload),
-                    read_last.eq(row_end & row.final),
-                    low.eq(Mux(number == 0, row.low, 0)),
-                    spare.eq(Mux(row_end, ~row.high, 0)),
+                    read.index.eq(number),
+                    read.last.eq(row_end & row.final),
+                    read.payload.eq(row.payload),
+                    read.low.eq(Mux(number == 0, row.low, 0)),
+                    read.spare.eq(Mux(row_end, ~row.high, 0)),
+                    read.empty.eq(row.empty),
                 ]
-        self._hold_back(m, read, read_last, take)
-        return m
-
-    def _hold_back(self, m, read, read_last, take):
-        held = Signal(self.word)
-        holding = Signal()
-        useful = Signal()
-        leaving = Signal()
-        open_ = Signal()  # a word is held and its sequence has not ended
-        m.d.comb += [
-            useful.eq(self.mask.any()),
-            open_.eq(holding & ~held.last),
-            self.words.p.eq(held),
-            self.words.p.last.eq(held.last | (open_ & ~useful)),
-            self.words.valid.eq(holding & (held.last | (read & (useful | read_last)))),
-            leaving.eq(self.words.valid & self.words.ready),
-            take.eq(Mux(open_ & (useful | read_last), self.words.ready, ~holding | open_ | leaving)),
-        ]
-        with m.If(leaving):
-            m.d.sync += holding.eq(0)
-        keep = useful | (read_last & ~open_ if self.emit_empty else 0)
-        with m.If(read & take & keep):
+        # A block RAM is late: whether its word has any bit is only asked when it stands in a register.
+        fetched, held = Signal(), Signal(self.word)
+        inside, useful = Signal(width), Signal()
+        banks = [self.bits[k] & inside for k in range(len(self.bits))]
+        every = (1 << width) - 1
+        m.d.comb += inside.eq((every << read.low) & (every >> read.spare) & (~read.empty).replicate(width))
+        with m.If(step):
             m.d.sync += [
-                holding.eq(1),
-                held.mask.eq(self.mask),
-                held.index.eq(self.index),
-                held.last.eq(read_last),
-                held.payload.eq(self.at),
-                held.extra.eq(self.extra),
+                fetched.eq(asked),
+                held.mask.eq(any_of([*banks, inside & self.every.replicate(width)])),
+                *(held.hits[k].eq(bank) for k, bank in enumerate(banks)),
+                held.index.eq(read.index), held.last.eq(read.last), held.payload.eq(read.payload),
             ]
+        m.d.comb += [
+            useful.eq(held.mask.any() | (held.last if self.keep_last else 0)),
+            step.eq(~fetched | ~useful | self.words.ready),
+            self.words.valid.eq(fetched & useful),
+            word.eq(held),
+            self.busy.eq(self.rows.valid | asked | fetched),
+        ]
+        return m
 
 
 class Enumerator(wiring.Component):
     """Lists the set bits of a word from the lowest, one each cycle, without a bubble between words.
 
+    A word gives its groups of four bits that are not zero one by one, and the next word is taken with the last of them;
+    so each decision is one on few bits.
+
     Parameters
     ----------
     width: bits of a word
     payload: shape that travels with a word
+    banks: marks that each bit has, as the ``hits`` of a ``RowScanner``
 
     Members
     -------
-    words: stream of {mask, payload}; a word of mask 0 yields one item with ``none`` set
-    items: stream of {index, none, final, payload}; ``final`` marks the last item of its word
+    words: stream of {mask, hits, payload}; a word of mask 0 yields one item with ``none`` set
+    items: stream of {index, hits, none, final, payload}; ``final`` marks the last item of its word
+    busy: something is inside
     """
 
-    def __init__(self, *, width, payload):
-        self.word = StructLayout({"mask": width, "payload": payload})
-        self.item = StructLayout({"index": range(max(2, width)), "none": 1, "final": 1, "payload": payload})
+    def __init__(self, *, width, payload, banks=1):
+        self.word = StructLayout({"mask": width, "hits": ArrayLayout(width, banks), "payload": payload})
+        self.item = StructLayout({"index": range(max(2, width)), "hits": banks, "none": 1, "final": 1,
+                                  "payload": payload})
         super().__init__({
             "words": In(stream.Signature(self.word)),
             "items": Out(stream.Signature(self.item)),
+            "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        word = Signal(self.word)
-        full = Signal()
-        rest = Signal.like(word.mask)
-        item = self.items.p
+        given, item = self.words.p, self.items.p
+        groups = -(-len(given.mask) // GROUP)
+
+        def grouped(bits):
+            padded = Cat(bits, Const(0, GROUP * groups - len(bits))) if len(bits) % GROUP else bits
+            return Array(padded[GROUP * k:GROUP * (k + 1)] for k in range(groups))
+
+        word, waiting, left = Signal(self.word), Signal(), Signal(groups)  # groups that have not been passed on
+        full, group, rest = Signal(), Signal(range(max(2, groups))), Signal(GROUP)
+        marks = [Signal(GROUP, name=f"marks_{k}") for k in range(len(item.hits))]
+        first = lowest_bit(m, left, "first_group")
+        place = lowest_bit(m, rest, "place")
+        last_group, single, step = Signal(), Signal(), Signal()
         m.d.comb += [
-            rest.eq(word.mask & (word.mask - 1)),
-            item.index.eq(lowest_bit(m, word.mask, "lowest")),
-            item.none.eq(~word.mask.any()),
-            item.final.eq(~rest.any()),
-            item.payload.eq(word.payload),
+            single.eq(at_most_one(rest)),
+            step.eq(~full | (self.items.ready & single)),
+            self.words.ready.eq(~waiting | (step & at_most_one(left))),
+            item.index.eq(Cat(place, group)),
+            item.hits.eq(Cat(bits.bit_select(place, 1) for bits in marks)),
+            item.none.eq(~rest.any()),
+            item.final.eq(last_group & single),
             self.items.valid.eq(full),
-            self.words.ready.eq(~full | (self.items.ready & item.final)),
+            self.busy.eq(waiting | full),
         ]
         with m.If(self.words.ready):
-            m.d.sync += [word.eq(self.words.p), full.eq(self.words.valid)]
+            m.d.sync += [waiting.eq(self.words.valid), word.eq(given),
+                         left.eq(Cat(bits.any() for bits in grouped(given.mask)))]
+        with m.Elif(step):
+            m.d.sync += left.eq(without_lowest(left))
+        with m.If(step):
+            m.d.sync += [
+                full.eq(waiting), group.eq(first), rest.eq(grouped(word.mask)[first]),
+                *(bits.eq(grouped(word.hits[k])[first]) for k, bits in enumerate(marks)),
+                last_group.eq(at_most_one(left)), item.payload.eq(word.payload),
+            ]
         with m.Elif(self.items.ready):
-            m.d.sync += word.mask.eq(rest)
+            m.d.sync += rest.eq(without_lowest(rest))
         return m
 
 
-def list_bits(m, scanner, depth):
-    """Put a queue of ``depth`` words and an enumerator behind a scanner.
+def list_bits(m, words, shape, depth, name):
+    """Put a queue of ``depth`` words, if any, and an enumerator behind a stream of words as a scanner's.
 
-    Returns the stream of items, whose ``payload`` is the scanner's word, and whether anything is behind the scanner.
+    Returns the stream of items, whose ``payload`` is {index, last, payload}, and whether anything is in there.
     """
-    m.submodules.words = words = Queue(scanner.word, depth)
-    m.submodules.bits = bits = Enumerator(width=len(scanner.mask), payload=scanner.word)
-    wiring.connect(m, scanner.words, words.i)
+    about = StructLayout({field: shape[field].shape for field in ("index", "last", "payload")})
+    banks = shape["hits"].shape.length
+    m.submodules[f"{name}_bits"] = bits = Enumerator(width=shape["mask"].shape, payload=about, banks=banks)
+    waiting = bits.busy
+    if depth:
+        m.submodules[f"{name}_words"] = queue = Queue(shape, depth)
+        m.d.comb += [queue.i.p.eq(words.p), queue.i.valid.eq(words.valid), words.ready.eq(queue.i.ready)]
+        words, waiting = queue.o, waiting | queue.o.valid
     m.d.comb += [
-        bits.words.valid.eq(words.o.valid),
-        words.o.ready.eq(bits.words.ready),
-        bits.words.p.mask.eq(words.o.p.mask),
-        bits.words.p.payload.eq(words.o.p),
+        bits.words.valid.eq(words.valid), words.ready.eq(bits.words.ready),
+        *(bits.words.p[field].eq(words.p[field]) for field in ("mask", "hits")),
+        *(bits.words.p.payload[field].eq(words.p[field]) for field in ("index", "last", "payload")),
     ]
-    return bits.items, words.o.valid | bits.items.valid
+    return bits.items, waiting

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Walks over the output pixels and over the input pixels of a slice."""
 
-from amaranth.hdl import Array, Module, Signal, signed
+from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["COORDINATE", "InputWalk", "OutputWalk", "input_pixel", "output_pixel"]
+__all__ = ["PLACE", "InputWalk", "OutputWalk", "input_pixel", "output_pixel"]
+
+PLACE = {"ky": 4, "row": 7, "kx": 4, "column": 7}
+"""First row and column of the kernel that are not in the padding, and the row and column of the input there."""
 
 COORDINATE = signed(10)
 """A row or column of the padded input."""
@@ -14,15 +17,13 @@ COORDINATE = signed(10)
 
 def output_pixel(shapes):
     """What an ``OutputWalk`` says of a pixel."""
-    return StructLayout({
-        "round": shapes.groups, "step": shapes.step, "time": 13, "last": 1,
-        **dict.fromkeys(("top", "left", "top_in", "left_in"), COORDINATE)})
+    return StructLayout({"round": shapes.groups, "step": shapes.step, "time": shapes.block, "last": 1, **PLACE})
 
 
 def input_pixel(shapes):
     """What an ``InputWalk`` says of a pixel."""
     axis = StructLayout({"place": 8, "tap": 2})
-    return StructLayout({"step": shapes.step, "first": 14, "row": axis, "column": axis})
+    return StructLayout({"step": shapes.step, "first": shapes.tape_bit, "row": axis, "column": axis})
 
 
 class OutputWalk(wiring.Component):
@@ -37,8 +38,8 @@ class OutputWalk(wiring.Component):
     start: pulse; descriptor, live, rounds, first_step, steps, times are stable until ``busy`` falls
     live: by step: whether its pixels are wanted
     rounds: number of rounds; first_step, steps: steps of each; times: how often each pixel comes in a row
-    pixels: stream of {round, step, time, top, left, top_in, left_in, last}: the first row and column that the kernel
-        covers, of the pooled and of the unpooled input, negative in the padding; ``last`` pixel of the step
+    pixels: stream of {round, step, time, last, ky, row, kx, column}: ``last`` pixel of the step; the first row and
+        column of the kernel that are not in the padding, and what they see of the unpooled input
     busy: pixels are still to come
     """
 
@@ -58,40 +59,60 @@ class OutputWalk(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        d, now = self.descriptor, Signal(self.pixel)
-        x, y = Signal.like(d.out_width, name="x"), Signal.like(d.out_height, name="y")
-        hop, edge = d.stride * d.pool, d.padding * d.pool
-        right, bottom = x + 1 == d.out_width, y + 1 == d.out_height
+        d, out = self.descriptor, self.pixels.p
+        x, y = Signal.like(d.out_width, name="x"), Signal.like(d.out_height, name="y")  # pixels that follow
+        now = StructLayout({name: self.pixel[name].shape for name in ("round", "step", "time")})
+        now, last = Signal(now), Signal(now, name="last")
+        # First row and column that the kernel covers, of the pooled and of the unpooled input, negative in the padding
+        top, left, top_in, left_in = (Signal(COORDINATE, name=name) for name in ("top", "left", "top_in", "left_in"))
+        hop, edge = Signal(8), Signal(8)
+        m.d.sync += [
+            hop.eq(d.stride * d.pool), edge.eq(d.padding * d.pool),
+            last.round.eq(self.rounds - 1), last.step.eq(self.first_step + self.steps - 1),
+            last.time.eq(self.times - 1),
+        ]
+        walking, beginning, found, advance = Signal(), Signal(), Signal(), Signal()
+        right, bottom = x == 0, y == 0
         live = self.live.bit_select(now.step, 1)
         m.d.comb += [
-            self.pixels.valid.eq(self.busy & live),
-            self.pixels.p.eq(now),
-            self.pixels.p.last.eq(right & bottom),
+            found.eq(walking & ~beginning & live),
+            advance.eq(~self.pixels.valid | self.pixels.ready),
+            self.busy.eq(walking | self.pixels.valid),
         ]
+        with m.If(advance):
+            m.d.sync += [
+                self.pixels.valid.eq(found),
+                *(out[name].eq(now[name]) for name in ("round", "step", "time")),
+                out.last.eq(right & bottom),
+                out.ky.eq(Mux(top < 0, -top, 0)), out.row.eq(Mux(top < 0, 0, top_in)),
+                out.kx.eq(Mux(left < 0, -left, 0)), out.column.eq(Mux(left < 0, 0, left_in)),
+            ]
 
         def leftmost():
-            return [x.eq(0), now.left.eq(-d.padding), now.left_in.eq(-edge)]
+            return [x.eq(d.out_width - 1), left.eq(-d.padding), left_in.eq(-edge)]
 
         def corner():
-            return [*leftmost(), y.eq(0), now.top.eq(-d.padding), now.top_in.eq(-edge)]
+            return [*leftmost(), y.eq(d.out_height - 1), top.eq(-d.padding), top_in.eq(-edge)]
 
         with m.If(self.start):
-            m.d.sync += [self.busy.eq(1), now.round.eq(0), now.step.eq(self.first_step), now.time.eq(0), *corner()]
-        with m.Elif(self.busy & (self.pixels.ready | ~live)):
-            with m.If(live & (now.time + 1 != self.times)):
+            m.d.sync += [walking.eq(1), beginning.eq(1)]
+        with m.Elif(beginning):
+            m.d.sync += [beginning.eq(0), now.round.eq(0), now.step.eq(self.first_step), now.time.eq(0), *corner()]
+        with m.Elif(walking & (advance | ~live)):
+            with m.If(live & (now.time != last.time)):
                 m.d.sync += now.time.eq(now.time + 1)
             with m.Else():
                 m.d.sync += now.time.eq(0)
                 with m.If(live & ~right):
-                    m.d.sync += [x.eq(x + 1), now.left.eq(now.left + d.stride), now.left_in.eq(now.left_in + hop)]
+                    m.d.sync += [x.eq(x - 1), left.eq(left + d.stride), left_in.eq(left_in + hop)]
                 with m.Elif(live & ~bottom):
-                    m.d.sync += [*leftmost(), y.eq(y + 1), now.top.eq(now.top + d.stride),
-                                 now.top_in.eq(now.top_in + hop)]
+                    m.d.sync += [*leftmost(), y.eq(y - 1), top.eq(top + d.stride), top_in.eq(top_in + hop)]
                 with m.Else():
                     m.d.sync += [*corner(), now.step.eq(now.step + 1)]
-                    with m.If(now.step + 1 == self.first_step + self.steps):
-                        m.d.sync += [now.step.eq(self.first_step), now.round.eq(now.round + 1),
-                                     self.busy.eq(now.round + 1 != self.rounds)]
+                    with m.If(now.step == last.step):
+                        m.d.sync += [now.step.eq(self.first_step), now.round.eq(now.round + 1)]
+                        with m.If(now.round == last.round):
+                            m.d.sync += walking.eq(0)
         return m
 
 
@@ -126,42 +147,55 @@ class InputWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         d, now = self.descriptor, Signal(self.pixel)
-        x, y = Signal.like(d.in_width, name="x"), Signal.like(d.in_height, name="y")
-        right, bottom = x + 1 == d.in_width, y + 1 == d.in_height
+        x, y = Signal.like(d.in_width, name="x"), Signal.like(d.in_height, name="y")  # pixels that follow
         origin = Signal(now.row.shape())
         with m.Switch(d.stride):
             for stride in range(1, 5):
                 with m.Case(stride):
-                    m.d.comb += [origin.place.eq(Array(p // stride for p in range(8))[d.padding]),
+                    m.d.sync += [origin.place.eq(Array(p // stride for p in range(8))[d.padding]),
                                  origin.tap.eq(Array(p % stride for p in range(8))[d.padding])]
-        columns, rows = Signal.like(d.pool, name="columns"), Signal.like(d.pool, name="rows")  # within a pooling field
+        # Pixels that follow within a pooling field
+        columns, rows = Signal.like(d.pool, name="columns"), Signal.like(d.pool, name="rows")
+        last_step = Signal.like(now.step)
+        m.d.sync += last_step.eq(d.steps - 1)
+        walking, beginning, found, advance = Signal(), Signal(), Signal(), Signal()
         live = self.live.bit_select(now.step, 1)
-        m.d.comb += [self.pixels.valid.eq(self.busy & live), self.pixels.p.eq(now)]
+        m.d.comb += [
+            found.eq(walking & ~beginning & live),
+            advance.eq(~self.pixels.valid | self.pixels.ready),
+            self.busy.eq(walking | self.pixels.valid),
+        ]
+        with m.If(advance):
+            m.d.sync += [self.pixels.valid.eq(found), self.pixels.p.eq(now)]
 
         def follow(axis, within):
             """The next pixel of an axis."""
-            m.d.sync += within.eq(within + 1)
-            with m.If(within + 1 == d.pool):
-                m.d.sync += [within.eq(0), axis.tap.eq(axis.tap + 1)]
+            m.d.sync += within.eq(within - 1)
+            with m.If(within == 0):
+                m.d.sync += [within.eq(d.pool - 1), axis.tap.eq(axis.tap + 1)]
                 with m.If(axis.tap + 1 == d.stride):
                     m.d.sync += [axis.tap.eq(0), axis.place.eq(axis.place + 1)]
 
         def leftmost():
-            return [x.eq(0), columns.eq(0), now.column.eq(origin)]
+            return [x.eq(d.in_width - 1), columns.eq(d.pool - 1), now.column.eq(origin)]
 
         def corner():
-            return [*leftmost(), y.eq(0), rows.eq(0), now.row.eq(origin), now.first.eq(0)]
+            return [*leftmost(), y.eq(d.in_height - 1), rows.eq(d.pool - 1), now.row.eq(origin), now.first.eq(0)]
 
         with m.If(self.start):
-            m.d.sync += [self.busy.eq(1), now.step.eq(0), *corner()]
-        with m.Elif(self.busy & (self.pixels.ready | ~live)):
+            m.d.sync += [walking.eq(1), beginning.eq(1)]
+        with m.Elif(beginning):
+            m.d.sync += [beginning.eq(0), now.step.eq(0), *corner()]
+        with m.Elif(walking & (advance | ~live)):
             m.d.sync += now.first.eq(now.first + self.channels)
-            with m.If(live & ~right):
-                m.d.sync += x.eq(x + 1)
+            with m.If(live & (x != 0)):
+                m.d.sync += x.eq(x - 1)
                 follow(now.column, columns)
-            with m.Elif(live & ~bottom):
-                m.d.sync += [*leftmost(), y.eq(y + 1)]
+            with m.Elif(live & (y != 0)):
+                m.d.sync += [*leftmost(), y.eq(y - 1)]
                 follow(now.row, rows)
             with m.Else():
-                m.d.sync += [*corner(), now.step.eq(now.step + 1), self.busy.eq(now.step + 1 != d.steps)]
+                m.d.sync += [*corner(), now.step.eq(now.step + 1)]
+                with m.If(now.step == last_step):
+                    m.d.sync += walking.eq(0)
         return m

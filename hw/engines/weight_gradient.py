@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight-gradient engine: adds delta s to the gradients."""
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, any_of
+from backspike.hw.blocks import Queue, moved, stage
 from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.scan import Enumerator, RowScanner
-from backspike.hw.engines.walks import OutputWalk, output_pixel
+from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.engines.walks import PLACE, OutputWalk
 from backspike.hw.engines.windows import SpikeWindow, bit_row
 from backspike.hw.shapes import WORD
 
@@ -48,7 +48,7 @@ class GradientEngine(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         lanes = shapes.config.lanes
-        self.info = StructLayout({"pixel": output_pixel(shapes), "start": 14})
+        self.info = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE, "start": shapes.block})
         super().__init__({
             "start": In(1),
             "slot": In(shapes.slot),
@@ -85,7 +85,7 @@ class GradientEngine(wiring.Component):
         scanner, scanning = self._deltas(m)
         m.submodules.requests = requests = Queue(window.request, WORDS)
         wiring.connect(m, requests.o, window.requests)
-        lanes = [self._lane(m, k, window, scanner.word) for k in range(self.shapes.config.lanes)]
+        lanes = [self._lane(m, k, window) for k in range(self.shapes.config.lanes)]
         self._fork(m, scanner, requests, [lane["words"] for lane in lanes])
         items = [lane["items"] for lane in lanes]
         m.d.comb += window.items.ready.eq(Cat(item.ready for item in items).all())
@@ -93,6 +93,7 @@ class GradientEngine(wiring.Component):
             m.d.comb += [item.valid.eq(window.items.valid & window.items.ready), item.p.eq(window.items.p)]
         window.connect_job(m, self)
         m.d.comb += [
+            window.groups.eq(1),
             self.busy.eq(scanning | requests.o.valid | window.busy | Cat(lane["busy"] for lane in lanes).any()),
             self.terms.eq(sum(lane["term"] for lane in lanes)),
             self.rows.eq(sum(lane["row"] for lane in lanes)),
@@ -103,13 +104,14 @@ class GradientEngine(wiring.Component):
     def _deltas(self, m):
         """Look for pixels with non-zero deltas, in all lanes at once."""
         shapes, d = self.shapes, self.descriptor
-        lanes = range(shapes.config.lanes)
         m.submodules.walk = walk = OutputWalk(shapes)
         m.submodules.deltas = scanner = RowScanner(
             width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
-            extra=ArrayLayout(WORD, len(lanes)), emit_empty=False)
-        first = Signal(14)  # bit of the pixel's first output
-        row, word = scanner.rows.p, Signal(shapes.delta_word, name="delta_word")
+            banks=shapes.config.lanes, keep_last=False)
+        first, more = Signal(shapes.block), Signal(shapes.block)  # number of the pixel's first block
+        pixel, row, advance = walk.pixels.p, Signal(scanner.row), Signal()
+        word = Signal(shapes.delta_word, name="delta_word")
+        m.d.sync += more.eq(d.blocks - 1)
         m.d.comb += [
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
@@ -118,68 +120,82 @@ class GradientEngine(wiring.Component):
             walk.first_step.eq(0),
             walk.steps.eq(d.steps),
             walk.times.eq(1),
-            scanner.rows.valid.eq(walk.pixels.valid),
-            walk.pixels.ready.eq(scanner.rows.ready),
-            word.eq(d.delta_base + bit_row(m, row, first, d.blocks)),
-            row.base.eq(Cat(word, walk.pixels.p.step)),
+            walk.pixels.ready.eq(advance),
+            word.eq(d.delta_base + first[5:]),
+            row.base.eq(Cat(word, pixel.step)),
+            *(row[name].eq(value) for name, value in bit_row(first, more).items()),
             row.final.eq(1),
-            row.payload.pixel.eq(walk.pixels.p),
+            row.payload.group.eq(pixel.round),
             row.payload.start.eq(first),
+            *(row.payload[name].eq(pixel[name]) for name in ("step", *PLACE)),
+        ]
+        with m.If(walk.pixels.valid & advance):
+            m.d.sync += first.eq(first + d.blocks)
+            with m.If(pixel.last):
+                m.d.sync += first.eq(0)
+        full, row = moved(m, advance, walk.pixels.valid, row, "row")
+        m.d.comb += [
+            advance.eq(~full | scanner.rows.ready),
+            scanner.rows.valid.eq(full),
+            scanner.rows.p.eq(row),
+            scanner.every.eq(self.skip_off),
+            scanner.bits.eq(self.bitmaps),
             self.bitmap_address.eq(scanner.address),
             self.bitmap_enable.eq(scanner.enable),
-            *(scanner.extra[k].eq(self.bitmaps[k] & scanner.inside) for k in lanes),
-            scanner.mask.eq(scanner.inside & (any_of([scanner.extra[k] for k in lanes])
-                                              | self.skip_off.replicate(WORD))),
         ]
-        with m.If(walk.pixels.valid & walk.pixels.ready):
-            m.d.sync += first.eq(first + d.blocks)
-            with m.If(walk.pixels.p.last):
-                m.d.sync += first.eq(0)
         return scanner, walk.busy | scanner.busy
 
     def _fork(self, m, scanner, requests, lane_words):
         """A word of deltas asks for one list of spikes, and goes to all lanes, each of which plays that list."""
-        word, pixel = scanner.words.p, scanner.words.p.payload.pixel
+        word = scanner.words.p
         go = scanner.words.valid & scanner.words.ready
         m.d.comb += [
             scanner.words.ready.eq(requests.i.ready & Cat(words.ready for words in lane_words).all()),
             requests.i.valid.eq(go),
-            *(requests.i.p[name].eq(pixel[name]) for name in ("step", "top", "left", "top_in", "left_in")),
-            requests.i.p.group.eq(pixel.round),
-            requests.i.p.groups.eq(1),
+            *(requests.i.p[name].eq(word.payload[name]) for name in ("step", "group", *PLACE)),
         ]
-        for words in lane_words:
-            m.d.comb += [words.valid.eq(go), words.p.eq(word)]
+        for k, words in enumerate(lane_words):
+            m.d.comb += [
+                words.valid.eq(go),
+                words.p.mask.eq(Mux(self.skip_off, word.mask, word.hits[k])),
+                words.p.hits[0].eq(word.hits[k]),
+                words.p.index.eq(word.index),
+                words.p.payload.step.eq(word.payload.step),
+                words.p.payload.start.eq(word.payload.start),
+            ]
 
-    def _lane(self, m, k, window, word):
+    def _lane(self, m, k, window):
         """Gradients of lane k; its streams and its signals for the whole engine, by name."""
         shapes, d = self.shapes, self.descriptor
-        m.submodules[f"words_{k}"] = words = Queue(word, WORDS)
-        m.submodules[f"bits_{k}"] = bits = Enumerator(width=WORD, payload=word)
+        info = StructLayout({"step": shapes.step, "start": shapes.block})
+        word = StructLayout({"mask": WORD, "hits": ArrayLayout(WORD, 1), "index": range(max(2, shapes.delta_depth)),
+                             "last": 1, "payload": info})
+        words = stream.Signature(word).create(path=(f"words_{k}",))
+        bits, listing = list_bits(m, words, word, WORDS, f"delta_{k}")
         m.submodules[f"lane_{k}"] = lane = GradientLane(shapes, window.entry)
         m.submodules[f"lists_{k}"] = lists = Replay(window.entry, lane.delta_place, shapes.config.window)
         wiring.connect(m, lists.out, lane.terms)
-        item, command = bits.items.p, lists.commands.p
-        start = item.payload.payload.start
-        number = Signal(14, name=f"number_{k}")
-        hits = item.payload.extra[k]
-        with m.If(self.skip_off):
-            m.d.comb += bits.words.p.mask.eq(words.o.p.mask)
-        with m.Else():
-            m.d.comb += bits.words.p.mask.eq(words.o.p.extra[k])
+        found, command = bits.p.payload, lists.commands.p
+        delta = Signal(StructLayout({"block": shapes.block, "first": shapes.block, "step": shapes.step, "hit": 1,
+                                     "final": 1, "none": 1}), name=f"found_{k}")
         m.d.comb += [
-            bits.words.valid.eq(words.o.valid),
-            words.o.ready.eq(bits.words.ready),
-            bits.words.p.payload.eq(words.o.p),
-            number.eq(Cat(item.index[:5], item.payload.index) - start[:5]),
-            lists.commands.valid.eq(bits.items.valid),
-            bits.items.ready.eq(lists.commands.ready),
-            command.payload.block.eq(number),
-            command.payload.address.block.eq(d.block_base + start + number),
-            command.payload.address.step.eq(item.payload.payload.pixel.step),
-            command.payload.hit.eq(hits.bit_select(item.index[:5], 1)),
-            command.final.eq(item.final),
-            command.skip.eq(item.none),
+            delta.block.eq(Cat(bits.p.index, found.index) - found.payload.start[:5]),
+            delta.first.eq(d.block_base + found.payload.start),
+            delta.step.eq(found.payload.step),
+            delta.hit.eq(bits.p.hits),
+            delta.final.eq(bits.p.final),
+            delta.none.eq(bits.p.none),
+        ]
+        full, this, free = stage(m, bits.valid, delta, lists.commands.ready, f"delta_{k}")
+        m.d.comb += [
+            bits.ready.eq(free),
+            lists.commands.valid.eq(full),
+            command.payload.block.eq(this.block),
+            command.payload.address.block.eq(this.first + this.block),
+            command.payload.address.step.eq(this.step),
+            command.payload.hit.eq(this.hit),
+            command.final.eq(this.final),
+            command.skip.eq(this.none),
             self.delta_addresses[k].eq(lane.delta_address),
             self.delta_enables[k].eq(lane.delta_enable),
             lane.delta.eq(self.deltas[k]),
@@ -191,8 +207,8 @@ class GradientEngine(wiring.Component):
             self.sums[k].eq(lane.sum),
         ]
         return {
-            "words": words.i, "items": lists.items,
-            "busy": words.o.valid | bits.items.valid | lists.busy | lane.busy,
+            "words": words, "items": lists.items,
+            "busy": words.valid | listing | full | lists.busy | lane.busy,
             "term": lane.term, "stalled": lane.stalled,
-            "row": lists.commands.valid & lists.commands.ready & ~item.none,
+            "row": full & lists.commands.ready & ~this.none,
         }

@@ -6,27 +6,21 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import stage
+from backspike.hw.blocks import moved
 from backspike.hw.engines.scan import RowScanner, list_bits
-from backspike.hw.engines.walks import COORDINATE, input_pixel
+from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
 
 __all__ = ["OutputRows", "SpikeWindow", "bit_row"]
 
 
-def bit_row(m, row, start, bits):
-    """Make ``row`` of a scanner hold ``bits`` bits (at least 1) from bit ``start`` of word ``row.base``'s area.
+def bit_row(start, more):
+    """The fields ``end``, ``low`` and ``high`` of a scanner's row of ``1 + more`` bits, the first of them ``start``.
 
-    Returns the number of the row's first word, which the caller adds to the area's address.
+    The row's first word is number ``start[5:]`` of its area.
     """
-    end = Signal(range(1 << 15), name="last_bit")
-    m.d.comb += [
-        end.eq(start[:5] + bits - 1),
-        row.count.eq((end >> 5) + 1),
-        row.low.eq(start[:5]),
-        row.high.eq(end[:5]),
-    ]
-    return start[5:]
+    last = start[:5] + more
+    return {"end": last >> 5, "low": start[:5], "high": last[:5]}
 
 
 class SpikeWindow(wiring.Component):
@@ -41,8 +35,9 @@ class SpikeWindow(wiring.Component):
 
     Members
     -------
-    requests: stream of {step, top, left, top_in, left_in, group, groups}: a pixel as in ``OutputWalk``, and which of
-        the slice's groups of inputs are looked at
+    requests: stream of {step, group, ky, row, kx, column}: a pixel as in ``OutputWalk``, and the first of the slice's
+        groups of inputs that are looked at
+    groups: number of these groups
     slot, descriptor, skip_off: of the job
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
@@ -53,16 +48,16 @@ class SpikeWindow(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.request = StructLayout({
-            "step": shapes.step, "group": 8, "groups": 8,
-            **dict.fromkeys(("top", "left", "top_in", "left_in"), COORDINATE)})
+        self.request = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE})
         self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
         self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
-        self.piece = StructLayout({
-            "group": shapes.group, "step": shapes.step, "final": 1,
-            "row": 7, "column": 7, "pixels": 4, "ky": 4, "kx": 4})
+        # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
+        sizes = {"tape": shapes.tape_word, "channels": shapes.tape_bit + 1, "constant": 1} | dict.fromkeys(
+            ("row_base", "tap_stride", "row_stride"), shapes.weight_address)
+        self._layout = StructLayout({name: min(size, shapes.group[name].width) for name, size in sizes.items()})
         super().__init__({
             "requests": In(stream.Signature(self.request)),
+            "groups": In(8),
             "slot": In(shapes.slot),
             "descriptor": In(shapes.descriptor),
             "skip_off": In(1),
@@ -85,149 +80,175 @@ class SpikeWindow(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        read, request, last_group, take = self._fetch(m)
-        piece, pieces_ready = self._pieces(m, read, request, last_group, take)
-        scanner, waiting = self._rows(m, read, piece, pieces_ready)
-        found, listing = list_bits(m, scanner, 4)
-        self._list(m, found)
-        m.d.comb += self.busy.eq(self.requests.valid | read | waiting | scanner.busy | listing | self.items.valid)
+        move, advance = Signal(), Signal()
+        read, request, last_group = self._fetch(m, move)
+        walking, piece = self._pieces(m, read, request, last_group, move, advance)
+        scanner, placing = self._rows(m, walking, piece, advance)
+        found, listing = list_bits(m, scanner.words, scanner.word, 0, "spike")
+        addressing = self._list(m, found)
+        m.d.comb += self.busy.eq(self.requests.valid | read | walking | placing | scanner.busy | listing | addressing)
         return m
 
-    def _fetch(self, m):
+    def _fetch(self, m, move):
         """Read the entry of each group of each request; returns what the table puts out now."""
-        index, read, step = Signal(8), Signal(), Signal()
-        request, last_group, take = Signal(self.request), Signal(), Signal()
-        asked = self.requests.p
-        ends = index + 1 == asked.groups
+        index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
+        read, request, last_group = Signal(), Signal(self.request), Signal()
+        asked, ends = self.requests.p, Signal()
+        m.d.sync += last.eq(self.groups - 1)
         m.d.comb += [
-            step.eq(~read | take),
+            ends.eq(index == last),
             self.group_address.eq(self.descriptor.groups_base + asked.group + index),
-            self.group_enable.eq(step),
-            self.requests.ready.eq(step & ends),
+            self.group_enable.eq(move),
+            self.requests.ready.eq(move & ends),
         ]
-        with m.If(step):
+        with m.If(move):
             m.d.sync += read.eq(self.requests.valid)
             with m.If(self.requests.valid):
                 m.d.sync += [request.eq(asked), last_group.eq(ends), index.eq(Mux(ends, 0, index + 1))]
-        return read, request, last_group, take
+        return read, request, last_group
 
-    def _pieces(self, m, read, request, last_group, take):
+    def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
-        group = self.group_entry(self.group)
-        piece, ready = Signal(self.piece), Signal()
-        fresh = Signal(init=1)
-        ky, kx, row, column = Signal(4), Signal(4), Signal(7), Signal(7)
-        down, across = Signal.like(d.pool, name="down"), Signal.like(d.pool, name="across")  # within a pooling field
-        now = {}
-        pooled = d.pool != 1
-        above, left = request.top < 0, request.left < 0
-        starts = {
-            "ky": (ky, Mux(above, -request.top, 0)), "row": (row, Mux(above, 0, request.top_in)),
-            "kx": (kx, Mux(left, -request.left, 0)), "column": (column, Mux(left, 0, request.left_in)),
-            "down": (down, 0), "across": (across, 0)}
-        for name, (register, start) in starts.items():
-            now[name] = Signal.like(register, name=f"now_{name}")
-            m.d.comb += now[name].eq(Mux(fresh, start, register))
-        # Without pooling a piece reaches to the right edge of the kernel or of the input.
-        reach, room = Signal(4), Signal(7)
-        field_right, field_bottom = now["across"] + 1 == d.pool, now["down"] + 1 == d.pool
+        entry = self.shapes.group(self.group.as_value()[:self.shapes.group.size])
+        piece = StructLayout({"group": self._layout, "step": self.shapes.step, "final": 1, **PLACE})
+        now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
+        kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins
+        down, across = Signal.like(d.pool, name="down"), Signal.like(d.pool, name="across")  # left of a pooling field
+        pooled, last_tap = Signal(), Signal.like(d.kernel, name="last_tap")
+        last_row, last_column = Signal.like(now.row, name="last_row"), Signal.like(now.column, name="last_column")
         columns_end, rows_end, ends = Signal(), Signal(), Signal()
-        m.d.comb += [
-            reach.eq(d.kernel - now["kx"]),
-            room.eq(d.in_width - now["column"]),
-            columns_end.eq(~pooled | (field_right & ((now["kx"] + 1 == d.kernel) | (now["column"] + 1 == d.in_width)))),
-            rows_end.eq(field_bottom & ((now["ky"] + 1 == d.kernel) | (now["row"] + 1 == d.in_height))),
-            ends.eq(group.constant | (columns_end & rows_end)),
-            take.eq(read & ready & ends),
-            piece.group.eq(group),
-            piece.step.eq(request.step),
-            piece.final.eq(last_group & ends),
-            piece.row.eq(now["row"]),
-            piece.column.eq(now["column"]),
-            piece.pixels.eq(Mux(pooled | group.constant, 1, Mux(room < reach, room, reach))),
-            piece.ky.eq(now["ky"]),
-            piece.kx.eq(now["kx"]),
+        m.d.sync += [
+            pooled.eq(d.pool != 1), last_tap.eq(d.kernel - 1),
+            last_row.eq(d.in_height - 1), last_column.eq(d.in_width - 1),
         ]
-        with m.If(read & ready):
-            m.d.sync += fresh.eq(ends)
-            m.d.sync += [register.eq(now[name]) for name, (register, _) in starts.items()]
+        m.d.comb += [
+            columns_end.eq(~pooled | ((across == 0) & ((now.kx == last_tap) | (now.column == last_column)))),
+            rows_end.eq((down == 0) & ((now.ky == last_tap) | (now.row == last_row))),
+            ends.eq(now.group.constant | (columns_end & rows_end)),
+            move.eq(~walking | (advance & ends)),
+            now.final.eq(last_group_here & ends),
+        ]
+        with m.If(move):
+            m.d.sync += [
+                walking.eq(read), last_group_here.eq(last_group), now.step.eq(request.step),
+                *(now.group[name].eq(entry[name]) for name, _ in self._layout),
+                *(now[name].eq(request[name]) for name in PLACE),
+                kx.eq(request.kx), column.eq(request.column), down.eq(d.pool - 1), across.eq(d.pool - 1),
+            ]
+            with m.If(entry.constant):  # at no pixel
+                m.d.sync += [now[name].eq(0) for name in PLACE]
+        with m.Elif(advance):
             with m.If(~columns_end):
-                m.d.sync += [column.eq(now["column"] + 1), across.eq(now["across"] + 1)]
-                with m.If(field_right):
-                    m.d.sync += [across.eq(0), kx.eq(now["kx"] + 1)]
+                m.d.sync += [now.column.eq(now.column + 1), across.eq(across - 1)]
+                with m.If(across == 0):
+                    m.d.sync += [across.eq(d.pool - 1), now.kx.eq(now.kx + 1)]
             with m.Else():
-                m.d.sync += [register.eq(start) for register, start in (starts[n] for n in ("kx", "column", "across"))]
-                m.d.sync += [row.eq(now["row"] + 1), down.eq(now["down"] + 1)]
-                with m.If(field_bottom):
-                    m.d.sync += [down.eq(0), ky.eq(now["ky"] + 1)]
-        return piece, ready
+                m.d.sync += [now.kx.eq(kx), now.column.eq(column), across.eq(d.pool - 1),
+                             now.row.eq(now.row + 1), down.eq(down - 1)]
+                with m.If(down == 0):
+                    m.d.sync += [down.eq(d.pool - 1), now.ky.eq(now.ky + 1)]
+        return walking, now
 
-    def group_entry(self, words):
-        """The fields of an entry of the group table."""
-        return self.shapes.group(words.as_value()[:self.shapes.group.size])
-
-    def _rows(self, m, read, piece, ready):
-        """Turn pieces into rows of the scanner, in two steps of arithmetic."""
+    def _rows(self, m, walking, piece, advance):
+        """Turn pieces into rows of the scanner, in steps of one multiplication or a short sum each."""
         shapes, d = self.shapes, self.descriptor
-        numbers = StructLayout({"piece": self.piece, "pixel": 14, "bits": 14, "address": shapes.weight_address})
-        placed = Signal(numbers)
-        row_info = StructLayout({"address": shapes.weight_address, "low": 5})
+        address, bit = shapes.weight_address, shapes.tape_bit
         m.submodules.scanner = scanner = RowScanner(
-            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words, payload=row_info, extra=WORD,
-            emit_empty=True)
-        row = scanner.rows.p
-        advance = Signal()
-        one, this, free = stage(m, read, piece, advance, "piece_held")
-        group = self.group_entry(this.group)
+            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
+            payload=StructLayout({"address": address, "low": 5}), keep_last=True)
+        kept = {"tape": shapes.tape_word, "channels": self._layout["channels"].width, "step": shapes.step, "final": 1}
+        place = StructLayout({**kept, "row": bit, "column": 7, "pixels": 4, "base": address, "down": address,
+                              "across": address})
+        sizes = StructLayout({**kept, "pixel": bit, "bits": bit + 1, "address": address})
+        start = StructLayout({**kept, "start": bit, "more": bit, "address": address})
+
+        group, placed = piece.group, Signal(place)
+        reach, room = Signal(4), Signal(7)
+        pooled = Signal()
+        m.d.sync += pooled.eq(d.pool != 1)
         m.d.comb += [
-            ready.eq(free),
-            placed.piece.eq(this),
-            placed.pixel.eq(Mux(group.constant, 0, this.row * d.in_width + this.column)),
-            placed.bits.eq(this.pixels * group.channels),
-            placed.address.eq(group.row_base + Mux(group.constant, 0, this.ky * group.row_stride
-                                                   + this.kx * group.tap_stride)),
+            # Without pooling a piece reaches to the right edge of the kernel or of the input.
+            reach.eq(d.kernel - piece.kx),
+            room.eq(d.in_width - piece.column),
+            placed.pixels.eq(Mux(pooled | group.constant, 1, Mux(room < reach, room, reach))),
+            placed.row.eq(piece.row * d.in_width),
+            placed.column.eq(piece.column),
+            placed.base.eq(group.row_base),
+            placed.down.eq(piece.ky * group.row_stride),
+            placed.across.eq(piece.kx * group.tap_stride),
+            placed.tape.eq(group.tape), placed.channels.eq(group.channels),
+            placed.step.eq(piece.step), placed.final.eq(piece.final),
         ]
-        two, that, free = stage(m, one, placed, scanner.rows.ready, "placed_held")
-        group = self.group_entry(that.piece.group)
-        start, word = Signal(14), Signal(shapes.tape_word)
+        one, this = moved(m, advance, walking, placed, "placed")
+        sized = Signal(sizes)
         m.d.comb += [
-            advance.eq(free),
-            start.eq(that.pixel * group.channels),
-            word.eq(group.tape + bit_row(m, row, start, that.bits)),
-            scanner.rows.valid.eq(two),
-            row.base.eq(Cat(word, self.slot, that.piece.step)),
-            row.final.eq(that.piece.final),
-            row.payload.address.eq(that.address),
-            row.payload.low.eq(start[:5]),
+            *(sized[name].eq(this[name]) for name in kept),
+            sized.pixel.eq(this.row + this.column),
+            sized.bits.eq(this.pixels * this.channels),
+            sized.address.eq(this.base + this.down + this.across),
+        ]
+        two, this = moved(m, advance, one, sized, "sized")
+        started = Signal(start)
+        m.d.comb += [
+            *(started[name].eq(this[name]) for name in kept),
+            started.start.eq(this.pixel * this.channels),
+            started.more.eq(this.bits - 1),
+            started.address.eq(this.address),
+        ]
+        three, this = moved(m, advance, two, started, "started")
+        row, word = Signal(scanner.row), Signal(shapes.tape_word)
+        m.d.comb += [
+            word.eq(this.tape + this.start[5:]),
+            row.base.eq(Cat(word, self.slot, this.step)),
+            *(row[name].eq(value) for name, value in bit_row(this.start, this.more).items()),
+            row.final.eq(this.final),
+            row.payload.address.eq(this.address),
+            row.payload.low.eq(this.start[:5]),
+        ]
+        four, row = moved(m, advance, three, row, "row")
+        m.d.comb += [
+            advance.eq(~four | scanner.rows.ready),
+            scanner.rows.valid.eq(four),
+            scanner.rows.p.eq(row),
+            scanner.every.eq(self.skip_off),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
-            scanner.extra.eq(self.tape),
-            scanner.mask.eq(scanner.inside & (scanner.extra | self.skip_off.replicate(WORD))),
+            scanner.bits[0].eq(self.tape),
         ]
-        return scanner, one | two
+        return scanner, one | two | three | four
 
     def _list(self, m, found):
-        """The address of each spike's weights, in one step of arithmetic."""
-        item = Signal(StructLayout({
-            "number": 14, "base": self.shapes.weight_address, "spike": 1, "none": 1, "last": 1}))
-        word = found.p.payload
+        """The address of each spike's weights, a multiplication and then a sum; returns whether any is under way."""
+        address, word = self.shapes.weight_address, found.p.payload
+        about = {"base": address, "spike": 1, "none": 1, "last": 1}
+        item, scaled = Signal(StructLayout({"number": self.shapes.tape_bit, **about})), Signal(
+            StructLayout({"offset": address, **about}))
+        move = Signal()
         m.d.comb += [
-            item.number.eq(Cat(found.p.index[:5], word.index) - word.payload.low),
+            move.eq(~self.items.valid | self.items.ready),
+            found.ready.eq(move),
+            item.number.eq(Cat(found.p.index, word.index) - word.payload.low),
             item.base.eq(word.payload.address),
-            item.spike.eq(word.extra.bit_select(found.p.index[:5], 1)),
+            item.spike.eq(found.p.hits),
             item.none.eq(found.p.none),
             item.last.eq(found.p.final & word.last),
         ]
-        full, held, free = stage(m, found.valid, item, self.items.ready, "item_held")
+        one, this = moved(m, move, found.valid, item, "item")
         m.d.comb += [
-            found.ready.eq(free),
-            self.items.valid.eq(full),
-            self.items.p.entry.address.eq(held.base + held.number * self.descriptor.blocks),
-            self.items.p.entry.spike.eq(held.spike),
-            self.items.p.none.eq(held.none),
-            self.items.p.last.eq(held.last),
+            scaled.offset.eq(this.number * self.descriptor.blocks),
+            *(scaled[name].eq(this[name]) for name in about),
         ]
+        two, this = moved(m, move, one, scaled, "scaled")
+        with m.If(move):
+            m.d.sync += [
+                self.items.valid.eq(two),
+                self.items.p.entry.address.eq(this.base + this.offset),
+                self.items.p.entry.spike.eq(this.spike),
+                self.items.p.none.eq(this.none),
+                self.items.p.last.eq(this.last),
+            ]
+        return one | two | self.items.valid
 
 
 class OutputRows(wiring.Component):
@@ -241,16 +262,18 @@ class OutputRows(wiring.Component):
     -------
     requests: stream of pixels as from ``InputWalk``
     descriptor: of the job; row_stride, tap_stride: of its group of inputs
-    rows: stream of {start, exists, final, step, address}: first bit of the pixel's deltas, counted from the slice's
-        first; whether there is such a pixel; the last row of the request; address of the tap, counted from the weights
-        of the first tap
+    rows: stream of {word, end, low, high, exists, final, step, start, address}: a row as of a ``RowScanner``, with the
+        address of its first word in the bitmap; whether there is such a pixel; the last row of the request; number of
+        its first block in the slice; address of the tap, counted from the weights of the first tap
     busy: something is inside
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.row = StructLayout({
-            "start": 14, "exists": 1, "final": 1, "step": shapes.step, "address": shapes.weight_address})
+        word = shapes.delta_word
+        self.kept = {"exists": 1, "final": 1, "step": shapes.step}
+        self.row = StructLayout({"word": word, "end": word, "low": 5, "high": 5, **self.kept, "start": shapes.block,
+                                 "address": shapes.weight_address})
         super().__init__({
             "requests": In(stream.Signature(input_pixel(shapes))),
             "descriptor": In(shapes.descriptor),
@@ -262,47 +285,83 @@ class OutputRows(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        d, asked = self.descriptor, self.requests.p
-        tap = StructLayout({"row": 8, "column": 8, "ky": 4, "kx": 4, "exists": 1, "final": 1, "step": self.shapes.step})
-        up, left = Signal(4), Signal(4)  # rows and columns before the last that sees the pixel
-        row_hop, column_hop = Signal(4), Signal(4)  # the same in taps of the kernel
-        now, placed = Signal(tap), Signal(self.row)
-        column_end, row_end, ready, free = Signal(), Signal(), Signal(), Signal()
+        move, advance = Signal(), Signal()
+        m.d.comb += advance.eq(~self.rows.valid | self.rows.ready)
+        walking, tap = self._taps(m, move, advance)
+        placing = self._place(m, walking, tap, advance)
         m.d.comb += [
-            now.row.eq(asked.row.place - up),
-            now.column.eq(asked.column.place - left),
-            now.ky.eq(asked.row.tap + row_hop),
-            now.kx.eq(asked.column.tap + column_hop),
-            now.exists.eq((asked.row.place >= up) & (now.row < d.out_height) & (now.ky < d.kernel)
-                          & (asked.column.place >= left) & (now.column < d.out_width) & (now.kx < d.kernel)),
-            now.step.eq(asked.step),
-            column_end.eq((now.column == 0) | (now.kx + d.stride >= d.kernel)),
-            row_end.eq((now.row == 0) | (now.ky + d.stride >= d.kernel)),
-            now.final.eq(column_end & row_end),
-            self.requests.ready.eq(ready & now.final),
-        ]
-        with m.If(self.requests.valid & ready):
-            m.d.sync += [left.eq(left + 1), column_hop.eq(column_hop + d.stride)]
-            with m.If(column_end):
-                m.d.sync += [left.eq(0), column_hop.eq(0), up.eq(up + 1), row_hop.eq(row_hop + d.stride)]
-                with m.If(row_end):
-                    m.d.sync += [up.eq(0), row_hop.eq(0)]
-        one, this, taking = stage(m, self.requests.valid, now, free, "tap_held")
-        pixel = Signal(14)
-        m.d.comb += [
-            ready.eq(taking),
-            pixel.eq(this.row * d.out_width + this.column),
-            placed.start.eq(pixel * d.blocks),
-            placed.address.eq(this.ky * self.row_stride + this.kx * self.tap_stride),
-            placed.exists.eq(this.exists),
-            placed.final.eq(this.final),
-            placed.step.eq(this.step),
-        ]
-        two, that, taking = stage(m, one, placed, self.rows.ready, "row_held")
-        m.d.comb += [
-            free.eq(taking),
-            self.rows.valid.eq(two),
-            self.rows.p.eq(that),
-            self.busy.eq(self.requests.valid | one | two),
+            self.requests.ready.eq(move),
+            self.busy.eq(self.requests.valid | walking | placing | self.rows.valid),
         ]
         return m
+
+    def _taps(self, m, move, advance):
+        """Walk from the last output pixel that could see the input up and left; taps grow by the stride."""
+        d, asked = self.descriptor, self.requests.p
+        now = Signal(StructLayout({"row": 8, "column": 8, "ky": 4, "kx": 4, **self.kept}), name="now")
+        walking, step = Signal(), Signal.like(asked.step, name="step")
+        column, kx = Signal.like(now.column, name="column"), Signal.like(now.kx, name="kx")  # where a row begins
+        # Taps up to ``most`` have another within the kernel; none may.
+        most, more = Signal.like(d.kernel, name="most"), Signal()
+        column_end, row_end = Signal(), Signal()
+        m.d.sync += [most.eq(d.kernel - d.stride - 1), more.eq(d.kernel > d.stride)]
+        m.d.comb += [
+            now.exists.eq((now.row < d.out_height) & (now.ky < d.kernel)
+                          & (now.column < d.out_width) & (now.kx < d.kernel)),
+            now.step.eq(step),
+            column_end.eq((now.column == 0) | ~more | (now.kx > most)),
+            row_end.eq((now.row == 0) | ~more | (now.ky > most)),
+            now.final.eq(column_end & row_end),
+            move.eq(~walking | (advance & now.final)),
+        ]
+        with m.If(move):
+            m.d.sync += [
+                walking.eq(self.requests.valid), step.eq(asked.step),
+                now.row.eq(asked.row.place), now.ky.eq(asked.row.tap),
+                now.column.eq(asked.column.place), now.kx.eq(asked.column.tap),
+                column.eq(asked.column.place), kx.eq(asked.column.tap),
+            ]
+        with m.Elif(advance):
+            m.d.sync += [now.column.eq(now.column - 1), now.kx.eq(now.kx + d.stride)]
+            with m.If(column_end):
+                m.d.sync += [now.column.eq(column), now.kx.eq(kx),
+                             now.row.eq(now.row - 1), now.ky.eq(now.ky + d.stride)]
+        return walking, now
+
+    def _place(self, m, walking, tap, advance):
+        """Places of the deltas and weights, in steps of one multiplication or a short sum each."""
+        shapes, d = self.shapes, self.descriptor
+        address, block = shapes.weight_address, shapes.block
+        factors, summed, started = (Signal(StructLayout(fields | self.kept)) for fields in (
+            {"row": block, "column": 8, "down": address, "across": address}, {"pixel": block, "address": address},
+            {"start": block, "address": address}))
+        m.d.comb += [
+            *(factors[name].eq(tap[name]) for name in self.kept),
+            factors.row.eq(tap.row * d.out_width),
+            factors.column.eq(tap.column),
+            factors.down.eq(tap.ky * self.row_stride),
+            factors.across.eq(tap.kx * self.tap_stride),
+        ]
+        one, this = moved(m, advance, walking, factors, "factors")
+        m.d.comb += [
+            *(summed[name].eq(this[name]) for name in self.kept),
+            summed.pixel.eq(this.row + this.column),
+            summed.address.eq(this.down + this.across),
+        ]
+        two, this = moved(m, advance, one, summed, "summed")
+        m.d.comb += [
+            *(started[name].eq(this[name]) for name in self.kept),
+            started.start.eq(this.pixel * d.blocks),
+            started.address.eq(this.address),
+        ]
+        three, this = moved(m, advance, two, started, "started")
+        row, more = self.rows.p, Signal(block)
+        m.d.sync += more.eq(d.blocks - 1)
+        with m.If(advance):
+            m.d.sync += [
+                self.rows.valid.eq(three),
+                row.word.eq(d.delta_base + this.start[5:]),
+                *(row[name].eq(value) for name, value in bit_row(this.start, more).items()),
+                *(row[name].eq(this[name]) for name in (*self.kept, "start", "address")),
+            ]
+        return one | two | three
