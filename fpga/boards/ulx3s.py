@@ -8,6 +8,7 @@ from backspike.fpga.boards import Board
 BOARDS = [
     Board(
         name=f"ulx3s_{size.lower()}", title=f"ULX3S {size}", device=f"LFE5U-{size}",
-        platform=getattr(ulx3s, f"ULX3S_{size}_Platform"), clock=25, leds=(("led", 0), ("led", 1), ("led", 2)))
-    for size in ("12F", "25F", "45F", "85F")
+        platform=getattr(ulx3s, f"ULX3S_{size}_Platform"), clock=50, leds=(("led", 0), ("led", 1), ("led", 2)),
+        cores=cores)
+    for size, cores in (("12F", 2), ("25F", 2), ("45F", 4), ("85F", 8))
 ]
