@@ -20,7 +20,7 @@ from backspike.sim.runner import build, run
 __all__ = ["simulate_training"]
 
 
-def simulate_training(scenario, directory, *, waves=None, reporter=None):
+def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=emit_chip):
     """Train a scenario's network on the simulated chip and in the golden model, and compare every bit.
 
     Parameters
@@ -30,6 +30,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
     waves: what ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
         chip and tiles; ``"all"``, every signal; ``None``: there is no such file
     reporter: ``Reporter``
+    emit: what writes the chip's Verilog, called as ``emit_chip``; another one that does the same
 
     Returns
     -------
@@ -53,7 +54,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None):
         golden = _train_golden(scenario, data, reporter)
         _write_expected(scenario, data, golden, directory)
     with reporter.stage("generating Verilog"):
-        paths = emit_chip(scenario.config, directory / "verilog")
+        paths = emit(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
         built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build",
                       waves=waves is not None, blocks=(TILE_MODULE,),

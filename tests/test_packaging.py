@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("fpga", "golden", "host", "hw", "sim")
-DATA = ["fpga/built.json"]
+DATA = ["fpga/built.json", "fpga/cells/dp16kd.v", "fpga/cells/mult18x18d.v"]
 
 
 @pytest.fixture(scope="module")
