@@ -89,8 +89,7 @@ class RowScanner(wiring.Component):
                     read.empty.eq(row.empty),
                 ]
         # A block RAM is late: whether its word has any bit is only asked when it stands in a register.
-        fetched, held = Signal(), Signal(self.word)
-        inside, useful = Signal(width), Signal()
+        fetched, held, inside = Signal(), Signal(self.word), Signal(width)
         banks = [self.bits[k] & inside for k in range(len(self.bits))]
         every = (1 << width) - 1
         m.d.comb += inside.eq((every << read.low) & (every >> read.spare) & (~read.empty).replicate(width))
@@ -100,13 +99,12 @@ class RowScanner(wiring.Component):
                 held.mask.eq(any_of([*banks, inside & self.every.replicate(width)])),
                 *(held.hits[k].eq(bank) for k, bank in enumerate(banks)),
                 held.index.eq(read.index), held.last.eq(read.last), held.payload.eq(read.payload),
+                self.words.valid.eq(fetched & (held.mask.any() | (held.last if self.keep_last else 0))),
+                word.eq(held),
             ]
         m.d.comb += [
-            useful.eq(held.mask.any() | (held.last if self.keep_last else 0)),
-            step.eq(~fetched | ~useful | self.words.ready),
-            self.words.valid.eq(fetched & useful),
-            word.eq(held),
-            self.busy.eq(self.rows.valid | asked | fetched),
+            step.eq(~self.words.valid | self.words.ready),
+            self.busy.eq(self.rows.valid | asked | fetched | self.words.valid),
         ]
         return m
 
@@ -154,11 +152,14 @@ class Enumerator(wiring.Component):
         marks = [Signal(GROUP, name=f"marks_{k}") for k in range(len(item.hits))]
         first = lowest_bit(m, left, "first_group")
         place = lowest_bit(m, rest, "place")
-        last_group, single, step = Signal(), Signal(), Signal()
+        one_left, last_group, single, step = Signal(), Signal(), Signal(), Signal()
+        found, other = Signal(groups), Signal(groups)
         m.d.comb += [
             single.eq(at_most_one(rest)),
             step.eq(~full | (self.items.ready & single)),
-            self.words.ready.eq(~waiting | (step & at_most_one(left))),
+            self.words.ready.eq(~waiting | (step & one_left)),
+            found.eq(Cat(bits.any() for bits in grouped(given.mask))),
+            other.eq(without_lowest(left)),
             item.index.eq(Cat(place, group)),
             item.hits.eq(Cat(bits.bit_select(place, 1) for bits in marks)),
             item.none.eq(~rest.any()),
@@ -167,15 +168,14 @@ class Enumerator(wiring.Component):
             self.busy.eq(waiting | full),
         ]
         with m.If(self.words.ready):
-            m.d.sync += [waiting.eq(self.words.valid), word.eq(given),
-                         left.eq(Cat(bits.any() for bits in grouped(given.mask)))]
+            m.d.sync += [waiting.eq(self.words.valid), word.eq(given), left.eq(found), one_left.eq(at_most_one(found))]
         with m.Elif(step):
-            m.d.sync += left.eq(without_lowest(left))
+            m.d.sync += [left.eq(other), one_left.eq(at_most_one(other))]
         with m.If(step):
             m.d.sync += [
                 full.eq(waiting), group.eq(first), rest.eq(grouped(word.mask)[first]),
                 *(bits.eq(grouped(word.hits[k])[first]) for k, bits in enumerate(marks)),
-                last_group.eq(at_most_one(left)), item.payload.eq(word.payload),
+                last_group.eq(one_left), item.payload.eq(word.payload),
             ]
         with m.Elif(self.items.ready):
             m.d.sync += rest.eq(without_lowest(rest))

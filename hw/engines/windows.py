@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import moved
+from backspike.hw.blocks import moved, skid
 from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
@@ -81,31 +81,37 @@ class SpikeWindow(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         move, advance = Signal(), Signal()
-        read, request, last_group = self._fetch(m, move)
+        waiting, read, request, last_group = self._fetch(m, move)
         walking, piece = self._pieces(m, read, request, last_group, move, advance)
         scanner, placing = self._rows(m, walking, piece, advance)
         found, listing = list_bits(m, scanner.words, scanner.word, 0, "spike")
         addressing = self._list(m, found)
-        m.d.comb += self.busy.eq(self.requests.valid | read | walking | placing | scanner.busy | listing | addressing)
+        m.d.comb += self.busy.eq(self.requests.valid | waiting | read | walking | placing | scanner.busy | listing
+                                 | addressing)
         return m
 
     def _fetch(self, m, move):
         """Read the entry of each group of each request; returns what the table puts out now."""
         index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
         read, request, last_group = Signal(), Signal(self.request), Signal()
-        asked, ends = self.requests.p, Signal()
+        # A request is only taken while none waits: the path of those who wait for room ends here.
+        waiting, asked, ends = Signal(), Signal(self.request), Signal()
         m.d.sync += last.eq(self.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
             self.group_address.eq(self.descriptor.groups_base + asked.group + index),
             self.group_enable.eq(move),
-            self.requests.ready.eq(move & ends),
+            self.requests.ready.eq(~waiting),
         ]
+        with m.If(~waiting):
+            m.d.sync += [waiting.eq(self.requests.valid), asked.eq(self.requests.p)]
+        with m.Elif(move & ends):
+            m.d.sync += waiting.eq(0)
         with m.If(move):
-            m.d.sync += read.eq(self.requests.valid)
-            with m.If(self.requests.valid):
+            m.d.sync += read.eq(waiting)
+            with m.If(waiting):
                 m.d.sync += [request.eq(asked), last_group.eq(ends), index.eq(Mux(ends, 0, index + 1))]
-        return read, request, last_group
+        return waiting, read, request, last_group
 
     def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
@@ -226,7 +232,6 @@ class SpikeWindow(wiring.Component):
             StructLayout({"offset": address, **about}))
         move = Signal()
         m.d.comb += [
-            move.eq(~self.items.valid | self.items.ready),
             found.ready.eq(move),
             item.number.eq(Cat(found.p.index, word.index) - word.payload.low),
             item.base.eq(word.payload.address),
@@ -240,15 +245,18 @@ class SpikeWindow(wiring.Component):
             *(scaled[name].eq(this[name]) for name in about),
         ]
         two, this = moved(m, move, one, scaled, "scaled")
-        with m.If(move):
-            m.d.sync += [
-                self.items.valid.eq(two),
-                self.items.p.entry.address.eq(this.base + this.offset),
-                self.items.p.entry.spike.eq(this.spike),
-                self.items.p.none.eq(this.none),
-                self.items.p.last.eq(this.last),
-            ]
-        return one | two | self.items.valid
+        spike = Signal(self.item)
+        full, held, free = skid(m, two, spike, self.items.ready, "spike")
+        m.d.comb += [
+            spike.entry.address.eq(this.base + this.offset),
+            spike.entry.spike.eq(this.spike),
+            spike.none.eq(this.none),
+            spike.last.eq(this.last),
+            move.eq(free),
+            self.items.valid.eq(full),
+            self.items.p.eq(held),
+        ]
+        return one | two | full
 
 
 class OutputRows(wiring.Component):

@@ -129,7 +129,7 @@ async def scanner_reads_a_word_each_cycle(dut, keep_last, empty):
     begin = bench.cycle
     await bench.until(lambda: source.empty and not bench.bits("busy"))
     assert sink.items == _scanned(memory, sequences, keep_last, every)
-    assert bench.cycle - begin <= sum(row["end"] + 1 for row in rows) + 4
+    assert bench.cycle - begin <= sum(row["end"] + 1 for row in rows) + 5
     if not empty:
         assert sink.cycles == list(range(sink.cycles[0], sink.cycles[0] + len(sink.cycles)))
 
