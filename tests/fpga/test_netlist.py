@@ -13,7 +13,7 @@ from backspike.sim.scenario import Scenario
 from backspike.sim.training import simulate_training
 
 CHIP = {name: value for name, value in SMALL.items() if name not in ("lanes", "steps")} | {"dense_only": True}
-NETWORKS = {1: "64-12-10", 2: "64-20-14-10"}
+NETWORKS = {1: "64-12-10", 2: "64-20-10"}
 
 
 @pytest.fixture(scope="module")
