@@ -7,6 +7,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, Region, payload_range
+from backspike.hw.blocks import any_of
 from backspike.hw.core.regions import READABLE, WRITABLE, is_one_of, read_tape, region_sizes
 from backspike.hw.core.slots import EVENT
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
@@ -99,6 +100,7 @@ class Receiver(wiring.Component):
         begins, word = Signal(), Signal()
         span = Signal(4)  # addresses that a READ, or a word of a WRITE, is for
         flit, kind = self.flits, Signal(_KINDS)
+        fits = Signal()  # the packet's kind may end here
         m.d.comb += [flit.ready.eq(1), begins.eq(flit.valid & ~inside), word.eq(flit.valid & inside)]
         m.d.sync += [fresh.eq(word & (words != MAX_PAYLOAD) & ~over), ended.eq(flit.valid & flit.p.last)]
         with m.If(flit.valid):
@@ -108,8 +110,10 @@ class Receiver(wiring.Component):
             m.d.sync += [kind[code.name].eq(flit.p.data[:4] == code) for code in HOST_KINDS]
             asked = tag_of(Kind.READ, header_of(flit.p).tag).count
             m.d.sync += span.eq(Mux(flit.p.data[:4] == Kind.WRITE, 1, asked))
+            m.d.sync += fits.eq(any_of(flit.p.data[:4] == code for code in HOST_KINDS if not payload_range(code)[0]))
         with m.Elif(word):
             m.d.sync += [words.eq(words + 1), over.eq(over | (words == MAX_PAYLOAD))]
+            m.d.sync += fits.eq(_may_end(m, kind, words) & ~over)
 
         stored = Signal()  # a word of a WRITE is at hand
         m.d.comb += stored.eq(fresh & kind.WRITE & (words != 1))
@@ -117,9 +121,8 @@ class Receiver(wiring.Component):
         address, exists = self._keep(m, kind, header, begins, flit, word, words, stored, span, last)
         wrong, good = Signal(_WRONG), Signal()
         placed = self._check(m, kind, header, begins, stored, address, exists, wrong, good)
-        fits, drop, done = Signal(), Signal(), Signal()
+        drop, done = Signal(), Signal()
         m.d.comb += [
-            fits.eq(_fits(m, kind, words) & ~over),
             done.eq(ended & fits & good),
             drop.eq(ended & ~done),
         ]
@@ -250,11 +253,11 @@ class Receiver(wiring.Component):
         ]
 
 
-def _fits(m, kind, words):
-    """Whether a packet of this kind has this number of payload words."""
-    fits = Signal()
+def _may_end(m, kind, words):
+    """Whether a packet of this kind may end with the word after so many."""
+    allowed = Signal()
     for code in HOST_KINDS:
         low, high = payload_range(code)
-        with m.If(kind[code.name] & Array(int(low <= number <= high) for number in range(16))[words]):
-            m.d.comb += fits.eq(1)
-    return fits
+        with m.If(kind[code.name] & Array(int(low <= number + 1 <= high) for number in range(16))[words]):
+            m.d.comb += allowed.eq(1)
+    return allowed
