@@ -5,7 +5,8 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "moved", "skid", "stage", "without_lowest"]
+__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "moved", "relay", "skid", "stage",
+           "without_lowest"]
 
 
 class Queue(wiring.Component):
@@ -96,6 +97,19 @@ def skid(m, valid, payload, ready, name):
     with m.If(free):
         m.d.sync += _raw(spare).eq(_raw(payload))
     return full, held, free
+
+
+def relay(m, valid, payload, ready, name):
+    """A pipeline register as ``stage`` that takes only while it is empty: at half the rate.
+
+    So a chain of those who wait for each other ends here, and it costs no logic.
+    """
+    full, held = Signal(name=f"{name}_full"), Signal(payload.shape(), name=name)
+    with m.If(~full):
+        m.d.sync += [full.eq(valid), _raw(held).eq(_raw(payload))]
+    with m.Elif(ready):
+        m.d.sync += full.eq(0)
+    return full, held, ~full
 
 
 def moved(m, move, valid, payload, name):

@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, delayed, moved, stage
+from backspike.hw.blocks import Queue, delayed, moved, relay, stage
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.scan import RowScanner, list_bits
@@ -20,8 +20,8 @@ __all__ = ["BackwardEngine"]
 ROWS_AHEAD = 8
 """Masked inputs that a lane may be ahead of the slowest, and results that may wait."""
 
-AHEAD = 2
-"""Words of masks for which lists of deltas are looked up while another is in work."""
+AHEAD = 1
+"""Words of masks for which lists of deltas are looked up while others are in work."""
 
 RESULTS = 64
 """Results that may wait for the network: inputs that meet few deltas come in bursts."""
@@ -204,13 +204,16 @@ class BackwardEngine(wiring.Component):
         """Look for the non-zero deltas of the outputs that see a pixel; returns the stream of pixels to look from."""
         shapes, d, group = self.shapes, self.descriptor, groups.group
         m.submodules.output_rows = rows = OutputRows(shapes)
-        m.submodules.pixels = pixels = Queue(rows.requests.p.shape(), 2)
+        pixels = stream.Signature(rows.requests.p.shape()).create(path=("pixels",))
+        asking, pixel, free = relay(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
         m.submodules.outputs = scanner = RowScanner(
             width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
             banks=shapes.config.lanes, keep_last=True)
-        wiring.connect(m, pixels.o, rows.requests)
         row, given = scanner.rows.p, rows.rows.p
         m.d.comb += [
+            pixels.ready.eq(free),
+            rows.requests.valid.eq(asking),
+            rows.requests.p.eq(pixel),
             rows.descriptor.eq(d),
             rows.row_stride.eq(group.row_stride),
             rows.tap_stride.eq(group.tap_stride),
@@ -234,7 +237,7 @@ class BackwardEngine(wiring.Component):
                 words.p.hits[0].eq(word.hits[k]),
                 *(words.p[name].eq(word[name]) for name in ("index", "last", "payload")),
             ]
-        return pixels.i, pixels.o.valid | rows.busy | scanner.busy
+        return pixels, asking | rows.busy | scanner.busy
 
     def _lane(self, m, k):
         """Deltas of lane k times their weights; its streams and its signals for the whole engine, by name."""

@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, without_lowest
+from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, relay, without_lowest
 
 __all__ = ["Enumerator", "RowScanner", "list_bits"]
 
@@ -183,7 +183,7 @@ class Enumerator(wiring.Component):
 
 
 def list_bits(m, words, shape, depth, name):
-    """Put a queue of ``depth`` words, if any, and an enumerator behind a stream of words as a scanner's.
+    """Put room for ``depth`` words, if any, and an enumerator behind a stream of words as a scanner's.
 
     Returns the stream of items, whose ``payload`` is {index, last, payload}, and whether anything is in there.
     """
@@ -191,13 +191,21 @@ def list_bits(m, words, shape, depth, name):
     banks = shape["hits"].shape.length
     m.submodules[f"{name}_bits"] = bits = Enumerator(width=shape["mask"].shape, payload=about, banks=banks)
     waiting = bits.busy
-    if depth:
+    if depth == 1:
+        full, held, free = relay(m, words.valid, words.p, bits.words.ready, f"{name}_word")
+        m.d.comb += words.ready.eq(free)
+        waiting = waiting | full
+    elif depth:
         m.submodules[f"{name}_words"] = queue = Queue(shape, depth)
         m.d.comb += [queue.i.p.eq(words.p), queue.i.valid.eq(words.valid), words.ready.eq(queue.i.ready)]
-        words, waiting = queue.o, waiting | queue.o.valid
+        full, held, waiting = queue.o.valid, queue.o.p, waiting | queue.o.valid
+        m.d.comb += queue.o.ready.eq(bits.words.ready)
+    else:
+        full, held = words.valid, words.p
+        m.d.comb += words.ready.eq(bits.words.ready)
     m.d.comb += [
-        bits.words.valid.eq(words.valid), words.ready.eq(bits.words.ready),
-        *(bits.words.p[field].eq(words.p[field]) for field in ("mask", "hits")),
-        *(bits.words.p.payload[field].eq(words.p[field]) for field in ("index", "last", "payload")),
+        bits.words.valid.eq(full),
+        *(bits.words.p[field].eq(held[field]) for field in ("mask", "hits")),
+        *(bits.words.p.payload[field].eq(held[field]) for field in ("index", "last", "payload")),
     ]
     return bits.items, waiting

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import moved, skid
+from backspike.hw.blocks import moved, relay, skid
 from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
@@ -94,19 +94,15 @@ class SpikeWindow(wiring.Component):
         """Read the entry of each group of each request; returns what the table puts out now."""
         index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
         read, request, last_group = Signal(), Signal(self.request), Signal()
-        # A request is only taken while none waits: the path of those who wait for room ends here.
-        waiting, asked, ends = Signal(), Signal(self.request), Signal()
+        ends = Signal()
+        waiting, asked, free = relay(m, self.requests.valid, self.requests.p, move & ends, "request_held")
         m.d.sync += last.eq(self.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
             self.group_address.eq(self.descriptor.groups_base + asked.group + index),
             self.group_enable.eq(move),
-            self.requests.ready.eq(~waiting),
+            self.requests.ready.eq(free),
         ]
-        with m.If(~waiting):
-            m.d.sync += [waiting.eq(self.requests.valid), asked.eq(self.requests.p)]
-        with m.Elif(move & ends):
-            m.d.sync += waiting.eq(0)
         with m.If(move):
             m.d.sync += read.eq(waiting)
             with m.If(waiting):
