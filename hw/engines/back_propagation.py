@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, delayed, moved, relay, stage
+from backspike.hw.blocks import Queue, delayed, moved, relay, skid, stage
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.scan import RowScanner, list_bits
@@ -262,7 +262,7 @@ class BackwardEngine(wiring.Component):
             delta.none.eq(bits.p.none),
             delta.last.eq(bits.p.final & found.last),
         ]
-        full, this, free = stage(m, bits.valid, delta, lists.items.ready, f"delta_{k}")
+        full, this, free = skid(m, bits.valid, delta, lists.items.ready, f"delta_{k}")
         m.d.comb += [
             bits.ready.eq(free),
             lists.items.valid.eq(full),

@@ -154,8 +154,10 @@ class Enumerator(wiring.Component):
         place = lowest_bit(m, rest, "place")
         one_left, last_group, single, step = Signal(), Signal(), Signal(), Signal()
         found, other = Signal(groups), Signal(groups)
+        entering, remaining = Signal(GROUP), Signal(GROUP)
         m.d.comb += [
-            single.eq(at_most_one(rest)),
+            entering.eq(grouped(word.mask)[first]),
+            remaining.eq(without_lowest(rest)),
             step.eq(~full | (self.items.ready & single)),
             self.words.ready.eq(~waiting | (step & one_left)),
             found.eq(Cat(bits.any() for bits in grouped(given.mask))),
@@ -173,12 +175,12 @@ class Enumerator(wiring.Component):
             m.d.sync += [left.eq(other), one_left.eq(at_most_one(other))]
         with m.If(step):
             m.d.sync += [
-                full.eq(waiting), group.eq(first), rest.eq(grouped(word.mask)[first]),
+                full.eq(waiting), group.eq(first), rest.eq(entering), single.eq(at_most_one(entering)),
                 *(bits.eq(grouped(word.hits[k])[first]) for k, bits in enumerate(marks)),
                 last_group.eq(one_left), item.payload.eq(word.payload),
             ]
         with m.Elif(self.items.ready):
-            m.d.sync += rest.eq(without_lowest(rest))
+            m.d.sync += [rest.eq(remaining), single.eq(at_most_one(remaining))]
         return m
 
 
