@@ -131,11 +131,14 @@ class HostLink(Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A word of the host may come late in its cycle, from a memory say, and much logic looks at it.
+        m.submodules.entry = entry = FlitBuffer()
         m.submodules.gate = gate = PacketGate(self.config)
         m.submodules.report = report = FaultReport()
         m.submodules.reply = reply = CounterReply()
         m.submodules.merge = merge = FlitMerge(3)
         m.submodules.buffer = buffer = FlitBuffer()
+        connect(m, entry.o, gate.i)
         connect(m, gate.o, flipped(self.to_mesh))
         connect(m, gate.read, reply.read)
         connect(m, flipped(self.from_mesh), merge.i[0])
@@ -144,8 +147,8 @@ class HostLink(Component):
         connect(m, merge.o, buffer.i)
         s, outgoing = self.s_axis, self.m_axis
         m.d.comb += [
-            gate.i.payload.data.eq(s.tdata), gate.i.payload.last.eq(s.tlast),
-            gate.i.valid.eq(s.tvalid), s.tready.eq(gate.i.ready),
+            entry.i.payload.data.eq(s.tdata), entry.i.payload.last.eq(s.tlast),
+            entry.i.valid.eq(s.tvalid), s.tready.eq(entry.i.ready),
             report.drop.eq(gate.drop),
             outgoing.tdata.eq(buffer.o.payload.data), outgoing.tlast.eq(buffer.o.payload.last),
             outgoing.tvalid.eq(buffer.o.valid), buffer.o.ready.eq(outgoing.tready),
