@@ -8,6 +8,7 @@ from pathlib import Path
 from backspike.fpga.boards import all_boards
 from backspike.fpga.devices import RESOURCES
 from backspike.fpga.report import markdown_table, slowest_clock
+from backspike.hw.config import ChipConfig
 
 __all__ = ["BUILT", "board_rows", "build_rows", "read_built", "record", "update_document"]
 
@@ -68,7 +69,8 @@ def build_rows(builds):
     for build in builds:
         has = all_boards()[build["board"]].resources.resources()
         used = [f"{amount:,} ({100 * amount / has[name]:.0f} %)" for name, amount in build["resources"].items()]
-        kind = ", dense" * build["chip"]["dense_only"]
+        chip = ChipConfig.from_dict(build["chip"])
+        kind = ", dense" * chip.dense_only + ", chain" * chip.chain
         rows.append([build["board"], f"{build['cores']} x {build['lanes']}{kind}", *used, f"{build['core']['lut']:,}",
                      f"{build['core']['ff']:,}", f"{build['clock_mhz']:g}", f"{build['reached_mhz']:.1f}",
                      f"{build['bitstream_bytes']:,}", f"{build['seconds'] / 60:.0f}"])
@@ -85,4 +87,5 @@ def update_document(text, builds):
 
 
 def _key(build):
-    return build["board"], build["cores"], build["lanes"], build["chip"]["dense_only"]
+    chip = ChipConfig.from_dict(build["chip"])
+    return build["board"], build["cores"], build["lanes"], chip.dense_only, chip.chain

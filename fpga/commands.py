@@ -24,6 +24,8 @@ def add_commands(commands, fields):
     chip.add_argument("--steps", type=int, metavar="N", help="largest number of time steps (default 4)")
     chip.add_argument("--dense-only", type=int, choices=(0, 1),
                       help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)")
+    chip.add_argument("--chain", type=int, choices=(0, 1),
+                      help="1: a chain of cores, with small routers; 0: a mesh (default: that of the board)")
     for name in fields:
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
                           help=f"{name.replace('_', ' ')} per core (default: that of the board)")
@@ -72,8 +74,8 @@ def _configuration(board, arguments, cores):
     columns, rows = mesh_shape(cores)
     names = ("lanes", "steps", *arguments.fields)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    if arguments.dense_only is not None:
-        given["dense_only"] = bool(arguments.dense_only)
+    flags = {name: getattr(arguments, name) for name in ("dense_only", "chain")}
+    given |= {name: bool(value) for name, value in flags.items() if value is not None}
     return ChipConfig(columns=columns, rows=rows, **{**board.chip, **given})
 
 

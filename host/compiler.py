@@ -101,7 +101,7 @@ def _place(network, config, place, cores):
     """Slices by layer. Where tables of peers overflow with all cores, fewer cores (and so fewer slices) are tried."""
     failure = None
     for count in range(cores, 0, -1):
-        chosen = path(config.columns, config.rows)[:count]
+        chosen = path(config.columns, config.rows, chain=config.chain)[:count]
         try:
             pieces = place(network, config, chosen)
         except CapacityError:

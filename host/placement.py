@@ -12,9 +12,9 @@ from .limits import CapacityError, most_channels
 __all__ = ["balanced", "path", "shuffled"]
 
 
-def path(columns, rows):
-    """All cores (x, y), each one hop from the one before, row by row from (0, 0)."""
-    return [(x if y % 2 == 0 else columns - 1 - x, y) for y in range(rows) for x in range(columns)]
+def path(columns, rows, *, chain=False):
+    """All cores (x, y), each one hop from the one before, row by row from (0, 0), in a mesh or a chain."""
+    return [(x if chain or y % 2 == 0 else columns - 1 - x, y) for y in range(rows) for x in range(columns)]
 
 
 def balanced(network, config, cores, densities):

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chip: a mesh of equal tiles with the host link at its north-west corner."""
+"""The chip: a mesh or chain of equal tiles with the host link at its north-west corner."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from backspike.hw.config import ChipConfig
-from backspike.hw.noc.flit import FlitStream
 from backspike.hw.noc.host_link import AxiStream, HostLink
-from backspike.hw.noc.mesh import connect_mesh, positions
-from backspike.hw.noc.router import PORTS, Router
+from backspike.hw.noc.mesh import connect_nodes, positions, to_host
+from backspike.hw.noc.router import Router, link_members
 from backspike.hw.verilog.ports import instance_of
 
 __all__ = ["Chip", "Tile"]
 
-_TILE_SIGNATURE = Signature({
-    "x": In(3), "y": In(3),
-    **{f"{port}_in": In(FlitStream) for port in PORTS[1:]},
-    **{f"{port}_out": Out(FlitStream) for port in PORTS[1:]},
-    "activity": Out(3),
-})
+
+def _tile_signature(config):
+    return Signature({"x": In(3), "y": In(3), **link_members(config), "activity": Out(3)})
 
 
 def _default_core(config):
@@ -42,7 +38,7 @@ class Tile(Component):
         Position in the mesh, constant.
     <port>_in : In(FlitStream)
     <port>_out : Out(FlitStream)
-        For each neighbour: west, north, east, south.
+        For each neighbour: west, north, east, south; in a chain west and east.
     activity : Out(3)
         Engines at work: forward, backward, weight gradient.
 
@@ -55,7 +51,7 @@ class Tile(Component):
         _check(config, core)
         self.config = config
         self.core = core
-        super().__init__(_TILE_SIGNATURE)
+        super().__init__(_tile_signature(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -63,9 +59,8 @@ class Tile(Component):
         m.submodules.router = router = Router(self.config)
         connect(m, core.tx, router.local_in)
         connect(m, router.local_out, core.rx)
-        for port in PORTS[1:]:
-            connect(m, flipped(getattr(self, f"{port}_in")), getattr(router, f"{port}_in"))
-            connect(m, flipped(getattr(self, f"{port}_out")), getattr(router, f"{port}_out"))
+        for name in link_members(self.config):
+            connect(m, flipped(getattr(self, name)), getattr(router, name))
         # Constants, but not for a simulator that compiles the tile once for all cores: behind registers, the logic that
         # they reach is worked out only once in a clock cycle.
         x, y = Signal(3, reset_less=True), Signal(3, reset_less=True)
@@ -127,16 +122,16 @@ class Chip(Component):
         connect(m, flipped(self.s_axis), link.s_axis)
         connect(m, link.m_axis, flipped(self.m_axis))
         tiles = {(x, y): self._tile(m, f"tile_{x}_{y}") for x, y in positions(self.config)}
-        connect_mesh(m, self.config, tiles)
+        connect_nodes(m, self.config, tiles)
         connect(m, link.to_mesh, tiles[0, 0].west_in)
-        connect(m, tiles[0, 0].north_out, link.from_mesh)
+        connect(m, to_host(self.config, tiles), link.from_mesh)
         m.d.comb += self.activity.eq(Cat(tiles[position].activity for position in positions(self.config)))
         return m
 
     def _tile(self, m, name):
         """A new tile, as a submodule or as an instance: an object with the tile's members."""
         if self.tile_module is not None:
-            return instance_of(m, name, _TILE_SIGNATURE, self.tile_module)
+            return instance_of(m, name, _tile_signature(self.config), self.tile_module)
         m.submodules[name] = tile = Tile(self.config, core=self.core)
         return tile
 

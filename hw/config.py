@@ -48,6 +48,8 @@ class ChipConfig:
     momentum: whether the core has a velocity memory (without it, momentum must be 0)
     dense_only: smaller engines, for dense layers only; skipping cannot be switched off, and with several lanes a block
         of outputs is skipped only where no lane has work
+    chain: the cores are one chain, row by row, instead of a mesh: routers with three ports and half the logic, for
+        chips that a slow link feeds; a packet goes through all cores between its source and its destination
     format: storage format of every number
 
     Raises
@@ -70,6 +72,7 @@ class ChipConfig:
     batch_terms: int = 1 << 16
     momentum: bool = True
     dense_only: bool = False
+    chain: bool = False
     format: Format = BINARY16
 
     def __post_init__(self):
@@ -86,7 +89,7 @@ class ChipConfig:
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
-        for name in ("momentum", "dense_only"):
+        for name in ("momentum", "dense_only", "chain"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if not isinstance(self.format, Format):

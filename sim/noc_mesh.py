@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Meshes of routers alone, with all local ports and the way to the host in a few wide ports, for benches."""
+"""Meshes and chains of routers alone, with all local ports and the way to the host in a few wide ports, for benches."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.data import View
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.noc.flit import FLIT
-from backspike.hw.noc.mesh import connect_mesh, positions
-from backspike.hw.noc.router import ROUTER_SIGNATURE
+from backspike.hw.noc.mesh import connect_nodes, positions, to_host
+from backspike.hw.noc.router import router_signature
 from backspike.hw.verilog.ports import instance_of
 
-__all__ = ["ROUTER_MODULE", "RouterMeshes", "mesh_name"]
+__all__ = ["RouterMeshes", "mesh_name", "router_module"]
 
-ROUTER_MODULE = "router"
-"""Verilog module of a Router, to be converted on its own."""
+
+def router_module(config):
+    """Verilog module of the chip's Router, to be converted on its own."""
+    return "chain_router" if config.chain else "mesh_router"
 
 
 def mesh_name(config):
     """What the names of a mesh's ports begin with."""
-    return f"mesh{config.columns}x{config.rows}"
+    return f"{'chain' if config.chain else 'mesh'}{config.columns}x{config.rows}"
 
 
 class RouterMeshes(Component):
@@ -27,7 +29,7 @@ class RouterMeshes(Component):
     Parameters
     ----------
     configs : list of ChipConfig
-        Of different mesh shapes.
+        Of different shapes.
 
     Members
     -------
@@ -63,12 +65,12 @@ class RouterMeshes(Component):
     def _mesh(self, m, config):
         name = mesh_name(config)
         routers = {
-            (x, y): instance_of(m, f"{name}_router_{x}_{y}", ROUTER_SIGNATURE, ROUTER_MODULE)
+            (x, y): instance_of(m, f"{name}_router_{x}_{y}", router_signature(config), router_module(config))
             for x, y in positions(config)
         }
-        connect_mesh(m, config, routers)
+        connect_nodes(m, config, routers)
         inward = [router.local_in for router in routers.values()] + [routers[0, 0].west_in]
-        outward = [router.local_out for router in routers.values()] + [routers[0, 0].north_out]
+        outward = [router.local_out for router in routers.values()] + [to_host(config, routers)]
         payload, valid = getattr(self, f"{name}_in_payload"), getattr(self, f"{name}_in_valid")
         ready = getattr(self, f"{name}_out_ready")
         for n, (into, out_of) in enumerate(zip(inward, outward, strict=True)):

@@ -107,7 +107,7 @@ class HostLink(Component):
         To the host.
     to_mesh : Out(FlitStream)
     from_mesh : In(FlitStream)
-        Into the west port of the router of node (0, 0), and from its north port.
+        Into the west port of the router of node (0, 0), and from its north port, or the west one of a chain.
 
     Counters, from reset, modulo 2**32: ``words_in`` and ``packets_in`` count everything that the host has sent,
     ``dropped`` is the part of ``packets_in`` that was dropped; ``words_out`` and ``packets_out`` count everything that

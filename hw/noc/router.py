@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's router: five ports, wormhole packets, X first and then Y."""
+"""A node's router: wormhole packets, in a mesh X first and then Y, or along a chain."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
@@ -8,25 +8,34 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of
 from backspike.hw.noc.flow import FlitBuffer, FlitMerge, FlitStage
 
-__all__ = ["PORTS", "ROUTER_SIGNATURE", "Router"]
+__all__ = ["Router", "link_members", "router_signature"]
 
-PORTS = ("local", "west", "north", "east", "south")
-"""Ports of a router. x grows to the east, y to the south."""
-
-_TURNS = {  # output: inputs whose packets can need it
-    "local": PORTS,
+_MESH_TURNS = {  # output: inputs whose packets can need it; x grows to the east, y to the south
+    "local": ("local", "west", "north", "east", "south"),
     "west": ("local", "east"),
     "north": ("local", "west", "east", "south"),
     "east": ("local", "west"),
     "south": ("local", "west", "north", "east"),
 }
+_CHAIN_TURNS = {"local": ("local", "west", "east"), "west": ("local", "east"), "east": ("local", "west")}
 
-ROUTER_SIGNATURE = Signature({
-    "x": In(3), "y": In(3),
-    **{f"{port}_in": In(FlitStream) for port in PORTS},
-    **{f"{port}_out": Out(FlitStream) for port in PORTS},
-    "flits": Out(3), "stalled": Out(3),
-})
+
+def _turns(config):
+    return _CHAIN_TURNS if config.chain else _MESH_TURNS
+
+
+def link_members(config):
+    """``<port>_in`` and ``<port>_out`` for each port to a neighbour: west, north, east, south, or west, east."""
+    links = [port for port in _turns(config) if port != "local"]
+    return {f"{port}_in": In(FlitStream) for port in links} | {f"{port}_out": Out(FlitStream) for port in links}
+
+
+def router_signature(config):
+    """Members of a router, see :class:`Router`."""
+    return Signature({
+        "x": In(3), "y": In(3), "local_in": In(FlitStream), "local_out": Out(FlitStream), **link_members(config),
+        "flits": Out(3), "stalled": Out(3),
+    })
 
 
 class Router(Component):
@@ -38,10 +47,13 @@ class Router(Component):
     What a packet cannot need (turning back to where it came from) is not built, and its header is compared only as
     far as is open where it comes from.
 
+    In a chain (``config.chain``) the nodes follow each other row by row, west to east as seen from the router; a packet
+    to the host goes west, out of the west port of node (0, 0).
+
     Parameters
     ----------
     config : ChipConfig
-        All routers of a chip are equal, and so far all chips have the same router.
+        All routers of a chip are equal.
 
     Members
     -------
@@ -49,7 +61,7 @@ class Router(Component):
         Position in the mesh, constant.
     <port>_in : In(FlitStream)
     <port>_out : Out(FlitStream)
-        For each port of ``PORTS``.
+        For each port: local, west, north, east, south; in a chain local, west, east.
     flits : Out(3)
         Flits sent through any output in a cycle.
     stalled : Out(3)
@@ -69,21 +81,22 @@ class Router(Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__(ROUTER_SIGNATURE)
+        super().__init__(router_signature(config))
 
     def elaborate(self, platform):
         m = Module()
-        merges = {port: FlitMerge(len(_TURNS[port])) for port in PORTS}
-        for port in PORTS:
+        turns = _turns(self.config)
+        merges = {port: FlitMerge(len(inputs)) for port, inputs in turns.items()}
+        for port in turns:
             m.submodules[f"{port}_buffer"] = buffer = FlitStage() if port == "local" else FlitBuffer()
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
             sent = []
             for output, wanted in self._route(m, port, buffer.o).items():
-                branch = merges[output].i[_TURNS[output].index(port)]
+                branch = merges[output].i[turns[output].index(port)]
                 m.d.comb += [branch.payload.eq(buffer.o.payload), branch.valid.eq(buffer.o.valid & wanted)]
                 sent.append(branch.ready & wanted)
             m.d.comb += buffer.o.ready.eq(Cat(sent).any())
-        for port in PORTS:
+        for port in turns:
             m.submodules[f"{port}_merge"] = merges[port]
             connect(m, flipped(getattr(self, f"{port}_out")), merges[port].o)
         outputs = [merge.o for merge in merges.values()]
@@ -94,17 +107,8 @@ class Router(Component):
     def _route(self, m, port, flits):
         """For every output that ``port`` has a path to: whether the flit at hand goes there."""
         header = header_of(flits.payload)
-        x, y, host = header.x, header.y, header.host
-        before, behind = x < self.x, x > self.x
-        above, below = host | (y < self.y), ~host & (y > self.y)  # the host is north of row 0
-        directions = {  # by where a packet comes from; in a row, it is on its way to its column, and then to its row
-            "local": {"west": Mux(host, self.x != 0, before), "east": ~host & behind, "north": above, "south": below},
-            "west": {"east": x != self.x, "north": above, "south": below},
-            "east": {"west": Mux(host, self.x != 0, x != self.x), "north": above, "south": below},
-            "north": {"south": y != self.y},
-            "south": {"north": host | (y != self.y)},
-        }
-        outputs = [output for output in PORTS if port in _TURNS[output]]
+        directions = self._chain_directions(header) if self.config.chain else self._mesh_directions(header)
+        outputs = [output for output, inputs in _turns(self.config).items() if port in inputs]
         decided = Signal(len(outputs), name=f"{port}_decided")
         m.d.comb += decided.eq(1 << outputs.index("local"))
         for output, condition in reversed(directions[port].items()):
@@ -117,6 +121,27 @@ class Router(Component):
         with m.If(flits.valid & flits.ready):
             m.d.sync += inside.eq(~flits.payload.last)
         return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
+
+    def _chain_directions(self, header):
+        number, here = Cat(header.x, header.y), Cat(self.x, self.y)
+        return {
+            "local": {"west": header.host | (number < here), "east": ~header.host & (number > here)},
+            "west": {"east": number != here},
+            "east": {"west": header.host | (number != here)},
+        }
+
+    def _mesh_directions(self, header):
+        """By where a packet comes from; in a row, it is on its way to its column, and then to its row."""
+        x, y, host = header.x, header.y, header.host
+        before, behind = x < self.x, x > self.x
+        above, below = host | (y < self.y), ~host & (y > self.y)  # the host is north of row 0
+        return {
+            "local": {"west": Mux(host, self.x != 0, before), "east": ~host & behind, "north": above, "south": below},
+            "west": {"east": x != self.x, "north": above, "south": below},
+            "east": {"west": Mux(host, self.x != 0, x != self.x), "north": above, "south": below},
+            "north": {"south": y != self.y},
+            "south": {"north": host | (y != self.y)},
+        }
 
     def _count(self, m, number, events):
         """Counts events in two steps, so that no addition is behind the arbitration."""

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of the network on chip: traffic between all nodes and the host through a mesh of routers alone.
+"""Bench of the network on chip: traffic between all nodes and the host through a mesh or chain of routers alone.
 
 Every cycle is one step of one coroutine, in the low phase of the clock: when all inputs have settled, the bench knows
 which transfers the next rising edge will make.
 """
 
 import os
+import re
 from collections import defaultdict, deque
 from random import Random
 
@@ -20,10 +21,11 @@ from backspike.sim.handshake import HandshakeMonitor
 from backspike.sim.noc_mesh import mesh_name
 
 PATIENCE = 2000  # cycles without any transfer after which the mesh counts as stuck
-COLUMNS, ROWS = map(int, os.environ.get("BACKSPIKE_MESH", "1x1").split("x"))
-CONFIG = ChipConfig(columns=COLUMNS, rows=ROWS)
+KIND, COLUMNS, ROWS = re.fullmatch(r"(mesh|chain)(\d)x(\d)", os.environ.get("BACKSPIKE_MESH", "mesh1x1")).groups()
+CONFIG = ChipConfig(columns=int(COLUMNS), rows=int(ROWS), chain=KIND == "chain")
 HOST = CONFIG.cores  # number of the host's stream, after those of the nodes
 NODES = positions(CONFIG)
+LONGEST = CONFIG.cores if CONFIG.chain else CONFIG.columns + CONFIG.rows  # routers on a way, and no fewer
 FLIT_BITS = 33
 
 
@@ -40,7 +42,10 @@ def origin(word):
 
 
 def path(source, destination):
-    """Numbers of the routers on the way, columns first."""
+    """Numbers of the routers on the way, in a mesh columns first."""
+    if CONFIG.chain:
+        here, goal = (0 if node == HOST else node for node in (source, destination))
+        return [*range(here, goal, 1 if goal > here else -1), goal]
     (x, y) = NODES[source] if source != HOST else (0, 0)
     goal = NODES[destination] if destination != HOST else (0, 0)
     routers = [(x, y)]
@@ -202,7 +207,7 @@ async def all_send_to_one(dut):
                 mesh.queue(source, destination, 3, sequence)
         start, flits = mesh.cycle, 8 * 4 * len(sources)
         await mesh.finish()
-        assert mesh.arrivals[-1][0] - start <= flits + 4 * (COLUMNS + ROWS), "the receiver was not kept busy"
+        assert mesh.arrivals[-1][0] - start <= flits + 4 * LONGEST, "the receiver was not kept busy"
 
 
 @cocotb.test()
@@ -221,7 +226,7 @@ async def idle_path_takes_a_flit_every_cycle(dut):
         assert routers <= latency <= 2 * routers, f"{latency} cycles through {routers} routers"
 
 
-@cocotb.test(skip=COLUMNS < 3 or ROWS < 3)
+@cocotb.test(skip=CONFIG.chain or min(CONFIG.columns, CONFIG.rows) < 3)
 async def output_is_shared_in_turn(dut):
     """Five inputs that always have a packet for one output get every fifth packet each."""
     mesh = await _new_mesh(dut)

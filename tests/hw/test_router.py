@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Router: packets between all nodes and the host, in meshes of several shapes."""
+"""Router: packets between all nodes and the host, in meshes and chains of several shapes."""
 
 import re
 
@@ -9,27 +9,30 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flow import FlitMerge
 from backspike.hw.noc.router import Router
 from backspike.hw.verilog.emit import to_verilog
-from backspike.sim.noc_mesh import ROUTER_MODULE, RouterMeshes
+from backspike.sim.noc_mesh import RouterMeshes, mesh_name, router_module
 from backspike.sim.runner import build, default_seed, run
 
-SHAPES = ("1x1", "3x1", "2x2", "5x4")
+CONFIGS = [
+    *(ChipConfig(columns=columns, rows=rows) for columns, rows in ((1, 1), (3, 1), (2, 2), (5, 4))),
+    *(ChipConfig(columns=columns, rows=rows, chain=True) for columns, rows in ((1, 1), (2, 1), (3, 4))),
+]
 
 
 @pytest.fixture(scope="module")
 def meshes(tmp_path_factory):
-    """One simulation with a mesh of each shape."""
+    """One simulation with a mesh or chain of each shape."""
     folder = tmp_path_factory.mktemp("router")
-    configs = [ChipConfig(columns=int(shape[0]), rows=int(shape[2])) for shape in SHAPES]
-    modules = {ROUTER_MODULE: Router(configs[0]), "router_meshes": RouterMeshes(configs)}
+    modules = {router_module(config): Router(config) for config in CONFIGS} | {"router_meshes": RouterMeshes(CONFIGS)}
     for name, module in modules.items():
         (folder / f"{name}.v").write_text(to_verilog(module, name))
     sources = [folder / f"{name}.v" for name in modules]
-    return build(sources, "router_meshes", folder / "build", no_inline=[ROUTER_MODULE])
+    routers = sorted(modules.keys() - {"router_meshes"})
+    return build(sources, "router_meshes", folder / "build", no_inline=routers)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_traffic(meshes, shape):
-    run(meshes, "backspike.sim.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": shape})
+@pytest.mark.parametrize("name", map(mesh_name, CONFIGS))
+def test_traffic(meshes, name):
+    run(meshes, "backspike.sim.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": name})
 
 
 def test_config_must_be_a_configuration():
