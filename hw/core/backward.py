@@ -31,7 +31,8 @@ class BackwardThread(wiring.Component):
     restart: a slice is restarted
     forward_busy: the feed-forward thread has a job; hold: it must not start one
     slice, job_slot: polled or in work
-    descriptor_address, descriptor_data, descriptor: table and loaded description
+    descriptor_address, descriptor_data, descriptor: table and loaded description; loading: the table is being read, and
+        the engines are not at work
     delta_start, delta_busy, errors_start, errors_busy, gradient_start, gradient_busy: the delta update and the engines
     weights_start, weights_clear, weights_velocities, weights_busy: the weight update
     peer_address, peer: peer table, one cycle of latency
@@ -61,6 +62,7 @@ class BackwardThread(wiring.Component):
             "job_slot": Out(shapes.slot),
             "descriptor_address": Out(shapes.slice + 4),
             "descriptor_data": In(32),
+            "loading": Out(1),
             "descriptor": Out(shapes.descriptor),
             "peer_address": Out(shapes.peer),
             "peer": In(shapes.peer_entry),
@@ -106,6 +108,7 @@ class BackwardThread(wiring.Component):
             loader.slice.eq(self.slice),
             loader.data.eq(self.descriptor_data),
             self.descriptor_address.eq(loader.address),
+            self.loading.eq(loader.busy),
             self.descriptor.eq(loader.descriptor),
             notifier.x.eq(self.x),
             notifier.y.eq(self.y),

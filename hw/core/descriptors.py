@@ -25,7 +25,7 @@ class DescriptorLoader(wiring.Component):
     Members
     -------
     start: pulse; slice must be stable until ``done``
-    address, data: descriptor table, one cycle of latency
+    address, data: descriptor table, one cycle of latency; busy: it is being read
     descriptor: the loaded description, stable until the next start
     done: pulse, ``DESCRIPTOR.word_count + 2`` cycles after ``start``
     """
@@ -37,6 +37,7 @@ class DescriptorLoader(wiring.Component):
             "slice": In(shapes.slice),
             "address": Out(shapes.slice + 4),
             "data": In(32),
+            "busy": Out(1),
             "descriptor": Out(shapes.descriptor),
             "done": Out(1),
         })
@@ -54,6 +55,7 @@ class DescriptorLoader(wiring.Component):
         ]
         if self.shapes.config.dense_only:
             m.d.comb += [self.descriptor[name].eq(value) for name, value in _ONE_PIXEL.items()]
+        m.d.sync += self.busy.eq((self.busy & ~turn[count]) | self.start)
         m.d.sync += [turn.eq(Cat(self.start, turn[:-1])), number.eq(Mux(self.start, 0, number + 1))]
         # A register for each word, not one that shifts: what nobody uses of it is no hardware.
         for n in range(count):

@@ -23,7 +23,8 @@ class ForwardThread(wiring.Component):
     hold: start nothing (a weight update is waiting or running)
     slot, step, train: of the sample that is offered for ``slice``
     slice: polled or in work
-    descriptor_address, descriptor_data: descriptor table, one cycle of latency
+    descriptor_address, descriptor_data: descriptor table, one cycle of latency; loading: it is being read, and the
+        engine is not at work
     descriptor, job_slot, job_step, job_train: of the job in work, which is one step of a sample
     job_start: to the slot table; engine_start: to the engine, when the description is loaded
     engine_busy, update_busy: from the engine and the neuron update
@@ -42,6 +43,7 @@ class ForwardThread(wiring.Component):
             "slice": Out(shapes.slice),
             "descriptor_address": Out(shapes.slice + 4),
             "descriptor_data": In(32),
+            "loading": Out(1),
             "descriptor": Out(shapes.descriptor),
             "job_slot": Out(shapes.slot),
             "job_step": Out(shapes.step),
@@ -62,6 +64,7 @@ class ForwardThread(wiring.Component):
             loader.start.eq(self.job_start),
             loader.data.eq(self.descriptor_data),
             self.descriptor_address.eq(loader.address),
+            self.loading.eq(loader.busy),
             self.descriptor.eq(loader.descriptor),
         ]
         next_slice = Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)

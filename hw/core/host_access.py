@@ -25,12 +25,11 @@ class HostAccess:
         self.m, self.config, self.memories = m, config, memories
         self.receiver, self.replies = receiver, replies
         self.lane_bits = config.lanes.bit_length() - 1
-        for region, ram in ((Region.DESCRIPTOR, memories.descriptors), (Region.PEER, memories.peers)):
-            m.d.comb += [
-                ram.write.en.eq(self.writes(region)),
-                ram.write.addr.eq(receiver.address),
-                ram.write.data.eq(receiver.data),
-            ]
+        m.d.comb += [
+            memories.peers.write.en.eq(self.writes(Region.PEER)),
+            memories.peers.write.addr.eq(receiver.address),
+            memories.peers.write.data.eq(receiver.data),
+        ]
         groups, part_bits = memories.groups.write, exact_log2(GROUP_STRIDE)
         part = receiver.address[:part_bits]
         m.d.comb += [
@@ -85,18 +84,21 @@ class HostAccess:
         self.m.d.comb += self.replies.word.eq(word)
 
     def write_tape(self):
-        """A packet writes a word of spikes and its masks; the host spikes, and no masks."""
-        receiver, by_host = self.receiver, self.writes(Region.TAPE)
+        """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
+        receiver, by_host, described = self.receiver, self.writes(Region.TAPE), self.writes(Region.DESCRIPTOR)
+        spikes, masks = self.memories.spikes.write, self.memories.masks.write
         place, address = receiver.tape_address, receiver.address
         step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
         written = Cat(address[:len(place.word)], slot[:len(place.slot)], step[:len(place.step)])
-        for ram, new, constant in ((self.memories.spikes, receiver.spikes, receiver.data),
-                                   (self.memories.masks, receiver.masks, 0)):
-            self.m.d.comb += [
-                ram.write.en.eq(by_host | receiver.tape_write),
-                ram.write.addr.eq(Mux(by_host, written, place)),
-                ram.write.data.eq(Mux(by_host, constant, new)),
-            ]
+        tables = exact_log2(self.memories.descriptors)
+        self.m.d.comb += [
+            spikes.en.eq(by_host | described | receiver.tape_write),
+            spikes.addr.eq(Mux(described, self.memories.descriptors | address[:tables], Mux(by_host, written, place))),
+            spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
+            masks.en.eq(by_host | receiver.tape_write),
+            masks.addr.eq(Mux(by_host, written, place)),
+            masks.data.eq(Mux(by_host, 0, receiver.masks)),
+        ]
 
 
 def _signed(data):

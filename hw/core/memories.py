@@ -9,7 +9,7 @@ from amaranth.lib.data import ArrayLayout
 
 from backspike.host.protocol import DESCRIPTOR_STRIDE
 from backspike.hw.core.neuron import OWN_BITS
-from backspike.hw.shapes import WORD
+from backspike.hw.shapes import WORD, index_bits
 
 __all__ = ["Memories", "Ram"]
 
@@ -61,12 +61,15 @@ class Memories:
     ----------
     m: module of the core
     shapes: Shapes
+
+    ``descriptors`` is the address in ``spikes`` of the first slice's description.
     """
 
     def __init__(self, m, shapes):
         config = shapes.config
         number, lanes = shapes.number, range(config.lanes)
         tape_depth = 1 << shapes.tape_address().size
+        tables = config.slices * DESCRIPTOR_STRIDE
         delta_depth = 1 << shapes.delta_address().size
 
         def banks(name, *details, **options):
@@ -78,11 +81,12 @@ class Memories:
         self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))
         self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, ("errors", "gradient"))
         self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", "errors", "gradient"), parts=True)
-        self.spikes = Ram(m, "spikes", WORD, tape_depth, ("forward", "gradient"))
+        # The description of a slice is read before its engines start: it lies behind the spikes that they read.
+        self.descriptors = 1 << max(shapes.tape_address().size, index_bits(tables))
+        self.spikes = Ram(m, "spikes", WORD, self.descriptors + tables, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
                        parts=True, style="block")
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
         self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size, ("any",))
-        self.descriptors = Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward", "backward"))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

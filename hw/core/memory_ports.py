@@ -9,20 +9,20 @@ __all__ = ["connect_backward_memories", "connect_forward_memories", "connect_wei
 
 
 def connect_forward_memories(m, core):
-    """What the feed-forward thread reads and writes, apart from the weights; the peer and descriptor tables."""
+    """What the feed-forward thread reads and writes, apart from the weights; spikes, peers and descriptors for all."""
     mem, neuron = core.memories, core.neuron
-    for unit, port in ((core.engine, "forward"), (core.gradient, "gradient")):
+    for unit, thread, port in ((core.engine, core.forward, "forward"), (core.gradient, core.backward, "gradient")):
         tape, group = mem.spikes.read[port], mem.groups.read[port]
         m.d.comb += [
-            tape.addr.eq(unit.tape_address), tape.en.eq(unit.tape_enable), unit.tape.eq(tape.data),
+            tape.addr.eq(Mux(thread.loading, mem.descriptors | thread.descriptor_address, unit.tape_address)),
+            tape.en.eq(unit.tape_enable | thread.loading),
+            unit.tape.eq(tape.data),
+            thread.descriptor_data.eq(tape.data),
             group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data),
         ]
     potential = mem.potentials.read["forward"]
     for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
         m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
-    for unit, port in ((core.forward, "forward"), (core.backward, "backward")):
-        read = mem.descriptors.read[port]
-        m.d.comb += [read.addr.eq(unit.descriptor_address), unit.descriptor_data.eq(read.data)]
     m.d.comb += [
         potential.addr.eq(neuron.potential_address),
         neuron.potential.eq(potential.data),
