@@ -89,7 +89,9 @@ async def skipping_pays_and_changes_nothing(dut):
     assert busy[False][0] >= 2.5 * busy[True][0]
     if CONFIG.lanes == 1:
         fp_busy, fp_terms, wg_busy, wg_terms = busy[True]
-        assert fp_terms >= 0.85 * fp_busy
+        # A job is one step of a sample in one slice. It loads a description first, and ends with an empty pipeline.
+        jobs = len(labels) * network.steps * len(chip.plan.slices)
+        assert fp_busy <= 1.05 * fp_terms + 32 * jobs
         assert wg_terms >= 0.7 * wg_busy
 
 
