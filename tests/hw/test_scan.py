@@ -12,6 +12,10 @@ def test_scanners(tmp_path_factory):
     check_bench("backspike.sim.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
 
 
+def test_row_bits(tmp_path_factory):
+    check_bench("backspike.sim.benches.bench_row_bits", tmp_path_factory.getbasetemp() / "units" / "row_bits")
+
+
 def test_lists(tmp_path_factory):
     check_bench("backspike.sim.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
 
