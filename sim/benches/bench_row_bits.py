@@ -9,7 +9,7 @@ from backspike.sim.unit import Bench, Memory, Sink, Source
 
 DEPTH = 64
 PAYLOAD = 5
-FORMS = [(2, 1), (8, 1), (4, 2), (6, 3)]
+FORMS = [(2, 1), (8, 1), (6, 2)]
 
 
 def _row_bits(words, banks):

@@ -11,6 +11,8 @@ from backspike.hw.shapes import WORD
 
 __all__ = ["RowBits"]
 
+_BYTE = 8
+
 
 class RowBits(wiring.Component):
     """Lists the set bits of each row, from the lowest; a row without any gives one item ``none``.
@@ -21,7 +23,7 @@ class RowBits(wiring.Component):
     Parameters
     ----------
     base: bits of an address
-    words: largest number of words of a row
+    words: largest number of words of a row; a row lies between two multiples of this number, rounded to a power of two
     payload: shape that travels with a row
     banks: memories that are read at the same address; a bit is set if it is in any of them
 
@@ -58,7 +60,7 @@ class RowBits(wiring.Component):
         step, words = Signal(), Signal(ArrayLayout(WORD, banks))
         useful, take = Signal(), Signal()
         m.d.comb += [
-            self.address.eq(row.base + number),
+            self.address.eq(Cat((row.base + number)[:len(number)], row.base[len(number):])),
             at_end.eq(number == row.end),
             self.enable.eq(step),
             self.rows.ready.eq(step & at_end),
@@ -74,36 +76,77 @@ class RowBits(wiring.Component):
         fetched, place = Signal(), Signal(about)
         with m.If(step):
             m.d.sync += [fetched.eq(asked), place.eq(read), words.eq(self.bits)]
-        union = any_of([words[k] for k in range(banks)])
+        some = Signal(WORD // _BYTE)  # which bytes are not zero
         m.d.comb += [
-            useful.eq(union.any() | place.last),
+            some.eq(Cat(Cat(words[bank][k:k + _BYTE] for bank in range(banks)).any() for k in range(0, WORD, _BYTE))),
+            useful.eq(some.any() | place.last),
             step.eq(~fetched | ~useful | take),
         ]
-        self._list(m, about, fetched & useful, place, union, words, take)
-        m.d.comb += self.busy.eq(self.rows.valid | asked | fetched | self.items.valid)
+        holding = self._list(m, about, fetched & useful, place, some, words, take)
+        m.d.comb += self.busy.eq(self.rows.valid | asked | fetched | holding | self.items.valid)
         return m
 
-    def _list(self, m, about, valid, read, union, given, take):
-        """Hold a word while its bits are listed."""
-        banks = len(self.items.p.hits)
-        full, held, rest = Signal(), Signal(about), Signal(WORD)
-        some, single = Signal(), Signal()  # the word is not zero; not more than one bit is left
-        words = [Signal(WORD, name=f"word_{k}") for k in range(banks if banks > 1 else 0)]
-        place, following = Signal(5), Signal(WORD)
-        item = self.items.p
+    def _list(self, m, about, valid, read, some, given, take):
+        """Hold a word while its bytes that are not zero are taken out of it, one after the other, and list their bits.
+
+        Every byte that is taken has a bit, so there is no gap between two bytes, nor between two words.
+
+        Returns
+        -------
+        whether a word is held
+        """
+        banks, item = len(self.items.p.hits), self.items.p
+        # The word: which of its bytes have not been taken, and whether the next one is the final one.
+        full, held, words = Signal(), Signal(about), Signal(ArrayLayout(WORD, banks), name="held_words")
+        left, number, final, clear = Signal(len(some)), Signal(2), Signal(), Signal()
+        # The byte: which of its bits have not been listed, and its bits of each bank.
+        listing, index, last = Signal(), Signal.like(item.number[3:], name="index"), Signal()
+        payload, none = Signal.like(item.payload, name="payload"), Signal()
+        rest, marks, found = Signal(_BYTE), Signal(ArrayLayout(_BYTE, banks)), Signal(ArrayLayout(_BYTE, banks))
+        place, single, free = Signal(3), Signal(), Signal()
         m.d.comb += [
+            number.eq(lowest_bit(m, left, "lowest_byte")),
+            final.eq(at_most_one(left)),
+            take.eq(~full | (free & final)),
+            clear.eq(full & free & ~final),
+            *(found[k].eq(_byte_of(words[k], number)) for k in range(banks)),
             place.eq(lowest_bit(m, rest, "lowest")),
-            item.number.eq(Cat(place, held.index)),
-            item.hits.eq(Cat(word.bit_select(place, 1) for word in words) if words else 1),
-            item.none.eq(~some),
-            item.last.eq(held.last & single),
-            item.payload.eq(held.payload),
-            self.items.valid.eq(full),
-            take.eq(~full | (self.items.ready & single)),
-            following.eq(Mux(take, union, rest & (rest - 1))),
+            single.eq(at_most_one(rest)),
+            free.eq(~listing | (self.items.ready & single)),
+            item.number.eq(Cat(place, index)),
+            item.hits.eq(Cat(mark.bit_select(place, 1) for mark in marks) if banks > 1 else 1),
+            item.none.eq(none),
+            item.last.eq(last & single),
+            item.payload.eq(payload),
+            self.items.valid.eq(listing),
         ]
-        with m.If(take | self.items.ready):
-            m.d.sync += [rest.eq(following), single.eq(at_most_one(following))]
         with m.If(take):
-            m.d.sync += [full.eq(valid), held.eq(read), some.eq(union.any())]
-            m.d.sync += [word.eq(given[k]) for k, word in enumerate(words)]
+            m.d.sync += [full.eq(valid), held.eq(read), words.eq(given)]
+        with m.If(free):
+            m.d.sync += [listing.eq(full), index.eq(Cat(number, held.index)), last.eq(held.last & final),
+                         payload.eq(held.payload), none.eq(~left.any()), marks.eq(found)]
+        # Clearing comes first, by the reset of a register; where a register is cleared, it would not be loaded.
+        for k, bit in enumerate(left):
+            with m.If(clear & (number == k)):
+                m.d.sync += bit.eq(0)
+            with m.Elif(take):
+                m.d.sync += bit.eq(some[k])
+        union = any_of([found[k] for k in range(banks)])
+        for k, bit in enumerate(rest):
+            with m.If(~free & self.items.ready & ~rest[:k].any()):
+                m.d.sync += bit.eq(0)
+            with m.Elif(free):
+                m.d.sync += bit.eq(union[k])
+        return full
+
+
+def _byte_of(word, index):
+    """A byte of a word; of each bit, the choice between the first two is either a bit or already the index's low bit.
+
+    So it takes two look-up tables of four inputs for a bit.
+    """
+    bits = []
+    for k in range(_BYTE):
+        first = Mux(index[1], index[0], Mux(index[0], word[_BYTE + k], word[k]))
+        bits.append(Mux(index[1], Mux(first, word[3 * _BYTE + k], word[2 * _BYTE + k]), first))
+    return Cat(bits)
