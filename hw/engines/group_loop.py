@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One group of inputs after the other."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,28 +42,28 @@ class GroupLoop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        index, quiet = Signal(8), Signal(range(SETTLING + 1))
-        m.d.comb += self.address.eq(self.descriptor.groups_base + index)
-        with m.FSM():
-            with m.State("IDLE"), m.If(self.start):
-                m.d.sync += [index.eq(0), self.busy.eq(1)]
-                m.next = "READ"
-            with m.State("READ"):
-                m.next = "LOAD"
-            with m.State("LOAD"):
-                m.d.sync += self.group.eq(self.words.as_value()[:len(self.group.as_value())])
-                m.next = "BEGIN"
-            with m.State("BEGIN"):
-                m.d.comb += self.begin.eq(1)
-                m.d.sync += [quiet.eq(0), index.eq(index + 1)]
-                m.next = "WORK"
-            with m.State("WORK"):
-                m.d.sync += quiet.eq(quiet + 1)
-                with m.If(~self.idle):
-                    m.d.sync += quiet.eq(0)
-                with m.Elif(quiet == SETTLING):
-                    m.next = "READ"
-                    with m.If(index == self.descriptor.groups):
-                        m.d.sync += self.busy.eq(0)
-                        m.next = "IDLE"
+        # Of the descriptor's number of groups, 1 to all of the table, as many bits count as an address has.
+        bits = len(self.address)
+        index, turn, working = Signal(bits), Signal(3), Signal()  # turn: the entry is read, loaded, told
+        quiet, done, final = Signal(SETTLING), Signal(), Signal()
+        m.d.comb += [
+            self.address.eq(self.descriptor.groups_base + index),
+            self.begin.eq(turn[2]),
+            done.eq(working & self.idle & quiet[-1]),
+            final.eq(index == self.descriptor.groups[:bits]),
+        ]
+        m.d.sync += [
+            turn.eq(Cat(self.start | (done & ~final), turn[:-1])),
+            quiet.eq(Mux(working & self.idle, Cat(1, quiet[:-1]), 0)),
+        ]
+        with m.If(turn[1]):
+            m.d.sync += self.group.eq(self.words.as_value()[:len(self.group.as_value())])
+        with m.If(self.begin):
+            m.d.sync += [working.eq(1), index.eq(index + 1)]
+        with m.Elif(done):
+            m.d.sync += working.eq(0)
+        with m.If(self.start):
+            m.d.sync += [index.eq(0), self.busy.eq(1)]
+        with m.Elif(done & final):
+            m.d.sync += self.busy.eq(0)
         return m
