@@ -80,8 +80,9 @@ class DenseForward(wiring.Component):
         m.d.comb += [
             self.group_address.eq(d.groups_base + index),
             self.group_enable.eq(1),
-            last_group.eq(index + 1 == d.groups),
-            last_block.eq(block + 1 == d.blocks),
+            # From 1 to as many as the indices can tell: the lower bits are enough.
+            last_group.eq((index + 1)[:len(index)] == d.groups[:len(index)]),
+            last_block.eq((block + 1)[:len(block)] == d.blocks[:len(block)]),
             row.base.eq(Cat(group.tape[:len(word)], self.slot, self.step)),
             row.end.eq((group.channels - 1)[:input_bits(shapes)] >> 5),
             row.payload.row.eq(group.row_base + block),
