@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import stage
 from backspike.hw.engines.dense.row_bits import RowBits
-from backspike.hw.engines.dense.sizes import input_bits
+from backspike.hw.engines.dense.sizes import input_bits, last_word
 from backspike.hw.shapes import WORD
 
 __all__ = ["DenseForward"]
@@ -84,7 +84,7 @@ class DenseForward(wiring.Component):
             last_group.eq((index + 1)[:len(index)] == d.groups[:len(index)]),
             last_block.eq((block + 1)[:len(block)] == d.blocks[:len(block)]),
             row.base.eq(Cat(group.tape[:len(word)], self.slot, self.step)),
-            row.end.eq((group.channels - 1)[:input_bits(shapes)] >> 5),
+            row.end.eq(last_word(group.channels, input_bits(shapes))),
             row.payload.row.eq(group.row_base + block),
             row.payload.end.eq(last_group),
             row.payload.last.eq(last_block),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import stage
 from backspike.hw.engines.dense.row_bits import RowBits
-from backspike.hw.engines.dense.sizes import input_bits
+from backspike.hw.engines.dense.sizes import input_bits, last_word
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.shapes import WORD
 
@@ -93,7 +93,7 @@ class Pairs(wiring.Component):
             live.eq(self.live.bit_select(step, 1)),
             bits.rows.valid.eq(looking & live),
             row.base.eq(Cat(group.tape[:shapes.tape_word], self.slot, step)),
-            row.end.eq((group.channels - 1)[:input_bits(shapes)] >> 5),
+            row.end.eq(last_word(group.channels, input_bits(shapes))),
             row.payload.eq(step),
             self.tape_address.eq(bits.address),
             self.tape_enable.eq(bits.enable),
@@ -102,7 +102,8 @@ class Pairs(wiring.Component):
         with m.If(groups.begin):
             m.d.sync += [looking.eq(1 if self.constants else ~group.constant), step.eq(0)]
         with m.Elif(looking & (~live | bits.rows.ready)):
-            m.d.sync += [step.eq(step + 1), looking.eq(step + 1 != self.descriptor.steps)]
+            following = (step + 1)[:len(step)]
+            m.d.sync += [step.eq(following), looking.eq(following != self.descriptor.steps[:len(step)])]
         return bits, looking
 
     def _outputs(self, m, groups, inputs):
@@ -132,7 +133,7 @@ class Pairs(wiring.Component):
             advance.eq(free),
             bits.rows.valid.eq(two),
             row.base.eq(Cat(d.delta_base[:shapes.delta_word], that.step)),
-            row.end.eq((d.blocks - 1)[:max(6, shapes.block)] >> 5),
+            row.end.eq(last_word(d.blocks, max(6, shapes.block))),
             row.payload.eq(that),
             self.bitmap_address.eq(bits.address),
             self.bitmap_enable.eq(bits.enable),
