@@ -32,6 +32,7 @@ from backspike.hw.engines.dense.backward import DenseBackward
 from backspike.hw.engines.dense.forward import DenseForward
 from backspike.hw.engines.dense.gradient import DenseGradient
 from backspike.hw.engines.feed_forward import ForwardEngine
+from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
@@ -93,7 +94,7 @@ class Core(wiring.Component):
         self.memories = Memories(m, shapes)
         engines = _DENSE_ENGINES if self.config.dense_only else _ENGINES
         engine, errors, gradient = (kind(shapes) for kind in engines)
-        neuron = NeuronUpdate(shapes, engine.result_layout)
+        neuron = NeuronUpdate(shapes, forward_result(shapes))
         units = {
             "slots": SlotTable(shapes),
             "receiver": Receiver(shapes),
@@ -106,7 +107,7 @@ class Core(wiring.Component):
             "backward": BackwardThread(shapes),
             "delta": DeltaUpdate(shapes),
             "errors": errors,
-            "error_packets": ErrorPackets(shapes, errors.result_layout),
+            "error_packets": ErrorPackets(shapes, error_result(shapes)),
             "gradient": gradient,
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),

@@ -46,6 +46,7 @@ def connect_backward_memories(m, core):
         masks.en.eq(errors.tape_enable),
         errors.masks.eq(masks.data),
         group.addr.eq(errors.group_address),
+        group.en.eq(errors.group_enable),
         errors.group.eq(group.data),
         sums.read["any"].addr.eq(Mux(receiver.error_read, receiver.error_address, delta.error_address)),
         receiver.error_sum.eq(sums.read["any"].data),

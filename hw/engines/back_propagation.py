@@ -4,11 +4,11 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
 from backspike.hw.blocks import Queue, delayed, moved, relay, skid, stage
 from backspike.hw.engines.group_loop import GroupLoop
+from backspike.hw.engines.ports import error_ports, error_result
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.engines.walks import InputWalk
@@ -38,55 +38,19 @@ class BackwardEngine(wiring.Component):
     ----------
     shapes: Shapes
 
-    Members
-    -------
-    live: by step: whether any delta of the slice is not zero
-    start, slot, descriptor, skip_off, busy: as in the feed-forward engine
-    group_address, group: group table, one cycle of latency
-    tape_address, tape_enable, masks: masks of a tape word, one cycle of latency
-    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    weight_addresses, weights, delta_addresses, deltas: each lane's banks, one cycle of latency; they hold their outputs
-        while operand_enable is 0 (here it never is)
-    results: stream of {target, sum}; ``target`` is {x, y, neuron, step}: who owns the input
-    terms, stalled: for the counters, as in the feed-forward engine
-    row, result: a masked input goes to the lanes, a result has been taken
+    Members: see :func:`error_ports`; the operands are always enabled.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
         lanes = shapes.config.lanes
         self._lanes = [ProductLane(shapes.config.format, shapes.config.window) for _ in range(lanes)]
-        self.target = StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step})
-        self.result_layout = StructLayout({"target": self.target, "sum": signed(shapes.error_sum)})
+        self.result_layout = error_result(shapes)
+        self.target = self.result_layout["target"].shape
         self.entry = StructLayout({"address": shapes.weight_address, "block": shapes.block, "hit": 1})
         self.info = StructLayout({"address": shapes.weight_address, "start": shapes.block, "step": shapes.step})
         self.input = StructLayout({"address": shapes.weight_address, "step": shapes.step, "masked": 1})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "masks": In(WORD),
-            "bitmap_address": Out(shapes.bitmap_address()),
-            "bitmap_enable": Out(1),
-            "bitmaps": In(ArrayLayout(WORD, lanes)),
-            "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "weights": In(ArrayLayout(shapes.number, lanes)),
-            "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-            "deltas": In(ArrayLayout(shapes.number, lanes)),
-            "operand_enable": Out(1),
-            "results": Out(stream.Signature(self.result_layout)),
-            "terms": Out(range(lanes + 1)),
-            "row": Out(1),
-            "result": Out(1),
-            "stalled": Out(1),
-        })
+        super().__init__(error_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
@@ -105,6 +69,7 @@ class BackwardEngine(wiring.Component):
             groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid | unsent
                              | Cat(lane["busy"] for lane in lanes).any())),
             self.busy.eq(groups.busy),
+            self.group_enable.eq(1),
             self.operand_enable.eq(1),
             self.terms.eq(sum(lane["term"] for lane in lanes)),
             self.result.eq(self.results.valid & self.results.ready),

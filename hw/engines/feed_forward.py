@@ -2,16 +2,14 @@
 """Feed-forward engine: sums of the weights of the inputs that spike."""
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import Queue, delayed
+from backspike.hw.engines.ports import forward_ports, forward_result, spike_lane
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.walks import PLACE, OutputWalk
 from backspike.hw.engines.windows import SpikeWindow
-from backspike.hw.shapes import WORD
 
 __all__ = ["ForwardEngine"]
 
@@ -32,50 +30,15 @@ class ForwardEngine(wiring.Component):
     ----------
     shapes: Shapes
 
-    Members
-    -------
-    start: pulse that begins a job; slot, step, descriptor, skip_off stay stable until ``busy`` falls
-    busy: a job is in work, or its last result has not been taken
-    group_address, group_enable, group: group table, one cycle of latency
-    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
-    weight_address, weights: one word of each lane's bank, one cycle of latency; the banks hold their output while
-        weight_enable is 0 (here it never is)
-    results: stream of {place, sums}, in order of pixels, then blocks; ``place`` is {step, block_last, last}: the last
-        block of a pixel, of the step
-    terms: useful terms issued in this cycle
-    stalled: a term was ready but had to wait for room in ``results``
+    Members: see :func:`forward_ports`; the banks are always enabled.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        lanes = shapes.config.lanes
-        self._lanes = [SpikeLane(shapes.config.format, WORD * shapes.config.tape_words) for _ in range(lanes)]
-        self.sum_width = self._lanes[0].sum_width
-        self.place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
-        self.result_layout = StructLayout({
-            "place": self.place,
-            "sums": ArrayLayout(signed(self.sum_width), lanes),
-        })
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "step": In(shapes.step),
-            "descriptor": In(shapes.descriptor),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group_enable": Out(1),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "tape": In(WORD),
-            "weight_address": Out(shapes.weight_address),
-            "weight_enable": Out(1),
-            "weights": In(ArrayLayout(shapes.number, lanes)),
-            "results": Out(stream.Signature(self.result_layout)),
-            "terms": Out(range(lanes + 1)),
-            "stalled": Out(1),
-        })
+        self._lanes = [spike_lane(shapes) for _ in range(shapes.config.lanes)]
+        self.result_layout = forward_result(shapes)
+        self.place = self.result_layout["place"].shape
+        super().__init__(forward_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
@@ -137,7 +100,7 @@ class ForwardEngine(wiring.Component):
         lanes, d = self.shapes.config.lanes, self.descriptor
         item = lists.out.p
         m.submodules.places = places = Queue(self.place, RESULTS)
-        m.submodules.sums = sums = Queue(ArrayLayout(signed(self.sum_width), lanes), RESULTS)
+        m.submodules.sums = sums = Queue(ArrayLayout(signed(self._lanes[0].sum_width), lanes), RESULTS)
 
         issued = Signal(StructLayout({"valid": 1, "last": 1, "nonzero": 1}))
         go, nonzero = Signal(), Signal()

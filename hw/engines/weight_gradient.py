@@ -4,10 +4,10 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, moved, stage
 from backspike.hw.engines.gradient_lane import GradientLane
+from backspike.hw.engines.ports import gradient_ports
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.scan import RowScanner, list_bits
 from backspike.hw.engines.walks import PLACE, OutputWalk
@@ -31,53 +31,13 @@ class GradientEngine(wiring.Component):
     ----------
     shapes: Shapes
 
-    Members
-    -------
-    live: by step: whether any delta of the slice is not zero
-    start, slot, descriptor, skip_off, busy: as in the feed-forward engine; at the end all gradients are written
-    group_address, group_enable, group: group table, one cycle of latency
-    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
-    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    delta_addresses, delta_enables, deltas: each lane's delta memory, one cycle of latency
-    read_addresses, read_enables, gradients: each lane's gradient bank, one cycle of latency
-    write_addresses, write_enables, sums: write port of each lane's gradient bank
-    terms, rows, stalled: for the counters: useful terms of all lanes, non-zero deltas that lanes are done with, and
-        whether a lane waits for a gradient that is being written
+    Members: see :func:`gradient_ports`; ``rows`` are non-zero deltas.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        lanes = shapes.config.lanes
         self.info = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE, "start": shapes.block})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group_enable": Out(1),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "tape": In(WORD),
-            "bitmap_address": Out(shapes.bitmap_address()),
-            "bitmap_enable": Out(1),
-            "bitmaps": In(ArrayLayout(WORD, lanes)),
-            "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-            "delta_enables": Out(lanes),
-            "deltas": In(ArrayLayout(shapes.number, lanes)),
-            "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "read_enables": Out(lanes),
-            "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-            "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "write_enables": Out(lanes),
-            "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
-            "terms": Out(range(lanes + 1)),
-            "rows": Out(range(lanes + 1)),
-            "stalled": Out(1),
-        })
+        super().__init__(gradient_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()

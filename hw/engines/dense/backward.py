@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Back-propagation engine for dense layers: partial sums of W delta for the inputs whose surrogate mask is set."""
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from backspike.hw.arith.lanes import ProductLane
 from backspike.hw.engines.dense.pairs import Pairs
-from backspike.hw.engines.dense.sizes import input_bits
-from backspike.hw.shapes import WORD
+from backspike.hw.engines.ports import error_ports
 
 __all__ = ["DenseBackward"]
 
@@ -29,34 +27,7 @@ class DenseBackward(wiring.Component):
         self.shapes = shapes
         lanes = shapes.config.lanes
         self._lanes = [ProductLane(shapes.config.format, shapes.block_depth) for _ in range(lanes)]
-        self.target = StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step})
-        self.result_layout = StructLayout({"target": self.target, "sum": signed(shapes.error_sum)})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "masks": In(WORD),
-            "bitmap_address": Out(shapes.bitmap_address()),
-            "bitmap_enable": Out(1),
-            "bitmaps": In(ArrayLayout(WORD, lanes)),
-            "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "operand_enable": Out(1),
-            "weights": In(ArrayLayout(shapes.number, lanes)),
-            "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-            "deltas": In(ArrayLayout(shapes.number, lanes)),
-            "results": Out(stream.Signature(self.result_layout)),
-            "terms": Out(range(lanes + 1)),
-            "row": Out(1),
-            "result": Out(1),
-            "stalled": Out(1),
-        })
+        super().__init__(error_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
@@ -67,6 +38,7 @@ class DenseBackward(wiring.Component):
             pairs.group_words.eq(self.group),
             pairs.tape.eq(self.masks),
             self.group_address.eq(pairs.group_address),
+            self.group_enable.eq(1),
             self.tape_address.eq(pairs.tape_address),
             self.tape_enable.eq(pairs.tape_enable),
             self.bitmap_address.eq(pairs.bitmap_address),
@@ -83,7 +55,7 @@ class DenseBackward(wiring.Component):
         shapes, lanes = self.shapes, self.shapes.config.lanes
         run, ends = Signal(), Signal()
         item = pairs.items.p
-        control = StructLayout({"valid": 1, "last": 1, "hits": lanes, "input": input_bits(shapes),
+        control = StructLayout({"valid": 1, "last": 1, "hits": lanes, "input": shapes.tape_bit,
                                 "step": shapes.step})
         now, weight = Signal(control), Signal(shapes.weight_address)
         delta = Signal(shapes.delta_address())

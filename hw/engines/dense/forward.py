@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feed-forward engine for dense layers: sums of the weights of the inputs that spike."""
 
-from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal, signed
-from amaranth.lib import stream, wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, EnableInserter, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from backspike.hw.arith.lanes import SpikeLane
-from backspike.hw.blocks import stage
-from backspike.hw.engines.dense.row_bits import RowBits
-from backspike.hw.engines.dense.sizes import input_bits, last_word
-from backspike.hw.shapes import WORD
+from backspike.hw.blocks import moved, stage
+from backspike.hw.engines.dense.row_bits import RowBits, last_word
+from backspike.hw.engines.ports import forward_ports, spike_lane
 
 __all__ = ["DenseForward"]
 
@@ -18,40 +16,19 @@ __all__ = ["DenseForward"]
 class DenseForward(wiring.Component):
     """For each block of outputs of one step: the sum of the weights of the inputs that spike, group by group.
 
-    Ports as those of the general ``ForwardEngine``, whose jobs with one pixel it does; ``skip_off`` has no effect.
+    It does the jobs with one pixel of the general ``ForwardEngine``; ``skip_off`` has no effect.
 
     Parameters
     ----------
     shapes: Shapes
+
+    Members: see :func:`forward_ports`.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        lanes = shapes.config.lanes
-        self._lanes = [SpikeLane(shapes.config.format, WORD * shapes.config.tape_words) for _ in range(lanes)]
-        self.place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
-        self.result_layout = StructLayout({
-            "place": self.place, "sums": ArrayLayout(signed(self._lanes[0].sum_width), lanes)})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "step": In(shapes.step),
-            "descriptor": In(shapes.descriptor),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group_enable": Out(1),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "tape": In(WORD),
-            "weight_address": Out(shapes.weight_address),
-            "weight_enable": Out(1),
-            "weights": In(ArrayLayout(shapes.number, lanes)),
-            "results": Out(stream.Signature(self.result_layout)),
-            "terms": Out(range(lanes + 1)),
-            "stalled": Out(1),
-        })
+        self._lanes = [spike_lane(shapes) for _ in range(shapes.config.lanes)]
+        super().__init__(forward_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
@@ -84,7 +61,7 @@ class DenseForward(wiring.Component):
             last_group.eq((index + 1)[:len(index)] == d.groups[:len(index)]),
             last_block.eq((block + 1)[:len(block)] == d.blocks[:len(block)]),
             row.base.eq(Cat(group.tape[:len(word)], self.slot, self.step)),
-            row.end.eq(last_word(group.channels, input_bits(shapes))),
+            row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.row.eq(group.row_base + block),
             row.payload.end.eq(last_group),
             row.payload.last.eq(last_block),
@@ -106,37 +83,34 @@ class DenseForward(wiring.Component):
         shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
         run, ends = Signal(), Signal()
         item = bits.items.p
-        control = StructLayout({"valid": 1, "nonzero": 1, "last": 1, "end": 1})
-        found = StructLayout({"control": control, "number": item.number.shape(), "row": shapes.weight_address})
-        now, held = Signal(found), Signal(found)
+        control = StructLayout({"nonzero": 1, "last": 1, "end": 1})
+        place = StructLayout({"number": item.number.shape(), "row": shapes.weight_address})
+        now, found, held, address = Signal(control), Signal(place), Signal(place), Signal(shapes.weight_address)
+        valid = Signal()
         m.d.comb += [
             # A row without spikes counts only as the end of the reduction.
-            now.control.valid.eq(bits.items.valid & ~(item.none & ~(item.last & item.payload.end))),
-            now.control.nonzero.eq(~item.none),
-            now.control.last.eq(item.last & item.payload.end),
-            now.control.end.eq(item.payload.last),
-            now.number.eq(item.number),
-            now.row.eq(item.payload.row),
+            valid.eq(bits.items.valid & ~(item.none & ~(item.last & item.payload.end))),
+            now.nonzero.eq(~item.none),
+            now.last.eq(item.last & item.payload.end),
+            now.end.eq(item.payload.last),
+            found.number.eq(item.number),
+            found.row.eq(item.payload.row),
             bits.items.ready.eq(run),
             self.stalled.eq(~run),
             self.weight_enable.eq(run),
         ]
-        address = Signal(shapes.weight_address)
         with m.If(run):
-            m.d.sync += [held.eq(now), address.eq(held.row + held.number * d.blocks)]
-        pipeline = [held.control]
-        for name in ("asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
-            after = Signal(control, name=f"{name}_control")
-            with m.If(run):
-                m.d.sync += after.eq(pipeline[-1])
-            pipeline.append(after)
-        at_lane, done = pipeline[2], pipeline[-1]
-        useful = held.control.valid & held.control.nonzero & run
+            m.d.sync += [held.eq(found), address.eq(held.row + held.number * d.blocks)]
+        pipeline = [(valid, now)]
+        for name in ("held", "asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
+            pipeline.append(moved(m, run, *pipeline[-1], name))
+        del pipeline[0]
+        (full, asking), (at_lane_full, at_lane), (done_full, done) = pipeline[0], pipeline[2], pipeline[-1]
         m.d.comb += [
             self.weight_address.eq(address),
-            self.terms.eq(Mux(useful, Mux(held.control.end, d.last_lanes, lanes), 0)),
+            self.terms.eq(Mux(full & asking.nonzero & run, Mux(asking.end, d.last_lanes, lanes), 0)),
             self.results.p.place.step.eq(self.step),
-            ends.eq(done.valid & done.last),
+            ends.eq(done_full & done.last),
             run.eq(~(ends & self.results.valid)),
         ]
         with m.If(self.results.ready):
@@ -151,7 +125,7 @@ class DenseForward(wiring.Component):
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
-                lane.valid.eq(at_lane.valid), lane.last.eq(at_lane.last),
+                lane.valid.eq(at_lane_full), lane.last.eq(at_lane.last),
                 lane.nonzero.eq(at_lane.nonzero), lane.operand.eq(self.weights[k]),
             ]
-        return Cat(part.valid for part in pipeline).any() | self.results.valid
+        return Cat(full for full, _ in pipeline).any() | self.results.valid

@@ -3,13 +3,12 @@
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.data import StructLayout
 
 from backspike.hw.blocks import skid
 from backspike.hw.engines.dense.pairs import Pairs
 from backspike.hw.engines.gradient_lane import GradientLane
-from backspike.hw.shapes import WORD
+from backspike.hw.engines.ports import gradient_ports
 
 __all__ = ["DenseGradient"]
 
@@ -27,37 +26,8 @@ class DenseGradient(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        lanes = shapes.config.lanes
         self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "skip_off": In(1),
-            "busy": Out(1),
-            "group_address": Out(shapes.groups),
-            "group_enable": Out(1),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "tape": In(WORD),
-            "bitmap_address": Out(shapes.bitmap_address()),
-            "bitmap_enable": Out(1),
-            "bitmaps": In(ArrayLayout(WORD, lanes)),
-            "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-            "delta_enables": Out(lanes),
-            "deltas": In(ArrayLayout(shapes.number, lanes)),
-            "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "read_enables": Out(lanes),
-            "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-            "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "write_enables": Out(lanes),
-            "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
-            "terms": Out(range(lanes + 1)),
-            "rows": Out(range(lanes + 1)),
-            "stalled": Out(1),
-        })
+        super().__init__(gradient_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()

@@ -6,9 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import stage
-from backspike.hw.engines.dense.row_bits import RowBits
-from backspike.hw.engines.dense.sizes import input_bits, last_word
+from backspike.hw.blocks import relay, stage
+from backspike.hw.engines.dense.row_bits import RowBits, last_word
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.shapes import WORD
 
@@ -41,10 +40,10 @@ class Pairs(wiring.Component):
     def __init__(self, shapes, *, constants):
         self.shapes, self.constants = shapes, constants
         lanes = shapes.config.lanes
-        self._input = StructLayout({"number": input_bits(shapes), "step": shapes.step})
-        self._row = StructLayout({"row": shapes.weight_address, "input": input_bits(shapes), "step": shapes.step})
+        self._input = StructLayout({"number": shapes.tape_bit, "step": shapes.step})
+        self._row = StructLayout({"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step})
         self.item = StructLayout({
-            "row": shapes.weight_address, "input": input_bits(shapes), "step": shapes.step, "block": shapes.block,
+            "row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "block": shapes.block,
             "hits": lanes, "none": 1, "last": 1})
         super().__init__({
             "start": In(1),
@@ -93,7 +92,7 @@ class Pairs(wiring.Component):
             live.eq(self.live.bit_select(step, 1)),
             bits.rows.valid.eq(looking & live),
             row.base.eq(Cat(group.tape[:shapes.tape_word], self.slot, step)),
-            row.end.eq(last_word(group.channels, input_bits(shapes))),
+            row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.eq(step),
             self.tape_address.eq(bits.address),
             self.tape_enable.eq(bits.enable),
@@ -115,14 +114,10 @@ class Pairs(wiring.Component):
         found, placed, advance = Signal(self._input), Signal(self._row), Signal()
         m.d.comb += [found.number.eq(inputs.items.p.number), found.step.eq(inputs.items.p.payload)]
         # An input every other cycle at most: so the chain of those who wait for each other ends here.
-        one, this = Signal(), Signal(self._input, name="input_found")
-        with m.If(~one):
-            m.d.sync += [one.eq(inputs.items.valid & ~inputs.items.p.none), this.eq(found)]
-        with m.Elif(advance):
-            m.d.sync += one.eq(0)
+        one, this, free = relay(m, inputs.items.valid & ~inputs.items.p.none, found, advance, "found")
         m.d.comb += [
-            inputs.items.ready.eq(~one),
-            self.input.eq(inputs.items.valid & ~one & ~inputs.items.p.none),
+            inputs.items.ready.eq(free),
+            self.input.eq(inputs.items.valid & free & ~inputs.items.p.none),
             placed.row.eq(groups.group.row_base + this.number * d.blocks),
             placed.input.eq(this.number),
             placed.step.eq(this.step),

@@ -5,13 +5,24 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from backspike.hw.blocks import any_of, at_most_one, lowest_bit
 from backspike.hw.shapes import WORD
 
-__all__ = ["RowBits"]
+__all__ = ["RowBits", "last_word"]
 
 _BYTE = 8
+_PLACE = exact_log2(WORD)
+
+
+def last_word(count, bits):
+    """Index of the last word of a row of ``count`` bits, 1 to 2**bits: ``count - 1`` without its place in the word.
+
+    It is one less than ``count`` without that place if the last word is full, by few look-up tables and no carry chain.
+    """
+    words, whole = count[_PLACE:bits], ~count[:_PLACE].any()
+    return Cat(words[k] ^ (whole & ~words[:k].any()) for k in range(len(words)))
 
 
 class RowBits(wiring.Component):
