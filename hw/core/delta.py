@@ -35,11 +35,10 @@ class DeltaUpdate(wiring.Component):
     start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
         slice's first neuron
     error_address, error_sum: read port of the error sums, one cycle of latency; error_taken: somebody else has it in
-        this cycle; error_enable: of the own bits and the deltas; clear, cleared: write zero to ``clear_address``, and
+        this cycle; error_enable: of the own bits; clear, cleared: write zero to ``clear_address``, and
         whether it is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
     own_address, own: the core's own spike and mask bits, at error_enable
-    delta_address, next_address: in each lane's delta memory, two read ports; delta_lane selects the lane, and ``error``
-        and ``next_delta`` are what it read (enable is again error_enable)
+    delta_address, stored: read port of the delta memories, one cycle of latency; delta_lane selects the lane
     write, write_lane, write_address, value: write port of the delta memories
     bitmap_write, bitmap_word, bitmap: write one step of a word of non-zero flags (same lane, step of write_address)
     live: by step: whether any delta is not zero; until the next ``start``
@@ -65,10 +64,8 @@ class DeltaUpdate(wiring.Component):
             "own_address": Out(shapes.own_address()),
             "own": In(ArrayLayout(OWN_BITS, shapes.config.steps)),
             "delta_address": Out(shapes.delta_address()),
-            "next_address": Out(shapes.delta_address()),
             "delta_lane": Out(shapes.lane),
-            "error": In(number),
-            "next_delta": In(number),
+            "stored": In(number),
             "write": Out(1),
             "write_lane": Out(shapes.lane),
             "write_address": Out(shapes.delta_address()),
@@ -98,9 +95,10 @@ class DeltaUpdate(wiring.Component):
             m.d.sync += under_way.eq(latency)
         with m.Elif(under_way.any()):
             m.d.sync += under_way.eq(under_way - 1)
-        advance = self._read(m, place, read, reading & ~held, given, go, labelled)
+        after = Signal(self.shapes.delta_address())  # place of the next step's delta
+        advance = self._read(m, place, read, reading & ~held, given, go, labelled, after)
         self._walk(m, place, reading, held, given, advance, under_way)
-        self._request(m, read, given, go, advance, labelled)
+        self._request(m, read, given, go, advance, labelled, after)
         self._write(m)
         return m
 
@@ -148,8 +146,8 @@ class DeltaUpdate(wiring.Component):
                 with m.If(step == 0):
                     m.d.sync += [deltas.eq(1), reading.eq(~deltas)]
 
-    def _read(self, m, place, read, reading, given, go, labelled):
-        """Addresses of the memories."""
+    def _read(self, m, place, read, reading, given, go, labelled, after):
+        """Addresses of the memories; first the error is read, then the next step's delta."""
         d = self.descriptor
         neuron, block = Signal(self.shapes.neuron), Signal(self.shapes.block)
         advance, waiting, error_address = Signal(), Signal(), Signal(self.error_address.shape())
@@ -166,28 +164,31 @@ class DeltaUpdate(wiring.Component):
             error_address.slot.eq(self.slot),
             self.own_address.neuron.eq(neuron),
             self.own_address.slot.eq(self.slot),
-            self.delta_address.block.eq(block),
-            self.delta_address.step.eq(place.step),
-            self.next_address.block.eq(block),
-            self.next_address.step.eq(place.step + 1),
             self.delta_lane.eq(read.lane),
         ]
         with m.If(advance):
             m.d.sync += [
                 given.eq(reading), read.eq(place), self.clear_address.eq(error_address),
-                labelled.eq(self.label == place.local),
+                labelled.eq(self.label == place.local), after.block.eq(block), after.step.eq(place.step + 1),
             ]
         with m.Elif(go):
             m.d.sync += given.eq(0)
+        with m.If(waiting):
+            m.d.comb += self.delta_address.eq(after)
+        with m.Else():
+            m.d.comb += [self.delta_address.block.eq(block), self.delta_address.step.eq(place.step)]
         return advance
 
-    def _request(self, m, read, given, go, advance, labelled):
+    def _request(self, m, read, given, go, advance, labelled, after):
         """The operation for the neuron and step at the memories' outputs: up to two products, or an error sum."""
         shapes, d = self.shapes, self.descriptor
         fmt, steps = shapes.config.format, shapes.config.steps
         request, tag = self.request.p, self.request.p.tag
         bits, looked = Signal(self.own.shape()), Signal()  # own bits in a register, as block RAMs are late
+        error = Signal(shapes.number)
         m.d.sync += [bits.eq(self.own), looked.eq(given & ~advance & ~go)]
+        with m.If(~looked):
+            m.d.sync += error.eq(self.stored)
         own = bits[read.step]
         # Spikes of the target are missing where there are none, those of others are in excess where there are.
         wrong = sum((bits[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
@@ -204,7 +205,7 @@ class DeltaUpdate(wiring.Component):
             use_next.eq(second | ~own.mask),
             tag.client.eq(Mux(read.deltas, Client.DELTA, Client.ERROR)),
             tag.lane.eq(read.lane),
-            tag.index.eq(read.block + d.block_base),
+            tag.index.eq(after.block),
             tag.step.eq(read.step),
             tag.word.eq(read.block[5:]),
             tag.flush.eq(read.flush),
@@ -216,7 +217,7 @@ class DeltaUpdate(wiring.Component):
         with m.If(read.deltas):
             m.d.comb += [
                 request.a.eq(Mux(use_next, d.kappa_back, d.amplitude)),
-                request.b.eq(Mux(use_next, self.next_delta, self.error)),
+                request.b.eq(Mux(use_next, self.stored, error)),
                 request.product.eq(read.exists & (own.mask | follows)),
             ]
         with m.Else():

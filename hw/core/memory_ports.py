@@ -65,10 +65,7 @@ def connect_backward_memories(m, core):
     for k in range(core.config.lanes):
         _delta_bank(m, core, k)
     lanes = range(core.config.lanes)
-    m.d.comb += [
-        delta.error.eq(Array(mem.deltas[k].read["errors"].data for k in lanes)[delta.delta_lane]),
-        delta.next_delta.eq(Array(mem.deltas[k].read["gradient"].data for k in lanes)[delta.delta_lane]),
-    ]
+    m.d.comb += delta.stored.eq(Array(mem.deltas[k].read["errors"].data for k in lanes)[delta.delta_lane])
 
 
 def _delta_bank(m, core, k):
@@ -83,14 +80,17 @@ def _delta_bank(m, core, k):
         bitmaps.write.addr.eq(Cat(delta.bitmap_word, delta.write_address.step)),
         bitmaps.write.data.eq(delta.bitmap),
     ]
-    for unit, port, address, enable in (
-            (core.errors, "errors", delta.delta_address, core.errors.operand_enable),
-            (core.gradient, "gradient", delta.next_address, core.gradient.delta_enables[k])):
-        read, bits = deltas.read[port], bitmaps.read[port]
+    errors, gradient = deltas.read["errors"], deltas.read["gradient"]
+    m.d.comb += [
+        errors.addr.eq(Mux(delta.busy, delta.delta_address, core.errors.delta_addresses[k])),
+        errors.en.eq(delta.busy | core.errors.operand_enable),
+        gradient.addr.eq(core.gradient.delta_addresses[k]),
+        gradient.en.eq(core.gradient.delta_enables[k]),
+    ]
+    for unit, port in ((core.errors, "errors"), (core.gradient, "gradient")):
+        bits = bitmaps.read[port]
         m.d.comb += [
-            read.addr.eq(Mux(delta.busy, address, unit.delta_addresses[k])),
-            read.en.eq(Mux(delta.busy, delta.error_enable, enable)),
-            unit.deltas[k].eq(read.data),
+            unit.deltas[k].eq(deltas.read[port].data),
             bits.addr.eq(unit.bitmap_address),
             bits.en.eq(unit.bitmap_enable),
             unit.bitmaps[k].eq(bits.data),

@@ -34,23 +34,22 @@ def units():
 
 
 class _Deltas:
-    """The delta memory of all lanes, of which ``delta_lane`` selects one."""
+    """The delta memory of all lanes, of which ``delta_lane`` selects one; what is being written reads as garbage."""
 
     def __init__(self, run):
         self.run, self.bench = run, run.bench
-        self.words = [(0, 0)] * run.config.lanes
+        self.words = [0] * run.config.lanes
         run.bench.agents.append(self)
 
     def drive(self):
-        error, following = self.words[self.bench.bits("delta_lane") % len(self.words)]
-        self.bench.set("error", error)
-        self.bench.set("next_delta", following)
+        self.bench.set("stored", self.words[self.bench.bits("delta_lane") % len(self.words)])
 
     def sample(self):
         bench = self.bench
-        if bench.bits("error_enable"):
-            addresses = bench.bits("delta_address"), bench.bits("next_address")
-            self.words = [tuple(bank[address] for address in addresses) for bank in self.run.banks]
+        address = bench.bits("delta_address")
+        self.words = [bank[address] for bank in self.run.banks]
+        if bench.bits("write") and address == bench.bits("write_address"):
+            self.words[bench.bits("write_lane")] = bench.random.getrandbits(self.run.config.format.width)
 
 
 class _ErrorSums(Memory):
