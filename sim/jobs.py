@@ -160,12 +160,12 @@ class Job:
                 "tape": word, "channels": sizes[k], "row_base": address, "constant": int(constant),
                 "tap_stride": sizes[k] * self.blocks, "row_stride": sizes[k] * self.blocks * kernel,
                 "x": random.randrange(8), "y": random.randrange(8), "neuron": random.randrange((1 << 14) - count),
-                "bits": self._bits(count, density)}
+                "bits": self.random_bits(count, density)}
             address += rows[k] * self.blocks
             word += -(-count // WORD)
         self.groups_base = random.randint(0, self.config.groups - len(sizes))
 
-    def _bits(self, count, density):
+    def random_bits(self, count, density):
         """Spikes or masks of all configured steps; those of steps that the slice has not are garbage."""
         shares = self.rng.choice(_DENSITIES, size=-(-count // WORD)) if density is None else np.array([density])
         shares = np.resize(np.repeat(shares, WORD), count)

@@ -28,9 +28,8 @@ from backspike.hw.core.slots import SlotTable
 from backspike.hw.core.spike_sender import SpikeSender
 from backspike.hw.core.weight_update import WeightUpdate
 from backspike.hw.engines.back_propagation import BackwardEngine
-from backspike.hw.engines.dense.backward import DenseBackward
 from backspike.hw.engines.dense.forward import DenseForward
-from backspike.hw.engines.dense.gradient import DenseGradient
+from backspike.hw.engines.dense.learning import DenseLearning
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.engines.weight_gradient import GradientEngine
@@ -38,9 +37,6 @@ from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 
 __all__ = ["Core"]
-
-_ENGINES = ForwardEngine, BackwardEngine, GradientEngine
-_DENSE_ENGINES = DenseForward, DenseBackward, DenseGradient
 
 
 class Core(wiring.Component):
@@ -92,8 +88,6 @@ class Core(wiring.Component):
     def _add_units(self, m, shapes):
         """Every unit is a submodule of the name that it has as an attribute here."""
         self.memories = Memories(m, shapes)
-        engines = _DENSE_ENGINES if self.config.dense_only else _ENGINES
-        engine, errors, gradient = (kind(shapes) for kind in engines)
         neuron = NeuronUpdate(shapes, forward_result(shapes))
         units = {
             "slots": SlotTable(shapes),
@@ -101,18 +95,21 @@ class Core(wiring.Component):
             "replies": Replies(shapes),
             "arithmetic": Arithmetic(shapes),
             "forward": ForwardThread(shapes),
-            "engine": engine,
+            "engine": DenseForward(shapes) if self.config.dense_only else ForwardEngine(shapes),
             "neuron": neuron,
             "spike_sender": SpikeSender(shapes, neuron.word),
             "backward": BackwardThread(shapes),
             "delta": DeltaUpdate(shapes),
-            "errors": errors,
             "error_packets": ErrorPackets(shapes, error_result(shapes)),
-            "gradient": gradient,
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
+        if self.config.dense_only:
+            m.submodules.learning = learning = DenseLearning(shapes)
+            self.errors, self.gradient = learning.errors, learning.gradient
+        else:
+            units |= {"errors": BackwardEngine(shapes), "gradient": GradientEngine(shapes)}
         for name, unit in units.items():
             m.submodules[name] = unit
             setattr(self, name, unit)

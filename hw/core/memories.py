@@ -68,6 +68,7 @@ class Memories:
     def __init__(self, m, shapes):
         config = shapes.config
         number, lanes = shapes.number, range(config.lanes)
+        engines = ("errors",) if config.dense_only else ("errors", "gradient")  # for dense layers they are one
         tape_depth = 1 << shapes.tape_address().size
         tables = config.slices * DESCRIPTOR_STRIDE
         delta_depth = 1 << shapes.delta_address().size
@@ -78,9 +79,9 @@ class Memories:
         self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"), shared="errors")
         self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
-        self.deltas = banks("deltas", number, delta_depth, ("errors", "gradient"))
-        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, ("errors", "gradient"))
-        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", "errors", "gradient"), parts=True)
+        self.deltas = banks("deltas", number, delta_depth, engines)
+        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
+        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
         self.descriptors = 1 << max(shapes.tape_address().size, index_bits(tables))
         self.spikes = Ram(m, "spikes", WORD, self.descriptors + tables, ("forward", "gradient"))

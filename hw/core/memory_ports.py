@@ -9,17 +9,20 @@ __all__ = ["connect_backward_memories", "connect_forward_memories", "connect_wei
 
 
 def connect_forward_memories(m, core):
-    """What the feed-forward thread reads and writes, apart from the weights; spikes, peers and descriptors for all."""
+    """What the feed-forward thread reads and writes, apart from the weights; spikes and tables, also of others."""
     mem, neuron = core.memories, core.neuron
-    for unit, thread, port in ((core.engine, core.forward, "forward"), (core.gradient, core.backward, "gradient")):
-        tape, group = mem.spikes.read[port], mem.groups.read[port]
+    engines = {"forward": core.engine, "errors": core.errors, "gradient": core.gradient}
+    for port, thread in (("forward", core.forward), ("gradient", core.backward)):
+        unit, tape = engines[port], mem.spikes.read[port]
         m.d.comb += [
             tape.addr.eq(Mux(thread.loading, mem.descriptors | thread.descriptor_address, unit.tape_address)),
             tape.en.eq(unit.tape_enable | thread.loading),
             unit.tape.eq(tape.data),
             thread.descriptor_data.eq(tape.data),
-            group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data),
         ]
+    for port, group in mem.groups.read.items():
+        unit = engines[port]
+        m.d.comb += [group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data)]
     potential = mem.potentials.read["forward"]
     for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
         m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
@@ -36,18 +39,15 @@ def connect_forward_memories(m, core):
 
 
 def connect_backward_memories(m, core):
-    """Masks, groups of inputs, error sums, own bits, deltas and their bitmaps."""
+    """Masks, error sums, own bits, deltas and their bitmaps."""
     mem, delta, errors = core.memories, core.delta, core.errors
     receiver, backward = core.receiver, core.backward
-    masks, group = mem.masks.read["errors"], mem.groups.read["errors"]
+    masks = mem.masks.read["errors"]
     sums, own = mem.error_sums, mem.own.read["delta"]
     m.d.comb += [
         masks.addr.eq(errors.tape_address),
         masks.en.eq(errors.tape_enable),
         errors.masks.eq(masks.data),
-        group.addr.eq(errors.group_address),
-        group.en.eq(errors.group_enable),
-        errors.group.eq(group.data),
         sums.read["any"].addr.eq(Mux(receiver.error_read, receiver.error_address, delta.error_address)),
         receiver.error_sum.eq(sums.read["any"].data),
         delta.error_sum.eq(sums.read["any"].data),
@@ -80,15 +80,16 @@ def _delta_bank(m, core, k):
         bitmaps.write.addr.eq(Cat(delta.bitmap_word, delta.write_address.step)),
         bitmaps.write.data.eq(delta.bitmap),
     ]
-    errors, gradient = deltas.read["errors"], deltas.read["gradient"]
+    read = deltas.read["errors"]
     m.d.comb += [
-        errors.addr.eq(Mux(delta.busy, delta.delta_address, core.errors.delta_addresses[k])),
-        errors.en.eq(delta.busy | core.errors.operand_enable),
-        gradient.addr.eq(core.gradient.delta_addresses[k]),
-        gradient.en.eq(core.gradient.delta_enables[k]),
+        read.addr.eq(Mux(delta.busy, delta.delta_address, core.errors.delta_addresses[k])),
+        read.en.eq(delta.busy | core.errors.operand_enable),
     ]
-    for unit, port in ((core.errors, "errors"), (core.gradient, "gradient")):
-        bits = bitmaps.read[port]
+    if "gradient" in deltas.read:
+        read = deltas.read["gradient"]
+        m.d.comb += [read.addr.eq(core.gradient.delta_addresses[k]), read.en.eq(core.gradient.delta_enables[k])]
+    for port, bits in bitmaps.read.items():
+        unit = {"errors": core.errors, "gradient": core.gradient}[port]
         m.d.comb += [
             unit.deltas[k].eq(deltas.read[port].data),
             bits.addr.eq(unit.bitmap_address),

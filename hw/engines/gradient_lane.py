@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lane of the weight-gradient engine: adds deltas to exact sums in memory."""
 
-from amaranth.hdl import Cat, Const, EnableInserter, Module, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.term import FixedTerm
+from backspike.hw.engines.gradient_sum import GradientSum
 
 __all__ = ["GradientLane"]
 
@@ -59,7 +59,7 @@ class GradientLane(wiring.Component):
             Signal(place, name=name) for name in ("fetched", "asked", "reading", "adding"))
         given, conflict, go, free = self.terms.p, Signal(), Signal(), Signal()
         at_reading, at_adding = Signal(), Signal()  # what is asked for is being read, or added to
-        m.submodules.number = number = EnableInserter(free)(FixedTerm(shapes.config.format))
+        m.submodules.adder = adder = GradientSum(shapes)
         # A gradient that is read in the cycle in which it is written would have its old value.
         m.d.comb += [
             conflict.eq(at_reading | at_adding),
@@ -69,8 +69,10 @@ class GradientLane(wiring.Component):
             self.terms.ready.eq(free),
             self.delta_address.eq(given.payload.address),
             self.delta_enable.eq(free),
-            number.operand.eq(self.delta),
-            number.nonzero.eq(1),
+            adder.move.eq(free),
+            adder.delta.eq(self.delta),
+            adder.gradient.eq(self.gradient),
+            self.sum.eq(adder.sum),
             self.read_address.eq(asked.address),
             self.read_enable.eq(1),
             self.term.eq(go),
@@ -90,8 +92,5 @@ class GradientLane(wiring.Component):
             ]
         with m.Else():
             m.d.sync += [at_reading.eq(0), at_adding.eq(at_reading)]
-        # The carry enters a bit below the sum, so that one carry chain does.
-        total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
-        m.d.sync += [
-            reading.valid.eq(go), reading.address.eq(asked.address), adding.eq(reading), self.sum.eq(total >> 1)]
+        m.d.sync += [reading.valid.eq(go), reading.address.eq(asked.address), adding.eq(reading)]
         return m

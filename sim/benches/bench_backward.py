@@ -17,7 +17,7 @@ def units():
     return {f"backward_{lanes}": BackwardEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
 
 
-def _expected(job):
+def expected_errors(job):
     """Results in the order of the engine: groups, steps, inputs; sums of zero are not sent."""
     seen = defaultdict(list)  # by group and input: (pixel, weight address)
     for g, n, pixel, address in job.pairs():
@@ -73,7 +73,7 @@ class Run:
         cycles = bench.cycle - begin
         await bench.step(3)
         assert not bench.bits("busy") and not bench.bits("results__valid")
-        assert sink.items == _expected(job), (job.shape, job.channels, job.blocks)
+        assert sink.items == expected_errors(job), (job.shape, job.channels, job.blocks)
         assert self.results == len(sink.items)
         steps = np.flatnonzero(job.nonzero.any(axis=(1, 2)) | bool(skip_off))
         assert self.rows == sum(int(group["bits"][steps].sum()) for group in job.groups if not group["constant"])

@@ -35,7 +35,7 @@ class Run:
         if gradients is None:
             gradients = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
         self.banks = [list(bank) for bank in gradients]
-        expected = self._expected(job)
+        expected = self.expected_gradients(job)
         Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
         Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
@@ -62,7 +62,7 @@ class Run:
         """How often a list of spikes is played."""
         return int(job.nonzero.sum()) * len(job.groups)
 
-    def _expected(self, job):
+    def expected_gradients(self, job):
         """Old gradients plus exact sums, modulo the width of the memory."""
         fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
         banks = [list(bank) for bank in self.banks]
@@ -77,13 +77,13 @@ class Run:
         self.terms += self.bench.bits("terms")
         self.rows += self.bench.bits("rows")
 
-    def _write(self):
+    def _write(self, side=""):
         """The write port of each lane's bank: what is read in the same cycle is the old content."""
         bench, lanes = self.bench, len(self.banks)
-        enables = bench.bits("write_enables")
+        enables = bench.bits(f"{side}write_enables")
         if not enables:
             return
-        addresses, sums = bench.get("write_addresses"), bench.get("sums")
+        addresses, sums = bench.get(f"{side}write_addresses"), bench.get(f"{side}sums")
         for k in range(lanes):
             if enables >> k & 1:
                 self.banks[k][addresses[k]] = sums[k] & (1 << self.width) - 1

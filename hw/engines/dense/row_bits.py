@@ -43,6 +43,7 @@ class RowBits(wiring.Component):
     rows: stream of {base, end, payload}: words 0 to ``end`` from address ``base`` on; bits of the last word beyond the
         row must be 0, as all who write tapes and bitmaps leave them
     address, enable, bits: to memories with one cycle of latency, which hold their output while ``enable`` is 0
+    off: memories whose bits count as 0; only to be changed while not ``busy``
     items: stream of {number, hits, none, last, payload}: number of the bit in its row, in which banks it is set, no bit
         at all, last item of its row
     busy: something is inside
@@ -58,13 +59,14 @@ class RowBits(wiring.Component):
             "address": Out(base),
             "enable": Out(1),
             "bits": In(ArrayLayout(WORD, banks)),
+            "off": In(banks),
             "items": Out(stream.Signature(self.item)),
             "busy": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        row, banks = self.rows.p, len(self.items.p.hits)
+        row, banks = self.rows.p, len(self.bits)
         about = StructLayout({"index": row.end.shape(), "last": 1, "payload": row.payload.shape()})
         number, at_end = Signal.like(row.end, name="number"), Signal()
         asked, read = Signal(), Signal(about)  # the word that the memories put out
@@ -87,6 +89,9 @@ class RowBits(wiring.Component):
         fetched, place = Signal(), Signal(about)
         with m.If(step):
             m.d.sync += [fetched.eq(asked), place.eq(read), words.eq(self.bits)]
+        for k in range(banks):  # the reset of the flip-flops, which costs no logic
+            with m.If(self.off[k]):
+                m.d.sync += words[k].eq(0)
         some = Signal(WORD // _BYTE)  # which bytes are not zero
         m.d.comb += [
             some.eq(Cat(Cat(words[bank][k:k + _BYTE] for bank in range(banks)).any() for k in range(0, WORD, _BYTE))),
@@ -125,7 +130,7 @@ class RowBits(wiring.Component):
             single.eq(at_most_one(rest)),
             free.eq(~listing | (self.items.ready & single)),
             item.number.eq(Cat(place, index)),
-            item.hits.eq(Cat(mark.bit_select(place, 1) for mark in marks) if banks > 1 else 1),
+            item.hits.eq(Cat(mark.bit_select(place, 1) for mark in marks) if banks > 1 else ~none),
             item.none.eq(none),
             item.last.eq(last & single),
             item.payload.eq(payload),
