@@ -116,12 +116,12 @@ class WithArithmetic(Component):
     ----------
     unit: with members ``request`` and ``result``
     shapes: Shapes
-    side: which requests of the elementwise unit it makes: ``"forward"`` or ``"backward"``
+    side: which requests of the elementwise unit it makes: ``"neuron"``, ``"delta"`` or ``"update"``
 
     Members
     -------
     those of the unit but ``request`` and ``result``; and
-    other: requests of somebody else to the other side
+    other: requests of somebody else: of the delta update beside those of a neuron update, else of a neuron update
     used, saturated: of the elementwise unit
     """
 
@@ -136,11 +136,9 @@ class WithArithmetic(Component):
         m = Module()
         m.submodules.unit = unit = self.unit
         m.submodules.arithmetic = arithmetic = Arithmetic(self.shapes)
-        mine, others = arithmetic.forward, arithmetic.backward
-        if self.side == "backward":
-            mine, others = others, mine
-        wiring.connect(m, unit.request, mine)
-        wiring.connect(m, wiring.flipped(self.other), others)
+        wiring.connect(m, unit.request, getattr(arithmetic, self.side))
+        others = "delta" if self.side == "neuron" else "neuron"
+        wiring.connect(m, wiring.flipped(self.other), getattr(arithmetic, others))
         m.d.comb += [
             unit.result.eq(arithmetic.result), self.used.eq(arithmetic.used), self.saturated.eq(arithmetic.saturated)]
         for name, member in self.kept.items():

@@ -3,12 +3,13 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.elementwise import Elementwise
+from backspike.hw.blocks import any_of
 
 __all__ = ["Arithmetic", "Client", "request_layout", "result_latency", "result_layout", "tag_layout"]
 
@@ -51,13 +52,14 @@ def result_layout(shapes):
 
 def result_latency(shapes):
     """Cycles from an operation's last term to its result."""
-    return Elementwise.latency_of(shapes.config.format, shapes.error_sum)
+    return 1 + Elementwise.latency_of(shapes.config.format, shapes.error_sum)
 
 
 class Arithmetic(wiring.Component):
-    """Elementwise unit behind two request streams: neuron updates first, everything else in the free cycles.
+    """Elementwise unit behind three request streams: neuron updates first, the others in the free cycles.
 
-    An operation that has begun is finished first: until then only its side is served.
+    An operation that has begun is finished first: until then only its side is served. Of the delta and the weight
+    update only one may run at a time.
 
     Parameters
     ----------
@@ -65,9 +67,8 @@ class Arithmetic(wiring.Component):
 
     Members
     -------
-    forward: requests of the neuron update
-    backward: requests of the backward thread
-    result: result of either, for whom the tag's client says; :func:`result_latency` cycles after the last term
+    neuron, delta, update: requests of the neuron, the delta and the weight update
+    result: result of any of them, for whom the tag's client says; :func:`result_latency` cycles after the last term
     used, saturated: for the counters
     """
 
@@ -76,8 +77,9 @@ class Arithmetic(wiring.Component):
         self.unit = Elementwise(shapes.config.format, shapes.error_sum, tag_layout(shapes))
         request = stream.Signature(request_layout(shapes))
         super().__init__({
-            "forward": In(request),
-            "backward": In(request),
+            "neuron": In(request),
+            "delta": In(request),
+            "update": In(request),
             "result": Out(result_layout(shapes)),
             "used": Out(1),
             "saturated": Out(1),
@@ -87,20 +89,34 @@ class Arithmetic(wiring.Component):
         m = Module()
         m.submodules.unit = unit = self.unit
         begun, backward = Signal(), Signal()  # an operation waits for its next term, and whose it is
-        forward, request = Signal(), Signal(request_layout(self.shapes))
+        others = Mux(begun, backward, ~self.neuron.valid)
+        sides = {"neuron": ~(begun & backward), "delta": others, "update": others}  # who may give a term
+        terms = {name: Signal(request_layout(self.shapes), name=f"{name}_term", reset_less=True) for name in sides}
+        m.d.sync += unit.valid.eq(0)
+        for name, free in sides.items():
+            request = getattr(self, name)
+            m.d.comb += request.ready.eq(free)
+            with m.If(request.valid & free):
+                m.d.sync += [unit.valid.eq(1), begun.eq(~request.p.last), backward.eq(int(name != "neuron"))]
+            self._take(m, request.p, request.valid & free, terms[name])
         m.d.comb += [
-            forward.eq(self.forward.valid & ~(begun & backward)),
-            self.forward.ready.eq(~(begun & backward)),
-            self.backward.ready.eq(Mux(begun, backward, ~self.forward.valid)),
-            request.eq(Mux(forward, self.forward.p, self.backward.p)),
-            unit.valid.eq(forward | (self.backward.valid & self.backward.ready)),
-            *(getattr(unit, name).eq(request[name]) for name in ("a", "b", "addend", "product", "add", "last", "tag")),
+            *(getattr(unit, name).eq(any_of(Value.cast(term[name]) for term in terms.values()))
+              for name in ("a", "b", "addend", "product", "add", "last", "tag")),
             self.used.eq(unit.valid),
             self.result.valid.eq(unit.done),
             self.result.value.eq(unit.value),
             self.result.tag.eq(unit.tag_out),
             self.saturated.eq(unit.done & unit.saturated),
         ]
-        with m.If(unit.valid):
-            m.d.sync += [begun.eq(~request.last), backward.eq(~forward)]
         return m
+
+    def _take(self, m, request, taken, term):
+        """Each client's term has a register of its own, which is 0 without one, so that an OR chooses among them.
+
+        The zero becomes the synchronous clear of the flip-flops and costs no logic.
+        """
+        m.d.sync += term.eq(0)
+        with m.If(taken):
+            m.d.sync += [term[name].eq(request[name]) for name in ("a", "b", "product", "add", "last", "tag")]
+        with m.If(taken & request.add):
+            m.d.sync += term.addend.eq(request.addend)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A core: the two threads, the three engines, and the memories that they share."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -216,16 +216,10 @@ class Core(wiring.Component):
             m.d.comb += [unit.skip_off.eq(self.skip_off), unit.live.eq(delta.live)]
 
     def _arithmetic(self, m):
-        """The elementwise unit's free cycles go to the delta update or the weight update, which never run together."""
-        arithmetic, delta, update, neuron = self.arithmetic, self.delta, self.update, self.neuron
-        wiring.connect(m, neuron.request, arithmetic.forward)
-        m.d.comb += [
-            arithmetic.backward.valid.eq(delta.request.valid | update.request.valid),
-            arithmetic.backward.p.eq(Mux(update.busy, update.request.p, delta.request.p)),
-            delta.request.ready.eq(arithmetic.backward.ready),
-            update.request.ready.eq(arithmetic.backward.ready),
-        ]
-        for unit in (delta, update, neuron):
+        arithmetic = self.arithmetic
+        for name in ("neuron", "delta", "update"):
+            unit = getattr(self, name)
+            wiring.connect(m, unit.request, getattr(arithmetic, name))
             m.d.comb += unit.result.eq(arithmetic.result)
 
     def _send(self, m):

@@ -115,10 +115,10 @@ class DeltaUpdate(wiring.Component):
             last_part.eq(part == d.blocks[:parts]),
             last_column.eq(column == d.out_width[:columns]),
             last_block.eq(last_part & last_column & (row == d.out_height[:rows])),
-            last_lane.eq(lane == lanes - 1),
+            last_lane.eq(lane == lanes - 1 if lanes > 1 else 1),
             place.step.eq(step), place.top.eq(top), place.lane.eq(lane), place.block.eq(block), place.local.eq(local),
             place.deltas.eq(deltas),
-            place.exists.eq(~last_part | (lane < d.last_lanes)),
+            place.exists.eq(~last_part | (lane < d.last_lanes) if lanes > 1 else 1),
             place.flush.eq(block[:5].all() | last_block),
         ]
         first = [part.eq(1), column.eq(1), row.eq(1), block.eq(0)]

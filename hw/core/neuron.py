@@ -88,7 +88,7 @@ class NeuronUpdate(wiring.Component):
         under_way = Signal(range(result_latency(shapes) + 1))  # cycles until the last result has come
         first, spiked, repeat = Signal(), Signal(), Signal()
         m.d.comb += [
-            last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes)),
+            last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
             last.eq(place.last & last_lane),
             self.potential_address.eq(d.neuron_base + local),
             first.eq(place.step == 0),

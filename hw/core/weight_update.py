@@ -73,7 +73,7 @@ class WeightUpdate(wiring.Component):
         tag, value = self.result.tag, self.result.value
         velocity, weight = Signal(), Signal()  # which of them came out of the unit
         begin, back = phase == 3, phase == 2
-        last_lane = walk.lane == config.lanes - 1
+        last_lane = walk.lane == config.lanes - 1 if config.lanes > 1 else 1
         m.d.comb += [
             velocity.eq(self.result.valid & (tag.client == Client.VELOCITY)),
             weight.eq(self.result.valid & (tag.client == Client.WEIGHT)),
@@ -128,7 +128,7 @@ class WeightUpdate(wiring.Component):
         m.d.comb += [
             request.last.eq(phase[0]),
             request.addend.eq(self.gradient << -fmt.lsb),
-            tag.lane.eq(read.lane),
+            tag.lane.eq(read.lane if config.lanes > 1 else 0),  # what is always 0 is no hardware
             tag.index.eq(read.address),
         ]
         with m.If(phase[1]):

@@ -26,7 +26,7 @@ SMALL = [name for name in _CHIPS if name != "weights_largest"]
 
 def _unit(name):
     shapes = Shapes(_CHIPS[name])
-    return WithArithmetic(WeightUpdate(shapes), shapes, "backward")
+    return WithArithmetic(WeightUpdate(shapes), shapes, "update")
 
 
 def units():
