@@ -249,8 +249,10 @@ class DeltaUpdate(wiring.Component):
                 self.bitmap_word.eq(d.delta_base + tag.word),
             ]
         m.d.sync += self.bitmap.eq(Mux(written, 0, self.bitmap) | (place & (delta & nonzero).replicate(WORD)))
-        with m.If(delta):
-            m.d.sync += place.eq(Mux(tag.flush, 1, place.rotate_left(1)))
+        with m.If(delta & tag.flush):
+            m.d.sync += place.eq(1)
+        with m.Elif(delta):
+            m.d.sync += place.eq(place.rotate_left(1))
         with m.If(self.start):
             m.d.sync += self.live.eq(0)
         with m.Elif(delta & nonzero):

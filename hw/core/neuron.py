@@ -142,20 +142,25 @@ class NeuronUpdate(wiring.Component):
             self.own_address.slot.eq(self.slot),
             *(self.own_bits[t].eq(bits) for t in range(shapes.config.steps)),
         ]
-        # The place of the next neuron as one bit, which is the enable of its flip-flops: no shifter.
+        # The bits go in from registers, a cycle later. The place of the next neuron is one bit, which is the enable of
+        # its flip-flops: no shifter.
         place = Signal(WORD, init=1)
-        word = Signal(self.word)
+        word, arrived, new, flushed = Signal(self.word), Signal(), Signal(OWN_BITS), Signal()
         m.d.comb += self.words.p.eq(word)
+        m.d.sync += [arrived.eq(finished), new.eq(bits), flushed.eq(finished & tag.flush)]
         with m.If(taken):
-            m.d.sync += [place.eq(1), word.spikes.eq(0), word.masks.eq(0), self.words.valid.eq(0)]
-        with m.Elif(finished):
+            m.d.sync += [place.eq(1), word.spikes.eq(0), word.masks.eq(0)]
+        with m.Elif(arrived):
             m.d.sync += place.eq(place.rotate_left(1))
             for k in range(WORD):
                 with m.If(place[k]):
-                    m.d.sync += [word.spikes[k].eq(bits.spike), word.masks[k].eq(bits.mask)]
+                    m.d.sync += [word.spikes[k].eq(new.spike), word.masks[k].eq(new.mask)]
+        with m.If(taken):
+            m.d.sync += self.words.valid.eq(0)
+        with m.If(flushed):
+            m.d.sync += self.words.valid.eq(1)
         with m.If(finished & tag.flush):
             m.d.sync += [
-                self.words.valid.eq(1),
                 word.targets_base.eq(d.targets_base),
                 word.targets.eq(d.targets),
                 word.slot.eq(self.slot),
