@@ -86,7 +86,7 @@ class SpikeLane(wiring.Component):
     def __init__(self, fmt, terms):
         self.fmt = check_format(fmt)
         self.terms = check_integer("terms", terms, 1)
-        self.sum_width = fmt.fixed_width + ceil_log2(terms)
+        self.sum_width = self.sum_width_of(fmt, terms)
         super().__init__({
             "valid": In(1),
             "last": In(1),
@@ -95,6 +95,11 @@ class SpikeLane(wiring.Component):
             "done": Out(1),
             "sum": Out(signed(self.sum_width)),
         })
+
+    @staticmethod
+    def sum_width_of(fmt, terms):
+        """``sum_width`` of a lane with these parameters."""
+        return fmt.fixed_width + ceil_log2(terms)
 
     def elaborate(self, platform):
         m = Module()

@@ -69,7 +69,7 @@ def connect_backward_memories(m, core):
 
 
 def _delta_bank(m, core, k):
-    """The delta update has the banks of lane k to itself while it runs; then the two engines read them."""
+    """The delta update has the banks of lane k to itself while it runs; then the engines read them."""
     delta, deltas, bitmaps = core.delta, core.memories.deltas[k], core.memories.bitmaps[k]
     here = delta.write_lane == k
     m.d.comb += [
@@ -80,16 +80,15 @@ def _delta_bank(m, core, k):
         bitmaps.write.addr.eq(Cat(delta.bitmap_word, delta.write_address.step)),
         bitmaps.write.data.eq(delta.bitmap),
     ]
-    read = deltas.read["errors"]
+    read, others = deltas.read["errors"], deltas.read.get("gradient")
     m.d.comb += [
         read.addr.eq(Mux(delta.busy, delta.delta_address, core.errors.delta_addresses[k])),
         read.en.eq(delta.busy | core.errors.operand_enable),
     ]
-    if "gradient" in deltas.read:
-        read = deltas.read["gradient"]
-        m.d.comb += [read.addr.eq(core.gradient.delta_addresses[k]), read.en.eq(core.gradient.delta_enables[k])]
+    if others:
+        m.d.comb += [others.addr.eq(core.gradient.delta_addresses[k]), others.en.eq(core.gradient.delta_enables[k])]
     for port, bits in bitmaps.read.items():
-        unit = {"errors": core.errors, "gradient": core.gradient}[port]
+        unit = getattr(core, port)  # of the same name
         m.d.comb += [
             unit.deltas[k].eq(deltas.read[port].data),
             bits.addr.eq(unit.bitmap_address),

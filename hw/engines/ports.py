@@ -29,9 +29,10 @@ def spike_lane(shapes):
 
 def forward_result(shapes):
     """The sums of a block of outputs; ``place``: the last block of a pixel, of the step."""
+    width = SpikeLane.sum_width_of(shapes.config.format, WORD * shapes.config.tape_words)
     return StructLayout({
         "place": StructLayout({"step": shapes.step, "block_last": 1, "last": 1}),
-        "sums": ArrayLayout(signed(spike_lane(shapes).sum_width), shapes.config.lanes),
+        "sums": ArrayLayout(signed(width), shapes.config.lanes),
     })
 
 
