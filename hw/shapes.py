@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Widths, depths and record layouts that follow from a chip configuration."""
 
+from amaranth.hdl import signed
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.utils import ceil_log2
 
@@ -63,6 +64,10 @@ class Shapes:
     def error_address(self):
         """Layout of an address of the error sums."""
         return StructLayout({"step": self.step, "neuron": self.neuron, "slot": self.slot})
+
+    def error_word(self):
+        """An error sum as its memory holds it: 0 where ``none`` is set, whatever stands in ``sum``."""
+        return StructLayout({"sum": signed(self.error_sum), "none": 1})
 
     def delta_address(self):
         """Layout of an address in a lane's delta memory."""

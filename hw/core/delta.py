@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delta update: errors from sums or from the label, then deltas from the last step to the first."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
@@ -35,7 +35,7 @@ class DeltaUpdate(wiring.Component):
     start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
         slice's first neuron
     error_address, error_sum: read port of the error sums, one cycle of latency; error_taken: somebody else has it in
-        this cycle; error_enable: of the own bits; clear, cleared: write zero to ``clear_address``, and
+        this cycle; error_enable: of the own bits; clear, cleared: write "none" to ``clear_address``, and
         whether it is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
     own_address, own: the core's own spike and mask bits, at error_enable
     delta_address, stored: read port of the delta memories, one cycle of latency; delta_lane selects the lane
@@ -56,7 +56,7 @@ class DeltaUpdate(wiring.Component):
             "descriptor": In(shapes.descriptor),
             "error_address": Out(shapes.error_address()),
             "error_enable": Out(1),
-            "error_sum": In(signed(shapes.error_sum)),
+            "error_sum": In(shapes.error_word()),
             "error_taken": In(1),
             "clear": Out(1),
             "clear_address": Out(shapes.error_address()),
@@ -209,7 +209,7 @@ class DeltaUpdate(wiring.Component):
             tag.step.eq(read.step),
             tag.word.eq(read.block[5:]),
             tag.flush.eq(read.flush),
-            request.addend.eq(self.error_sum),
+            request.addend.eq(self.error_sum.sum),
             request.last.eq(~read.deltas | second | ~(own.mask & follows)),
         ]
         with m.If(self.request.valid & self.request.ready):
@@ -225,7 +225,7 @@ class DeltaUpdate(wiring.Component):
                 request.a.eq(d.loss_scale),
                 request.b.eq(Cat(values[wrong[:5]], labelled)),
                 request.product.eq(read.exists & d.loss),
-                request.add.eq(read.exists & ~d.loss),
+                request.add.eq(read.exists & ~d.loss & ~self.error_sum.none),
             ]
 
     def _write(self, m):

@@ -97,7 +97,7 @@ class HostAccess:
             spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
             masks.en.eq(by_host | receiver.tape_write),
             masks.addr.eq(Mux(by_host, written, place)),
-            masks.data.eq(Mux(by_host, 0, receiver.masks)),
+            masks.data.eq(receiver.masks),  # 0 with a word of the host
         ]
 
 

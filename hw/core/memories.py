@@ -89,5 +89,5 @@ class Memories:
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
                        parts=True, style="block")
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
-        self.error_sums = Ram(m, "error_sums", shapes.error_sum, 1 << shapes.error_address().size, ("any",))
+        self.error_sums = Ram(m, "error_sums", shapes.error_word(), 1 << shapes.error_address().size, ("any",))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

@@ -54,12 +54,14 @@ def connect_backward_memories(m, core):
         delta.error_taken.eq(receiver.error_read),
         delta.cleared.eq(~receiver.error_write),
         sums.write.en.eq(receiver.error_write | delta.clear | backward.erase),
+        sums.write.data.sum.eq(receiver.new_error_sum),
+        sums.write.data.none.eq(~receiver.error_write),
         own.addr.eq(delta.own_address),
         own.en.eq(delta.error_enable),
         delta.own.eq(own.data),
     ]
     with m.If(receiver.error_write):
-        m.d.comb += [sums.write.addr.eq(receiver.error_address), sums.write.data.eq(receiver.new_error_sum)]
+        m.d.comb += sums.write.addr.eq(receiver.error_address)
     with m.Else():
         m.d.comb += sums.write.addr.eq(Mux(backward.erase, backward.erase_address, delta.clear_address))
     for k in range(core.config.lanes):

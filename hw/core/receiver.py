@@ -41,7 +41,7 @@ class Receiver(wiring.Component):
     reading: a READ is being answered
     event_slice, event_slot, event_step, event, event_train, event_label: to the slot table
     accepts: the slot table takes inputs for this slice, slot and step; looked at a cycle before inputs are given
-    tape_write, tape_address, spikes, masks: write one step of a tape word
+    tape_write, tape_address, spikes, masks: write one step of a tape word; with a word of a WRITE, ``masks`` is 0
     error_address, error_read, error_sum: read port of the error sums, one cycle of latency; only while ``error_read``,
         which is a cycle for each ERROR packet
     error_write, new_error_sum: its write port (same address)
@@ -72,7 +72,7 @@ class Receiver(wiring.Component):
             "masks": Out(32),
             "error_address": Out(shapes.error_address()),
             "error_read": Out(1),
-            "error_sum": In(signed(shapes.error_sum)),
+            "error_sum": In(shapes.error_word()),
             "error_write": Out(1),
             "new_error_sum": Out(signed(shapes.error_sum)),
             "write": Out(1),
@@ -155,7 +155,7 @@ class Receiver(wiring.Component):
         read = tag_of(Kind.READ, header_of(header).tag)
         first, second = Signal(32), Signal(32)
         address = first[:len(self.address)]
-        before = Signal.like(self.error_sum)
+        before = Signal.like(self.new_error_sum)
         sizes, size = region_sizes(self.shapes.config), Signal(len(address))
         m.d.sync += size.eq(Array(sizes.get(region, 0) for region in range(16))[read.region])
         end = Signal(len(address) + 1)  # the address after
@@ -164,15 +164,19 @@ class Receiver(wiring.Component):
             m.d.sync += first.eq(flit.p.data)
         with m.Elif(stored):
             m.d.sync += address.eq(end)
-        with m.If(word & (words == 1)):
+        with m.If(begins):
+            m.d.sync += second.eq(0)
+        with m.Elif(word & (words == 1) & ~kind.WRITE):
             m.d.sync += second.eq(flit.p.data)
         with m.If(word):  # the third word of an ERROR of two is the sign of the second
             m.d.sync += last.eq(Mux(kind.ERROR & (words == 1), flit.p.data[31].replicate(32), flit.p.data))
         given, arriving = Signal(), Signal()  # the header of an ERROR is new; its sum stands at the memory's output
         m.d.sync += [given.eq(begins), arriving.eq(self.error_read)]
         m.d.comb += self.error_read.eq(given & kind.ERROR)
-        with m.If(arriving):
-            m.d.sync += before.eq(self.error_sum)
+        with m.If(arriving & self.error_sum.none):
+            m.d.sync += before.eq(0)
+        with m.Elif(arriving):
+            m.d.sync += before.eq(self.error_sum.sum)
         m.d.comb += [
             self.spikes.eq(first),
             self.masks.eq(second),

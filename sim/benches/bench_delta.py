@@ -107,6 +107,12 @@ class Run:
         return np.array([[random.choice((1, -1)) * random.getrandbits(length) for length in row] for row in lengths],
                         dtype=object).reshape(steps, outputs)
 
+    def _word(self, value):
+        """An error sum as the memory holds it; there are two words for 0."""
+        if not value and self.bench.random.randrange(2):
+            return 1 << 96 | self.bench.random.getrandbits(96)
+        return value & (1 << 96) - 1
+
     async def do(self, neuron, shape, steps, loss, *, at_end=False):
         """One job, at the end of the memories or anywhere, compared with the golden model; returns its cycles."""
         bench, random, config, shapes = self.bench, self.bench.random, self.config, self.shapes
@@ -134,7 +140,7 @@ class Run:
         error_sums = self._error_sums(steps, outputs)
         where = [[t | first + n << shapes.step | slot << shapes.step + shapes.neuron for n in range(outputs)]
                  for t in range(steps)]
-        self.sums = {address: int(value) & (1 << 96) - 1 for row, values in zip(where, error_sums, strict=True)
+        self.sums = {address: self._word(int(value)) for row, values in zip(where, error_sums, strict=True)
                      for address, value in zip(row, values, strict=True)}
         before, self.bitmaps, banks = dict(self.sums), {}, [list(bank) for bank in self.banks]
         _ErrorSums(bench, self.sums, self.withheld / 3)
@@ -166,7 +172,7 @@ class Run:
                     bitmaps[lane, first_word + block // WORD, t] |= 1 << block % WORD
         assert self.banks == banks
         assert self.bitmaps == bitmaps
-        assert self.sums == (before if loss else dict.fromkeys(before, 0))
+        assert self.sums == before if loss else all(word >> 96 for word in self.sums.values())
         return cycles
 
     def _golden(self, neuron, training, own, label, error_sums):
@@ -193,7 +199,7 @@ class Run:
     def _write(self):
         bench = self.bench
         if bench.bits("clear") and self.cleared.now:
-            self.sums[bench.bits("clear_address")] = 0
+            self.sums[bench.bits("clear_address")] = 1 << 96 | bench.random.getrandbits(96)
         if bench.bits("write"):
             assert bench.bits("busy"), "the memory is only the unit's while it is busy"
             self.banks[bench.bits("write_lane")][bench.bits("write_address")] = bench.bits("value")

@@ -152,7 +152,7 @@ class Run:
         self.set_idle(1)
         await self.bench.start()
         for address in range(1 << self.shapes.error_address().size):
-            self.sums[address] = self.random.getrandbits(96)
+            self.sums[address] = self.random.getrandbits(97)
         await self.write_need(inputs=0, steps=0)
 
     async def write_need(self, **need):
@@ -310,7 +310,7 @@ class Run:
             case Kind.ERROR:
                 address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
                 act(("error", tag["step"], tag["neuron"], tag["slot"]))
-                before = self.model_sums.get(address, self.sums[address])
+                before = self.model_sums.get(address, 0 if self.sums[address] >> 96 else self.sums[address])
                 added = sum(word << 32 * n for n, word in enumerate(words[1:]))
                 bits = 32 * len(words[1:])
                 added -= (added >> bits - 1) << bits
