@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import HEADER, TAGS
+from backspike.hw.blocks import any_of
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.noc.flow import select
 
@@ -61,13 +62,15 @@ class PacketOutput(wiring.Component):
         m = Module()
         sources, words = len(self.most), []
         owner, position = Signal(range(sources)), Signal(2)
-        for source, most in zip(self.packets, self.most, strict=True):
-            packet = source.p
-            words += [packet.header, *(packet.words[k] if k < most else None for k in range(3))]
+        for n, (source, most) in enumerate(zip(self.packets, self.most, strict=True)):
+            for k, value in enumerate([source.p.header, *source.p.words][:most + 1]):
+                turn = Signal(name=f"turn_{n}_{k}")
+                m.d.comb += turn.eq((owner == n) & (position == k))
+                words.append(value & turn.replicate(32))
         m.d.comb += [
             self.busy.eq(select([source.valid for source in self.packets], owner)),
             self.flits.valid.eq(self.busy),
-            self.flits.p.data.eq(select(words, Cat(position, owner))),
+            self.flits.p.data.eq(any_of(words)),
             self.flits.p.last.eq(position == select([source.p.length for source in self.packets], owner)),
             self.sent.eq(self.busy & self.flits.ready & self.flits.p.last),
             *(source.ready.eq(self.flits.ready & self.flits.p.last & (owner == n))
