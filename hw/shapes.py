@@ -51,6 +51,9 @@ class Shapes:
         self.group_words = ArrayLayout(32, protocol.GROUP.word_count)
         self.descriptor = protocol.DESCRIPTOR.layout()
         self.peer_entry = protocol.PEER.layout()
+        self.tables = config.slices * protocol.DESCRIPTOR_STRIDE
+        # Words of the descriptors lie behind the spikes, from here on.
+        self.descriptors = 1 << max(self.tape_address().size, index_bits(self.tables))
         self.packet = StructLayout({"header": 32, "words": ArrayLayout(32, 3), "length": 2})
 
     def tape_address(self):

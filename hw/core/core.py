@@ -72,8 +72,8 @@ class Core(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        shapes = Shapes(self.config)
-        self._add_units(m, shapes)
+        self.shapes = Shapes(self.config)
+        self._add_units(m, self.shapes)
         self._receive(m)
         self._forward(m)
         self._backward(m)
@@ -113,7 +113,7 @@ class Core(wiring.Component):
         for name, unit in units.items():
             m.submodules[name] = unit
             setattr(self, name, unit)
-        self.host = HostAccess(m, self.config, self.memories, self.receiver, self.replies)
+        self.host = HostAccess(m, shapes, self.memories, self.receiver, self.replies)
         self.skip_off = Signal()
 
     def _receive(self, m):

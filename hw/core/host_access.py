@@ -15,16 +15,16 @@ class HostAccess:
     Parameters
     ----------
     m: module of the core
-    config: ChipConfig
+    shapes: Shapes
     memories: Memories
     receiver: Receiver, whose writes these are
     replies: Replies, which fetches words
     """
 
-    def __init__(self, m, config, memories, receiver, replies):
-        self.m, self.config, self.memories = m, config, memories
+    def __init__(self, m, shapes, memories, receiver, replies):
+        self.m, self.shapes, self.memories = m, shapes, memories
         self.receiver, self.replies = receiver, replies
-        self.lane_bits = config.lanes.bit_length() - 1
+        self.lane_bits = shapes.config.lanes.bit_length() - 1
         m.d.comb += [
             memories.peers.write.en.eq(self.writes(Region.PEER)),
             memories.peers.write.addr.eq(receiver.address),
@@ -87,13 +87,12 @@ class HostAccess:
         """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
         receiver, by_host, described = self.receiver, self.writes(Region.TAPE), self.writes(Region.DESCRIPTOR)
         spikes, masks = self.memories.spikes.write, self.memories.masks.write
-        place, address = receiver.tape_address, receiver.address
+        place, address, base = receiver.tape_address, receiver.address, self.shapes.descriptors
         step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
         written = Cat(address[:len(place.word)], slot[:len(place.slot)], step[:len(place.step)])
-        tables = exact_log2(self.memories.descriptors)
         self.m.d.comb += [
             spikes.en.eq(by_host | described | receiver.tape_write),
-            spikes.addr.eq(Mux(described, self.memories.descriptors | address[:tables], Mux(by_host, written, place))),
+            spikes.addr.eq(Mux(described, base | address[:exact_log2(base)], Mux(by_host, written, place))),
             spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
             masks.en.eq(by_host | receiver.tape_write),
             masks.addr.eq(Mux(by_host, written, place)),

@@ -7,9 +7,8 @@ from amaranth.hdl import Mux, Signal, signed
 from amaranth.lib import memory
 from amaranth.lib.data import ArrayLayout
 
-from backspike.host.protocol import DESCRIPTOR_STRIDE
 from backspike.hw.core.neuron import OWN_BITS
-from backspike.hw.shapes import WORD, index_bits
+from backspike.hw.shapes import WORD
 
 __all__ = ["Memories", "Ram"]
 
@@ -61,8 +60,6 @@ class Memories:
     ----------
     m: module of the core
     shapes: Shapes
-
-    ``descriptors`` is the address in ``spikes`` of the first slice's description.
     """
 
     def __init__(self, m, shapes):
@@ -70,7 +67,6 @@ class Memories:
         number, lanes = shapes.number, range(config.lanes)
         engines = ("errors",) if config.dense_only else ("errors", "gradient")  # for dense layers they are one
         tape_depth = 1 << shapes.tape_address().size
-        tables = config.slices * DESCRIPTOR_STRIDE
         delta_depth = 1 << shapes.delta_address().size
 
         def banks(name, *details, **options):
@@ -83,8 +79,7 @@ class Memories:
         self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
         self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
-        self.descriptors = 1 << max(shapes.tape_address().size, index_bits(tables))
-        self.spikes = Ram(m, "spikes", WORD, self.descriptors + tables, ("forward", "gradient"))
+        self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
         self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
                        parts=True, style="block")

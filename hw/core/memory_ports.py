@@ -15,7 +15,7 @@ def connect_forward_memories(m, core):
     for port, thread in (("forward", core.forward), ("gradient", core.backward)):
         unit, tape = engines[port], mem.spikes.read[port]
         m.d.comb += [
-            tape.addr.eq(Mux(thread.loading, mem.descriptors | thread.descriptor_address, unit.tape_address)),
+            tape.addr.eq(Mux(thread.loading, core.shapes.descriptors | thread.descriptor_address, unit.tape_address)),
             tape.en.eq(unit.tape_enable | thread.loading),
             unit.tape.eq(tape.data),
             thread.descriptor_data.eq(tape.data),

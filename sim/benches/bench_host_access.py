@@ -71,7 +71,7 @@ class HostMemories(Component):
         m = Module()
         m.submodules.receiver, m.submodules.replies = receiver, replies = Receiver(self.shapes), Replies(self.shapes)
         memories = self._memories(m)
-        host = HostAccess(m, self.config, memories, receiver, replies)
+        host = HostAccess(m, self.shapes, memories, receiver, replies)
         wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
         wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
@@ -82,11 +82,11 @@ class HostMemories(Component):
             replies.address.eq(receiver.address), replies.count.eq(receiver.count),
             self.reading.eq(replies.reading), self.dropped.eq(receiver.dropped),
         ]
-        looks = {"group": (memories.groups, "forward"), "descriptor": (memories.descriptors, "forward"),
-                 "peer": (memories.peers, "targets"), "spikes": (memories.spikes, "forward"),
-                 "masks": (memories.masks, "errors")}
-        for name, (ram, port) in looks.items():
-            m.d.comb += [ram.read[port].addr.eq(self.look), getattr(self, name).eq(ram.read[port].data)]
+        looks = {"group": (memories.groups, "forward", 0), "peer": (memories.peers, "targets", 0),
+                 "spikes": (memories.spikes, "forward", 0), "masks": (memories.masks, "errors", 0),
+                 "descriptor": (memories.spikes, "gradient", self.shapes.descriptors)}
+        for name, (ram, port, base) in looks.items():
+            m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
         for k in range(self.config.lanes):
             gradients = memories.gradients[k]
             m.d.comb += [
@@ -115,10 +115,9 @@ class HostMemories(Component):
             weights=banks("weights", shapes.number, "forward"),
             gradients=banks("gradients", signed(shapes.gradient_sum), "gradient"),
             velocities=banks("velocities", shapes.number, "update") if config.momentum else [],
-            spikes=Ram(m, "spikes", 32, tape, ("forward",)),
+            spikes=Ram(m, "spikes", 32, shapes.descriptors + shapes.tables, ("forward", "gradient")),
             masks=Ram(m, "masks", 32, tape, ("errors",)),
             groups=Ram(m, "groups", ArrayLayout(32, 3), config.groups, ("forward",), parts=True),
-            descriptors=Ram(m, "descriptors", 32, config.slices * DESCRIPTOR_STRIDE, ("forward",)),
             peers=Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets",)),
         )
 
