@@ -91,7 +91,10 @@ class Router(Component):
             m.submodules[f"{port}_buffer"] = buffer = FlitStage() if port == "local" else FlitBuffer()
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
             sent = []
-            for output, wanted in self._route(m, port, buffer.o).items():
+            # The core waits for what becomes of its flit: its header is compared on the way into the register. Those of
+            # others come from afar, and are compared behind it.
+            ways = self._ways_of(m, port, buffer.i) if port == "local" else self._ways(m, port, buffer.o)
+            for output, wanted in ways.items():
                 branch = merges[output].i[turns[output].index(port)]
                 m.d.comb += [branch.payload.eq(buffer.o.payload), branch.valid.eq(buffer.o.valid & wanted)]
                 sent.append(branch.ready & wanted)
@@ -104,8 +107,31 @@ class Router(Component):
         self._count(m, self.stalled, Cat(o.valid & ~o.ready for o in outputs))
         return m
 
-    def _route(self, m, port, flits):
+    def _ways(self, m, port, flits):
         """For every output that ``port`` has a path to: whether the flit at hand goes there."""
+        outputs, decided = self._decide(m, port, flits)
+        inside, kept = self._inside(m, port, flits), Signal.like(decided, name=f"{port}_kept")
+        with m.If(~inside):
+            m.d.sync += kept.eq(decided)
+        return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
+
+    def _ways_of(self, m, port, flits):
+        """As :meth:`_ways`, for the flit that has been taken."""
+        outputs, decided = self._decide(m, port, flits)
+        inside, kept = self._inside(m, port, flits), Signal.like(decided, name=f"{port}_kept")
+        with m.If(flits.valid & flits.ready & ~inside):
+            m.d.sync += kept.eq(decided)
+        return dict(zip(outputs, kept, strict=True))
+
+    def _inside(self, m, port, flits):
+        """Whether the header has gone ahead."""
+        inside = Signal(name=f"{port}_inside")
+        with m.If(flits.valid & flits.ready):
+            m.d.sync += inside.eq(~flits.payload.last)
+        return inside
+
+    def _decide(self, m, port, flits):
+        """The outputs that ``port`` has a path to, and which of them a header goes to, as one bit for each."""
         header = header_of(flits.payload)
         directions = self._chain_directions(header) if self.config.chain else self._mesh_directions(header)
         outputs = [output for output, inputs in _turns(self.config).items() if port in inputs]
@@ -114,13 +140,7 @@ class Router(Component):
         for output, condition in reversed(directions[port].items()):
             with m.If(condition):
                 m.d.comb += decided.eq(1 << outputs.index(output))
-        inside = Signal(name=f"{port}_inside")  # the header has gone ahead
-        kept = Signal.like(decided, name=f"{port}_kept")
-        with m.If(~inside):
-            m.d.sync += kept.eq(decided)
-        with m.If(flits.valid & flits.ready):
-            m.d.sync += inside.eq(~flits.payload.last)
-        return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
+        return outputs, decided
 
     def _chain_directions(self, header):
         number, here = Cat(header.x, header.y), Cat(self.x, self.y)
