@@ -93,6 +93,8 @@ class BackwardThread(wiring.Component):
                     m.next = "ERASE"
             self._train(m, loader, notifier, updating)
             with m.State("UPDATE"), m.If(~self._started(m, self.weights_start) & ~self.weights_busy):
+                m.next = "UPDATED"
+            with m.State("UPDATED"):
                 m.d.comb += [
                     self.packets.valid.eq(1),
                     self.packets.p.header.eq(packet_header(

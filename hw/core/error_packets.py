@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the results of the back-propagation engine into packets for the owners of the inputs."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,12 +36,13 @@ class ErrorPackets(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         target, total, packet = self.results.p.target, self.results.p.sum, self.packets.p
-        sign, high = total[63], total[64:]
+        sign, high, long = total[63], total[64:], Signal()
+        m.d.sync += long.eq((high ^ sign.replicate(len(high))).any())
         m.d.comb += [
             packet.header.eq(packet_header(
                 Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot)),
             *(packet.words[k].eq(total[32 * k:32 * (k + 1)]) for k in range(3)),
-            packet.length.eq(Mux((high ^ sign.replicate(len(high))).any(), 3, 2)),
+            packet.length.eq(Cat(long, 1)),  # of use two cycles after the header at the earliest
             self.packets.valid.eq(self.results.valid),
             self.results.ready.eq(self.packets.ready),
         ]
