@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules for packets that the host sends into the chip."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.host.protocol import HOST_KINDS, LINK_COUNTERS, MAX_PAYLOAD, TAGS, Cause, Kind, Region, payload_range
@@ -26,7 +27,8 @@ class PacketCheck(Component):
 
     Members
     -------
-    header : In(32)
+    header, begins : In(32), In(1)
+        Header of the packet that is judged from the next cycle on.
     payload_words : In(range(MAX_PAYLOAD + 2))
         ``MAX_PAYLOAD + 1`` stands for any larger number.
     last_word : In(32)
@@ -36,7 +38,7 @@ class PacketCheck(Component):
     cause : Out(Cause)
         0 for a packet that may pass.
 
-    Combinational.
+    ``cause`` is a combinational function of what is known of the header, in registers, and of the other inputs.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class PacketCheck(Component):
         self.config = config
         super().__init__({
             "header": In(32),
+            "begins": In(1),
             "payload_words": In(range(MAX_PAYLOAD + 2)),
             "last_word": In(32),
             "busy": In(1),
@@ -58,38 +61,39 @@ class PacketCheck(Component):
     def elaborate(self, platform):
         m = Module()
         header = header_of(self.header)
-        wrong_kind, wrong_length, wrong_field = Signal(init=1), Signal(), Signal()
+        read = tag_of(Kind.READ, header.tag)
+        words = Shape.cast(range(MAX_PAYLOAD + 1))
+        known = StructLayout({
+            "wrong_kind": 1, "shortest": words, "longest": words, "wrong_field": 1, "elsewhere": 1, "host": 1,
+            "no_read": 1, "count": read.count.shape()})
+        now, kept = Signal(known), Signal(known)
+        m.d.comb += [
+            now.wrong_kind.eq(1),
+            now.elsewhere.eq((header.x >= self.config.columns) | (header.y >= self.config.rows)),
+            now.host.eq(header.host),
+            now.no_read.eq((header.kind != Kind.READ) | (read.region != Region.COUNTER) | (read.count == 0)),
+            now.count.eq(read.count),
+        ]
         with m.Switch(header.kind):
             for kind in HOST_KINDS:
                 shortest, longest = payload_range(kind)
-                too_short = self.payload_words < shortest if shortest else 0
                 with m.Case(kind):
                     m.d.comb += [
-                        wrong_kind.eq(0),
-                        wrong_length.eq(too_short | (self.payload_words > longest)),
-                        wrong_field.eq(header.tag[TAGS[kind].width :].any()),
+                        now.wrong_kind.eq(0), now.shortest.eq(shortest), now.longest.eq(longest),
+                        now.wrong_field.eq(header.tag[TAGS[kind].width :].any()),
                     ]
-        elsewhere = (header.x >= self.config.columns) | (header.y >= self.config.rows)
+        with m.If(self.begins):
+            m.d.sync += kept.eq(now)
+        end = self.last_word[:3] + kept.count
+        no_counters = kept.no_read | self.last_word[3:].any() | (end > len(LINK_COUNTERS))
         causes = (
-            (wrong_kind, Cause.KIND),
-            (wrong_length, Cause.LENGTH),
-            (Mux(header.host, self._no_counters(header), elsewhere), Cause.ADDRESS),
-            (wrong_field, Cause.FIELD),
-            (header.host & self.busy, Cause.STATE),
+            (kept.wrong_kind, Cause.KIND),
+            ((self.payload_words < kept.shortest) | (self.payload_words > kept.longest), Cause.LENGTH),
+            (Mux(kept.host, no_counters, kept.elsewhere), Cause.ADDRESS),
+            (kept.wrong_field, Cause.FIELD),
+            (kept.host & self.busy, Cause.STATE),
         )
         for condition, cause in reversed(causes):
             with m.If(condition):
                 m.d.comb += self.cause.eq(cause)
         return m
-
-    def _no_counters(self, header):
-        """Whether a packet to the host link is anything but a READ of its counters."""
-        tag = tag_of(Kind.READ, header.tag)
-        end = self.last_word[:3] + tag.count
-        return (
-            (header.kind != Kind.READ)
-            | (tag.region != Region.COUNTER)
-            | (tag.count == 0)
-            | self.last_word[3:].any()
-            | (end > len(LINK_COUNTERS))
-        )

@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.host.protocol import LINK_COUNTERS, MAX_PAYLOAD, Kind
+from backspike.hw.blocks import stage
 from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.hw.noc.packet_check import PacketCheck
@@ -43,7 +44,7 @@ class PacketGate(Component):
         ``valid`` for one cycle for each dropped packet.
 
     Two packets are held, so that one goes out while the next comes in: both sides run at one word per cycle. Latency
-    is the length of the packet. ``i.ready`` and ``o`` depend on registers only. Empty after reset.
+    is the length of the packet and a cycle. ``i.ready`` and ``o`` depend on registers only. Empty after reset.
 
     Raises
     ------
@@ -72,33 +73,40 @@ class PacketGate(Component):
 
     def _take_in(self, m, write, lengths, filled, emptied):
         m.submodules.check = check = PacketCheck(self.config)
-        count, first = Signal(range(_WORDS + 1)), Signal(32)
-        taken = self.i.valid & self.i.ready
+        count, first, inside = Signal(range(_WORDS + 1)), Signal(32), Signal()
+        # What is known of the header is worked out while it goes into this register.
+        room = (filled ^ emptied) != 2
+        full, flit, free = stage(m, self.i.valid, self.i.payload, room, "flit")
+        taken = full & room
         m.d.comb += [
-            self.i.ready.eq((filled ^ emptied) != 2),
+            self.i.ready.eq(free),
             write.addr.eq(Cat(count[:4], filled[0])),
-            write.data.eq(self.i.payload.data),
+            write.data.eq(flit.data),
             write.en.eq(taken),  # a packet that is too long wraps around, and is dropped
-            check.header.eq(Mux(count == 0, self.i.payload.data, first)),
+            check.header.eq(self.i.payload.data),
+            check.begins.eq(self.i.valid & free & ~inside),
             check.payload_words.eq(count),
-            check.last_word.eq(self.i.payload.data),
+            check.last_word.eq(flit.data),
             check.busy.eq(self.read.valid),
         ]
+        with m.If(self.i.valid & free):
+            m.d.sync += inside.eq(~self.i.payload.last)
+        with m.If(check.begins):
+            m.d.sync += first.eq(check.header)
         m.d.sync += [
-            self.drop.valid.eq(taken & self.i.payload.last & (check.cause != 0)),
+            self.drop.valid.eq(taken & flit.last & (check.cause != 0)),
             self.drop.cause.eq(check.cause),
-            self.drop.header.eq(check.header),
+            self.drop.header.eq(first),
         ]
         with m.If(self.read.ready):
             m.d.sync += self.read.valid.eq(0)
         with m.If(taken):
-            m.d.sync += [first.eq(check.header), count.eq(Mux(count == _WORDS, count, count + 1))]
-            with m.If(self.i.payload.last):
+            m.d.sync += count.eq(Mux(count == _WORDS, count, count + 1))
+            with m.If(flit.last):
                 m.d.sync += count.eq(0)
-                self._accept(m, check, count, lengths, filled)
+                self._accept(m, check, header_of(first), count, lengths, filled)
 
-    def _accept(self, m, check, count, lengths, filled):
-        header = header_of(check.header)
+    def _accept(self, m, check, header, count, lengths, filled):
         with m.If((check.cause == 0) & header.host):
             m.d.sync += [
                 self.read.valid.eq(1),
