@@ -84,6 +84,10 @@ class Work:
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
         errors = column(steps * layer.inputs * density.masks * (number > 0) for number, (layer, density)
                         in enumerate(pairs))  # fmt: skip
+        # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
+        unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
+        used = column(steps * (layer.inputs * (1 - unused[number]) + layer.bias) for number, layer in enumerate(layers))
+        self._pairs = used * hit if config.dense_only else None
         reached = column(
             tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers)
         self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.window for layer in layers)
@@ -112,10 +116,13 @@ class Work:
         words = self._scan + self._rows * groups * 31 / 32
         scan = self._points * words * np.where(self._replay, slices, blocks)
         forward = np.maximum(self._fp_terms * blocks, scan) + self._points * blocks
+        deltas = 2 * self._points * channels
         sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
+        if self._pairs is not None:
+            return forward, np.maximum(sent, self._pairs * blocks), self._pairs * blocks, deltas
         backward = np.maximum(sent, self._errors * slices + self._bp_terms * blocks)
         gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words)
-        return forward, backward, gradients, 2 * self._points * channels
+        return forward, backward, gradients, deltas
 
     def _share(self, channels, slices):
         """Share of the errors that masks ask for which are not zero, and so are sent, by slices with these channels."""

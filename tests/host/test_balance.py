@@ -74,6 +74,16 @@ def test_the_work_of_a_convolution():
     assert work.link(slices) == 2 * 3 * 2
 
 
+def test_engines_for_dense_layers_find_an_input_once_for_both():
+    """Of 32 inputs a quarter is masked, and half of all spike: 20 are of use, and in the first layer 32 of 64."""
+    network = Network.parse("64-32-10", steps=3)
+    densities = (Density(spikes=0.5, deltas=1), Density(spikes=0.5, masks=0.25, deltas=1))
+    work = Work(network, ChipConfig(dense_only=True), densities)
+    _, errors, gradients, _ = work.engines(np.array([[32], [10]]), np.array([[32], [10]]), np.ones((2, 1)))
+    assert gradients.ravel().tolist() == [3 * 32 * 32, 3 * 20 * 10]
+    assert errors.ravel().tolist() == [3 * 32 * 32, 3 * 20 * 10]
+
+
 def test_deltas_of_zero_send_no_errors():
     network = Network.parse("64-32-10")
     work = Work(network, ChipConfig(), layer_densities(network, Density(deltas=0.0)))
