@@ -87,10 +87,12 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
     needs, one = None, None
     for name, arguments in commands:
         stage = _STAGES.get(name.split("-")[0], "packing")
+        further = family.placing(needs, board.resources) if stage == "place and route" else ()
         say(stage)
         log = f"{name}.log"
         code, seconds[stage] = run_tool(
-            tools[name], _arguments(tools[name], arguments), folder, log if name != "yosys" else "yosys.out",
+            tools[name], _arguments(tools[name], [*arguments, *further]), folder,
+            log if name != "yosys" else "yosys.out",
             progress=_PROGRESS.get(name.split("-")[0]), say=say)
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)

@@ -24,6 +24,7 @@ class Family:
     cells: (pattern of a cell's type, {resource: amount}); other cells cost nothing that is counted
     bels: {resource: names in nextpnr's report}, for what nextpnr counts by itself
     nextpnr: further options of nextpnr
+    crowded: options for a design that takes more than half of the look-up tables
     netlist, bitstream: names of files in the build folder
     unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
     """
@@ -34,6 +35,7 @@ class Family:
     bels: dict
     bitstream: str
     nextpnr: str = ""
+    crowded: tuple = ()
     netlist: str = "top.json"
     unit_options: tuple | None = None
 
@@ -51,6 +53,10 @@ class Family:
         nextpnr += self.nextpnr
         return {"script_after_read": before, "synth_opts": options, "script_after_synth": after,
                 "nextpnr_opts": nextpnr, "emit_src": False}
+
+    def placing(self, needs, resources):
+        """Further options of nextpnr for a design that needs ``{resource: amount}`` of a device's resources."""
+        return self.crowded if 2 * needs["lut"] > resources.lut else ()
 
     def script(self, top, *, keep=()):
         """Parts of a Yosys script: what follows reading, options of the first ``synth`` command, what follows it."""
@@ -91,10 +97,11 @@ FAMILIES = {
                ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
         bitstream="top.bit",
-        # The default router came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes. Of ten
-        # cores on an 85F, the default placer estimated 28 MHz with wires of a total length of 696,000, this one 51 MHz
-        # with 453,000.
-        nextpnr="--router router2 --placer static",
+        # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
+        nextpnr="--router router2",
+        # In an 85F that was 82 % full, the default placer made wires of a total length of 696,000, for an
+        # estimated 28 MHz, this one 453,000 and 51 MHz. But one placement of a half full 25F was not routed.
+        crowded=("--placer", "static"),
         unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
                       "--lpf-allow-unconstrained")),
     "ice40": Family(

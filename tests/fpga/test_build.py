@@ -135,3 +135,10 @@ def test_a_chip_becomes_a_bitstream(name, tmp_path):
     assert report["core"]["lut"] < report["resources"]["lut"]["used"] < board.resources.lut
     assert report["core"]["ram"] > 0
     assert (tmp_path / "top.bit").stat().st_size == report["bitstream"]["bytes"]
+
+
+def test_a_crowded_device_has_another_placer():
+    board = board_named("ulx3s_25f")
+    half = board.resources.lut // 2
+    assert board.family.placing({"lut": half}, board.resources) == ()
+    assert board.family.placing({"lut": half + 1}, board.resources) == ("--placer", "static")
