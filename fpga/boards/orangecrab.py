@@ -21,8 +21,8 @@ def _with_uart(kind):
 BOARDS = [
     Board(
         name=f"orangecrab_{size}f", title=f"OrangeCrab {size}F", device=f"LFE5U-{size}F",
-        platform=_with_uart(getattr(orangecrab_r0_2, f"OrangeCrabR0_2_{size}FPlatform")), clock=24,
+        platform=_with_uart(getattr(orangecrab_r0_2, f"OrangeCrabR0_2_{size}FPlatform")), clock=48, cores=cores,
         leds=(("rgb_led", 0, "g"), ("rgb_led", 0, "b"), ("rgb_led", 0, "r")),
         skip=("dfu-suffix",))  # it only marks the file as one for this board, which dfu-util does not insist on
-    for size in ("25", "85")
+    for size, cores in (("25", 2), ("85", 8))
 ]
