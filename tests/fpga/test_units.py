@@ -79,6 +79,12 @@ def test_other_families_tell_the_area_alone(tmp_path):
         assert row["mhz"] is None
 
 
+def test_small_memories_do_without_distributed_ram(tmp_path):
+    """Of which an iCE40 has none."""
+    assert main(["synth", "--board=icebreaker", "--unit=core.counters", f"--output={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "units.json").read_text())["units"][0]["ram"] == 2
+
+
 def test_a_failure_says_what_the_tool_said(tmp_path):
     with pytest.raises(RuntimeError, match=r"synthesis failed: .*syntax error"):
         synthesise_unit("m", "m", KNOWN + "module broken(;\nendmodule", FAMILIES["ecp5"], tmp_path, say=print)
