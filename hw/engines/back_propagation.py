@@ -10,7 +10,7 @@ from backspike.hw.blocks import Queue, delayed, moved, relay, skid, stage
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.ports import error_ports, error_result
 from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
 from backspike.hw.engines.walks import InputWalk
 from backspike.hw.engines.windows import OutputRows, bit_row
 from backspike.hw.shapes import WORD
@@ -99,11 +99,9 @@ class BackwardEngine(wiring.Component):
             row.final.eq(1),
             row.payload.eq(pixel),
         ]
-        full, row = moved(m, advance, walk.pixels.valid, row, "mask_row")
+        _, free = give_rows(m, scanner, walk.pixels.valid, row, "mask_row")
         m.d.comb += [
-            advance.eq(~full | scanner.rows.ready),
-            scanner.rows.valid.eq(full),
-            scanner.rows.p.eq(row),
+            advance.eq(free),
             scanner.every.eq(self.skip_off),
             scanner.bits[0].eq(self.masks),
             self.tape_address.eq(scanner.address),

@@ -10,9 +10,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, relay, without_lowest
+from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, relay, stage, without_lowest
 
-__all__ = ["Enumerator", "RowScanner", "list_bits"]
+__all__ = ["Enumerator", "RowScanner", "give_rows", "list_bits"]
 
 GROUP = 4
 """Bits of a word that an enumerator looks at together."""
@@ -182,6 +182,13 @@ class Enumerator(wiring.Component):
         with m.Elif(self.items.ready):
             m.d.sync += [rest.eq(remaining), single.eq(at_most_one(remaining))]
         return m
+
+
+def give_rows(m, scanner, valid, row, name):
+    """Rows to a scanner, through a register; returns whether that holds one, and whether a row may enter it."""
+    full, held, free = stage(m, valid, row, scanner.rows.ready, name)
+    m.d.comb += [scanner.rows.valid.eq(full), scanner.rows.p.eq(held)]
+    return full, free
 
 
 def list_bits(m, words, shape, depth, name):

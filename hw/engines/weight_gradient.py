@@ -5,11 +5,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 
-from backspike.hw.blocks import Queue, moved, stage
+from backspike.hw.blocks import Queue, stage
 from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.engines.ports import gradient_ports
 from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
 from backspike.hw.engines.walks import PLACE, OutputWalk
 from backspike.hw.engines.windows import SpikeWindow, bit_row
 from backspike.hw.shapes import WORD
@@ -93,11 +93,9 @@ class GradientEngine(wiring.Component):
             m.d.sync += first.eq(first + d.blocks)
             with m.If(pixel.last):
                 m.d.sync += first.eq(0)
-        full, row = moved(m, advance, walk.pixels.valid, row, "row")
+        _, free = give_rows(m, scanner, walk.pixels.valid, row, "row")
         m.d.comb += [
-            advance.eq(~full | scanner.rows.ready),
-            scanner.rows.valid.eq(full),
-            scanner.rows.p.eq(row),
+            advance.eq(free),
             scanner.every.eq(self.skip_off),
             scanner.bits.eq(self.bitmaps),
             self.bitmap_address.eq(scanner.address),

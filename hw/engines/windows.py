@@ -7,7 +7,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import moved, relay, skid
-from backspike.hw.engines.scan import RowScanner, list_bits
+from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
 from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
 
@@ -208,11 +208,9 @@ class SpikeWindow(wiring.Component):
             row.payload.address.eq(this.address),
             row.payload.low.eq(this.start[:5]),
         ]
-        four, row = moved(m, advance, three, row, "row")
+        four, free = give_rows(m, scanner, three, row, "row")
         m.d.comb += [
-            advance.eq(~four | scanner.rows.ready),
-            scanner.rows.valid.eq(four),
-            scanner.rows.p.eq(row),
+            advance.eq(free),
             scanner.every.eq(self.skip_off),
             self.tape_address.eq(scanner.address),
             self.tape_enable.eq(scanner.enable),
