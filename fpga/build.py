@@ -97,6 +97,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)
+            _add_settings(folder / family.netlist, family.settings)
         elif code and stage == "place and route":
             text = (folder / log).read_text(encoding="utf-8")
             raise explain_failure(board, text, needs=needs, core=one, cores=cores)
@@ -168,6 +169,16 @@ def _synthesised(code, folder, family, core):
         raise RuntimeError(f"synthesis failed: {last_words(folder / 'top.rpt', folder / 'yosys.out')}")
     counted = count_modules((folder / "top.stat").read_text(encoding="utf-8"), family)
     return counted["top"], counted.get(core)
+
+
+def _add_settings(path, settings):
+    """Put settings for nextpnr, ``{name: value}``, into the module "top" of a netlist in JSON."""
+    if not settings:
+        return
+    head, *rest = path.read_text(encoding="utf-8").split('\n    "top": {\n')
+    if len(rest) != 1:
+        raise RuntimeError(f"{path} has {len(rest)} modules with the name 'top', not 1")
+    path.write_text(f'{head}\n    "top": {{\n      "settings": {json.dumps(settings)},\n{rest[0]}', encoding="utf-8")
 
 
 def _check_timing(board, clocks, frequency):

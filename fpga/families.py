@@ -6,7 +6,7 @@ stops them in front of it, runs the older ABC, which needs half the time, and le
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backspike.fpga.devices import RESOURCES
 
@@ -25,6 +25,7 @@ class Family:
     bels: {resource: names in nextpnr's report}, for what nextpnr counts by itself
     nextpnr: further options of nextpnr
     crowded: options for a design that takes more than half of the look-up tables
+    settings: {name: value} of nextpnr that have no option; it reads them from the netlist
     netlist, bitstream: names of files in the build folder
     unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
     """
@@ -36,6 +37,7 @@ class Family:
     bitstream: str
     nextpnr: str = ""
     crowded: tuple = ()
+    settings: dict = field(default_factory=dict)
     netlist: str = "top.json"
     unit_options: tuple | None = None
 
@@ -98,9 +100,12 @@ FAMILIES = {
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
         bitstream="top.bit",
         # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
-        nextpnr="--router router2",
+        # Cells as close as the default 0.9 allows were not routed in half full devices.
+        nextpnr="--router router2 --placer-heap-beta 0.6",
+        # With their defaults the router did not come to an end: it went on to use some wires twice.
+        settings={"router2/biasCostFactor": "0", "router2/currCongWeightMult": "1"},
         # In an 85F that was 82 % full, the default placer made wires of a total length of 696,000, for an
-        # estimated 28 MHz, this one 453,000 and 51 MHz. But one placement of a half full 25F was not routed.
+        # estimated 28 MHz, this one 453,000 and 51 MHz.
         crowded=("--placer", "static"),
         unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
                       "--lpf-allow-unconstrained")),

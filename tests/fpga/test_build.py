@@ -4,12 +4,14 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from backspike.fpga.boards import all_boards, board_named
 from backspike.fpga.build import _modern, build_chip, build_design
 from backspike.fpga.built import build_rows, read_built, record
+from backspike.fpga.families import FAMILIES
 from backspike.fpga.top import clock_frequency
 from backspike.hw.config import ChipConfig, mesh_shape
 
@@ -58,6 +60,14 @@ def test_the_pll_of_ecp5(echo, tmp_path):
     assert [clock["wanted"] for clock in report["clocks"].values()] == [62.5]
     log = (tmp_path / "top.tim").read_text()
     assert re.search(r"Derived frequency constraint of 62\.5 MHz", log) or "62.50 MHz" in log
+
+
+def test_settings_without_an_option_reach_nextpnr(echo, tmp_path, monkeypatch):
+    """One of them makes it write a file for each pass of the router."""
+    settings = {**FAMILIES["ecp5"].settings, "router2/heatmap": "seen"}
+    monkeypatch.setitem(FAMILIES, "ecp5", replace(FAMILIES["ecp5"], settings=settings))
+    build("ulx3s_25f", echo, tmp_path)
+    assert list(tmp_path.glob("seen_*.csv"))
 
 
 def test_a_clock_that_is_too_fast_is_refused_with_one_that_is_not(echo, tmp_path):
