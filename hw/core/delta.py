@@ -35,8 +35,8 @@ class DeltaUpdate(wiring.Component):
     start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
         slice's first neuron
     error_address, error_sum: read port of the error sums, one cycle of latency; error_taken: somebody else has it in
-        this cycle; error_enable: of the own bits; clear, cleared: write "none" to ``clear_address``, and
-        whether it is done in this cycle (also possible while not ``busy``: the parent may use the port for others)
+        this cycle; error_enable: of the own bits; clear, cleared: write "none" to ``clear_address``, only if that can
+        be done in this cycle (also possible while not ``busy``: the parent may use the port for others)
     own_address, own: the core's own spike and mask bits, at error_enable
     delta_address, stored: read port of the delta memories, one cycle of latency; delta_lane selects the lane
     write, write_lane, write_address, value: write port of the delta memories
@@ -198,7 +198,7 @@ class DeltaUpdate(wiring.Component):
         m.d.sync += foreign.eq(self.error_taken)
         m.d.comb += [
             need_clear.eq(~read.deltas & ~d.loss & read.exists),
-            self.clear.eq(looked & need_clear & ~foreign & self.request.ready),
+            self.clear.eq(looked & need_clear & self.cleared & ~foreign & self.request.ready),
             self.request.valid.eq(looked & (~need_clear | (self.cleared & ~foreign))),
             go.eq(self.request.valid & self.request.ready & request.last),
             follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts

@@ -52,7 +52,7 @@ def connect_backward_memories(m, core):
         receiver.error_sum.eq(sums.read["any"].data),
         delta.error_sum.eq(sums.read["any"].data),
         delta.error_taken.eq(receiver.error_read),
-        delta.cleared.eq(~receiver.error_write),
+        delta.cleared.eq(~receiver.error_end),
         sums.write.en.eq(receiver.error_write | delta.clear | backward.erase),
         sums.write.data.sum.eq(receiver.new_error_sum),
         sums.write.data.none.eq(~receiver.error_write),

@@ -44,7 +44,7 @@ class Receiver(wiring.Component):
     tape_write, tape_address, spikes, masks: write one step of a tape word; with a word of a WRITE, ``masks`` is 0
     error_address, error_read, error_sum: read port of the error sums, one cycle of latency; only while ``error_read``,
         which is a cycle for each ERROR packet
-    error_write, new_error_sum: its write port (same address)
+    error_write, new_error_sum: its write port (same address); error_end: there may be a write, from a register
     write, region, address, data: a word for a table or memory
     read, count: a READ of ``count`` words from ``address`` of ``region``
     update, update_slice, clear, velocities: an UPDATE
@@ -74,6 +74,7 @@ class Receiver(wiring.Component):
             "error_read": Out(1),
             "error_sum": In(shapes.error_word()),
             "error_write": Out(1),
+            "error_end": Out(1),
             "new_error_sum": Out(signed(shapes.error_sum)),
             "write": Out(1),
             "region": Out(4),
@@ -102,7 +103,8 @@ class Receiver(wiring.Component):
         flit, kind = self.flits, Signal(_KINDS)
         fits = Signal()  # the packet's kind may end here
         m.d.comb += [flit.ready.eq(1), begins.eq(flit.valid & ~inside), word.eq(flit.valid & inside)]
-        m.d.sync += [fresh.eq(word & (words != MAX_PAYLOAD) & ~over), ended.eq(flit.valid & flit.p.last)]
+        m.d.sync += [fresh.eq(word & (words != MAX_PAYLOAD) & ~over), ended.eq(flit.valid & flit.p.last),
+                     self.error_end.eq(word & flit.p.last & kind.ERROR)]
         with m.If(flit.valid):
             m.d.sync += inside.eq(~flit.p.last)
         with m.If(begins):

@@ -44,8 +44,8 @@ READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
     "event", "event_slice", "event_slot", "event_step", "event_train", "event_label", "tape_write", "tape_address",
-    "spikes", "masks", "error_address", "error_read", "error_write", "new_error_sum", "write", "region", "address",
-    "data", "update", "update_slice", "clear", "packet", "dropped")
+    "spikes", "masks", "error_address", "error_read", "error_write", "error_end", "new_error_sum", "write", "region",
+    "address", "data", "update", "update_slice", "clear", "packet", "dropped")
 
 
 class Intake(Component):
@@ -200,6 +200,7 @@ class Run:
             act(("tape", place["slot"], place["word"], place["step"], *words))
         if bench.bits("error_write"):
             address = bench.bits("error_address")
+            assert bench.bits("error_end"), "the write was not announced"
             act(("error", *bench.get("error_address").values()))
             self.sums[address] = bench.bits("new_error_sum")
         if bench.bits("update"):
