@@ -63,7 +63,7 @@ class Tile(Component):
             connect(m, flipped(getattr(self, name)), getattr(router, name))
         # Constants, but not for a simulator that compiles the tile once for all cores: behind registers, the logic that
         # they reach is worked out only once in a clock cycle.
-        x, y = Signal(3, reset_less=True), Signal(3, reset_less=True)
+        x, y = Signal(3), Signal(3)
         m.d.sync += [x.eq(self.x), y.eq(self.y)]
         m.d.comb += [
             core.x.eq(x), core.y.eq(y),

@@ -82,21 +82,21 @@ class Elementwise(wiring.Component):
         m = Module()
         m.submodules.term = term = FixedProduct(self.fmt, self.sum_width)
         m.submodules.rounder = rounder = self._rounder
-        addend = Signal.like(self.addend, reset_less=True)
+        addend = Signal.like(self.addend)
         m.d.sync += addend.eq(Mux(self.add, self.addend, 0))
         m.d.comb += [term.a.eq(self.a), term.b.eq(self.b), term.nonzero.eq(self.product), term.other.eq(addend)]
 
         valid, last, tag = self.valid, self.valid & self.last, self.tag
         for k in range(FixedProduct.latency):
             valid_next, last_next = Signal(name=f"valid_{k + 1}"), Signal(name=f"last_{k + 1}")
-            tag_next = Signal(self.tag_shape, reset_less=True, name=f"tag_{k + 1}")
+            tag_next = Signal(self.tag_shape, name=f"tag_{k + 1}")
             m.d.sync += [valid_next.eq(valid), last_next.eq(last), tag_next.eq(tag)]
             valid, last, tag = valid_next, last_next, tag_next
 
         # A sum is kept until it is complete, so that the next one can begin at 0 and needs no choice of what to add
         # to. The carry enters a bit below, so that one carry chain does.
         part = Signal(signed(self._total_width))
-        total = Signal(signed(self._total_width), reset_less=True)
+        total = Signal(signed(self._total_width))
         summed = Signal(signed(self._total_width))
         m.d.comb += summed.eq((Cat(Const(1, 1), part).as_signed() + Cat(term.carry, term.term).as_signed()) >> 1)
         m.d.sync += [rounder.valid.eq(last), rounder.tag.eq(tag), total.eq(summed)]

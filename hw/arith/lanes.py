@@ -32,7 +32,7 @@ def _accumulate(m, lane, *, term, carry, depth):
     width = lane.sum_width
     part, summed = Signal(signed(width)), Signal(signed(width))
     addend = Signal(signed(width))
-    complete = Signal(signed(width), reset_less=True)
+    complete = Signal(signed(width))
     m.d.comb += [
         addend.eq(term),
         summed.eq((Cat(Const(1, 1), part) + Cat(carry, addend))[1 : width + 1]),

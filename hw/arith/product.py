@@ -50,14 +50,14 @@ class FixedProduct(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        a, b = Signal(self.fmt.width, reset_less=True), Signal(self.fmt.width, reset_less=True)
-        given = Signal(reset_less=True)
+        a, b = Signal(self.fmt.width), Signal(self.fmt.width)
+        given = Signal()
         m.d.sync += [a.eq(self.a), b.eq(self.b), given.eq(self.nonzero)]
 
         (negative_a, significand_a, code_a), (negative_b, significand_b, code_b) = map(self._parts, (a, b))
-        significand = Signal(2 * len(significand_a), reset_less=True)
-        shift = Signal(self.fmt.exponent + 1, reset_less=True)
-        negative = Signal(reset_less=True)
+        significand = Signal(2 * len(significand_a))
+        shift = Signal(self.fmt.exponent + 1)
+        negative = Signal()
         # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
         m.d.sync += [
             significand.eq(Mux(given, significand_a * significand_b, 0)),
@@ -72,11 +72,11 @@ class FixedProduct(wiring.Component):
             level = Signal(len(shifted) + (1 << k), name=f"shifted_{1 << k}")
             m.d.comb += level.eq(Mux(shift[k], Cat(fill, shifted), Cat(shifted, fill)))
             shifted = level
-        term = Signal.like(self.term, reset_less=True)
-        carry = Signal(reset_less=True)
+        term = Signal.like(self.term)
+        carry = Signal()
         product = shifted[2 : 2 + product_width(self.fmt)].as_signed()
         if self.width:
-            other = Signal.like(self.other, reset_less=True)
+            other = Signal.like(self.other)
             m.d.sync += other.eq(self.other)
             product |= other
         m.d.sync += [term.eq(product), carry.eq(negative)]

@@ -128,13 +128,13 @@ class Rounder(wiring.Component):
         return m
 
     def _register(self, m, value, name):
-        register = Signal(len(value), reset_less=True, name=name)
+        register = Signal(len(value), name=name)
         m.d.sync += register.eq(value)
         return register
 
     def _register_control(self, m, valid, tag):
         valid_next = Signal(name="valid_next")
-        tag_next = Signal(self.tag_shape, reset_less=True, name="tag_next")
+        tag_next = Signal(self.tag_shape, name="tag_next")
         m.d.sync += [valid_next.eq(valid), tag_next.eq(tag)]
         return valid_next, tag_next
 

@@ -48,12 +48,12 @@ class FixedTerm(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         fine = min(self.FINE, self.fmt.exponent)
-        operand, given = Signal(self.fmt.width, reset_less=True), Signal(reset_less=True)
+        operand, given = Signal(self.fmt.width), Signal()
         code = operand[self.fmt.mantissa : -1]
         normal = code.any()
         significand = Cat(operand[: self.fmt.mantissa], normal)
-        shifted = Signal(len(significand) + (1 << fine) - 1, reset_less=True)
-        negative = Signal(reset_less=True)
+        shifted = Signal(len(significand) + (1 << fine) - 1)
+        negative = Signal()
         # Shifted by the code is shifted by one place too many, but for a subnormal number, which counts as code 1.
         power = Signal(1 << fine)
         m.d.comb += power.eq(Cat(code[:fine] == k for k in range(1 << fine)))
@@ -68,7 +68,7 @@ class FixedTerm(wiring.Component):
         width = self.fmt.fixed_width - 1
         magnitude = Cat(shifted, Const(0, width))
         if self.fmt.exponent > fine:
-            coarse = Signal(self.fmt.exponent - fine, reset_less=True)
+            coarse = Signal(self.fmt.exponent - fine)
             m.d.sync += coarse.eq(code[fine:])
             magnitude = shifted << Cat(Const(0, fine), coarse)
         magnitude = magnitude[1 : width + 1]

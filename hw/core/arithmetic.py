@@ -91,7 +91,7 @@ class Arithmetic(wiring.Component):
         begun, backward = Signal(), Signal()  # an operation waits for its next term, and whose it is
         others = Mux(begun, backward, ~self.neuron.valid)
         sides = {"neuron": ~(begun & backward), "delta": others, "update": others}  # who may give a term
-        terms = {name: Signal(request_layout(self.shapes), name=f"{name}_term", reset_less=True) for name in sides}
+        terms = {name: Signal(request_layout(self.shapes), name=f"{name}_term") for name in sides}
         m.d.sync += unit.valid.eq(0)
         for name, free in sides.items():
             request = getattr(self, name)

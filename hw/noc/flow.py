@@ -25,8 +25,8 @@ class FlitBuffer(Component):
 
     def elaborate(self, platform):
         m = Module()
-        head = Signal(FLIT, reset_less=True)
-        spare = Signal(FLIT, reset_less=True)
+        head = Signal(FLIT)
+        spare = Signal(FLIT)
         spared = Signal()
         m.d.comb += [self.i.ready.eq(~spared), self.o.payload.eq(head)]
         with m.If(self.o.ready | ~self.o.valid):
@@ -59,7 +59,7 @@ class FlitStage(Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal(FLIT, reset_less=True)
+        held = Signal(FLIT)
         m.d.comb += [self.i.ready.eq(self.o.ready | ~self.o.valid), self.o.payload.eq(held)]
         with m.If(self.i.ready):
             m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
