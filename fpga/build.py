@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from backspike.fpga.fit import check_fit, count_modules, explain_failure
+from backspike.fpga.floorplan import GRIDS, put_places
 from backspike.fpga.pll import pll_setting
 from backspike.fpga.report import read_nextpnr, slowest_clock, summary
 from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
@@ -97,7 +98,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)
-            _add_settings(folder / family.netlist, family.settings)
+            _complete(folder / family.netlist, board, core, say)
         elif code and stage == "place and route":
             text = (folder / log).read_text(encoding="utf-8")
             raise explain_failure(board, text, needs=needs, core=one, cores=cores)
@@ -171,14 +172,16 @@ def _synthesised(code, folder, family, core):
     return counted["top"], counted.get(core)
 
 
-def _add_settings(path, settings):
-    """Put settings for nextpnr, ``{name: value}``, into the module "top" of a netlist in JSON."""
-    if not settings:
+def _complete(path, board, core, say):
+    """Put into a netlist what nextpnr cannot be told otherwise: settings, and places of the cores."""
+    grid = GRIDS.get(board.device)
+    if not (board.family.settings or grid):
         return
-    head, *rest = path.read_text(encoding="utf-8").split('\n    "top": {\n')
-    if len(rest) != 1:
-        raise RuntimeError(f"{path} has {len(rest)} modules with the name 'top', not 1")
-    path.write_text(f'{head}\n    "top": {{\n      "settings": {json.dumps(settings)},\n{rest[0]}', encoding="utf-8")
+    netlist = json.loads(path.read_text(encoding="utf-8"))
+    netlist["modules"]["top"]["settings"] = board.family.settings
+    if core and grid and not put_places(netlist, core, grid):
+        say("the cores get no places of their own: their block RAMs do not fit side by side")
+    path.write_text(json.dumps(netlist), encoding="utf-8")
 
 
 def _check_timing(board, clocks, frequency):

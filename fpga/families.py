@@ -24,8 +24,9 @@ class Family:
     cells: (pattern of a cell's type, {resource: amount}); other cells cost nothing that is counted
     bels: {resource: names in nextpnr's report}, for what nextpnr counts by itself
     nextpnr: further options of nextpnr
-    crowded: options for a design that takes more than half of the look-up tables
+    spread: how much less than full the placer leaves the places for logic, as a share; 0: what nextpnr does by itself
     settings: {name: value} of nextpnr that have no option; it reads them from the netlist
+    registers: Yosys commands before registers become those of the device
     netlist, bitstream: names of files in the build folder
     unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
     """
@@ -36,8 +37,9 @@ class Family:
     bels: dict
     bitstream: str
     nextpnr: str = ""
-    crowded: tuple = ()
+    spread: float = 0
     settings: dict = field(default_factory=dict)
+    registers: tuple = ()
     netlist: str = "top.json"
     unit_options: tuple | None = None
 
@@ -58,16 +60,30 @@ class Family:
 
     def placing(self, needs, resources):
         """Further options of nextpnr for a design that needs ``{resource: amount}`` of a device's resources."""
-        return self.crowded if 2 * needs["lut"] > resources.lut else ()
+        if not self.spread:
+            return ()
+        share = max(needs[name] / getattr(resources, name) for name in ("lut", "ff"))
+        return "--placer-heap-beta", f"{min(max(0.6, share + self.spread), 0.95):.2f}"
 
-    def script(self, top, *, keep=()):
-        """Parts of a Yosys script: what follows reading, options of the first ``synth`` command, what follows it."""
+    def script(self, top, *, keep=(), further=""):
+        """Parts of a Yosys script: what follows reading, options of a ``synth`` command, what follows it.
+
+        Parameters
+        ----------
+        top: name of the top module
+        keep: modules that are synthesised once
+        further: options of all ``synth`` commands
+        """
         command, *options = self.synth.split(" ", 1)
-        options = " ".join(options)
+        options = " ".join([*options, further])
         before = [f"setattr -mod -set keep_hierarchy 1 {module}" for module in keep]
+        first = "begin"
+        if self.registers:
+            first = "map_ffs"
+            before += [f"{command} {options} -top {top} -run begin:{first}", *self.registers]
         after = [*self.mapping, f"{command} {options} -top {top} -run map_cells:check", "hierarchy -check",
                  f"tee -q -o {top}.stat stat -json", "blackbox =A:whitebox", f"write_json {self.netlist}"]
-        return "\n".join(before), f"{options} -run begin:map_luts", "\n".join(after)
+        return "\n".join(before), f"{options} -run {first}:map_luts", "\n".join(after)
 
     def count(self, cells):
         """``{resource: amount}`` of ``{type of cell: how many}``."""
@@ -98,15 +114,17 @@ FAMILIES = {
         cells=(("LUT4", {"lut": 1}), ("CCU2C", {"lut": 2}), ("TRELLIS_DPR16X4", {"lut": 6}), ("TRELLIS_FF", {"ff": 1}),
                ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
+        # All eight registers of one place share one signal that resets them. So only what resets many registers does
+        # it by that signal, as few different ones keep the placer from putting registers together.
+        registers=("dfflegalize -minsrst 20 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
+                   "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r",),
         bitstream="top.bit",
         # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
-        # Cells as close as the default 0.9 allows were not routed in half full devices.
-        nextpnr="--router router2 --placer-heap-beta 0.6",
+        nextpnr="--router router2",
+        # With cells as close as the default of 0.9 allows, half full devices were not routed.
+        spread=0.12,
         # With their defaults the router did not come to an end: it went on to use some wires twice.
         settings={"router2/biasCostFactor": "0", "router2/currCongWeightMult": "1"},
-        # In an 85F that was 82 % full, the default placer made wires of a total length of 696,000, for an
-        # estimated 28 MHz, this one 453,000 and 51 MHz.
-        crowded=("--placer", "static"),
         unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
                       "--lpf-allow-unconstrained")),
     "ice40": Family(

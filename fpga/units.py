@@ -73,7 +73,7 @@ def synthesise_all(config, family, folder, *, say=print):
     list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside, ``chip`` with all tiles
     """
     units, text = unit_sources(config)
-    counted = _synthesise(text, _CHIP, family, folder, options=" -noflatten", say=say)
+    counted = _synthesise(text, _CHIP, family, folder, options="-noflatten", say=say)
     rows = [{"unit": path, **counted[module], "mhz": None} for path, module in units.items() if module in counted]
     return sorted(rows, key=lambda row: row["unit"].split("."))
 
@@ -127,8 +127,8 @@ def _synthesise(text, top, family, folder, *, options="", say):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{top}.v").write_text(text, encoding="utf-8")
-    _, first, after = family.script(top)
-    lines = [f"read_verilog {top}.v", f"{family.synth.split()[0]} {first}{options} -top {top}", after,
+    before, first, after = family.script(top, further=options)
+    lines = [f"read_verilog {top}.v", before, f"{family.synth.split()[0]} {first} -top {top}", after,
              f"write_json {top}.json"]
     (folder / f"{top}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{top}.stat").unlink(missing_ok=True)

@@ -147,8 +147,10 @@ def test_a_chip_becomes_a_bitstream(name, tmp_path):
     assert (tmp_path / "top.bit").stat().st_size == report["bitstream"]["bytes"]
 
 
-def test_a_crowded_device_has_another_placer():
+@pytest.mark.parametrize(("lut", "ff", "density"), [(0.1, 0.2, "0.60"), (0.7, 0.2, "0.82"), (0.3, 0.75, "0.87"),
+                                                    (0.9, 0.8, "0.95")])
+def test_cells_are_as_close_as_the_design_needs(lut, ff, density):
     board = board_named("ulx3s_25f")
-    half = board.resources.lut // 2
-    assert board.family.placing({"lut": half}, board.resources) == ()
-    assert board.family.placing({"lut": half + 1}, board.resources) == ("--placer", "static")
+    needs = {"lut": lut * board.resources.lut, "ff": ff * board.resources.ff}
+    assert board.family.placing(needs, board.resources) == ("--placer-heap-beta", density)
+    assert board_named("icebreaker").family.placing(needs, board.resources) == ()

@@ -20,7 +20,7 @@ module m(clk, rst, \\in.a , b, go, y);
   input go;
   output [15:0] y;
   reg [15:0] sum;
-  always @(posedge clk) if (rst) sum <= 0; else if (go) sum <= \\in.a + b;
+  always @(posedge clk) if (go) sum <= \\in.a + b;
   assign y = sum ^ 16'h1234;
 endmodule
 module wires(a, y);
