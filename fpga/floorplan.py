@@ -8,6 +8,8 @@ them apart again. The rest of a core follows its block RAMs by itself.
 import copy
 from dataclasses import dataclass
 
+from backspike.fpga.arrangement import arrange
+
 __all__ = ["GRIDS", "Grid", "core_places", "put_places"]
 
 
@@ -93,10 +95,11 @@ def put_places(netlist, module, grid):
     modules = netlist["modules"]
     tiles = [cell for cell in modules["top"]["cells"].values() if cell["type"] == module]
     cells = modules[module]["cells"]
-    rams, dsps = (sorted(name for name, cell in cells.items() if cell["type"] in kinds) for kinds in (_RAM, _DSP))
+    rams, dsps = ([name for name, cell in cells.items() if cell["type"] in kinds] for kinds in (_RAM, _DSP))
     places = core_places(grid, len(tiles), len(rams), len(dsps))
     if places is None:
         return False
+    rams, dsps = arrange(cells, rams, dsps)
     for number, (tile, (ram_places, dsp_places)) in enumerate(zip(tiles, places, strict=True)):
         own = copy.deepcopy(modules[module])
         for name, place in [*zip(rams, ram_places, strict=True), *zip(dsps, dsp_places, strict=True)]:

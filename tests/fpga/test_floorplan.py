@@ -58,7 +58,7 @@ def test_what_does_not_fit_has_no_places(cores, rams, dsps):
 
 def netlist(cores, rams):
     kinds = ["DP16KD"] * rams + ["MULT18X18D", "LUT4"]
-    cells = {f"cell {i}": {"type": kind, "attributes": {}} for i, kind in enumerate(kinds)}
+    cells = {f"cell {i}": {"type": kind, "attributes": {}, "connections": {}} for i, kind in enumerate(kinds)}
     instances = {f"core {i}": {"type": "core", "attributes": {}} for i in range(cores)}
     return {"modules": {"core": {"cells": cells},
                         "top": {"cells": {**instances, "ram": {"type": "DP16KD", "attributes": {}}}}}}
