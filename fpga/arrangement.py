@@ -25,11 +25,7 @@ def coupling(cells, names):
     cells: of a module, as in Yosys' JSON
     names: which of them
     """
-    network = _Network(cells)
-    currents = np.array([network.relax(names, given)[1] for given in np.eye(len(names))]).reshape([len(names)] * 2)
-    currents += currents.T
-    np.fill_diagonal(currents, 0)
-    return currents
+    return _Network(cells).coupling(names)
 
 
 def arrange(cells, first, second):
@@ -45,11 +41,12 @@ def arrange(cells, first, second):
     (names of the first kind, names of the second kind)
     """
     first, second = sorted(first), sorted(second)
-    among = coupling(cells, first)
+    network = _Network(cells)
+    among = network.coupling(first)
     random = np.random.default_rng(1)
     orders = [_improved(random.permutation(len(first)).tolist(), among) for _ in range(_STARTS)]
     first = [first[index] for index in min(orders, key=lambda order: _length(order, among))]
-    level, _ = _Network(cells).relax(first, np.arange(len(first)))
+    level, _ = network.relax(first, np.arange(len(first)))
     return first, sorted(second, key=level.__getitem__)
 
 
@@ -67,19 +64,25 @@ class _Network:
         self.cell = np.array([cell for who in nets for cell in who], dtype=int)
         self.net = np.array([net for net, who in enumerate(nets) for _ in who], dtype=int)
         self.weight = np.array([1 / (len(who) - 1) for who in nets for _ in who])
-        self.nets = len(nets)
+        self.of_cell = np.maximum(np.bincount(self.cell, self.weight, len(cells)), 1e-9)
+        self.of_net = np.bincount(self.net, self.weight, len(nets))
+
+    def coupling(self, names):
+        """As the function with that name."""
+        currents = np.array([self.relax(names, given)[1] for given in np.eye(len(names))]).reshape([len(names)] * 2)
+        currents += currents.T
+        np.fill_diagonal(currents, 0)
+        return currents
 
     def relax(self, names, given):
         """Levels of all cells by name, if some have these, and what flows into those from the others."""
         fixed = np.array([self.number[name] for name in names], dtype=int)
-        of_cell = np.maximum(np.bincount(self.cell, self.weight, len(self.number)), 1e-9)
-        of_net = np.bincount(self.net, self.weight, self.nets)
         level = flow = np.zeros(len(self.number))
         for _ in range(_PASSES):
             level[fixed] = given
-            middle = np.bincount(self.net, self.weight * level[self.cell], self.nets) / of_net
+            middle = np.bincount(self.net, self.weight * level[self.cell], len(self.of_net)) / self.of_net
             flow = np.bincount(self.cell, self.weight * middle[self.net], len(self.number))
-            level = flow / of_cell
+            level = flow / self.of_cell
         return dict(zip(self.number, level, strict=True)), flow[fixed]
 
 

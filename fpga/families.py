@@ -115,7 +115,7 @@ FAMILIES = {
                ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
         # All eight registers of one place share one signal that resets them. So only what resets many registers does
-        # it by that signal, as few different ones keep the placer from putting registers together.
+        # it by that signal: each further one keeps the placer from putting registers together.
         registers=("dfflegalize -minsrst 20 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
                    "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r",),
         bitstream="top.bit",
