@@ -98,7 +98,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)
-            _complete(folder / family.netlist, board, core, say)
+            _complete(folder / family.netlist, board, core)
         elif code and stage == "place and route":
             text = (folder / log).read_text(encoding="utf-8")
             raise explain_failure(board, text, needs=needs, core=one, cores=cores)
@@ -172,15 +172,15 @@ def _synthesised(code, folder, family, core):
     return counted["top"], counted.get(core)
 
 
-def _complete(path, board, core, say):
+def _complete(path, board, core):
     """Put into a netlist what nextpnr cannot be told otherwise: settings, and places of the cores."""
     grid = GRIDS.get(board.device)
     if not (board.family.settings or grid):
         return
     netlist = json.loads(path.read_text(encoding="utf-8"))
     netlist["modules"]["top"]["settings"] = board.family.settings
-    if core and grid and not put_places(netlist, core, grid):
-        say("the cores get no places of their own: their block RAMs do not fit side by side")
+    if core and grid:
+        put_places(netlist, core, grid)
     path.write_text(json.dumps(netlist), encoding="utf-8")
 
 

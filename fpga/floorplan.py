@@ -58,24 +58,21 @@ def core_places(grid, cores, rams, dsps):
     ----------
     grid: Grid
     cores: how many
-    rams, dsps: block RAMs and multipliers of a core
+    rams, dsps: block RAMs and multipliers of a core; those of all cores must fit the device
 
     Returns
     -------
-    for each core (names of places of its block RAMs, of its multipliers), each from left to right; None if there are
-    not enough
+    for each core (names of places of its block RAMs, of its multipliers), each from left to right
     """
     way, free = grid.rams(), grid.dsps()
-    if cores * rams > len(way) or cores * dsps > len(free):
-        return None
     places = []
-    for core in range(cores):
+    for core in reversed(range(cores)):  # the last ones have multipliers on one side only: they choose first
         room = way[core * len(way) // cores:(core + 1) * len(way) // cores]
         mine = room[(len(room) - rams) // 2:][:rams]
         x, y = (sum(place[axis] for place in mine) / max(rams, 1) for axis in (0, 1))
         near = sorted(free, key=lambda dsp, x=x, y=y: (abs(dsp[1] - y), dsp[1], abs(dsp[0] - x), dsp[0]))[:dsps]
         free = [dsp for dsp in free if dsp not in near]
-        places.append(tuple([name for *_, name in sorted(chosen)] for chosen in (mine, near)))
+        places.insert(0, tuple([name for *_, name in sorted(chosen)] for chosen in (mine, near)))
     return places
 
 
@@ -84,21 +81,15 @@ def put_places(netlist, module, grid):
 
     Parameters
     ----------
-    netlist: as read from Yosys' JSON; changed
+    netlist: as read from Yosys' JSON, of a design that fits the device; changed
     module: name of the core's module, which the module "top" instantiates
     grid: Grid
-
-    Returns
-    -------
-    whether there are places for all
     """
     modules = netlist["modules"]
     tiles = [cell for cell in modules["top"]["cells"].values() if cell["type"] == module]
     cells = modules[module]["cells"]
     rams, dsps = ([name for name, cell in cells.items() if cell["type"] in kinds] for kinds in (_RAM, _DSP))
     places = core_places(grid, len(tiles), len(rams), len(dsps))
-    if places is None:
-        return False
     rams, dsps = arrange(cells, rams, dsps)
     for number, (tile, (ram_places, dsp_places)) in enumerate(zip(tiles, places, strict=True)):
         own = copy.deepcopy(modules[module])
@@ -106,4 +97,3 @@ def put_places(netlist, module, grid):
             own["cells"][name]["attributes"]["BEL"] = place
         tile["type"] = f"{module}_{number}"
         modules[tile["type"]] = own
-    return True

@@ -36,7 +36,7 @@ def test_the_current_of_a_series_of_resistors():
     assert coupling(cells, ["a", "b"]) == pytest.approx(np.array([[0, 0.5], [0.5, 0]]), abs=1e-6)
 
 
-def test_what_is_not_connected_is_in_alphabetical_places():
+def test_what_is_not_connected_is_not_coupled():
     cells = {name: {"connections": {"A": ["0"]}} for name in "cab"}
     assert not coupling(cells, ["a", "b", "c"]).any()
     assert sorted(arrange(cells, "cab", [])[0]) == ["a", "b", "c"]
