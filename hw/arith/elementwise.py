@@ -82,16 +82,17 @@ class Elementwise(wiring.Component):
         m = Module()
         m.submodules.term = term = FixedProduct(self.fmt, self.sum_width)
         m.submodules.rounder = rounder = self._rounder
-        addend = Signal.like(self.addend)
-        m.d.sync += addend.eq(Mux(self.add, self.addend, 0))
-        m.d.comb += [term.a.eq(self.a), term.b.eq(self.b), term.nonzero.eq(self.product), term.other.eq(addend)]
-
-        valid, last, tag = self.valid, self.valid & self.last, self.tag
+        # Between the terms of an operation 0 is added.
+        m.d.comb += [
+            term.a.eq(self.a), term.b.eq(self.b), term.nonzero.eq(self.valid & self.product),
+            term.other.eq(Mux(self.valid & self.add, self.addend, 0)),
+        ]
+        last, tag = self.valid & self.last, self.tag
         for k in range(FixedProduct.latency):
-            valid_next, last_next = Signal(name=f"valid_{k + 1}"), Signal(name=f"last_{k + 1}")
+            last_next = Signal(name=f"last_{k + 1}")
             tag_next = Signal(self.tag_shape, name=f"tag_{k + 1}")
-            m.d.sync += [valid_next.eq(valid), last_next.eq(last), tag_next.eq(tag)]
-            valid, last, tag = valid_next, last_next, tag_next
+            m.d.sync += [last_next.eq(last), tag_next.eq(tag)]
+            last, tag = last_next, tag_next
 
         # A sum is kept until it is complete, so that the next one can begin at 0 and needs no choice of what to add
         # to. The carry enters a bit below, so that one carry chain does.
@@ -99,11 +100,7 @@ class Elementwise(wiring.Component):
         total = Signal(signed(self._total_width))
         summed = Signal(signed(self._total_width))
         m.d.comb += summed.eq((Cat(Const(1, 1), part).as_signed() + Cat(term.carry, term.term).as_signed()) >> 1)
-        m.d.sync += [rounder.valid.eq(last), rounder.tag.eq(tag), total.eq(summed)]
-        with m.If(last):
-            m.d.sync += part.eq(0)
-        with m.Elif(valid):
-            m.d.sync += part.eq(summed)
+        m.d.sync += [rounder.valid.eq(last), rounder.tag.eq(tag), total.eq(summed), part.eq(Mux(last, 0, summed))]
         m.d.comb += [
             rounder.sum.eq(total),
             self.done.eq(rounder.done),

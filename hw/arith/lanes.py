@@ -2,7 +2,7 @@
 """Multiply-accumulate lanes: exact sums of stored numbers, or of products of them, one term per cycle."""
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -21,12 +21,15 @@ __all__ = ["ProductLane", "SpikeLane"]
 
 
 def _accumulate(m, lane, *, term, carry, depth):
-    """Add ``term + carry``, which belongs to what was given to the lane ``depth`` cycles ago, to the sum."""
-    valid, last = lane.valid, lane.valid & lane.last
+    """Add ``term + carry``, which belongs to what was given to the lane ``depth`` cycles ago, to the sum.
+
+    Where nothing was given, it must be 0.
+    """
+    last = lane.valid & lane.last
     for _ in range(depth):
-        valid_next, last_next = Signal(), Signal()
-        m.d.sync += [valid_next.eq(valid), last_next.eq(last)]
-        valid, last = valid_next, last_next
+        last_next = Signal()
+        m.d.sync += last_next.eq(last)
+        last = last_next
     # A sum is kept while the next one grows, so that this begins at 0 and there is no choice of what to add to. The
     # carry enters a bit below the sum, so that one carry chain does.
     width = lane.sum_width
@@ -38,11 +41,7 @@ def _accumulate(m, lane, *, term, carry, depth):
         summed.eq((Cat(Const(1, 1), part) + Cat(carry, addend))[1 : width + 1]),
         lane.sum.eq(complete),
     ]
-    with m.If(last):
-        m.d.sync += part.eq(0)
-    with m.Elif(valid):
-        m.d.sync += part.eq(summed)
-    m.d.sync += [complete.eq(summed), lane.done.eq(last)]
+    m.d.sync += [part.eq(Mux(last, 0, summed)), complete.eq(summed), lane.done.eq(last)]
 
 
 def _running_sums(last, terms):
@@ -104,7 +103,7 @@ class SpikeLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.number = number = FixedTerm(self.fmt)
-        m.d.comb += [number.operand.eq(self.operand), number.nonzero.eq(self.nonzero)]
+        m.d.comb += [number.operand.eq(self.operand), number.nonzero.eq(self.valid & self.nonzero)]
         _accumulate(m, self, term=number.term, carry=number.carry, depth=number.latency)
         return m
 
@@ -139,7 +138,7 @@ class ProductLane(wiring.Component):
     sum: Out(signed(sum_width)), the exact sum; valid while ``done`` is high
     """
 
-    latency = FixedProduct.latency + 1
+    latency = 1 + FixedProduct.latency + 1
 
     def __init__(self, fmt, terms):
         self.fmt = check_format(fmt)
@@ -158,8 +157,9 @@ class ProductLane(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.product = product = FixedProduct(self.fmt)
-        m.d.comb += [product.a.eq(self.a), product.b.eq(self.b), product.nonzero.eq(self.nonzero)]
-        _accumulate(m, self, term=product.term, carry=product.carry, depth=product.latency)
+        # Memories put the factors out late in the cycle.
+        m.d.sync += [product.a.eq(self.a), product.b.eq(self.b), product.nonzero.eq(self.valid & self.nonzero)]
+        _accumulate(m, self, term=product.term, carry=product.carry, depth=1 + product.latency)
         return m
 
     def model(self, last, a, b, nonzero=1):

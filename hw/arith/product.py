@@ -16,8 +16,8 @@ class FixedProduct(wiring.Component):
     The product is ``term + carry`` in units of ``2**(2 * fmt.lsb)``: a negative product is given as the ones'
     complement of its magnitude, and the missing 1 is left to the carry input of the adder that follows.
 
-    Latency 3, one product per cycle; no reset, no handshake. The factors are registered as they come, since memories
-    put them out late in the cycle.
+    Latency 2, one product per cycle; no handshake. A multiplier follows the factors at once: they should come from
+    registers.
 
     Parameters
     ----------
@@ -28,13 +28,12 @@ class FixedProduct(wiring.Component):
     -------
     a, b: In(fmt.width), factors
     nonzero: In(1), 0 makes the product zero whatever the factors are
-    other: In(signed(width)), only if ``width`` is not 0: added one cycle after the factors; must be 0 unless
-        ``nonzero`` is 0
+    other: In(signed(width)), only if ``width`` is not 0: added; must be 0 unless ``nonzero`` is 0
     term: Out(signed(max(width, product_width(fmt))))
     carry: Out(1)
     """
 
-    latency = 3
+    latency = 2
 
     def __init__(self, fmt, width=0):
         self.fmt = check_format(fmt)
@@ -50,19 +49,15 @@ class FixedProduct(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        a, b = Signal(self.fmt.width), Signal(self.fmt.width)
-        given = Signal()
-        m.d.sync += [a.eq(self.a), b.eq(self.b), given.eq(self.nonzero)]
-
-        (negative_a, significand_a, code_a), (negative_b, significand_b, code_b) = map(self._parts, (a, b))
+        (negative_a, significand_a, code_a), (negative_b, significand_b, code_b) = map(self._parts, (self.a, self.b))
         significand = Signal(2 * len(significand_a))
         shift = Signal(self.fmt.exponent + 1)
         negative = Signal()
         # The choice of zero becomes the synchronous clear of the flip-flops and costs no logic.
         m.d.sync += [
-            significand.eq(Mux(given, significand_a * significand_b, 0)),
+            significand.eq(Mux(self.nonzero, significand_a * significand_b, 0)),
             shift.eq(code_a + code_b),  # two places too many
-            negative.eq((negative_a ^ negative_b) & given),
+            negative.eq((negative_a ^ negative_b) & self.nonzero),
         ]
 
         # Inverted before the shift, where it is short; what is shifted in are copies of the sign.

@@ -170,8 +170,8 @@ class Receiver(wiring.Component):
             m.d.sync += second.eq(0)
         with m.Elif(word & (words == 1) & ~kind.WRITE):
             m.d.sync += second.eq(flit.p.data)
-        with m.If(word):  # the third word of an ERROR of two is the sign of the second
-            m.d.sync += last.eq(Mux(kind.ERROR & (words == 1), flit.p.data[31].replicate(32), flit.p.data))
+        # Of use in the cycle after a word. The third word of an ERROR of two is the sign of the second.
+        m.d.sync += last.eq(Mux(kind.ERROR & (words == 1), flit.p.data[31].replicate(32), flit.p.data))
         given, arriving = Signal(), Signal()  # the header of an ERROR is new; its sum stands at the memory's output
         m.d.sync += [given.eq(begins), arriving.eq(self.error_read)]
         m.d.comb += self.error_read.eq(given & kind.ERROR)
