@@ -66,13 +66,13 @@ def core_places(grid, cores, rams, dsps):
     """
     way, free = grid.rams(), grid.dsps()
     places = []
-    for core in reversed(range(cores)):  # the last ones have multipliers on one side only: they choose first
+    for core in range(cores):
         room = way[core * len(way) // cores:(core + 1) * len(way) // cores]
         mine = room[(len(room) - rams) // 2:][:rams]
         x, y = (sum(place[axis] for place in mine) / max(rams, 1) for axis in (0, 1))
         near = sorted(free, key=lambda dsp, x=x, y=y: (abs(dsp[1] - y), dsp[1], abs(dsp[0] - x), dsp[0]))[:dsps]
         free = [dsp for dsp in free if dsp not in near]
-        places.insert(0, tuple([name for *_, name in sorted(chosen)] for chosen in (mine, near)))
+        places.append(tuple([name for *_, name in sorted(chosen)] for chosen in (mine, near)))
     return places
 
 

@@ -76,7 +76,7 @@ class Counters(wiring.Component):
         low = self.low
         m.submodules.totals = totals = memory.Memory(
             shape=32, depth=PERIOD + 1, init=[],
-            attrs={"no_rw_check": 1, "ram_style": "block"})  # an address is never read while it is written
+            attrs={"no_rw_check": 1})  # an address is never read while it is written
         read, write = totals.read_port(), totals.write_port()
         # The visit begins with the address: total and small counter come, are held, and then the new total is written.
         visited = [Signal(5, name=f"visited_{k}") for k in range(3)]

@@ -76,7 +76,7 @@ class Memories:
         self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
         self.deltas = banks("deltas", number, delta_depth, engines)
-        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines, style="block")
+        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
         self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
         self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
