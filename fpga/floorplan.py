@@ -54,6 +54,9 @@ _RAM, _DSP = ("DP16KD", "PDPW16KD"), ("MULT18X18D",)
 def core_places(grid, cores, rams, dsps):
     """Places of all cores, on a way that winds through the rows of block RAMs.
 
+    A core leaves out up to every third place: block RAMs side by side, with all their bits in use, have more wires than
+    there is room for beside them.
+
     Parameters
     ----------
     grid: Grid
@@ -68,7 +71,8 @@ def core_places(grid, cores, rams, dsps):
     places = []
     for core in range(cores):
         room = way[core * len(way) // cores:(core + 1) * len(way) // cores]
-        mine = room[(len(room) - rams) // 2:][:rams]
+        width = min(len(room), rams + rams // 2)
+        mine = [room[(len(room) - width) // 2 + (2 * i + 1) * width // (2 * rams)] for i in range(rams)]
         x, y = (sum(place[axis] for place in mine) / max(rams, 1) for axis in (0, 1))
         near = sorted(free, key=lambda dsp, x=x, y=y: (abs(dsp[1] - y), dsp[1], abs(dsp[0] - x), dsp[0]))[:dsps]
         free = [dsp for dsp in free if dsp not in near]

@@ -39,7 +39,7 @@ def test_a_core_has_its_places_side_by_side(device, cores, rows):
     for rams, dsps in places:
         assert len({row(name) for name in rams}) <= rows
         assert rams == sorted(rams, key=column)
-        assert column(rams[-1]) - column(rams[0]) < 36
+        assert column(rams[-1]) - column(rams[0]) < 55
         assert dsps == sorted(dsps, key=column)
 
 
