@@ -43,6 +43,17 @@ def test_a_core_has_its_places_side_by_side(device, cores, rows):
         assert dsps == sorted(dsps, key=column)
 
 
+@pytest.mark.parametrize(("cores", "span"), [(1, 20), (9, 20), (10, 20), (12, 17), (14, 14)])
+def test_gaps_between_block_rams_where_there_is_room(cores, span):
+    """Never two gaps side by side; a core's block RAMs are spread over 21 places, or over its share of the device."""
+    way = [name for *_, name in LARGE.rams()]
+    for rams, _ in core_places(LARGE, cores, 14, 6):
+        numbers = sorted(way.index(name) for name in rams)
+        assert numbers[-1] - numbers[0] < span + 1
+        assert numbers[-1] - numbers[0] >= span - 2
+        assert {later - former for former, later in pairwise(numbers)} <= {1, 2}
+
+
 def test_the_chain_winds_through_the_rows():
     """Each core is above, below or beside the one before it."""
     middles = [(column(rams[7]), row(rams[0])) for rams, _ in core_places(LARGE, 12, 14, 6)]
