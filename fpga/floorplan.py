@@ -72,7 +72,8 @@ def core_places(grid, cores, rams, dsps):
     for core in range(cores):
         room = way[core * len(way) // cores:(core + 1) * len(way) // cores]
         width = min(len(room), rams + rams // 2)
-        mine = [room[(len(room) - width) // 2 + (2 * i + 1) * width // (2 * rams)] for i in range(rams)]
+        room = room[(len(room) - width) // 2:][:width]
+        mine = [room[(2 * i + 1) * width // (2 * rams)] for i in range(rams)]
         x, y = (sum(place[axis] for place in mine) / max(rams, 1) for axis in (0, 1))
         near = sorted(free, key=lambda dsp, x=x, y=y: (abs(dsp[1] - y), dsp[1], abs(dsp[0] - x), dsp[0]))[:dsps]
         free = [dsp for dsp in free if dsp not in near]

@@ -20,13 +20,13 @@ from backspike.hw.arith.term import FixedTerm
 __all__ = ["ProductLane", "SpikeLane"]
 
 
-def _accumulate(m, lane, *, term, carry, depth):
-    """Add ``term + carry``, which belongs to what was given to the lane ``depth`` cycles ago, to the sum.
+def _accumulate(m, lane, *, term, carry):
+    """Add ``term + carry``, which belongs to what was given to the lane ``latency - 1`` cycles ago, to the sum.
 
     Where nothing was given, it must be 0.
     """
     last = lane.valid & lane.last
-    for _ in range(depth):
+    for _ in range(lane.latency - 1):
         last_next = Signal()
         m.d.sync += last_next.eq(last)
         last = last_next
@@ -104,7 +104,7 @@ class SpikeLane(wiring.Component):
         m = Module()
         m.submodules.number = number = FixedTerm(self.fmt)
         m.d.comb += [number.operand.eq(self.operand), number.nonzero.eq(self.valid & self.nonzero)]
-        _accumulate(m, self, term=number.term, carry=number.carry, depth=number.latency)
+        _accumulate(m, self, term=number.term, carry=number.carry)
         return m
 
     def model(self, last, operand, nonzero=1):
@@ -159,7 +159,7 @@ class ProductLane(wiring.Component):
         m.submodules.product = product = FixedProduct(self.fmt)
         # Memories put the factors out late in the cycle.
         m.d.sync += [product.a.eq(self.a), product.b.eq(self.b), product.nonzero.eq(self.valid & self.nonzero)]
-        _accumulate(m, self, term=product.term, carry=product.carry, depth=1 + product.latency)
+        _accumulate(m, self, term=product.term, carry=product.carry)
         return m
 
     def model(self, last, a, b, nonzero=1):
