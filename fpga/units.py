@@ -110,7 +110,7 @@ def _wrapper(text, module):
             connections.append(f".{name}({name})")
             continue
         bits += int(high or 0) + 1
-        wires.append(f"  {direction} [{high or 0}:0] p{index}; reg [{high or 0}:0] r{index};"
+        wires.append(f"  {direction} [{high or 0}:0] p{index}; (* keep *) reg [{high or 0}:0] r{index};"
                      + f" wire [{high or 0}:0] w{index};")
         connections.append(f".{port} (w{index})")
         registers.append(f"  assign w{index} = r{index}; always @(posedge clk) r{index} <= p{index};"

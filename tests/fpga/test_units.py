@@ -23,8 +23,9 @@ module m(clk, rst, \\in.a , b, go, y);
   always @(posedge clk) if (go) sum <= \\in.a + b;
   assign y = sum ^ 16'h1234;
 endmodule
-module wires(a, y);
+module wires(a, unused, y);
   input [3:0] a;
+  input [3:0] unused;
   output [3:0] y;
   assign y = {a[0], a[1], a[2], a[3]};
 endmodule
@@ -69,6 +70,21 @@ def test_area_and_clock_of_an_adder(tmp_path):
 def test_a_unit_of_wires_costs_nothing(tmp_path):
     row = synthesise_unit("w", "wires", KNOWN, FAMILIES["ecp5"], tmp_path, say=print)
     assert (row["lut"], row["ff"]) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dense_only", "engines"), [
+        (True, ("engine", "engine.lane_0", "learning", "learning.product_0", "learning.gradient_0")),
+        (False, ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0")),
+    ])
+def test_engines_and_their_lanes_reach_100_mhz_alone(dense_only, engines, tmp_path):
+    units, text = unit_sources(ChipConfig(columns=1, rows=1, **SMALL | {"dense_only": dense_only}))
+    for engine in engines:
+        path = f"tile.core.{engine}"
+        row = synthesise_unit(path, units[path], text, FAMILIES["ecp5"], tmp_path / path, say=print)
+        print(row)
+        assert row["mhz"] >= 100, path
 
 
 def test_other_families_tell_the_area_alone(tmp_path):

@@ -30,7 +30,7 @@ def meshes(tmp_path_factory):
     return build(sources, "router_meshes", folder / "build", no_inline=routers)
 
 
-@pytest.mark.parametrize("name", map(mesh_name, CONFIGS))
+@pytest.mark.parametrize("name", [mesh_name(config) for config in CONFIGS])
 def test_traffic(meshes, name):
     run(meshes, "backspike.sim.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": name})
 
