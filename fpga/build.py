@@ -19,7 +19,9 @@ __all__ = ["build_chip", "build_design"]
 _STAGES = {"yosys": "synthesis", "nextpnr": "place and route"}  # others: packing
 _PROGRESS = {
     "yosys": ("top.rpt", r"^\d[\d.]*\. Executing (.*?)\.?$"),
-    "nextpnr": ("top.tim", r"^Info: +((?:at|iter|Initial|Running|Routing|Packing|Placed|Promoting).*)$"),
+    "nextpnr": (
+        "top.tim",
+        r"^Info: +((?:at|iter|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \||'.*' is routed).*)$"),
 }
 
 

@@ -41,5 +41,5 @@ DEVICES = {
     "LFE5UM5G-85F": Device("ecp5", 83640, 83640, 208, 156),
     "iCE40UP5K": Device("ice40", 5280, 5280, 30, 8),
     "GW1NR-9C": Device("gw1n", 8640, 6480, 26, 20),
-    "GW2A-18C": Device("gw2a", 20736, 15552, 46, 48),
+    "GW2A-18": Device("gw2a", 20736, 15552, 46, 48),
 }

@@ -99,7 +99,7 @@ class Family:
 def _gowin(name):
     return Family(
         synth=f"synth_gowin -noiopads -family {name}",  # Amaranth has placed them; Yosys would put them around tiles
-        mapping=("abc -lut 4:8", "clean"),
+        mapping=("abc -lut 4", "clean"),
         cells=(("LUT[1-4]|ALU", {"lut": 1}), ("RAM16S[DP]*4", {"lut": 8}), ("DFF.*", {"ff": 1}),
                ("(SP|SDP|SDPB|DP|DPB|SPX9|SDPX9B|DPX9B|pROM|pROMX9)", {"ram": 1}), ("MULT18X18", {"dsp": 1}),
                ("MULT36X36", {"dsp": 4})),
@@ -123,8 +123,10 @@ FAMILIES = {
         nextpnr="--router router2",
         # With cells as close as the default of 0.9 allows, half full devices were not routed.
         spread=0.12,
-        # With their defaults the router did not come to an end: it went on to use some wires twice.
-        settings={"router2/biasCostFactor": "0", "router2/currCongWeightMult": "1"},
+        # Wires in use twice become dearer more slowly than by default, and the way to go is not overestimated. Else
+        # detours take more wires than they free, and in a chip of many cores the router does not come to an end.
+        settings={"router2/biasCostFactor": "0", "router2/currCongWeightMult": "0.5", "router2/histCongWeight": "0.3",
+                  "router2/estimateWeight": "1"},
         unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
                       "--lpf-allow-unconstrained")),
     "ice40": Family(

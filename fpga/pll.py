@@ -156,7 +156,7 @@ def pll_instance(kind, setting, reference, clock_in, clock_out, locked):
             i_PACKAGEPIN=clock_in, o_PLLOUTGLOBAL=clock_out, o_LOCK=locked, i_RESETB=Const(1), i_BYPASS=Const(0))
     return Instance(
         "rPLL", **dividers, p_FCLKIN=f"{float(reference):g}", p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false",
-        p_DYN_ODIV_SEL="false", p_CLKFB_SEL="internal", p_DEVICE={"gw1n": "GW1NR-9C", "gw2a": "GW2A-18C"}[kind],
+        p_DYN_ODIV_SEL="false", p_CLKFB_SEL="internal", p_DEVICE={"gw1n": "GW1NR-9C", "gw2a": "GW2A-18"}[kind],
         i_CLKIN=clock_in, o_CLKOUT=clock_out, o_LOCK=locked, i_RESET=Const(0), i_RESET_P=Const(0), i_CLKFB=Const(0),
         i_FBDSEL=Const(0, 6), i_IDSEL=Const(0, 6), i_ODSEL=Const(0, 6), i_PSDA=Const(0, 4), i_DUTYDA=Const(0, 4),
         i_FDLY=Const(0, 4))
