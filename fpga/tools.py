@@ -3,6 +3,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -121,7 +122,8 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
         process.kill()
         process.wait()
     if process.returncode < 0:
-        raise RuntimeError(f"{tool.name} was ended by signal {-process.returncode}, perhaps for want of memory")
+        reason = ", perhaps for want of memory" if process.returncode == -signal.SIGKILL else ""
+        raise RuntimeError(f"{tool.name} was ended by signal {-process.returncode}{reason}")
     return process.returncode, time.monotonic() - start
 
 

@@ -78,10 +78,12 @@ def test_a_failure_is_passed_on(tmp_path):
     assert (tmp_path / "x.log").read_text() == "ERROR: no\n"
 
 
-def test_a_tool_that_is_killed_has_not_just_failed(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "said"), [("SIGKILL", "signal 9, perhaps for want of memory"), ("SIGTERM", "signal 15")])
+def test_a_tool_that_is_killed_has_not_just_failed(name, said, tmp_path):
     with pytest.raises(RuntimeError) as caught:
-        run_tool(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), [], tmp_path, "x.log")
-    assert str(caught.value) == "python was ended by signal 9, perhaps for want of memory"
+        run_tool(python(f"import os, signal; os.kill(os.getpid(), signal.{name})"), [], tmp_path, "x.log")
+    assert str(caught.value) == f"python was ended by {said}"
 
 
 def test_a_tool_ends_with_the_program(tmp_path):
