@@ -8,14 +8,11 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 from backspike.golden.trainer import Trainer
 from backspike.host.checkpoint import Checkpoint
 from backspike.hw.config import ChipConfig
 from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
-
-pytestmark = pytest.mark.slow
 
 CHIP = ChipConfig(columns=1, rows=1, steps=2, slices=2, weights=1024, neurons=32, tape_words=8, groups=4, peers=8,
                   window=128, batch_terms=1 << 10)  # fmt: skip
@@ -30,7 +27,7 @@ def command(name, port, *options):
 def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     """SIGINT in the second batch; then it goes on; then the weights are tested."""
     path, environment = tmp_path / "weights.npz", {**os.environ, "OMP_NUM_THREADS": "1"}
-    with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as port:
+    with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as (port, _):
         first = subprocess.Popen(command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True,
                                  env=environment)  # fmt: skip
         for line in first.stdout:
