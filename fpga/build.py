@@ -10,6 +10,7 @@ from backspike.fpga.fit import check_fit, count_modules, explain_failure
 from backspike.fpga.floorplan import GRIDS, put_places
 from backspike.fpga.pll import pll_setting
 from backspike.fpga.report import read_nextpnr, slowest_clock, summary
+from backspike.fpga.reset import put_reset
 from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
 from backspike.fpga.top import Top, clock_frequency, oscillator_frequency
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
@@ -57,7 +58,7 @@ def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=prin
     say(f"{board.title} ({board.device}): {config.columns} x {config.rows} cores of {config.lanes} lane(s), "
         f"{float(frequency):g} MHz, {baud:,} baud")
     say("generating the circuit")
-    tile = to_verilog(Tile(config), TILE_MODULE)
+    tile = to_verilog(Tile(config), TILE_MODULE, reset=not board.family.late_reset)
     link = UartChip(config, clock_hz=round(frequency * 10**6), baud=baud, tile_module=TILE_MODULE)
     return build_design(
         board, link, folder, modules={TILE_MODULE: tile}, frequency=frequency, seed=seed, core=TILE_MODULE,
@@ -74,7 +75,8 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
     link: the component
     frequency: MHz, one that the board's clock can have
     modules: ``{name: Verilog text}`` of what the component instantiates; each is synthesised once
-    core, cores: one of these modules, and how often it is there; for advice if they do not fit
+    core, cores: one of these modules, and how often it is there; for places, and advice if they do not fit. If the
+        board's family has ``late_reset``, its text has no reset
     about: what to add to the report
     start: ``time.monotonic()`` when the work began
     """
@@ -175,12 +177,14 @@ def _synthesised(code, folder, family, core):
 
 
 def _complete(path, board, core):
-    """Put into a netlist what nextpnr cannot be told otherwise: settings, and places of the cores."""
-    grid = GRIDS.get(board.device)
-    if not (board.family.settings or grid):
+    """Put into a netlist what Yosys and nextpnr are not told otherwise: settings, reset and places of the cores."""
+    grid, family = GRIDS.get(board.device), board.family
+    if not (family.settings or family.late_reset or grid):
         return
     netlist = json.loads(path.read_text(encoding="utf-8"))
-    netlist["modules"]["top"]["settings"] = board.family.settings
+    netlist["modules"]["top"]["settings"] = family.settings
+    if core and family.late_reset:
+        put_reset(netlist, core)
     if core and grid:
         put_places(netlist, core, grid)
     path.write_text(json.dumps(netlist), encoding="utf-8")

@@ -123,7 +123,7 @@ def _synth(arguments):
     config = _configuration(board, arguments, 1)
     family, folder = board.family, arguments.output
     if arguments.unit:
-        units, text = unit_sources(config)
+        units, text = unit_sources(config, family)
         paths = [find_unit(units, unit) for unit in arguments.unit.split(",")]
         rows = [synthesise_unit(path, units[path], text, family, folder, say=_say) for path in paths]
     else:

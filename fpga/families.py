@@ -27,6 +27,7 @@ class Family:
     spread: how much less than full the placer leaves the places for logic, as a share; 0: what nextpnr does by itself
     settings: {name: value} of nextpnr that have no option; it reads them from the netlist
     registers: Yosys commands before registers become those of the device
+    late_reset: a core is synthesised without its reset, which ``put_reset`` adds to the netlist
     netlist, bitstream: names of files in the build folder
     unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
     """
@@ -40,6 +41,7 @@ class Family:
     spread: float = 0
     settings: dict = field(default_factory=dict)
     registers: tuple = ()
+    late_reset: bool = False
     netlist: str = "top.json"
     unit_options: tuple | None = None
 
@@ -114,10 +116,11 @@ FAMILIES = {
         cells=(("LUT4", {"lut": 1}), ("CCU2C", {"lut": 2}), ("TRELLIS_DPR16X4", {"lut": 6}), ("TRELLIS_FF", {"ff": 1}),
                ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
-        # All eight registers of one place share one signal that resets them. So only what resets many registers does
+        # All eight registers of one place share one signal that clears them. So only what clears many registers does
         # it by that signal: each further one keeps the placer from putting registers together.
         registers=("dfflegalize -minsrst 20 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
                    "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r",),
+        late_reset=True,
         bitstream="top.bit",
         # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
         nextpnr="--router router2",

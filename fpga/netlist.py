@@ -4,12 +4,15 @@
 Yosys brings simulation models of the cells along, apart from block RAMs and multipliers: those are in ``fpga/cells``.
 """
 
+import json
 import re
 from pathlib import Path
 
 from backspike.fpga.families import FAMILIES
+from backspike.fpga.reset import put_reset
 from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
-from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.hw.chip import Chip, Tile
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, to_verilog
 
 __all__ = ["CELLS", "cell_models", "emit_netlist", "synthesise_netlist"]
 
@@ -53,36 +56,50 @@ def emit_netlist(config, folder, *, say=print):
     ------
     RuntimeError: synthesis failed
     """
-    sources = [path for path in emit_chip(config, folder) if path.suffix == ".v"]
-    return synthesise_netlist(sources, CHIP_MODULE, folder, keep=(TILE_MODULE,), say=say)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tile, chip = (folder / f"{name}.v" for name in (TILE_MODULE, CHIP_MODULE))
+    tile.write_text(to_verilog(Tile(config), TILE_MODULE, reset=False), encoding="utf-8")
+    chip.write_text(to_verilog(Chip(config, tile_module=TILE_MODULE), CHIP_MODULE), encoding="utf-8")
+    return synthesise_netlist([tile, chip], CHIP_MODULE, folder, core=TILE_MODULE, say=say)
 
 
-def synthesise_netlist(sources, top, folder, *, keep=(), say=print):
+def synthesise_netlist(sources, top, folder, *, core=None, say=print):
     """Synthesise Verilog as for a bitstream, and write the netlist.
 
     Parameters
     ----------
     sources: Verilog files in ``folder``
     top: name of the top module
-    keep: modules that are synthesised once, and kept apart
+    core: a module that has no reset, is synthesised once, kept apart, and then gets its reset
     other parameters, and what is returned: as of ``emit_netlist``
     """
-    folder = Path(folder)
-    before, options, after = _FAMILY.script(top, keep=keep)
-    lines = [*(f"read_verilog {path.name}" for path in sources), before,
-             f"{_FAMILY.synth.split()[0]} {options} -top {top}", after,
-             # A vector of which one bit depends on another one would look like a loop to a simulator; and signals of
-             # which only names are left would look undriven.
-             "splitnets", "opt_clean -purge", "write_verilog -noattr netlist.v"]
-    (folder / "netlist.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    tool = find_tool("yosys")
-    code, seconds = run_tool(tool, yosys_arguments(tool, "netlist.rpt", "netlist.ys"), folder, "netlist.out")
-    if code:
-        raise RuntimeError(f"synthesis failed: {last_words(folder / 'netlist.rpt', folder / 'netlist.out')}")
-    say(f"{tool}: {seconds:.0f} s")
+    folder, found = Path(folder), folder / _FAMILY.netlist
+    before, options, after = _FAMILY.script(top, keep=(core,) if core else ())
+    seconds = _run(folder, "netlist", [*(f"read_verilog {path.name}" for path in sources), before,
+                                       f"{_FAMILY.synth.split()[0]} {options} -top {top}", after])
+    if core:
+        cells = json.loads(found.read_text(encoding="utf-8"))
+        put_reset(cells, core)
+        found.write_text(json.dumps(cells), encoding="utf-8")
+    # A vector of which one bit depends on another one would look like a loop to a simulator; and signals of which only
+    # names are left would look undriven.
+    seconds += _run(folder, "writing", [f"read_json {found.name}", f"hierarchy -top {top}", "splitnets",
+                                        "opt_clean -purge", "write_verilog -noattr netlist.v"])
+    say(f"{find_tool('yosys')}: {seconds:.0f} s")
     netlist = folder / "netlist.v"
     netlist.write_text(_waived(_NETLIST_WAIVERS) + netlist.read_text(encoding="utf-8"), encoding="utf-8")
     return [netlist, cell_models(folder), *CELLS]
+
+
+def _run(folder, name, lines):
+    """Run a Yosys script; returns the seconds that it took."""
+    (folder / f"{name}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tool = find_tool("yosys")
+    code, seconds = run_tool(tool, yosys_arguments(tool, f"{name}.rpt", f"{name}.ys"), folder, f"{name}.out")
+    if code:
+        raise RuntimeError(f"synthesis failed: {last_words(folder / f'{name}.rpt', folder / f'{name}.out')}")
+    return seconds
 
 
 def cell_models(folder):

@@ -20,7 +20,7 @@ _MODULE = re.compile(r"^module (?:\\(\S+)|(\w+)) ?\(", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;", re.MULTILINE)
 
 
-def unit_sources(config):
+def unit_sources(config, family):
     """All units of a chip with a serial link.
 
     A unit's name is its path: ``tile`` is a core with its router, ``chip`` the tiles and what is around them.
@@ -28,6 +28,7 @@ def unit_sources(config):
     Parameters
     ----------
     config: ChipConfig
+    family: Family; with ``late_reset``, a tile's registers have no reset, as when a build synthesises it
 
     Returns
     -------
@@ -37,7 +38,7 @@ def unit_sources(config):
     from backspike.hw.uart import UartChip  # noqa: PLC0415
 
     chip = UartChip(config, clock_hz=50_000_000, baud=1_000_000, tile_module=TILE_MODULE)
-    text = "".join(to_verilog(component, name) for name, component in {TILE_MODULE: Tile(config), _CHIP: chip}.items())
+    text = to_verilog(Tile(config), TILE_MODULE, reset=not family.late_reset) + to_verilog(chip, _CHIP)
     modules = [match[1] or match[2] for match in _MODULE.finditer(text)]
     return {_path(module): module for module in modules}, text
 
@@ -72,7 +73,7 @@ def synthesise_all(config, family, folder, *, say=print):
     -------
     list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside, ``chip`` with all tiles
     """
-    units, text = unit_sources(config)
+    units, text = unit_sources(config, family)
     counted = _synthesise(text, _CHIP, family, folder, options="-noflatten", say=say)
     rows = [{"unit": path, **counted[module], "mhz": None} for path, module in units.items() if module in counted]
     return sorted(rows, key=lambda row: row["unit"].split("."))

@@ -49,11 +49,13 @@ _CLOCKED_RESET = (
     r"  end\n\n  cell $sdff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n"
     r"    parameter \\SRST_POLARITY 1\n    parameter \\SRST_VALUE \2\n"
     r"    connect \\SRST \\rst [0]\n    connect \\D \1\n")
+_NO_RESET = (
+    r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n")
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
 
-def to_verilog(component, name):
+def to_verilog(component, name, *, reset=True):
     """The Verilog text of a component, without initial contents of memories.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
@@ -65,6 +67,7 @@ def to_verilog(component, name):
     ----------
     component: what to convert; its ports are named by :func:`backspike.hw.ports.port_values`, and ``clk`` and ``rst``
     name: name of the Verilog module; those of submodules begin with it and a dot
+    reset: whether ``rst`` resets the registers; if not, it remains a port, which nothing reads
 
     Raises
     ------
@@ -75,7 +78,7 @@ def to_verilog(component, name):
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
-    text = _RESET.sub(_CLOCKED_RESET, _MEMORY_INIT.sub(_without_contents, text))
+    text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, _MEMORY_INIT.sub(_without_contents, text))
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
     return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
 

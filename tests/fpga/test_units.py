@@ -34,7 +34,7 @@ endmodule
 
 @pytest.fixture(scope="module")
 def units():
-    return unit_sources(ChipConfig(columns=1, rows=1, **SMALL))
+    return unit_sources(ChipConfig(columns=1, rows=1, **SMALL), FAMILIES["ecp5"])
 
 
 def test_all_units_are_named_by_their_path(units):
@@ -79,7 +79,7 @@ def test_a_unit_of_wires_costs_nothing(tmp_path):
         (False, ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0")),
     ])
 def test_engines_and_their_lanes_reach_100_mhz_alone(dense_only, engines, tmp_path):
-    units, text = unit_sources(ChipConfig(columns=1, rows=1, **SMALL | {"dense_only": dense_only}))
+    units, text = unit_sources(ChipConfig(columns=1, rows=1, **SMALL | {"dense_only": dense_only}), FAMILIES["ecp5"])
     for engine in engines:
         path = f"tile.core.{engine}"
         row = synthesise_unit(path, units[path], text, FAMILIES["ecp5"], tmp_path / path, say=print)
