@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.noc.flit import FLIT, FlitStream
 
-__all__ = ["FlitBuffer", "FlitMerge", "FlitStage", "select"]
+__all__ = ["FlitBuffer", "FlitMerge", "select"]
 
 
 class FlitBuffer(Component):
@@ -39,30 +39,6 @@ class FlitBuffer(Component):
             m.d.sync += spared.eq(self.i.valid)
         with m.If(~spared):
             m.d.sync += spare.eq(self.i.payload)
-        return m
-
-
-class FlitStage(Component):
-    """A register for one flit, half as large as a :class:`FlitBuffer`.
-
-    Members
-    -------
-    i : In(FlitStream)
-    o : Out(FlitStream)
-
-    Latency is one cycle, throughput one flit per cycle. ``o`` comes from registers; ``i.ready`` depends on ``o.ready``.
-    Empty after reset.
-    """
-
-    i: In(FlitStream)
-    o: Out(FlitStream)
-
-    def elaborate(self, platform):
-        m = Module()
-        held = Signal(FLIT)
-        m.d.comb += [self.i.ready.eq(self.o.ready | ~self.o.valid), self.o.payload.eq(held)]
-        with m.If(self.i.ready):
-            m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(self.i.valid)]
         return m
 
 

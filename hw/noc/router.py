@@ -6,7 +6,7 @@ from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
 from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of
-from backspike.hw.noc.flow import FlitBuffer, FlitMerge, FlitStage
+from backspike.hw.noc.flow import FlitBuffer, FlitMerge
 
 __all__ = ["Router", "link_members", "router_signature"]
 
@@ -68,8 +68,7 @@ class Router(Component):
         Outputs whose flit waited in a cycle because the receiver was not ready.
 
     Latency is one cycle per router; each output sends one flit per cycle, also from packet to packet. Outputs are
-    combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register,
-    except for ``local_in.ready``, which depends on ``ready`` of the outputs.
+    combinational functions of registers and of ``ready`` of no other port; ``<port>_in.ready`` comes from a register.
     ``flits`` and ``stalled`` come two cycles late. Reset empties the buffers.
 
     Raises
@@ -88,13 +87,10 @@ class Router(Component):
         turns = _turns(self.config)
         merges = {port: FlitMerge(len(inputs)) for port, inputs in turns.items()}
         for port in turns:
-            m.submodules[f"{port}_buffer"] = buffer = FlitStage() if port == "local" else FlitBuffer()
+            m.submodules[f"{port}_buffer"] = buffer = FlitBuffer()
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
             sent = []
-            # The core waits for what becomes of its flit: its header is compared on the way into the register. Those of
-            # others come from afar, and are compared behind it.
-            ways = self._ways_of(m, port, buffer.i) if port == "local" else self._ways(m, port, buffer.o)
-            for output, wanted in ways.items():
+            for output, wanted in self._ways(m, port, buffer.o).items():
                 branch = merges[output].i[turns[output].index(port)]
                 m.d.comb += [branch.payload.eq(buffer.o.payload), branch.valid.eq(buffer.o.valid & wanted)]
                 sent.append(branch.ready & wanted)
@@ -110,25 +106,12 @@ class Router(Component):
     def _ways(self, m, port, flits):
         """For every output that ``port`` has a path to: whether the flit at hand goes there."""
         outputs, decided = self._decide(m, port, flits)
-        inside, kept = self._inside(m, port, flits), Signal.like(decided, name=f"{port}_kept")
+        inside, kept = Signal(name=f"{port}_inside"), Signal.like(decided, name=f"{port}_kept")
+        with m.If(flits.valid & flits.ready):
+            m.d.sync += inside.eq(~flits.payload.last)  # the header has gone ahead
         with m.If(~inside):
             m.d.sync += kept.eq(decided)
         return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
-
-    def _ways_of(self, m, port, flits):
-        """As :meth:`_ways`, for the flit that has been taken."""
-        outputs, decided = self._decide(m, port, flits)
-        inside, kept = self._inside(m, port, flits), Signal.like(decided, name=f"{port}_kept")
-        with m.If(flits.valid & flits.ready & ~inside):
-            m.d.sync += kept.eq(decided)
-        return dict(zip(outputs, kept, strict=True))
-
-    def _inside(self, m, port, flits):
-        """Whether the header has gone ahead."""
-        inside = Signal(name=f"{port}_inside")
-        with m.If(flits.valid & flits.ready):
-            m.d.sync += inside.eq(~flits.payload.last)
-        return inside
 
     def _decide(self, m, port, flits):
         """The outputs that ``port`` has a path to, and which of them a header goes to, as one bit for each."""

@@ -10,7 +10,6 @@ from backspike.fpga.netlist import synthesise_netlist
 from backspike.fpga.reset import put_reset
 from backspike.hw.config import ChipConfig
 from backspike.hw.core.receiver import Receiver
-from backspike.hw.noc.router import Router
 from backspike.hw.shapes import Shapes
 from backspike.hw.verilog.emit import to_verilog
 from backspike.hw.verilog.ports import port_values
@@ -64,8 +63,7 @@ def pair_module(component):
         f"{outputs} second);", *instances, "endmodule", ""])
 
 
-@pytest.mark.parametrize("make", [Registers, lambda: Router(CONFIG), lambda: Receiver(Shapes(CONFIG))],
-                         ids=["registers", "router", "receiver"])
+@pytest.mark.parametrize("make", [Registers, lambda: Receiver(Shapes(CONFIG))], ids=["registers", "receiver"])
 def test_a_late_reset_is_the_reset_of_the_verilog(make, tmp_path):
     """In every cycle, also when it lasts for one, and in the middle of whatever is going on."""
     source = tmp_path / "unit.v"
