@@ -214,6 +214,13 @@ def test_reset_is_part_of_the_registers(emitted):
             assert not re.search(r"(?<!always @\(posedge clk\)\n)    if \(rst\)", text), name
 
 
+def test_registers_without_reset():
+    """They differ in nothing else, and the port remains."""
+    with_reset, without = (to_verilog(HostLink(ChipConfig()), "link", reset=reset) for reset in (True, False))
+    assert "if (rst)" not in without and "input rst;" in without
+    assert re.sub(r"    if \(rst\) .*\n    else ", "    ", with_reset) == without != with_reset
+
+
 def test_constant_blocks_run_in_plain_verilog(emitted):
     """``always @*`` around nothing but a constant would wait for ever; each has something to read."""
     for name, text in emitted[0].items():
