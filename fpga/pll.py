@@ -7,6 +7,8 @@ from functools import cache
 
 from amaranth.hdl import Const, Instance, Signal
 
+from backspike.fpga.devices import DEVICES
+
 __all__ = ["LIMITS", "Limits", "Setting", "pll_instance", "pll_setting"]
 
 _GOWIN_OUTPUT_DIVIDERS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
@@ -123,17 +125,18 @@ def _gowin(limits, reference, wanted):
 _CANDIDATES = {"ecp5": _ecp5, "ice40": _ice40, "gw1n": _gowin, "gw2a": _gowin}
 
 
-def pll_instance(kind, setting, reference, clock_in, clock_out, locked):
-    """The PLL of a family.
+def pll_instance(device, setting, reference, clock_in, clock_out, locked):
+    """The PLL of a device.
 
     Parameters
     ----------
-    kind: a key of ``LIMITS``
+    device: a key of ``DEVICES``
     setting: Setting
     reference: MHz
     clock_in: what comes from the input buffer; on iCE40 the I/O port itself, as the PLL takes the place of its buffer
     clock_out, locked: Signal(1) that the PLL drives
     """
+    kind = DEVICES[device].family
     dividers = {f"p_{name}": value for name, value in setting.dividers.items()}
     if kind == "ecp5":
         feedback = Signal()
@@ -156,7 +159,7 @@ def pll_instance(kind, setting, reference, clock_in, clock_out, locked):
             i_PACKAGEPIN=clock_in, o_PLLOUTGLOBAL=clock_out, o_LOCK=locked, i_RESETB=Const(1), i_BYPASS=Const(0))
     return Instance(
         "rPLL", **dividers, p_FCLKIN=f"{float(reference):g}", p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false",
-        p_DYN_ODIV_SEL="false", p_CLKFB_SEL="internal", p_DEVICE={"gw1n": "GW1NR-9C", "gw2a": "GW2A-18"}[kind],
+        p_DYN_ODIV_SEL="false", p_CLKFB_SEL="internal", p_DEVICE=device,
         i_CLKIN=clock_in, o_CLKOUT=clock_out, o_LOCK=locked, i_RESET=Const(0), i_RESET_P=Const(0), i_CLKFB=Const(0),
         i_FBDSEL=Const(0, 6), i_IDSEL=Const(0, 6), i_ODSEL=Const(0, 6), i_PSDA=Const(0, 4), i_DUTYDA=Const(0, 4),
         i_FDLY=Const(0, 4))

@@ -7,6 +7,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Module, 
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
+from backspike.fpga.devices import DEVICES
 from backspike.fpga.pll import pll_instance, pll_setting
 
 __all__ = ["Clocking", "Top", "clock_frequency", "oscillator_frequency"]
@@ -40,12 +41,12 @@ class Clocking(Elaboratable):
 
     Parameters
     ----------
-    kind: family of the device, a key of ``pll.LIMITS``
+    device: a key of ``DEVICES``
     frequency: MHz; a PLL is used if it is not that of the oscillator
     """
 
-    def __init__(self, kind, frequency):
-        self.kind = kind
+    def __init__(self, device, frequency):
+        self.device = device
         self.frequency = Fraction(frequency)
         self.clock = Signal()
 
@@ -77,16 +78,17 @@ class Clocking(Elaboratable):
         """Connects the clock; returns whether it is stable, not yet synchronized."""
         port = platform.request(platform.default_clk, dir="-")
         oscillator = oscillator_frequency(platform)
-        pad_pll = self.kind == "ice40" and self.frequency != oscillator
+        kind = DEVICES[self.device].family
+        pad_pll = kind == "ice40" and self.frequency != oscillator
         if not pad_pll:
             m.submodules.clock_buffer = buffer = io.Buffer("i", port)
         if self.frequency == oscillator:
             m.d.comb += self.clock.eq(buffer.i)
             return Const(1)
         locked = Signal()
-        setting = pll_setting(self.kind, oscillator, self.frequency)
+        setting = pll_setting(kind, oscillator, self.frequency)
         m.submodules.pll = pll_instance(
-            self.kind, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked)
+            self.device, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked)
         return locked
 
 
@@ -108,7 +110,7 @@ class Top(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain()
-        m.submodules.clocking = Clocking(self.board.resources.family, self.frequency)
+        m.submodules.clocking = Clocking(self.board.device, self.frequency)
         m.submodules.link = link = self.link
         uart = platform.request(*self.board.uart, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
