@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -24,6 +25,9 @@ _PROGRESS = {
         "top.tim",
         r"^Info: +((?:at|iter|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \||'.*' is routed).*)$"),
 }
+_PASS = re.compile(r"iter=(\d+) .*overused=(\d+)")
+_PATIENCE = 50
+"""Passes of the router without progress, until it is ended if it has come back far from its best."""
 
 
 def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=print):
@@ -45,7 +49,7 @@ def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=prin
 
     Raises
     ------
-    ValueError: the chip does not fit the board, or does not reach the clock
+    ValueError: the chip does not fit the board, is not routed, or does not reach the clock
     RuntimeError: a tool failed
     ModuleNotFoundError: a tool is missing
     """
@@ -98,7 +102,7 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         code, seconds[stage] = run_tool(
             tools[name], _arguments(tools[name], [*arguments, *further]), folder,
             log if name != "yosys" else "yosys.out",
-            progress=_PROGRESS.get(name.split("-")[0]), say=say)
+            progress=_PROGRESS.get(name.split("-")[0]), say=_until_hopeless(say))
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)
@@ -166,6 +170,29 @@ def _arguments(tool, arguments):
     if tool.name != "yosys":
         return arguments
     return yosys_arguments(tool, arguments[arguments.index("-l") + 1], arguments[-1])
+
+
+def _until_hopeless(say):
+    """``say``, which raises ValueError if a line tells that the router will not come to its end by itself.
+
+    Past the point where detours take more wires than they free, it would go on for a thousand passes.
+    """
+    best, when = float("inf"), 0
+
+    def watched(line):
+        nonlocal best, when
+        say(line)
+        found = _PASS.search(line)
+        if not found:
+            return
+        number, overused = int(found[1]), int(found[2])
+        if overused < best:
+            best, when = overused, number
+        elif number > when + _PATIENCE and overused > 2 * best + 100:
+            raise ValueError(f"the design was not routed: {best:,} wires were in use twice in pass {when} of the "
+                             f"router, and {overused:,} in pass {number}; fewer cores would be, as may be another seed")
+
+    return watched
 
 
 def _synthesised(code, folder, family, core):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from backspike.fpga.boards import all_boards, board_named
-from backspike.fpga.build import _modern, build_chip, build_design
+from backspike.fpga.build import _modern, _until_hopeless, build_chip, build_design
 from backspike.fpga.built import build_rows, read_built, record
 from backspike.fpga.families import FAMILIES
 from backspike.fpga.top import clock_frequency
@@ -107,6 +107,25 @@ def test_a_design_that_does_not_fit_is_refused_before_place_and_route(echo, tmp_
     assert not (tmp_path / "top.tim").exists()
     stat = json.loads((tmp_path / "top.stat").read_text())["modules"]
     assert stat["\\top"]["num_cells_by_type"]["long"] == 7  # synthesised once
+
+
+def test_a_router_that_comes_back_from_its_best_is_ended():
+    """Not one that is long with its last wires, nor any other tool."""
+    said = []
+    watched = _until_hopeless(said.append)
+    lines = [f"  {10 * number} s  iter={number} wires=1000 overused={wires} overuse={wires} archfail=NA"
+             for number, wires in [(1, 9000), (20, 400), (60, 450), (69, 390), (119, 900), (125, 890)]]
+    watched("  5 s  at iteration #1: wirelen = 5000")
+    for line in lines[:5]:
+        watched(line)
+    with pytest.raises(ValueError, match=(
+            "the design was not routed: 390 wires were in use twice in pass 69 of the router, and 890 in pass 125; "
+            "fewer cores would be, as may be another seed")):
+        watched(lines[5])
+    assert said[1:] == lines
+    patient = _until_hopeless(said.append)
+    for number, wires in [(100, 3), (400, 5), (500, 100)]:
+        patient(f"iter={number} wires=1000 overused={wires} overuse={wires}")
 
 
 def test_calls_of_the_retired_gowin_tool_are_translated():
