@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backspike.fpga.families import FAMILIES
 from backspike.fpga.reset import put_reset
-from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
+from backspike.fpga.tools import run_yosys
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, to_verilog
 
@@ -76,30 +76,22 @@ def synthesise_netlist(sources, top, folder, *, core=None, say=print):
     """
     folder, found = Path(folder), folder / _FAMILY.netlist
     before, options, after = _FAMILY.script(top, keep=(core,) if core else ())
-    seconds = _run(folder, "netlist", [*(f"read_verilog {path.name}" for path in sources), before,
-                                       f"{_FAMILY.synth.split()[0]} {options} -top {top}", after])
+    tool, seconds = run_yosys(
+        [*(f"read_verilog {path.name}" for path in sources), before,
+         f"{_FAMILY.synth.split()[0]} {options} -top {top}", after], folder, "netlist")
     if core:
         cells = json.loads(found.read_text(encoding="utf-8"))
         put_reset(cells, core)
         found.write_text(json.dumps(cells), encoding="utf-8")
     # A vector of which one bit depends on another one would look like a loop to a simulator; and signals of which only
     # names are left would look undriven.
-    seconds += _run(folder, "writing", [f"read_json {found.name}", f"hierarchy -top {top}", "splitnets",
-                                        "opt_clean -purge", "write_verilog -noattr netlist.v"])
-    say(f"{find_tool('yosys')}: {seconds:.0f} s")
+    seconds += run_yosys(
+        [f"read_json {found.name}", f"hierarchy -top {top}", "splitnets", "opt_clean -purge",
+         "write_verilog -noattr netlist.v"], folder, "writing")[1]
+    say(f"{tool}: {seconds:.0f} s")
     netlist = folder / "netlist.v"
     netlist.write_text(_waived(_NETLIST_WAIVERS) + netlist.read_text(encoding="utf-8"), encoding="utf-8")
     return [netlist, cell_models(folder), *CELLS]
-
-
-def _run(folder, name, lines):
-    """Run a Yosys script; returns the seconds that it took."""
-    (folder / f"{name}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    tool = find_tool("yosys")
-    code, seconds = run_tool(tool, yosys_arguments(tool, f"{name}.rpt", f"{name}.ys"), folder, f"{name}.out")
-    if code:
-        raise RuntimeError(f"synthesis failed: {last_words(folder / f'{name}.rpt', folder / f'{name}.out')}")
-    return seconds
 
 
 def cell_models(folder):

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["Tool", "find_tool", "last_words", "run_tool", "yosys_arguments"]
+__all__ = ["Tool", "find_tool", "last_words", "run_tool", "run_yosys", "yosys_arguments"]
 
 _YOSYS = ("import sys; from pyosys import libyosys; "  # it knows nothing of Yosys' command line
           "libyosys.run_pass('tee -q -o {} script {}'.format(*sys.argv[1:]))")
@@ -125,6 +125,25 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
         reason = ", perhaps for want of memory" if process.returncode == -signal.SIGKILL else ""
         raise RuntimeError(f"{tool.name} was ended by signal {-process.returncode}{reason}")
     return process.returncode, time.monotonic() - start
+
+
+def run_yosys(lines, folder, name):
+    """Run a script with Yosys; script and logs are ``name`` with the endings ys, rpt and out, in the folder.
+
+    Returns
+    -------
+    (tool, seconds)
+
+    Raises
+    ------
+    RuntimeError: a command failed
+    """
+    folder, tool = Path(folder), find_tool("yosys")
+    (folder / f"{name}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    code, seconds = run_tool(tool, yosys_arguments(tool, f"{name}.rpt", f"{name}.ys"), folder, f"{name}.out")
+    if code:
+        raise RuntimeError(f"synthesis failed: {last_words(folder / f'{name}.rpt', folder / f'{name}.out')}")
+    return tool, seconds
 
 
 def last_words(*paths):

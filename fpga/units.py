@@ -8,7 +8,7 @@ from pathlib import Path
 from backspike.fpga.devices import RESOURCES
 from backspike.fpga.fit import count_modules
 from backspike.fpga.report import read_nextpnr, slowest_clock
-from backspike.fpga.tools import find_tool, last_words, run_tool, yosys_arguments
+from backspike.fpga.tools import find_tool, last_words, run_tool, run_yosys
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 from backspike.hw.verilog.ports import CLOCK_PORTS
 
@@ -131,12 +131,8 @@ def _synthesise(text, top, family, folder, *, options="", say):
     before, first, after = family.script(top, further=options)
     lines = [f"read_verilog {top}.v", before, f"{family.synth.split()[0]} {first} -top {top}", after,
              f"write_json {top}.json"]
-    (folder / f"{top}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / f"{top}.stat").unlink(missing_ok=True)
-    tool = find_tool("yosys")
-    code, seconds = run_tool(tool, yosys_arguments(tool, f"{top}.rpt", f"{top}.ys"), folder, f"{top}.out")
-    if code:
-        raise RuntimeError(f"synthesis failed: {last_words(folder / f'{top}.rpt', folder / f'{top}.out')}")
+    tool, seconds = run_yosys(lines, folder, top)
     say(f"{tool}: {seconds:.0f} s")
     return count_modules((folder / f"{top}.stat").read_text(encoding="utf-8"), family)
 
