@@ -2,7 +2,7 @@
 """A reset that is put into the netlist does what the one in the Verilog does."""
 
 import pytest
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.fpga.boards import SMALL
@@ -12,7 +12,7 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.core.receiver import Receiver
 from backspike.hw.shapes import Shapes
 from backspike.hw.verilog.emit import to_verilog
-from backspike.hw.verilog.ports import port_values
+from backspike.hw.verilog.ports import instance_of, port_values
 from backspike.sim.runner import build, default_seed, run
 
 CONFIG = ChipConfig(columns=2, rows=1, **SMALL)
@@ -46,21 +46,26 @@ class Registers(Component):
         return m
 
 
-def pair_module(component):
-    """Verilog of the module ``pair`` with the modules ``expected`` and ``unit`` of that component's ports."""
-    widths = {"input": 0, "output": 0}
-    connections = {"expected": [".clk(clk)", ".rst(rst)"], "unit": [".clk(clk)", ".rst(rst)"]}
-    for name, (value, direction) in port_values(component).items():
-        offset, width = widths[direction], len(value)
-        for module, output in (("expected", "first"), ("unit", "second")):
-            vector = "stimulus" if direction == "input" else output
-            connections[module].append(f".\\{name} ({vector}[{offset + width - 1}:{offset}])")
-        widths[direction] += width
-    outputs = f"output [{widths['output'] - 1}:0]"
-    instances = [f"  {module} {module}_0({', '.join(pins)});" for module, pins in connections.items()]
-    return "\n".join([
-        f"module pair(input clk, input rst, input [{widths['input'] - 1}:0] stimulus, {outputs} first, "
-        f"{outputs} second);", *instances, "endmodule", ""])
+class Pair(Component):
+    """The Verilog modules ``expected`` and ``unit``, which a component was converted to, with the same inputs."""
+
+    def __init__(self, component):
+        self.of = component.signature
+        widths = {"input": 0, "output": 0}
+        for value, direction in port_values(component).values():
+            widths[direction] += len(value)
+        super().__init__({"stimulus": In(widths["input"]), "first": Out(widths["output"]),
+                          "second": Out(widths["output"])})
+
+    def elaborate(self, platform):
+        m = Module()
+        for module, output in (("expected", self.first), ("unit", self.second)):
+            ports = port_values(instance_of(m, f"{module}_0", self.of, module), self.of).values()
+            m.d.comb += [
+                Cat(value for value, direction in ports if direction == "input").eq(self.stimulus),
+                output.eq(Cat(value for value, direction in ports if direction == "output")),
+            ]
+        return m
 
 
 @pytest.mark.parametrize("make", [Registers, lambda: Receiver(Shapes(CONFIG))], ids=["registers", "receiver"])
@@ -72,7 +77,7 @@ def test_a_late_reset_is_the_reset_of_the_verilog(make, tmp_path):
     text = netlist[0].read_text()
     assert text.count("  TRELLIS_FF #(") == text.count(".SRMODE(") == text.count(".LSRMUX(") > 100
     pair = tmp_path / "pair.v"
-    pair.write_text(pair_module(make()))
+    pair.write_text(to_verilog(Pair(make()), "pair"))
     expected = tmp_path / "expected.v"
     expected.write_text(to_verilog(make(), "expected"))
     built = build([pair, expected, *netlist], "pair", tmp_path / "build")
