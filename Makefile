@@ -47,6 +47,8 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
 unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD UNIT WAVES ARGS
+# A file's tests share what they build, so a file stays in one process. The longest come first: tests/conftest.py.
+PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
 
@@ -137,10 +139,10 @@ synth: $(STAMP)
 	$(RUN) backspike.host.cli synth $(call options,$(SYNTH))
 
 test: $(STAMP) tools
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest $(PROCESSES) $(ARGS)
 
 test-full: $(STAMP) tools
-	$(RUN) pytest -m '' $(ARGS)
+	$(RUN) pytest -m '' $(PROCESSES) $(ARGS)
 
 lint: $(STAMP)
 	$(RUN) ruff check .

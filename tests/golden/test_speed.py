@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bit-exact training keeps at least a third of the speed of float64, measured in one run and one thread."""
+"""Bit-exact training keeps at least a third of the speed of float64, measured in one run and one thread.
+
+Processor time, and the best of many short rounds: other work on the machine slows both, though not always alike.
+"""
 
 import time
 
@@ -13,7 +16,7 @@ from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer
 from backspike.host.data import threshold_code
 
-BATCH, BATCHES, ROUNDS = 16, 10, 6
+BATCH, BATCHES, ROUNDS = 16, 5, 12
 
 
 def images(generator, count):
@@ -38,9 +41,9 @@ def test_bit_exact_is_at_least_a_third_as_fast_as_float64(sizes, steps):
     for part in range(ROUNDS):
         chosen = slice(part * BATCH * BATCHES, (part + 1) * BATCH * BATCHES)
         for index, trainer in enumerate(trainers):
-            start = time.perf_counter()
+            start = time.process_time()
             trainer.train(spikes[:, chosen], labels[chosen], batch=BATCH)
-            best[index] = min(best[index], time.perf_counter() - start)
+            best[index] = min(best[index], time.process_time() - start)
     assert all(velocity.any() for trainer in trainers for velocity in trainer.velocities), "some layer learnt nothing"
     ratio = best[0] / best[1]
     milliseconds = [1000 * seconds / BATCHES for seconds in best]

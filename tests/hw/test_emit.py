@@ -58,13 +58,16 @@ def description(emitted):
 
 
 def test_many_cores_cost_little(emitted, tmp_path):
-    """20 cores take at most 15 s of one processor and 1.5 times the text of one core."""
+    """20 cores take at most 1.5 times the time and the text of one core."""
     texts, _, seconds = emitted
+    start = _processor_seconds()
     one = emit_chip(ChipConfig(columns=1, rows=1, lanes=2), tmp_path)
+    seconds_of_one = _processor_seconds() - start
     size = sum(len(text) for text in texts.values())
     size_of_one = sum(path.stat().st_size for path in one)
-    print(f"20 cores: {seconds:.1f} s, {size} bytes, {size / size_of_one:.2f} times one core")
-    assert seconds <= 15
+    print(f"20 cores: {seconds:.1f} s, {seconds / seconds_of_one:.2f} times one core; "
+          f"{size} bytes, {size / size_of_one:.2f} times one core")
+    assert seconds <= 1.5 * seconds_of_one
     assert size <= 1.5 * size_of_one
 
 

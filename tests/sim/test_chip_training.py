@@ -16,7 +16,7 @@ CHIPS = {
     "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, **SMALL, "slots": 8, "steps": 5},
     "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
     "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL,
-                        "slots": 7, "batch_terms": 1 << 13},
+                        "slots": 7, "batch_terms": 1 << 13, "momentum": False},
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
@@ -28,7 +28,12 @@ EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "convoluti
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
-@pytest.fixture(scope="module", params=CHIPS, ids=str)
+MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense"]
+"""Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(name, marks=pytest.mark.slow if name in MINUTES else ()) for name in CHIPS], ids=str)
 def chip(request, tmp_path_factory):
     """A built simulation and the configuration of its chip."""
     fields = CHIPS[request.param]
