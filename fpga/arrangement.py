@@ -10,22 +10,11 @@ from itertools import permutations
 
 import numpy as np
 
-__all__ = ["arrange", "coupling"]
+__all__ = ["Network", "arrange"]
 
 _WIDEST = 64  # cells at a net; those of wider ones, such as a reset, need not be near each other
 _PASSES = 300  # of the relaxation; logic between two block RAMs is some tens of cells deep
 _STARTS = 8
-
-
-def coupling(cells, names):
-    """Symmetric matrix of what flows between cells, [number of names] * 2, with zeros on its diagonal.
-
-    Parameters
-    ----------
-    cells: of a module, as in Yosys' JSON
-    names: which of them
-    """
-    return _Network(cells).coupling(names)
 
 
 def arrange(cells, first, second):
@@ -41,7 +30,7 @@ def arrange(cells, first, second):
     (names of the first kind, names of the second kind)
     """
     first, second = sorted(first), sorted(second)
-    network = _Network(cells)
+    network = Network(cells)
     among = network.coupling(first)
     random = np.random.default_rng(1)
     orders = [_improved(random.permutation(len(first)).tolist(), among) for _ in range(_STARTS)]
@@ -50,8 +39,8 @@ def arrange(cells, first, second):
     return first, sorted(second, key=level.__getitem__)
 
 
-class _Network:
-    """The cells of a module and the stars between them."""
+class Network:
+    """The cells of a module, as in Yosys' JSON, and the stars between them."""
 
     def __init__(self, cells):
         self.number = {name: index for index, name in enumerate(cells)}
@@ -68,14 +57,14 @@ class _Network:
         self.of_net = np.bincount(self.net, self.weight, len(nets))
 
     def coupling(self, names):
-        """As the function with that name."""
+        """Symmetric matrix of what flows between cells of these names, [names] * 2, with zeros on its diagonal."""
         currents = np.array([self.relax(names, given)[1] for given in np.eye(len(names))]).reshape([len(names)] * 2)
         currents += currents.T
         np.fill_diagonal(currents, 0)
         return currents
 
     def relax(self, names, given):
-        """Levels of all cells by name, if some have these, and what flows into those from the others."""
+        """Levels of all cells by name, if those of these names have given ones, and what flows into the latter."""
         fixed = np.array([self.number[name] for name in names], dtype=int)
         level = flow = np.zeros(len(self.number))
         for _ in range(_PASSES):

@@ -54,7 +54,7 @@ def find_tool(name):
     ModuleNotFoundError: it is neither on PATH nor installed as a package
     """
     path = shutil.which(name)
-    if path:
+    if path and Path(path).parent != Path(sys.executable).parent:  # there it is the package's own
         version = _native_version(path)
         numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
         if numbers >= _OLDEST.get(name, ()):

@@ -65,7 +65,7 @@ def to_verilog(component, name, *, reset=True):
 
     Parameters
     ----------
-    component: what to convert; its ports are named by :func:`backspike.hw.ports.port_values`, and ``clk`` and ``rst``
+    component: what to convert; its ports are named by ``port_values`` of ``ports.py``, and ``clk`` and ``rst``
     name: name of the Verilog module; those of submodules begin with it and a dot
     reset: whether ``rst`` resets the registers; if not, it remains a port, which nothing reads
 
@@ -128,7 +128,7 @@ def emit_chip(config, directory, *, core=None):
 
 
 class _Renamed(Elaboratable):
-    """A component with the ports of :func:`port_values` in place of its members."""
+    """A component with the ports of ``port_values`` in place of its members."""
 
     def __init__(self, component):
         self.component = component

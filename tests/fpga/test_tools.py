@@ -39,6 +39,13 @@ def test_a_native_tool_is_preferred(path):
     assert str(tool) == f"nextpnr-ecp5 0.9-12-gabc (native, {path / 'nextpnr-ecp5'})"
 
 
+def test_the_program_of_a_package_is_not_native(path, monkeypatch):
+    """An active environment is on PATH, with the program that a package put there, which does not know its version."""
+    program(path, "gowin_pack", "usage: gowin_pack")
+    monkeypatch.setattr(sys, "executable", str(path / "python"))
+    assert find_tool("gowin_pack").source == "package apycula"
+
+
 @pytest.mark.parametrize(("version", "native"), [("0.9+4081", False), ("0.39", False), ("0.40", True), ("1.2", True)])
 def test_an_old_yosys_is_passed_over(version, native, path):
     program(path, "yosys", f"Yosys {version} (git sha1 a5c7f69ed)")
