@@ -9,12 +9,9 @@ import numpy as np
 from backspike.hw.arith.numbers import product_model
 from backspike.hw.engines.back_propagation import BackwardEngine
 from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, DENSE, LANES, SHAPES, Job
-from backspike.sim.unit import Bench, Memory, Sink
-
-
-def units():
-    return {f"backward_{lanes}": BackwardEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
+from backspike.sim.engine_run import EngineRun
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
+from backspike.sim.unit import Memory, Sink
 
 
 def expected_errors(job):
@@ -40,23 +37,15 @@ def expected_errors(job):
     return results
 
 
-class Run:
-    """A bench that does jobs one after the other. The tape's words are the masks here."""
+class Run(EngineRun):
+    """The tape's words are the masks here."""
 
     ENGINE, PREFIX = BackwardEngine, "backward"
-
-    def __init__(self, dut, lanes, idle=0.0):
-        self.bench = Bench(dut, f"{self.PREFIX}_{lanes}", self.ENGINE(Shapes(CONFIGS[lanes])))
-        self.idle = idle
-
-    async def start(self):
-        await self.bench.start()
 
     async def do(self, job, skip_off=0):
         """Run a job and compare; returns its useful terms and its cycles."""
         bench = self.bench
-        bench.agents.clear()
-        bench.watchers[:] = [self._count]
+        self.forget(self._count)
         self.terms = self.results = self.rows = 0
         Memory(bench, "group_address", "group", [job.group_table()])
         Memory(bench, "tape_address", "masks", [job.tape()], "tape_enable")
@@ -67,10 +56,7 @@ class Run:
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
                             ("skip_off", skip_off)):
             bench.set(name, value)
-        begin = bench.cycle
-        await bench.pulse("start")
-        await bench.until(lambda: not bench.bits("busy"), 400_000)
-        cycles = bench.cycle - begin
+        cycles = await self.work()
         await bench.step(3)
         assert not bench.bits("busy") and not bench.bits("results__valid")
         assert sink.items == expected_errors(job), (job.shape, job.channels, job.blocks)
@@ -87,29 +73,28 @@ class Run:
         self.rows += self.bench.bits("row")
 
 
+units = Run.units
+
+
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, idle=[0.0, 0.3, 0.9])
 async def errors_of_random_jobs(dut, lanes, idle):
-    run = Run(dut, lanes, idle)
-    await run.start()
+    run = await Run.begin(dut, lanes, idle)
     for n in range(4):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
 
 
 @cocotb.test()
 async def strides_padding_and_pooling(dut):
-    run = Run(dut, 1)
-    await run.start()
-    for shape in SHAPES:
-        await run.do(Job(run.bench, CONFIGS[1], spikes=0.5, deltas=0.5, shape=shape, steps=2))
+    run = await Run.begin(dut, 1)
+    await run.do_odd_shapes()
 
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, masks=[0.0, 0.5, 1.0], deltas=[0.0, 0.5, 1.0])
 async def without_masks_or_deltas(dut, lanes, masks, deltas):
     """No masks: nothing to do. No deltas: all sums are zero, and none is sent."""
-    run = Run(dut, lanes, 0.2)
-    await run.start()
+    run = await Run.begin(dut, lanes, 0.2)
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
         await run.do(Job(run.bench, config, spikes=masks, deltas=deltas, shape=DENSE, channels=[32, 5], last_lanes=1,
@@ -120,8 +105,7 @@ async def without_masks_or_deltas(dut, lanes, masks, deltas):
 @cocotb.parametrize(lanes=LANES, deltas=[0.1, 0.4])
 async def few_cycles_are_lost(dut, lanes, deltas):
     """The lane with the most deltas of a step has a term in nearly every cycle; dense, and a kernel of 3 x 3."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 30, 30), (conv, 7, 7)):
@@ -138,8 +122,7 @@ async def few_cycles_are_lost(dut, lanes, deltas):
 @cocotb.parametrize(lanes=LANES)
 async def largest_sums_are_exact(dut, lanes):
     """All weights and deltas the largest number."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     for sign in (0, 1 << config.format.width - 1):
         job = Job(run.bench, config, spikes=1.0, deltas=1.0, shape=DENSE, channels=[4], last_lanes=lanes, steps=1,
@@ -152,13 +135,5 @@ async def largest_sums_are_exact(dut, lanes):
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """A slice with all weights that a core can have; one with all outputs; one in the last words of everything."""
-    run = Run(dut, "largest")
-    await run.start()
-    config = CONFIGS["largest"]
-    await run.do(Job(run.bench, config, spikes=0.05, deltas=0.02, shape=DENSE, channels=[31, 1], blocks=4096, steps=1))
-    wide = {"height": 127, "width": 127, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}
-    await run.do(Job(run.bench, config, spikes=0.02, deltas=0.1, shape=wide, channels=[1], blocks=1, steps=1))
-    job = Job(run.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
-    job.move_to_the_end()
-    await run.do(job)
+    run = await Run.begin(dut, "largest")
+    await run.do_largest({"height": 127, "width": 127, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}, blocks=1)

@@ -8,7 +8,6 @@ import numpy as np
 
 from backspike.hw.engines.dense.forward import DenseForward
 from backspike.hw.engines.dense.learning import DenseLearning
-from backspike.hw.shapes import Shapes
 from backspike.sim.benches import bench_forward, bench_gradient
 from backspike.sim.benches.bench_backward import expected_errors
 from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
@@ -24,18 +23,13 @@ class Learning(bench_gradient.Run):
 
     ENGINE, PREFIX = DenseLearning, "dense_learning"
 
-    def __init__(self, dut, lanes, idle=0.0):
-        super().__init__(dut, lanes)
-        self.idle = idle
-
     async def do(self, job, errors=1, masks=None):
         """Run a job and compare errors and gradients; returns the pairs that count for either, and its cycles.
 
         Without ``errors`` there are masks as well, which must not count; nor do those of constant inputs.
         """
         bench = self.bench
-        bench.agents.clear()
-        bench.watchers[:] = [self._count_both, lambda: self._write("gradient__")]
+        self.forget(self._count_both, lambda: self._write("gradient__"))
         self.counts = dict.fromkeys(("errors__terms", "errors__row", "errors__result", "gradient__terms",
                                      "gradient__rows"), 0)
         masked = _with_bits(job, [job.random_bits(group["bits"].shape[1], masks) for group in job.groups])
@@ -96,25 +90,18 @@ RUNS = {run.PREFIX: run for run in (Forward, Learning)}
 
 
 def units():
-    return {f"{name}_{lanes}": run.ENGINE(Shapes(config)) for name, run in RUNS.items()
-            for lanes, config in CONFIGS.items()}
+    return {name: unit for run in RUNS.values() for name, unit in run.units().items()}
 
 
 def _job(run, config, **options):
     return Job(run.bench, config, shape=DENSE, garbage=False, **options)
 
 
-async def _start(dut, engine, lanes, **options):
-    run = RUNS[engine](dut, lanes, **options)
-    await run.start()
-    return run
-
-
 @cocotb.test()
 @cocotb.parametrize(engine=list(RUNS), lanes=LANES)
 async def random_jobs(dut, engine, lanes):
     """Several groups, constant ones among them, sparse and full rows, any number of steps."""
-    run = await _start(dut, engine, lanes)
+    run = await RUNS[engine].begin(dut, lanes)
     for n in range(12):
         await run.do(_job(run, CONFIGS[lanes], blocks=1 if n == 0 else None))
 
@@ -123,7 +110,7 @@ async def random_jobs(dut, engine, lanes):
 @cocotb.parametrize(engine=list(RUNS), lanes=LANES, idle=[0.3, 0.9])
 async def results_wait(dut, engine, lanes, idle):
     """The pipeline stands still while a result is not taken, and loses nothing."""
-    run = await _start(dut, engine, lanes, idle=idle)
+    run = await RUNS[engine].begin(dut, lanes, idle=idle)
     for _ in range(6):
         await run.do(_job(run, CONFIGS[lanes]))
 
@@ -131,7 +118,7 @@ async def results_wait(dut, engine, lanes, idle):
 @cocotb.test()
 @cocotb.parametrize(engine=list(RUNS), lanes=LANES, spikes=[0.0, 1.0], deltas=[0.0, 0.1, 1.0])
 async def few_and_many_terms(dut, engine, lanes, spikes, deltas):
-    run = await _start(dut, engine, lanes)
+    run = await RUNS[engine].begin(dut, lanes)
     await run.do(_job(run, CONFIGS[lanes], spikes=spikes, deltas=deltas, channels=[32, 5], blocks=2))
 
 
@@ -139,7 +126,7 @@ async def few_and_many_terms(dut, engine, lanes, spikes, deltas):
 @cocotb.parametrize(lanes=LANES, masks=[0.0, 1.0], spikes=[0.0, 1.0], errors=[0, 1])
 async def masks_and_spikes(dut, lanes, masks, spikes, errors):
     """Only masks, only spikes, both, none; and a slice that sends no errors."""
-    run = await _start(dut, "dense_learning", lanes)
+    run = await Learning.begin(dut, lanes)
     await run.do(_job(run, CONFIGS[lanes], spikes=spikes, deltas=0.5, channels=[20, None, 33], blocks=3), errors, masks)
     await run.do(_job(run, CONFIGS[lanes]), errors)
 
@@ -148,7 +135,7 @@ async def masks_and_spikes(dut, lanes, masks, spikes, errors):
 @cocotb.parametrize(lanes=LANES, idle=[0.0, 0.5, 0.9], inputs=[1, 2, 3])
 async def one_gradient_again_and_again(dut, lanes, idle, inputs):
     """Few gradients, to which each step adds, while terms queue up behind results that are not taken."""
-    run = await _start(dut, "dense_learning", lanes, idle=idle)
+    run = await Learning.begin(dut, lanes, idle=idle)
     config = CONFIGS[lanes]
     for masks, blocks in ((0.0, 1), (0.5, 1), (1.0, 1), (1.0, 2)):
         await run.do(_job(run, config, spikes=0.9, deltas=0.9, channels=[inputs], blocks=blocks, steps=config.steps),
@@ -159,7 +146,7 @@ async def one_gradient_again_and_again(dut, lanes, idle, inputs):
 @cocotb.parametrize(engine=list(RUNS))
 async def few_cycles_are_lost(dut, engine):
     """Utilisation of one lane, from start to end, in a slice of 60 inputs and 30 outputs."""
-    run = await _start(dut, engine, 1)
+    run = await RUNS[engine].begin(dut, 1)
     job = _job(run, CONFIGS[1], spikes=0.2, deltas=0.3, channels=[60], blocks=30, steps=4)
     terms, cycles = await run.do(job)
     dut._log.info("%s: utilisation %.3f", engine, terms / cycles)
@@ -170,7 +157,7 @@ async def few_cycles_are_lost(dut, engine):
 @cocotb.parametrize(engine=list(RUNS))
 async def ends_of_the_largest_memories(dut, engine):
     """A slice with all outputs that a core can have, and one in the last words of everything."""
-    run = await _start(dut, engine, "largest")
+    run = await RUNS[engine].begin(dut, "largest")
     config = CONFIGS["largest"]
     await run.do(_job(run, config, spikes=0.05, deltas=0.02, channels=[31, 1], blocks=4096, steps=1))
     job = _job(run, config, channels=[4, 32, None], blocks=40, steps=config.steps)

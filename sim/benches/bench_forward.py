@@ -6,13 +6,9 @@ import numpy as np
 
 from backspike.hw.arith.numbers import to_fixed_model
 from backspike.hw.engines.feed_forward import ForwardEngine
-from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, DENSE, LANES, SHAPES, Job
-from backspike.sim.unit import Bench, Memory, Sink
-
-
-def units():
-    return {f"forward_{lanes}": ForwardEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
+from backspike.sim.engine_run import EngineRun
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
+from backspike.sim.unit import Memory, Sink
 
 
 def _expected(job):
@@ -32,23 +28,14 @@ def _expected(job):
     return results
 
 
-class Run:
-    """A bench that does jobs one after the other."""
+class Run(EngineRun):
 
     ENGINE, PREFIX = ForwardEngine, "forward"
-
-    def __init__(self, dut, lanes, idle=0.0):
-        self.bench = Bench(dut, f"{self.PREFIX}_{lanes}", self.ENGINE(Shapes(CONFIGS[lanes])))
-        self.idle = idle
-
-    async def start(self):
-        await self.bench.start()
 
     async def do(self, job, skip_off=0):
         """Run a job and compare; returns its useful terms and its cycles."""
         bench = self.bench
-        bench.agents.clear()
-        bench.watchers[:] = [self._count]
+        self.forget(self._count)
         self.terms = 0
         Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
@@ -57,12 +44,10 @@ class Run:
         sink = Sink(bench, "results", self.idle)
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("skip_off", skip_off)):
             bench.set(name, value)
-        begin = bench.cycle
+        cycles = 0
         for step in range(job.steps):
             bench.set("step", step)
-            await bench.pulse("start")
-            await bench.until(lambda: not bench.bits("busy"), 400_000)
-        cycles = bench.cycle - begin
+            cycles += await self.work()
         await bench.step(3)
         assert not bench.bits("busy") and not bench.bits("results__valid")
         expected = _expected(job)
@@ -77,30 +62,29 @@ class Run:
         self.terms += self.bench.bits("terms")
 
 
+units = Run.units
+
+
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, idle=[0.0, 0.3, 0.9])
 async def sums_of_random_jobs(dut, lanes, idle):
     """Dense and convolutional, sparse and dense spikes, few steps; with skipping and without."""
-    run = Run(dut, lanes, idle)
-    await run.start()
+    run = await Run.begin(dut, lanes, idle)
     for n in range(3):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
 
 
 @cocotb.test()
 async def strides_padding_and_pooling(dut):
-    run = Run(dut, 1)
-    await run.start()
-    for shape in SHAPES:
-        await run.do(Job(run.bench, CONFIGS[1], spikes=0.5, shape=shape, steps=2))
+    run = await Run.begin(dut, 1)
+    await run.do_odd_shapes()
 
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, spikes=[0.0, 1.0])
 async def no_spikes_and_all_spikes(dut, lanes, spikes):
     """Every sum comes, also if it is empty."""
-    run = Run(dut, lanes, 0.2)
-    await run.start()
+    run = await Run.begin(dut, lanes, 0.2)
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
         job = Job(run.bench, config, spikes=spikes, shape=DENSE, channels=[32, 5], last_lanes=1, blocks=3)
@@ -112,8 +96,7 @@ async def no_spikes_and_all_spikes(dut, lanes, spikes):
 @cocotb.parametrize(lanes=LANES, spikes=[0.1, 0.5])
 async def few_cycles_are_lost(dut, lanes, spikes):
     """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end; dense, and a kernel of 3 x 3."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 60, 10), (conv, 7, 7)):
@@ -128,8 +111,7 @@ async def few_cycles_are_lost(dut, lanes, spikes):
 @cocotb.parametrize(lanes=LANES)
 async def largest_sums_are_exact(dut, lanes):
     """All weights the largest number, all inputs spike, all tape words full."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     channels = [config.window] * (config.tape_words * 32 // config.window)
     for sign in (0, 1 << config.format.width - 1):
@@ -141,13 +123,5 @@ async def largest_sums_are_exact(dut, lanes):
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """Slices with all weights, outputs or inputs that a core can have; in the last words of everything; all steps."""
-    run = Run(dut, "largest")
-    await run.start()
-    config = CONFIGS["largest"]
-    await run.do(Job(run.bench, config, spikes=0.05, shape=DENSE, channels=[31, 1], blocks=4096, steps=1))
-    wide = {"height": 127, "width": 127, "kernel": 7, "stride": 4, "padding": 6, "pool": 1}
-    await run.do(Job(run.bench, config, spikes=0.02, shape=wide, channels=[1], blocks=3, steps=1))
-    job = Job(run.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
-    job.move_to_the_end()
-    await run.do(job)
+    run = await Run.begin(dut, "largest")
+    await run.do_largest({"height": 127, "width": 127, "kernel": 7, "stride": 4, "padding": 6, "pool": 1}, blocks=3)

@@ -6,31 +6,19 @@ import numpy as np
 
 from backspike.hw.arith.numbers import to_fixed_model
 from backspike.hw.engines.weight_gradient import GradientEngine
-from backspike.hw.shapes import Shapes
-from backspike.sim.jobs import CONFIGS, DENSE, LANES, SHAPES, Job
-from backspike.sim.unit import Bench, Memory
+from backspike.sim.engine_run import EngineRun
+from backspike.sim.jobs import CONFIGS, DENSE, LANES, Job
+from backspike.sim.unit import Memory
 
 
-def units():
-    return {f"gradient_{lanes}": GradientEngine(Shapes(config)) for lanes, config in CONFIGS.items()}
-
-
-class Run:
-    """A bench that does jobs one after the other."""
+class Run(EngineRun):
 
     ENGINE, PREFIX = GradientEngine, "gradient"
-
-    def __init__(self, dut, lanes):
-        self.bench = Bench(dut, f"{self.PREFIX}_{lanes}", self.ENGINE(Shapes(CONFIGS[lanes])))
-
-    async def start(self):
-        await self.bench.start()
 
     async def do(self, job, skip_off=0, gradients=None):
         """Run a job and compare all gradients; returns its useful terms and its cycles."""
         bench, self.width = self.bench, job.shapes.gradient_sum
-        bench.agents.clear()
-        bench.watchers[:] = [self._count, self._write]
+        self.forget(self._count, self._write)
         self.terms = self.rows = 0
         if gradients is None:
             gradients = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
@@ -44,10 +32,7 @@ class Run:
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
                             ("skip_off", skip_off)):
             bench.set(name, value)
-        begin = bench.cycle
-        await bench.pulse("start")
-        await bench.until(lambda: not bench.bits("busy"), 400_000)
-        cycles = bench.cycle - begin
+        cycles = await self.work()
         for _ in range(12):
             await bench.step()
             assert not bench.bits("busy") and not bench.bits("write_enables"), "a gradient written after the end"
@@ -89,29 +74,28 @@ class Run:
                 self.banks[k][addresses[k]] = sums[k] & (1 << self.width) - 1
 
 
+units = Run.units
+
+
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES)
 async def gradients_of_random_jobs(dut, lanes):
     """Dense and convolutional, with skipping and without; gradients from anything, also where they wrap around."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     for n in range(8 if lanes < 8 else 4):
         await run.do(Job(run.bench, CONFIGS[lanes], blocks=1 if n == 0 else None), skip_off=n == 2)
 
 
 @cocotb.test()
 async def strides_padding_and_pooling(dut):
-    run = Run(dut, 1)
-    await run.start()
-    for shape in SHAPES:
-        await run.do(Job(run.bench, CONFIGS[1], spikes=0.5, deltas=0.5, shape=shape, steps=2))
+    run = await Run.begin(dut, 1)
+    await run.do_odd_shapes()
 
 
 @cocotb.test()
 @cocotb.parametrize(lanes=LANES, spikes=[0.0, 1.0], deltas=[0.0, 0.1, 1.0])
 async def few_and_many_terms(dut, lanes, spikes, deltas):
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
         await run.do(Job(run.bench, config, spikes=spikes, deltas=deltas, shape=DENSE, channels=[32, 5], last_lanes=1,
@@ -122,8 +106,7 @@ async def few_and_many_terms(dut, lanes, spikes, deltas):
 @cocotb.parametrize(lanes=LANES)
 async def one_gradient_again_and_again(dut, lanes):
     """Every term goes to the same gradient, so that each has to wait for the one before."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     shape = {"height": 6, "width": 6, "kernel": 1, "stride": 1, "padding": 0, "pool": 2}
     await run.do(Job(run.bench, config, spikes=0.8, deltas=0.7, shape=shape, channels=[1], blocks=1, last_lanes=1))
@@ -133,8 +116,7 @@ async def one_gradient_again_and_again(dut, lanes):
 @cocotb.parametrize(lanes=LANES, spikes=[0.1, 0.3])
 async def few_cycles_are_lost(dut, lanes, spikes):
     """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end; dense, and a kernel of 3 x 3."""
-    run = Run(dut, lanes)
-    await run.start()
+    run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 60, 30), (conv, 7, 7)):
@@ -149,13 +131,5 @@ async def few_cycles_are_lost(dut, lanes, spikes):
 
 @cocotb.test()
 async def ends_of_the_largest_memories(dut):
-    """A slice with all weights that a core can have; one with all outputs; one in the last words of everything."""
-    run = Run(dut, "largest")
-    await run.start()
-    config = CONFIGS["largest"]
-    await run.do(Job(run.bench, config, spikes=0.05, deltas=0.02, shape=DENSE, channels=[31, 1], blocks=4096, steps=1))
-    wide = {"height": 127, "width": 127, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}
-    await run.do(Job(run.bench, config, spikes=0.02, deltas=0.1, shape=wide, channels=[1], blocks=1, steps=1))
-    job = Job(run.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
-    job.move_to_the_end()
-    await run.do(job)
+    run = await Run.begin(dut, "largest")
+    await run.do_largest({"height": 127, "width": 127, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}, blocks=1)
