@@ -53,13 +53,13 @@ def find_tool(name):
     ------
     ModuleNotFoundError: it is neither on PATH nor installed as a package
     """
+    package, program = _REGISTRY[name]
     path = shutil.which(name)
-    if path and Path(path).parent != Path(sys.executable).parent:  # there it is the package's own
+    if path and not _is_part_of(package, path):
         version = _native_version(path)
         numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
         if numbers >= _OLDEST.get(name, ()):
             return Tool(name, (path,), version, f"native, {path}")
-    package, program = _REGISTRY[name]
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -74,6 +74,15 @@ def find_tool(name):
 def yosys_arguments(yosys, log, script):
     """How Yosys, native or as a Python package, is told to run a script, and to write its log to a file."""
     return [log, script] if yosys.source.startswith("package") else ["-q", "-l", log, script]
+
+
+def _is_part_of(package, path):
+    """Whether an installed Python package put that program there, as in an active environment."""
+    try:
+        files = metadata.files(package) or ()
+    except metadata.PackageNotFoundError:
+        return False
+    return any(Path(file.locate()).resolve() == Path(path).resolve() for file in files if file.name == Path(path).name)
 
 
 def _native_version(path):

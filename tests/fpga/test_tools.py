@@ -2,7 +2,9 @@
 """The tools: native ones first, packages otherwise, and what is shown while they run."""
 
 import os
+import shutil
 import sys
+import sysconfig
 
 import pytest
 
@@ -41,9 +43,15 @@ def test_a_native_tool_is_preferred(path):
 
 def test_the_program_of_a_package_is_not_native(path, monkeypatch):
     """An active environment is on PATH, with the program that a package put there, which does not know its version."""
-    program(path, "gowin_pack", "usage: gowin_pack")
-    monkeypatch.setattr(sys, "executable", str(path / "python"))
+    monkeypatch.setenv("PATH", sysconfig.get_path("scripts"))
+    assert shutil.which("gowin_pack")
     assert find_tool("gowin_pack").source == "package apycula"
+
+
+def test_a_native_tool_may_lie_beside_python(path, monkeypatch):
+    program(path, "nextpnr-ecp5", "Version nextpnr-0.9")
+    monkeypatch.setattr(sys, "executable", str(path / "python"))
+    assert find_tool("nextpnr-ecp5").source == f"native, {path / 'nextpnr-ecp5'}"
 
 
 @pytest.mark.parametrize(("version", "native"), [("0.9+4081", False), ("0.39", False), ("0.40", True), ("1.2", True)])
