@@ -7,6 +7,7 @@ from backspike.sim.unit import Bench
 
 __all__ = ["EngineRun"]
 
+
 class EngineRun:
     """An engine under test; a subclass says which (``ENGINE``, ``PREFIX``), and does one job with ``do``.
 
