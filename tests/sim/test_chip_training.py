@@ -16,7 +16,7 @@ CHIPS = {
     "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, **SMALL, "slots": 8, "steps": 5},
     "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
     "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL,
-                        "slots": 7, "batch_terms": 1 << 13, "momentum": False},
+                        "slots": 7, "batch_terms": 1 << 13},
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
