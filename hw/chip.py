@@ -19,8 +19,9 @@ def _tile_signature(config):
 
 def _default_core(config):
     from backspike.hw.core import Core  # noqa: PLC0415 - loaded only where it is used
+    from backspike.hw.sequential import SequentialCore  # noqa: PLC0415
 
-    return Core(config)
+    return SequentialCore(config) if config.sequential else Core(config)
 
 
 class Tile(Component):

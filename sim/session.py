@@ -27,11 +27,13 @@ class Session:
     dut: the simulated ``Chip``
     config: its ``ChipConfig``
     seed, idle: of the transport
-    patience: cycles without a packet until a call fails
+    patience: cycles without a packet until a call fails; default: enough for the kind of core
     """
 
-    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=300_000):
+    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=None):
         self.config = config
+        if patience is None:
+            patience = 20_000_000 if config.sequential else 300_000
         self.transport = ChipTransport(dut, seed=seed, idle=idle, patience=patience)
 
     async def start(self):

@@ -56,10 +56,11 @@ _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
 
 def to_verilog(component, name, *, reset=True):
-    """The Verilog text of a component, without initial contents of memories.
+    """The Verilog text of a component, without initial contents of memories that are 0.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
-    on them, they stand in the way of memory inference, and they would be most of the text. It also puts the reset into
+    on those that are 0, they stand in the way of memory inference, and they would be most of the text; what is left is
+    a program. It also puts the reset into
     the logic in front of a register; here it is part of the register, as simulators would otherwise compute all that
     logic again whenever an input port may have changed.
 
@@ -72,13 +73,12 @@ def to_verilog(component, name, *, reset=True):
     Raises
     ------
     TypeError: ``name`` is not a string
-    ValueError: a memory has initial contents that are not 0
     RuntimeError: Yosys failed
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
-    text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, _MEMORY_INIT.sub(_without_contents, text))
+    text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, _MEMORY_INIT.sub(_without_zeros, text))
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
     return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
 
@@ -166,11 +166,8 @@ def _describe_ports(module):
     ]
 
 
-def _without_contents(match):
-    data = re.search(r"connect \\DATA \d+'([01x\-]*)", match[0])
-    if data is None or "1" in data[1]:
-        raise ValueError("initial contents of a memory must be 0, not something that Verilog would have to set")
-    return ""
+def _without_zeros(match):
+    return match[0] if "1" in re.search(r"connect \\DATA \d+'([01x\-]*)", match[0])[1] else ""
 
 
 def _yosys(script):

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backward job: deltas of a sample's slice, the errors of its inputs, the gradients of its weights, and credits."""
+
+from backspike.host.protocol import DESCRIPTOR, GROUP, Kind
+from backspike.hw.sequential.assembler import ZERO, Label
+from backspike.hw.sequential.instructions import WORD_BITS, Input
+from backspike.hw.sequential.memory_map import LONG, SUM_WORDS
+from backspike.hw.sequential.program.base import Registers as R
+from backspike.hw.sequential.program.jobs import begin_job, next_slot
+from backspike.hw.sequential.program.spikes import BIT, FIRST, FREE, GROUP_AT, set_bits, weights_of
+
+__all__ = ["add_backward"]
+
+_DELTA_WORDS = 2
+"""A delta that is not zero: number of its neuron in the slice, value."""
+
+
+def add_backward(p, label):
+    """The job at ``label``: SLICE, AT_SLICE, SLOT and AT_SLOT are given; it ends at ``main``."""
+    p.place(label)
+    begin_job(p)
+    credits = Label("credits")
+    p.load_slot(R.TEMP, R.AT_SLOT, "train")
+    p.branch_if(R.TEMP, "==", 0, credits)
+    p.store_slot(1, R.AT_SLOT, "taken")
+    p.store_slot(ZERO, R.AT_SLOT, "known")
+    with p.busy("delta_busy", 0, *R.LOCAL[:2]):
+        _deltas(p)
+    p.memory_field(R.TEMP, DESCRIPTOR, "errors", R.DESCRIPTOR)
+    with p.when(R.TEMP, "!=", 0):
+        with p.busy("bp_busy", 2, *R.LOCAL[:2]):
+            _errors(p)
+        _notify(p, Kind.ERRORS_DONE)
+    with p.busy("wg_busy", 4, *R.LOCAL[:2]):
+        _gradients(p)
+    p.place(credits)
+    _notify(p, Kind.CREDIT)
+    for name in ("beyond", "taken", "complete"):
+        p.store_slot(ZERO, R.AT_SLOT, name)
+    next_slot(p, "backward_slot")
+    p.jump(p.main)
+
+
+def _list_of_step(p, start, end):
+    """Where the list of the deltas of STEP begins and ends."""
+    p.multiply(start, R.STEP, p.map.delta_words)
+    p.add(start, start, p.map.deltas)
+    p.load(end, R.STEP, p.map.ends)
+
+
+def _deltas(p):
+    """From each neuron's errors its deltas, the last step first; those that are not zero go into the list of the step."""
+    number, neuron, spiked, masked, error, delta, bit, one, a, b = R.LOCAL
+    p.move(R.STEP, 0)
+    with p.repeat(R.STEP, "!=", p.config.steps):
+        _list_of_step(p, a, b)
+        p.store(a, R.STEP, p.map.ends)
+        p.add(R.STEP, R.STEP, 1)
+    p.move(number, 0)
+    with p.repeat(number, "!=", R.BLOCKS):
+        p.memory_field(neuron, DESCRIPTOR, "neuron_base", R.DESCRIPTOR)
+        p.multiply(a, R.SLOT, p.config.neurons)
+        p.add(neuron, neuron, number)
+        p.add(neuron, neuron, a)
+        p.left(a, neuron, 1)
+        p.load(spiked, a, p.map.own)
+        p.load(masked, a, p.map.own + 1)
+        p.memory_field(a, DESCRIPTOR, "loss", R.DESCRIPTOR)
+        with p.when(a, "!=", 0):
+            _loss(p, number, spiked, error, a, b, one)
+        p.move(delta, 0)
+        p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
+        with p.repeat(R.STEP, "!=", 0):
+            p.sub(R.STEP, R.STEP, 1)
+            p.bit(bit, R.STEP)
+            p.memory_field(a, DESCRIPTOR, "loss", R.DESCRIPTOR)
+            with p.when(a, "==", 0):
+                _received(p, neuron, error, a, b)
+            p.clear()
+            p.both(a, masked, bit)
+            with p.when(a, "!=", 0):
+                p.memory_field(a, DESCRIPTOR, "amplitude", R.DESCRIPTOR)
+                p.term(a, error)
+            _later(p, spiked, bit, delta, a)
+            p.rounded(delta)
+            p.both(a, delta, (1 << p.config.format.width - 1) - 1)
+            with p.when(a, "!=", 0):
+                p.load(a, R.STEP, p.map.ends)
+                p.store(number, a)
+                p.store(delta, a, 1)
+                p.add(a, a, _DELTA_WORDS)
+                p.store(a, R.STEP, p.map.ends)
+        p.add(number, number, 1)
+
+
+def _loss(p, number, spiked, error, count, bit, one):
+    """error = round(loss_scale (count - T y)): a term for each spike of another, or missing spike of the target."""
+    p.clear()
+    p.load_slot(one, R.AT_SLOT, "label")
+    p.memory_field(count, DESCRIPTOR, "loss_scale", R.DESCRIPTOR)
+    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
+    p.bit(bit, R.STEP)
+    p.sub(bit, bit, 1)  # all steps
+    p.both(error, spiked, bit)
+    other = Label("not the target")
+    p.branch_if(one, "!=", number, other)
+    p.differ(error, error, bit)
+    p.place(other)
+    wrong = Label("wrong is known")
+    p.move(bit, p.number(-1.0))
+    p.branch_if(one, "==", number, wrong)
+    p.move(bit, p.number(1.0))
+    p.place(wrong)
+    with p.while_(error, "!=", 0):
+        p.sub(R.TEMP, error, 1)
+        p.both(error, error, R.TEMP)
+        p.term(count, bit)
+    p.rounded(error)
+
+
+def _received(p, neuron, error, a, b):
+    """error = round(error sum of STEP), which is cleared."""
+    p.clear()
+    p.multiply(a, neuron, p.config.steps)
+    p.add(a, a, R.STEP)
+    p.multiply(a, a, SUM_WORDS)
+    for k in range(SUM_WORDS):
+        p.load(b, a, p.map.errors + k)
+        p.word(b, k)
+        p.store(ZERO, a, p.map.errors + k)
+    p.rounded(error)
+
+
+def _later(p, spiked, bit, delta, a):
+    """The part of the delta of the step after this one: not after the last step, nor after a hard reset."""
+    none, counts = Label("no later delta"), Label("the later delta counts")
+    p.memory_field(a, DESCRIPTOR, "steps", R.DESCRIPTOR)
+    p.sub(a, a, 1)
+    p.branch_if(a, "==", R.STEP, none)
+    p.both(a, spiked, bit)
+    p.branch_if(a, "==", 0, counts)
+    p.memory_field(a, DESCRIPTOR, "soft", R.DESCRIPTOR)
+    p.branch_if(a, "==", 0, none)
+    p.place(counts)
+    p.memory_field(a, DESCRIPTOR, "kappa_back", R.DESCRIPTOR)
+    p.term(a, delta)
+    p.place(none)
+
+
+def _errors(p):
+    """For each step with deltas and each masked input, the exact sum of W delta to the input's owner."""
+    row, at, value = FREE
+    end = R.LISTED
+    next_step = Label("next step of errors")
+    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
+    with p.repeat(R.STEP, "!=", 0):
+        p.sub(R.STEP, R.STEP, 1)
+        _list_of_step(p, at, end)
+        p.branch_if(at, "==", end, next_step)
+        with set_bits(p, p.map.masks, bias=False):
+            weights_of(p, row)
+            p.clear()
+            _list_of_step(p, at, end)
+            p.sub(value, end, at)
+            p.right(value, value, 1)
+            p.count("bp_terms", value)
+            p.count("bp_rows", 1)
+            p.count("bp_results", 1)
+            with p.repeat(at, "!=", end):
+                p.load(value, at)
+                p.add(value, value, row)
+                p.load(value, value, p.map.weights)
+                p.load(R.TEMP, at, 1)
+                p.term(value, R.TEMP)
+                p.add(at, at, _DELTA_WORDS)
+            _send_error(p, row, at, value)
+        p.place(next_step)
+
+
+def _send_error(p, low, high, scratch):
+    """The sum in the lane to the owner of the bit of ``set_bits``; of two words where it fits into 64 bits."""
+    def neuron(d):
+        p.memory_field(d, GROUP, "neuron", GROUP_AT)
+        p.add(d, d, FIRST)
+        p.add(d, d, BIT)
+
+    p.header(low, high, Kind.ERROR, scratch=scratch, slot=R.SLOT, step=R.STEP, neuron=neuron,
+             x=lambda d: p.memory_field(d, GROUP, "x", GROUP_AT), y=lambda d: p.memory_field(d, GROUP, "y", GROUP_AT))
+    p.begin_packet(low, high)
+    for k in range(4):
+        p.sum(scratch, k)
+        p.put_half(scratch)
+    long, done = Label("more than 64 bits"), Label("error is sent")
+    p.right(scratch, scratch, 15)
+    p.sub(scratch, ZERO, scratch)  # what 64 bits would be extended with
+    for k in (4, 5):
+        p.sum(low, k)
+        p.branch_if(low, "!=", scratch, long)
+    p.jump(done)
+    p.place(long)
+    for k in (4, 5):
+        p.sum(low, k)
+        p.put_half(low)
+    p.place(done)
+    p.end_packet()
+
+
+def _gradients(p):
+    """For each step with deltas: each delta, in fixed point, is added to the gradients of the inputs that spiked."""
+    words = p.map.gradient_words
+    at, end, offset, place, value, temp, *fixed = R.LOCAL
+    fixed = fixed[:words]
+    next_step = Label("next step of gradients")
+    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
+    with p.repeat(R.STEP, "!=", 0):
+        p.sub(R.STEP, R.STEP, 1)
+        _list_of_step(p, at, end)
+        p.branch_if(at, "==", end, next_step)
+        p.call(p.list_spikes, R.LISTED)
+        _list_of_step(p, at, end)
+        p.sub(value, end, at)
+        p.right(value, value, 1)
+        p.count("wg_rows", value)
+        p.sub(temp, R.END, p.map.list)
+        p.multiply(value, value, temp)
+        p.high(temp)
+        p.count_long("wg_terms", value, temp)
+        with p.repeat(at, "!=", end):
+            p.load(value, at, 1)
+            _expand(p, value, fixed, temp)
+            p.load(offset, at)
+            p.move(place, p.map.list)
+            with p.while_(place, "!=", R.END):
+                p.load(temp, place)
+                p.add(temp, temp, offset)
+                p.multiply(temp, temp, words)
+                for k, part in enumerate(fixed):
+                    p.load(value, temp, p.map.gradients + k)
+                    (p.adc if k else p.add)(value, value, part)
+                    p.store(value, temp, p.map.gradients + k)
+                p.add(place, place, 1)
+            p.add(at, at, _DELTA_WORDS)
+        p.place(next_step)
+
+
+def _expand(p, number, fixed, temp):
+    """fixed = a stored number as an integer in units of the smallest one, the lowest word first. Changes ``number``."""
+    fmt = p.config.format
+    sign, code, significand = fmt.width - 1, R.TEMP, temp
+    p.both(significand, number, (1 << fmt.mantissa) - 1)
+    p.right(code, number, fmt.mantissa)
+    p.both(code, code, (1 << fmt.exponent) - 1)
+    with p.when(code, "!=", 0):
+        p.either(significand, significand, 1 << fmt.mantissa)
+        p.sub(code, code, 1)
+    for part in fixed:
+        p.move(part, 0)
+    p.right(number, number, sign)
+    low, high = fixed[:2]
+    upper, negative, done = Label("upper words"), Label("sign"), Label("expanded")
+    if 1 << fmt.exponent > WORD_BITS:  # the shift may be more than a word
+        p.branch_if(code, ">=", WORD_BITS, upper)
+    p.bit(code, code)
+    p.multiply(low, significand, code)
+    p.high(high)
+    if 1 << fmt.exponent > WORD_BITS:
+        p.jump(negative)
+        p.place(upper)
+        p.bit(code, code)
+        p.multiply(fixed[1], significand, code)
+        p.high(fixed[2])
+    p.place(negative)
+    p.branch_if(number, "==", 0, done)
+    for k, part in enumerate(fixed):
+        (p.sbc if k else p.sub)(part, ZERO, part)
+    p.place(done)
+
+
+def _notify(p, kind):
+    """A packet of this kind to each source."""
+    left, at, peer, low, high, place = R.LOCAL[:6]
+    p.memory_field(left, DESCRIPTOR, "sources", R.DESCRIPTOR)
+    p.memory_field(at, DESCRIPTOR, "sources_base", R.DESCRIPTOR)
+    p.left(at, at, 1)
+    with p.repeat(left, "!=", 0):
+        p.load(peer, at, p.map.peers)
+        values = {}
+        if kind == Kind.CREDIT:
+            p.input(place, Input.PLACE)
+            values = {"from_x": lambda d: p.both(d, place, 7), "from_y": lambda d: p.right(d, place, 3)}
+        p.header(low, high, kind, peer=peer, scratch=R.LOCAL[6], slot=R.SLOT, **values)
+        p.begin_packet(low, high)
+        p.end_packet()
+        p.add(at, at, LONG)
+        p.sub(left, left, 1)

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feed-forward job: one step of a sample in one slice. The spikes are listed once, and the list is played for each
+neuron."""
+
+from backspike.host.protocol import DESCRIPTOR, PEER, Kind
+from backspike.hw.sequential.assembler import ZERO, Label
+from backspike.hw.sequential.instructions import WORD_BITS
+from backspike.hw.sequential.memory_map import LONG
+from backspike.hw.sequential.program.base import Registers as R
+from backspike.hw.sequential.program.jobs import begin_job, next_slot
+
+__all__ = ["add_forward"]
+
+_NUMBER, _NEURON, _VALUE, _SPIKED, _MASKED, _STEP_BIT, _AT, _WEIGHT, _ONE, _KEY = R.LOCAL
+
+
+def add_forward(p, label):
+    """The job at ``label``: SLICE, AT_SLICE, SLOT and AT_SLOT are given; it ends at ``main``."""
+    p.place(label)
+    begin_job(p)
+    p.load_slice(R.STEP, R.AT_SLICE, "step")
+    with p.busy("fp_busy", 1, *R.LOCAL[:2]):
+        with p.when(R.STEP, "==", 0):
+            p.store_slot(ZERO, R.AT_SLOT, "paid")
+        _constants(p)
+        p.call(p.list_spikes, R.LISTED)
+        p.sub(_AT, R.END, p.map.list)
+        p.multiply(_AT, _AT, R.BLOCKS)
+        p.high(_WEIGHT)
+        p.count_long("fp_terms", _AT, _WEIGHT)
+        p.count("fp_results", R.BLOCKS)
+        p.move(_NUMBER, 0)
+        p.bit(_STEP_BIT, R.STEP)
+        p.move(_ONE, p.number(1.0))
+        with p.repeat(_NUMBER, "!=", R.BLOCKS):
+            _neuron(p)
+            _collect(p)
+    p.add(R.STEP, R.STEP, 1)
+    p.load_slice(R.TEMP, R.AT_SLICE, "steps")
+    with p.when(R.STEP, "==", R.TEMP):
+        p.store_slot(1, R.AT_SLOT, "beyond")
+        next_slot(p, "forward_slot")
+        p.move(R.STEP, 0)
+    p.store_slice(R.STEP, R.AT_SLICE, "step")
+    p.jump(p.main)
+
+
+def _constants(p):
+    """What each neuron needs, from the description into variables."""
+    for name in ("kappa", "reset", "targets", "targets_base"):
+        p.memory_field(_VALUE, DESCRIPTOR, name, R.DESCRIPTOR)
+        p.put(_VALUE, name)
+    for name in ("threshold", "mask_low", "mask_high"):
+        p.memory_field(_VALUE, DESCRIPTOR, name, R.DESCRIPTOR)
+        p.key(_KEY, _VALUE, R.TEMP)
+        p.put(_KEY, name)
+    for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+        p.put(ZERO, name)
+
+
+def _neuron(p):
+    """Potential, spike and surrogate mask of neuron _NUMBER of the slice; KEY = 1 if it spikes, WEIGHT = 1 if masked."""
+    first = Label("first step")
+    p.clear()
+    p.memory_field(_NEURON, DESCRIPTOR, "neuron_base", R.DESCRIPTOR)
+    p.add(_NEURON, _NEURON, _NUMBER)
+    own = _AT
+    p.multiply(own, R.SLOT, p.config.neurons)
+    p.add(own, own, _NEURON)
+    p.left(own, own, 1)
+    p.move(_SPIKED, 0)
+    p.move(_MASKED, 0)
+    p.branch_if(R.STEP, "==", 0, first)
+    p.load(_SPIKED, own, p.map.own)
+    p.load(_MASKED, own, p.map.own + 1)
+    p.load(_VALUE, _NEURON, p.map.potentials)
+    p.get(_KEY, "kappa")
+    p.right(_WEIGHT, _STEP_BIT, 1)
+    p.both(_WEIGHT, _WEIGHT, _SPIKED)  # spiked in the step before
+    leak, hard = Label("leak"), Label("no soft reset")
+    p.branch_if(_WEIGHT, "==", 0, leak)
+    p.memory_field(_WEIGHT, DESCRIPTOR, "soft", R.DESCRIPTOR)
+    p.branch_if(_WEIGHT, "==", 0, hard)
+    p.get(_WEIGHT, "reset")
+    p.move(R.TEMP, p.number(-1.0))
+    p.term(R.TEMP, _WEIGHT)
+    p.place(leak)
+    p.term(_KEY, _VALUE)
+    p.place(hard)
+    p.place(first)
+    p.move(_AT, p.map.list)
+    with p.while_(_AT, "!=", R.END):
+        p.load(_WEIGHT, _AT)
+        p.add(_WEIGHT, _WEIGHT, _NUMBER)
+        p.load(_WEIGHT, _WEIGHT, p.map.weights)
+        p.term(_WEIGHT, _ONE)
+        p.add(_AT, _AT, 1)
+    p.rounded(_VALUE)
+    p.store(_VALUE, _NEURON, p.map.potentials)
+    p.key(_AT, _VALUE, R.TEMP)
+    _test(p, _AT, _WEIGHT, _KEY)
+    own = _AT
+    p.multiply(own, R.SLOT, p.config.neurons)
+    p.add(own, own, _NEURON)
+    p.left(own, own, 1)
+    for bit, bits, offset in ((_KEY, _SPIKED, 0), (_WEIGHT, _MASKED, 1)):
+        p.multiply(R.TEMP, bit, _STEP_BIT)
+        p.either(bits, bits, R.TEMP)
+        p.store(bits, own, p.map.own + offset)
+
+
+def _test(p, key, mask, spike):
+    """spike, mask = 0 or 1."""
+    p.move(spike, 0)
+    p.move(mask, 0)
+    p.get(R.TEMP, "threshold")
+    with p.when(key, ">=", R.TEMP):
+        p.move(spike, 1)
+    p.get(R.TEMP, "mask_low")
+    with p.when(key, ">=", R.TEMP):
+        p.get(R.TEMP, "mask_high")
+        with p.when(R.TEMP, ">=", key):
+            p.move(mask, 1)
+
+
+def _collect(p):
+    """The bits of 32 neurons make a word, which goes to all targets."""
+    at = _AT
+    p.right(at, _NUMBER, 4)
+    p.both(at, at, 1)
+    for bit, name in ((_KEY, "spikes_0"), (_WEIGHT, "masks_0")):
+        p.bit(R.TEMP, _NUMBER)
+        p.multiply(bit, bit, R.TEMP)
+        p.load(R.TEMP, at, p.map.variables[name])
+        p.either(bit, bit, R.TEMP)
+        p.store(bit, at, p.map.variables[name])
+    send, after = Label("send the word"), Label("word is not complete")
+    p.add(_NUMBER, _NUMBER, 1)
+    p.both(at, _NUMBER, 2 * WORD_BITS - 1)
+    p.branch_if(at, "==", 0, send)
+    p.branch_if(_NUMBER, "!=", R.BLOCKS, after)
+    p.place(send)
+    _send_word(p)
+    for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+        p.put(ZERO, name)
+    p.place(after)
+
+
+def _send_word(p):
+    """The word that neuron _NUMBER - 1 ends, to all targets."""
+    left, peer, low, high, scratch = _KEY, _AT, _VALUE, _WEIGHT, _SPIKED
+    p.get(left, "targets")
+    p.get(peer, "targets_base")
+    p.left(peer, peer, 1)
+    with p.repeat(left, "!=", 0):
+        def word(d):
+            p.memory_field(d, PEER, "word", _MASKED)
+            p.sub(R.TEMP, _NUMBER, 1)
+            p.right(R.TEMP, R.TEMP, 5)
+            p.add(d, d, R.TEMP)
+
+        p.add(_MASKED, peer, p.map.peers)
+        p.load(_NEURON, _MASKED)
+        p.header(low, high, Kind.SPIKES, peer=_NEURON, slot=R.SLOT, step=R.STEP, scratch=scratch, word=word,
+                 train=lambda d: p.load_slot(d, R.AT_SLOT, "train"))
+        p.begin_packet(low, high)
+        for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+            p.get(R.TEMP, name)
+            p.put_half(R.TEMP)
+        p.end_packet()
+        p.add(peer, peer, LONG)
+        p.sub(left, left, 1)
