@@ -65,10 +65,11 @@ class PacketGate(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.words = words = Memory(shape=32, depth=2 * _WORDS, init=[])
+        write = words.write_port()
         lengths = Signal(ArrayLayout(range(_WORDS), 2))
         filled, emptied = Signal(2), Signal(2)  # packets stored and passed on, modulo 4; the low bit is the place
-        self._take_in(m, words.write_port(), lengths, filled, emptied)
-        self._pass_on(m, words.read_port(domain="comb"), lengths, filled, emptied)
+        self._take_in(m, write, lengths, filled, emptied)
+        self._pass_on(m, words.read_port(transparent_for=[write]), lengths, filled, emptied)
         return m
 
     def _take_in(self, m, write, lengths, filled, emptied):
@@ -117,15 +118,16 @@ class PacketGate(Component):
             m.d.sync += [lengths[filled[0]].eq(count), filled.eq(filled + 1)]
 
     def _pass_on(self, m, read, lengths, filled, emptied):
-        sent, last = Signal(range(_WORDS)), Signal()
+        sent, last, moves = Signal(range(_WORDS)), Signal(), Signal()
+        next_sent, next_emptied = Signal.like(sent), Signal.like(emptied)
         m.d.comb += [
-            read.addr.eq(Cat(sent, emptied[0])),
+            moves.eq(self.o.valid & self.o.ready),
+            next_sent.eq(Mux(moves, Mux(last, 0, sent + 1), sent)),
+            next_emptied.eq(emptied + (moves & last)),
+            read.addr.eq(Cat(next_sent, next_emptied[0])),
             self.o.valid.eq(filled != emptied),
             self.o.payload.data.eq(read.data),
             last.eq(sent == lengths[emptied[0]]),
             self.o.payload.last.eq(last),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += sent.eq(sent + 1)
-            with m.If(last):
-                m.d.sync += [sent.eq(0), emptied.eq(emptied + 1)]
+        m.d.sync += [sent.eq(next_sent), emptied.eq(next_emptied)]

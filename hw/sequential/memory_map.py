@@ -58,7 +58,7 @@ class MemoryMap:
     def __init__(self, config):
         self.config = config
         self.shapes = shapes = Shapes(config)
-        self.gradient_words = -(-shapes.gradient_sum // WORD_BITS)
+        self.gradient_words = max(2, -(-shapes.gradient_sum // WORD_BITS))
         self.size = 0
         self.packet = self._take(LONG * 16)  # header and 15 words, as they came
         self.variables = {name: self._take(1) for name in self.VARIABLES}
