@@ -10,7 +10,7 @@ CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS W
 TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
-FPGA := BOARD DENSE_ONLY CHAIN
+FPGA := BOARD DENSE_ONLY CHAIN SEQUENTIAL
 BITSTREAM := $(CHIP) $(FPGA) CLOCK BAUD SEED
 SYNTH := $(filter-out CORES,$(CHIP)) $(FPGA) UNIT
 TARGETS := help sim bench verilog bitstream boards synth test test-full lint setup clean distclean
@@ -110,6 +110,7 @@ help:
 #:   CORES              cores, by default as many as the board's file says
 #:   DENSE_ONLY         1: smaller engines, for dense layers only; 0: also convolutions
 #:   CHAIN              1: a chain of cores, with small routers; 0: a mesh
+#:   SEQUENTIAL         1: small cores that do one thing after the other
 #:   OUTPUT             folder for everything that is written: build/fpga/BOARD or build/synth
 #: Variables of bitstream:
 #:   CLOCK              clock of the chip in MHz, by default that of the board

@@ -70,7 +70,7 @@ def build_rows(builds):
         has = all_boards()[build["board"]].resources.resources()
         used = [f"{amount:,} ({100 * amount / has[name]:.0f} %)" for name, amount in build["resources"].items()]
         chip = ChipConfig.from_dict(build["chip"])
-        kind = ", dense" * chip.dense_only + ", chain" * chip.chain
+        kind = ", dense" * chip.dense_only + ", chain" * chip.chain + ", sequential" * chip.sequential
         rows.append([build["board"], f"{build['cores']} x {build['lanes']}{kind}", *used, f"{build['core']['lut']:,}",
                      f"{build['core']['ff']:,}", f"{build['clock_mhz']:g}", f"{build['reached_mhz']:.1f}",
                      f"{build['bitstream_bytes']:,}", f"{build['seconds'] / 60:.0f}"])
@@ -88,4 +88,4 @@ def update_document(text, builds):
 
 def _key(build):
     chip = ChipConfig.from_dict(build["chip"])
-    return build["board"], build["cores"], build["lanes"], chip.dense_only, chip.chain
+    return build["board"], build["cores"], build["lanes"], chip.dense_only, chip.chain, chip.sequential

@@ -26,6 +26,8 @@ def add_commands(commands, fields):
                       help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)")
     chip.add_argument("--chain", type=int, choices=(0, 1),
                       help="1: a chain of cores, with small routers; 0: a mesh (default: that of the board)")
+    chip.add_argument("--sequential", type=int, choices=(0, 1),
+                      help="1: small cores that do one thing after the other (default: that of the board)")
     for name in fields:
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
                           help=f"{name.replace('_', ' ')} per core (default: that of the board)")
@@ -74,7 +76,7 @@ def _configuration(board, arguments, cores):
     columns, rows = mesh_shape(cores)
     names = ("lanes", "steps", *arguments.fields)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    flags = {name: getattr(arguments, name) for name in ("dense_only", "chain")}
+    flags = {name: getattr(arguments, name) for name in ("dense_only", "chain", "sequential")}
     given |= {name: bool(value) for name, value in flags.items() if value is not None}
     return ChipConfig(columns=columns, rows=rows, **{**board.chip, **given})
 

@@ -22,7 +22,8 @@ class Register(int):
 ZERO = Register(0)
 _SPARE = Register(1)  # holds constants that an instruction cannot hold, from one instruction to the next
 
-_WRITING = set(Op) - {Op.STORE, Op.CLEAR, Op.TERM, Op.WORD, Op.OUT, *BRANCHES}
+_WRITING = set(Op) - {
+    Op.STORE, Op.CLEAR, Op.TERM, Op.WORD, Op.OUT, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES}
 _BRANCH = {"==": Op.EQUAL, "!=": Op.DIFFERENT, "<": Op.BELOW, ">=": Op.NOT_BELOW}
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<"}
 
@@ -72,7 +73,7 @@ class Assembler:
             raise TypeError(f"d and a of {op.name} must be registers, not {d!r} and {a!r}")
         if d == ZERO and op in _WRITING and (op, a, y) != (Op.XOR, ZERO, ZERO):
             raise ValueError(f"{op.name} must not write register 0")
-        if isinstance(y, Register) != (op == Op.TERM) and op in (Op.TERM, Op.STORE, *BRANCHES):
+        if isinstance(y, Register) != (op == Op.TERM) and op in (Op.TERM, Op.STORE, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES):
             raise TypeError(f"the last operand of {op.name} must not be {y!r}")
         self._instructions.append((op, d, a, y))
 
@@ -166,6 +167,14 @@ class Assembler:
     def round(self, d):
         """d = the sum, rounded; the carry says that it saturated."""
         self.emit(Op.ROUND, d)
+
+    def list(self, start, end):
+        """What is played next is in the memory from ``start`` to before ``end``, which are registers."""
+        self.emit(Op.LIST, end, start)
+
+    def play(self, op, base, offset, d=ZERO):
+        """FORWARD, ERRORS or GRADIENT, with base + offset added to each entry."""
+        self.emit(op, d, base, offset)
 
     # Ports
 

@@ -50,7 +50,8 @@ class SequentialCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         program = make_program(self.config)
-        m.submodules.processor = processor = Processor(program.code)
+        m.submodules.processor = processor = Processor(
+            program.code, program.map.gradient_words, program.number(1.0))
         m.submodules.lane = lane = Lane(self.config.format)
         m.submodules.packet_buffer = buffer = PacketBuffer()
         m.submodules.memory = words = memory.Memory(

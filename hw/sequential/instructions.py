@@ -50,6 +50,10 @@ class Op(IntEnum):
     WORD = 25  # X * 2**(16 * immediate) is added
     SUM = 26  # d = word (immediate) of the lane's sum
     ROUND = 27  # d = the sum, rounded to a stored number; the carry says that it saturated
+    LIST = 28  # what the next three play is in the memory from X to before register d; E is an entry, A = X + immediate
+    FORWARD = 29  # for each E: the stored number at E + A is added to the lane's sum
+    ERRORS = 30  # for each E and what follows it, F: the product of the stored numbers at E + A, and F, is added
+    GRADIENT = 31  # for each E: registers d, d + 1, ..., an integer, are added to that in the memory from E + A on
 
 
 BRANCHES = (Op.EQUAL, Op.DIFFERENT, Op.BELOW, Op.NOT_BELOW, Op.JUMP, Op.ARRIVED, Op.SENDING, Op.ENDED)

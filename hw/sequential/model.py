@@ -19,6 +19,7 @@ class ProcessorModel:
     ----------
     code: the program's words
     memory: a list, which is changed
+    words: memory words of a gradient
     fmt: storage format of the lane's numbers
     place: x + 8 y
 
@@ -30,13 +31,14 @@ class ProcessorModel:
     activity, registers, pc, carry, sum
     """
 
-    def __init__(self, code, memory, fmt=BINARY16, place=0):
+    def __init__(self, code, memory, words, fmt=BINARY16, place=0):
         self.code = [tuple(INSTRUCTION.unpack(word).values()) for word in code]
-        self.memory, self.fmt, self.place = memory, fmt, place
+        self.memory, self.words, self.fmt, self.place = memory, words, fmt, place
+        self.one = int(fmt.encode(1.0))
         self.registers = [0] * REGISTERS
         self.arrived, self.packets, self.blocked = [], [], False
         self.pc = self.carry = self.kept = self.ended = self.activity = self.sum = self.cycles = 0
-        self._halves, self._sending = [], None
+        self._halves, self._sending, self._list = [], None, (0, 0)
         self._rounder = Rounder(fmt, _SUM_BITS, 2 * fmt.lsb, 1)
 
     def run(self, most):
@@ -105,10 +107,29 @@ class ProcessorModel:
         elif op == Op.ROUND:
             values, saturated = self._rounder.model(self.sum)
             result, self.carry = int(values), int(saturated)
+        elif op == Op.LIST:
+            self._list = x, at_d
         else:
-            raise ValueError(f"instruction {self.pc - 1} has no meaning: {op}")
+            self._play(op, d, x + immediate)
         if result is not None:
             registers[d] = result & _MASK
+
+    def _play(self, op, d, base):
+        at, end = self._list
+        while at != end:
+            place = self.memory[at] + base & _MASK
+            if op == Op.FORWARD:
+                self._add(int(product_model(self.memory[place], self.one, self.fmt)))
+            elif op == Op.ERRORS:
+                at += 1
+                self._add(int(product_model(self.memory[place], self.memory[at], self.fmt)))
+            else:
+                carry = 0
+                for k in range(self.words):
+                    total = self.memory[place + k] + self.registers[d + k] + carry
+                    self.memory[place + k], carry = total & _MASK, total >> WORD_BITS
+            at += 1
+            self.cycles += {Op.FORWARD: 2, Op.ERRORS: 3, Op.GRADIENT: 1 + 2 * self.words}[op]
 
     def _input(self, port):
         if port in (Input.LOW, Input.HIGH):

@@ -8,10 +8,12 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.sequential.instructions import INSTRUCTION, REGISTERS, WORD_BITS, Input, Op, Output
 from backspike.hw.sequential.memory_map import SUM_WORDS
+from backspike.hw.sequential.player import ListPlayer
 
 __all__ = ["Processor"]
 
 _COMPARISONS = (Op.EQUAL, Op.DIFFERENT, Op.BELOW, Op.NOT_BELOW)
+_PLAYS = (Op.FORWARD, Op.ERRORS, Op.GRADIENT)
 _AT_ONCE = (Op.ADD, Op.ADC, Op.SUB, Op.SBC, Op.AND, Op.OR, Op.XOR, Op.HIGH, Op.BIT, Op.TOP, Op.IN, Op.SUM)
 """Instructions that write their register in their second cycle."""
 
@@ -19,12 +21,15 @@ _AT_ONCE = (Op.ADD, Op.ADC, Op.SUB, Op.SBC, Op.AND, Op.OR, Op.XOR, Op.HIGH, Op.B
 class Processor(wiring.Component):
     """Starts at address 0 after reset. What the instructions do is in :mod:`backspike.hw.sequential.instructions`.
 
-    An instruction takes two cycles; LOAD and MUL three. CLEAR, SUM and ROUND wait for the lane. Registers and memory
+    An instruction takes two cycles; LOAD and MUL three; those that play a list as :class:`ListPlayer` says. CLEAR, SUM
+    and ROUND wait for the lane. Registers and memory
     keep their contents when it is reset.
 
     Parameters
     ----------
     code: sequence of 32-bit words, at least 2
+    words: memory words of a gradient
+    one: the stored number 1
 
     Members
     -------
@@ -37,8 +42,8 @@ class Processor(wiring.Component):
     a, b, term, word, part_place, lane_busy, clear, part, round, rounded, value, saturated: to and from the lane
     """
 
-    def __init__(self, code):
-        self.code = list(code)
+    def __init__(self, code, words, one):
+        self.code, self.words, self.one = list(code), words, one
         super().__init__({
             "address": Out(WORD_BITS),
             "write": Out(1),
@@ -77,15 +82,16 @@ class Processor(wiring.Component):
         following = Signal(len(fetch.addr))  # address of the instruction after this one
         states = {name: Signal(name=name) for name in ("reading", "executing", "finishing", "rounding")}
         starting, ending = Signal(init=1), Signal()
+        m.submodules.player = self._player = player = ListPlayer(self.words, self.one)
         executing, rounding = states["executing"], states["rounding"]
         waiting = Signal()  # for the lane
         m.d.comb += [
             waiting.eq(i.op.matches(Op.CLEAR, Op.SUM, Op.ROUND) & self.lane_busy),
-            ending.eq(starting | (executing & ~waiting & ~i.op.matches(Op.LOAD, Op.MUL, Op.ROUND))
-                      | states["finishing"] | (rounding & self.rounded)),
+            ending.eq(starting | (executing & ~waiting & ~i.op.matches(Op.LOAD, Op.MUL, Op.ROUND, *_PLAYS))
+                      | states["finishing"] | (rounding & self.rounded) | player.done),
             fetch.en.eq(ending),
             read_x.addr.eq(i.a),
-            read_z.addr.eq(Mux(i.constant, i.d, i.immediate)),
+            read_z.addr.eq(Mux(player.busy, i.d + player.part, Mux(i.constant, i.d, i.immediate))),
         ]
         m.d.sync += [
             starting.eq(0),
@@ -146,9 +152,16 @@ class Processor(wiring.Component):
         def now(op, port=None):
             return executing & (i.op == op) & (1 if port is None else i.immediate[:2] == port)
 
+        player = self._player
         m.d.comb += [
-            self.address.eq(total), self.written.eq(z), self.write.eq(now(Op.STORE)),
-            self.a.eq(x), self.b.eq(z), self.term.eq(now(Op.TERM)), self.word.eq(now(Op.WORD)),
+            player.set.eq(now(Op.LIST)), player.first.eq(x), player.end.eq(z),
+            player.start.eq(executing & i.op.matches(*_PLAYS)), player.op.eq(i.op), player.base.eq(total),
+            player.read.eq(self.read), player.fixed.eq(z),
+            self.address.eq(Mux(player.busy, player.address, total)),
+            self.written.eq(Mux(player.busy, player.written, z)),
+            self.write.eq(player.write | now(Op.STORE)),
+            self.a.eq(Mux(player.busy, player.a, x)), self.b.eq(Mux(player.busy, player.b, z)),
+            self.term.eq(player.term | now(Op.TERM)), self.word.eq(now(Op.WORD)),
             self.part_place.eq(i.immediate),
             self.clear.eq(now(Op.CLEAR) & ~waiting), self.round.eq(now(Op.ROUND) & ~waiting),
             self.half.eq(x), self.half_write.eq(now(Op.OUT, Output.HALF)), self.send.eq(now(Op.OUT, Output.SEND)),

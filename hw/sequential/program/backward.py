@@ -3,16 +3,16 @@
 
 from backspike.host.protocol import DESCRIPTOR, GROUP, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
-from backspike.hw.sequential.instructions import WORD_BITS, Input
+from backspike.hw.sequential.instructions import WORD_BITS, Input, Op
 from backspike.hw.sequential.memory_map import LONG, SUM_WORDS
 from backspike.hw.sequential.program.base import Registers as R
 from backspike.hw.sequential.program.jobs import begin_job, next_slot
-from backspike.hw.sequential.program.spikes import BIT, FIRST, FREE, GROUP_AT, set_bits, weights_of
+from backspike.hw.sequential.program.spikes import BIT, FIRST, FREE, GROUP_AT, SCALE, set_bits, weights_of
 
 __all__ = ["add_backward"]
 
 _DELTA_WORDS = 2
-"""A delta that is not zero: number of its neuron in the slice, value."""
+"""A delta that is not zero: number of its neuron in the slice, value. As ERRORS plays it."""
 
 
 def add_backward(p, label):
@@ -99,8 +99,10 @@ def _loss(p, number, spiked, error, count, bit, one):
     p.load_slot(one, R.AT_SLOT, "label")
     p.memory_field(count, DESCRIPTOR, "loss_scale", R.DESCRIPTOR)
     p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
-    p.bit(bit, R.STEP)
-    p.sub(bit, bit, 1)  # all steps
+    p.sub(bit, R.STEP, 1)
+    p.bit(bit, bit)
+    p.left(bit, bit, 1)
+    p.sub(bit, bit, 1)  # all steps, of which there may be 16
     p.both(error, spiked, bit)
     other = Label("not the target")
     p.branch_if(one, "!=", number, other)
@@ -166,13 +168,8 @@ def _errors(p):
             p.count("bp_terms", value)
             p.count("bp_rows", 1)
             p.count("bp_results", 1)
-            with p.repeat(at, "!=", end):
-                p.load(value, at)
-                p.add(value, value, row)
-                p.load(value, value, p.map.weights)
-                p.load(R.TEMP, at, 1)
-                p.term(value, R.TEMP)
-                p.add(at, at, _DELTA_WORDS)
+            p.list(at, end)
+            p.play(Op.ERRORS, row, p.map.weights)
             _send_error(p, row, at, value)
         p.place(next_step)
 
@@ -208,7 +205,7 @@ def _send_error(p, low, high, scratch):
 def _gradients(p):
     """For each step with deltas: each delta, in fixed point, is added to the gradients of the inputs that spiked."""
     words = p.map.gradient_words
-    at, end, offset, place, value, temp, *fixed = R.LOCAL
+    at, end, value, temp, *fixed = R.LOCAL
     fixed = fixed[:words]
     next_step = Label("next step of gradients")
     p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
@@ -216,6 +213,7 @@ def _gradients(p):
         p.sub(R.STEP, R.STEP, 1)
         _list_of_step(p, at, end)
         p.branch_if(at, "==", end, next_step)
+        p.move(SCALE, words)
         p.call(p.list_spikes, R.LISTED)
         _list_of_step(p, at, end)
         p.sub(value, end, at)
@@ -228,17 +226,11 @@ def _gradients(p):
         with p.repeat(at, "!=", end):
             p.load(value, at, 1)
             _expand(p, value, fixed, temp)
-            p.load(offset, at)
-            p.move(place, p.map.list)
-            with p.while_(place, "!=", R.END):
-                p.load(temp, place)
-                p.add(temp, temp, offset)
-                p.multiply(temp, temp, words)
-                for k, part in enumerate(fixed):
-                    p.load(value, temp, p.map.gradients + k)
-                    (p.adc if k else p.add)(value, value, part)
-                    p.store(value, temp, p.map.gradients + k)
-                p.add(place, place, 1)
+            p.load(value, at)
+            p.multiply(value, value, words)
+            p.move(temp, p.map.list)
+            p.list(temp, R.END)
+            p.play(Op.GRADIENT, value, p.map.gradients, fixed[0])
             p.add(at, at, _DELTA_WORDS)
         p.place(next_step)
 

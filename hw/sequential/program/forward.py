@@ -4,14 +4,15 @@ neuron."""
 
 from backspike.host.protocol import DESCRIPTOR, PEER, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
-from backspike.hw.sequential.instructions import WORD_BITS
+from backspike.hw.sequential.instructions import WORD_BITS, Op
 from backspike.hw.sequential.memory_map import LONG
 from backspike.hw.sequential.program.base import Registers as R
 from backspike.hw.sequential.program.jobs import begin_job, next_slot
+from backspike.hw.sequential.program.spikes import SCALE
 
 __all__ = ["add_forward"]
 
-_NUMBER, _NEURON, _VALUE, _SPIKED, _MASKED, _STEP_BIT, _AT, _WEIGHT, _ONE, _KEY = R.LOCAL
+_NUMBER, _NEURON, _VALUE, _SPIKED, _MASKED, _STEP_BIT, _AT, _WEIGHT, _KEY, *_ = R.LOCAL
 
 
 def add_forward(p, label):
@@ -23,6 +24,7 @@ def add_forward(p, label):
         with p.when(R.STEP, "==", 0):
             p.store_slot(ZERO, R.AT_SLOT, "paid")
         _constants(p)
+        p.move(SCALE, 1)
         p.call(p.list_spikes, R.LISTED)
         p.sub(_AT, R.END, p.map.list)
         p.multiply(_AT, _AT, R.BLOCKS)
@@ -31,7 +33,6 @@ def add_forward(p, label):
         p.count("fp_results", R.BLOCKS)
         p.move(_NUMBER, 0)
         p.bit(_STEP_BIT, R.STEP)
-        p.move(_ONE, p.number(1.0))
         with p.repeat(_NUMBER, "!=", R.BLOCKS):
             _neuron(p)
             _collect(p)
@@ -89,12 +90,8 @@ def _neuron(p):
     p.place(hard)
     p.place(first)
     p.move(_AT, p.map.list)
-    with p.while_(_AT, "!=", R.END):
-        p.load(_WEIGHT, _AT)
-        p.add(_WEIGHT, _WEIGHT, _NUMBER)
-        p.load(_WEIGHT, _WEIGHT, p.map.weights)
-        p.term(_WEIGHT, _ONE)
-        p.add(_AT, _AT, 1)
+    p.list(_AT, R.END)
+    p.play(Op.FORWARD, _NUMBER, p.map.weights)
     p.rounded(_VALUE)
     p.store(_VALUE, _NEURON, p.map.potentials)
     p.key(_AT, _VALUE, R.TEMP)

@@ -9,9 +9,10 @@ from backspike.hw.sequential.instructions import WORD_BITS
 from backspike.hw.sequential.memory_map import LONG, TAPE_WORD
 from backspike.hw.sequential.program.base import Registers as R
 
-__all__ = ["BIT", "FIRST", "FREE", "GROUP_AT", "add_list_spikes", "set_bits", "weights_of"]
+__all__ = ["BIT", "FIRST", "FREE", "GROUP_AT", "SCALE", "add_list_spikes", "set_bits", "weights_of"]
 
 GROUP_AT, _LEFT, _AT, FIRST, _ROW, _WORD, BIT, *FREE = R.LOCAL
+SCALE = FREE[0]
 
 
 @contextmanager
@@ -73,7 +74,8 @@ def weights_of(p, d):
 
 
 def add_list_spikes(p):
-    """The routine ``list_spikes``: for each spike of SLOT and STEP, where its weights begin; END = end of the list.
+    """The routine ``list_spikes``: for each spike of SLOT and STEP, where its weights begin, times register SCALE; END =
+    end of the list.
 
     Changes the registers of ``set_bits``.
     """
@@ -81,6 +83,7 @@ def add_list_spikes(p):
     p.move(R.END, p.map.list)
     with set_bits(p, p.map.spikes, bias=True):
         weights_of(p, R.TEMP)
+        p.multiply(R.TEMP, R.TEMP, SCALE)
         p.store(R.TEMP, R.END)
         p.add(R.END, R.END, 1)
     p.give_back(R.LISTED)
