@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from backspike.hw.sequential.instructions import BRANCHES, INSTRUCTION, REGISTERS, WORD_BITS, Op
 
-__all__ = ["ZERO", "Assembler", "Label", "Register"]
+__all__ = ["SPARE", "ZERO", "Assembler", "Label", "Register"]
 
 _MASK = (1 << WORD_BITS) - 1
 
@@ -20,7 +20,7 @@ class Register(int):
 
 
 ZERO = Register(0)
-_SPARE = Register(1)  # holds constants that an instruction cannot hold, from one instruction to the next
+SPARE = Register(1)  # holds constants that an instruction cannot hold, from one instruction to the next
 
 _WRITING = set(Op) - {
     Op.STORE, Op.CLEAR, Op.TERM, Op.WORD, Op.OUT, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES}
@@ -246,5 +246,5 @@ class Assembler:
             return value
         if value == 0:
             return ZERO
-        self.move(_SPARE, value)
-        return _SPARE
+        self.move(SPARE, value)
+        return SPARE

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where everything lies in the sequential core's one memory of 16-bit words."""
 
-from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE
+from backspike.host.protocol import COUNTERS, DESCRIPTOR_STRIDE, GROUP_STRIDE, Region
 from backspike.hw.sequential.instructions import WORD_BITS
 from backspike.hw.shapes import WORD, Shapes
 
@@ -33,7 +33,9 @@ class MemoryMap:
     Attributes
     ----------
     size: of the whole memory
+    packet: a packet that comes in
     variables: single words, by name
+    sizes: number of addresses of each region
     slices, slots: of each slice, and of each slot of each slice: the words of ``SLICE`` and ``SLOT``
     arrivals: in a slot's words, the first of the counts of inputs, one for each step
     weights, velocities, gradients, descriptors, groups, peers: tables of the host's regions
@@ -47,8 +49,8 @@ class MemoryMap:
 
     VARIABLES = (
         "idle", "erase", "skip_off", "fault", "fault_low", "fault_high", "reading", "read_region", "read_address",
-        "cleared_low", "cleared_high", "began_low", "began_high",
-        "kappa", "reset", "threshold", "mask_low", "mask_high", "targets", "targets_base",
+        "cleared_low", "cleared_high", "began_low", "began_high", "counting",
+        "threshold", "mask_low", "mask_high",
         "spikes_0", "spikes_1", "masks_0", "masks_1")
     SLICE = (
         "inputs", "credits", "markers", "label", "steps",  # as NEED says; inputs = 0: it takes none
@@ -62,6 +64,7 @@ class MemoryMap:
         self.size = 0
         self.packet = self._take(LONG * 16)  # header and 15 words, as they came
         self.variables = {name: self._take(1) for name in self.VARIABLES}
+        self.sizes = self._take(len(Region))
         self.counters = self._take(LONG * len(COUNTERS))
         self.slice_words = len(self.SLICE)
         self.slices = self._take(config.slices * self.slice_words)

@@ -3,13 +3,13 @@
 
 from backspike.host.protocol import DESCRIPTOR, GROUP, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
-from backspike.hw.sequential.instructions import WORD_BITS, Input, Op
+from backspike.hw.sequential.instructions import WORD_BITS, Op
 from backspike.hw.sequential.memory_map import LONG, SUM_WORDS
 from backspike.hw.sequential.program.base import Registers as R
-from backspike.hw.sequential.program.jobs import begin_job, next_slot
+from backspike.hw.sequential.program.jobs import next_slot
 from backspike.hw.sequential.program.spikes import BIT, FIRST, FREE, GROUP_AT, SCALE, set_bits, weights_of
 
-__all__ = ["add_backward"]
+__all__ = ["add_backward", "add_notify"]
 
 _DELTA_WORDS = 2
 """A delta that is not zero: number of its neuron in the slice, value. As ERRORS plays it."""
@@ -18,20 +18,19 @@ _DELTA_WORDS = 2
 def add_backward(p, label):
     """The job at ``label``: SLICE, AT_SLICE, SLOT and AT_SLOT are given; it ends at ``main``."""
     p.place(label)
-    begin_job(p)
     credits = Label("credits")
     p.load_slot(R.TEMP, R.AT_SLOT, "train")
     p.branch_if(R.TEMP, "==", 0, credits)
     p.store_slot(1, R.AT_SLOT, "taken")
     p.store_slot(ZERO, R.AT_SLOT, "known")
-    with p.busy("delta_busy", 0, *R.LOCAL[:2]):
+    with p.busy("delta_busy", 0):
         _deltas(p)
     p.memory_field(R.TEMP, DESCRIPTOR, "errors", R.DESCRIPTOR)
     with p.when(R.TEMP, "!=", 0):
-        with p.busy("bp_busy", 2, *R.LOCAL[:2]):
+        with p.busy("bp_busy", 2):
             _errors(p)
         _notify(p, Kind.ERRORS_DONE)
-    with p.busy("wg_busy", 4, *R.LOCAL[:2]):
+    with p.busy("wg_busy", 4):
         _gradients(p)
     p.place(credits)
     _notify(p, Kind.CREDIT)
@@ -152,7 +151,7 @@ def _later(p, spiked, bit, delta, a):
 def _errors(p):
     """For each step with deltas and each masked input, the exact sum of W delta to the input's owner."""
     row, at, value = FREE
-    end = R.LISTED
+    end = R.MORE
     next_step = Label("next step of errors")
     p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
     with p.repeat(R.STEP, "!=", 0):
@@ -214,7 +213,7 @@ def _gradients(p):
         _list_of_step(p, at, end)
         p.branch_if(at, "==", end, next_step)
         p.move(SCALE, words)
-        p.call(p.list_spikes, R.LISTED)
+        p.call(p.list_spikes, R.MORE)
         _list_of_step(p, at, end)
         p.sub(value, end, at)
         p.right(value, value, 1)
@@ -270,18 +269,23 @@ def _expand(p, number, fixed, temp):
 
 def _notify(p, kind):
     """A packet of this kind to each source."""
-    left, at, peer, low, high, place = R.LOCAL[:6]
+    low, high, scratch = R.LOCAL[:3]
+    p.header(low, high, kind, sender=kind == Kind.CREDIT, scratch=scratch, slot=R.SLOT)
+    p.call(p.notify, R.MORE)
+
+
+def add_notify(p):
+    """The routine ``notify``: a packet to each source of the slice, with the header in two registers but for its place."""
+    low, high, left, at, first = R.LOCAL[:5]
+    p.place(p.notify)
     p.memory_field(left, DESCRIPTOR, "sources", R.DESCRIPTOR)
     p.memory_field(at, DESCRIPTOR, "sources_base", R.DESCRIPTOR)
     p.left(at, at, 1)
     with p.repeat(left, "!=", 0):
-        p.load(peer, at, p.map.peers)
-        values = {}
-        if kind == Kind.CREDIT:
-            p.input(place, Input.PLACE)
-            values = {"from_x": lambda d: p.both(d, place, 7), "from_y": lambda d: p.right(d, place, 3)}
-        p.header(low, high, kind, peer=peer, scratch=R.LOCAL[6], slot=R.SLOT, **values)
-        p.begin_packet(low, high)
+        p.load(first, at, p.map.peers)
+        p.put_peer(first, first, low)
+        p.begin_packet(first, high)
         p.end_packet()
         p.add(at, at, LONG)
         p.sub(left, left, 1)
+    p.give_back(R.MORE)

@@ -4,7 +4,7 @@
 from contextlib import contextmanager
 
 from backspike.host.protocol import COUNTERS, HEADER, PEER, TAGS, Kind
-from backspike.hw.sequential.assembler import ZERO, Assembler, Label, Register
+from backspike.hw.sequential.assembler import SPARE, ZERO, Assembler, Label, Register
 from backspike.hw.sequential.instructions import WORD_BITS, Input, Op, Output
 from backspike.hw.sequential.memory_map import LONG, MemoryMap
 
@@ -18,11 +18,11 @@ class Registers:
     """
 
     A, B, C, D, E, F, G, T, RECEIVED = map(Register, range(2, 11))  # of ``receive``; the last is its return address
-    CLAIMED = Register(11)  # return address of ``claim``
+    CLAIMED = Register(11)  # return address of ``claim`` and other routines that call no one but ``receive``
     SLICE, AT_SLICE, AT_SLOT, SLOT, STEP, DESCRIPTOR, BLOCKS, END = map(Register, range(12, 20))  # of a job
     LOCAL = tuple(map(Register, range(20, 30)))
     TEMP = Register(30)
-    LISTED = Register(31)  # return address of ``list_spikes``
+    MORE = Register(31)  # also the return address of longer routines
 
 
 _PLACE = {"x": 3, "y": 3, "host": 1, "slice": 4}
@@ -40,8 +40,10 @@ class Program(Assembler):
     def __init__(self, config):
         super().__init__()
         self.config, self.map = config, MemoryMap(config)
-        self.receive, self.claim, self.main, self.list_spikes = map(
-            Label, ("receive", "claim", "main", "list_spikes"))
+        self.main, self.receive, self.claim, self.saturated, self.key = map(
+            Label, ("main", "receive", "claim", "saturated", "key"))
+        self.begin_busy, self.end_busy, self.list_spikes, self.notify = map(
+            Label, ("begin_busy", "end_busy", "list_spikes", "notify"))
 
     # Fields
 
@@ -88,26 +90,40 @@ class Program(Assembler):
     def count_long(self, name, low, high, temp=Registers.TEMP):
         """Add 32 bits to a counter."""
         address = self.counter(name)
-        self.load(temp, ZERO, address)
-        self.add(temp, temp, low)
-        self.store(temp, ZERO, address)
-        self.load(temp, ZERO, address + 1)
-        self.adc(temp, temp, high)
-        self.store(temp, ZERO, address + 1)
+        for k, (add, amount) in enumerate(((self.add, low), (self.adc, high))):
+            self.load(temp, ZERO, address + k)
+            add(temp, temp, amount)
+            self.store(temp, ZERO, address + k)
 
     @contextmanager
-    def busy(self, name, activity, low, high):
-        """The cycles of the block go to a counter, and the engine is shown at work. Changes two registers."""
-        self.move(low, activity)
-        self.output(low, Output.ACTIVITY)
-        self.input(low, Input.CYCLES)
-        self.high(high)
-        self.put(low, "began_low")
-        self.put(high, "began_high")
+    def busy(self, name, activity):
+        """The cycles of the block go to a counter, and the engine is shown at work. Changes ``TEMP`` and ``MORE``."""
+        self.move(Registers.TEMP, activity)
+        self.move(Registers.MORE, self.counter(name))
+        self.call(self.begin_busy, Registers.CLAIMED)
         yield
+        self.call(self.end_busy, Registers.CLAIMED)
+
+    def add_busy(self):
+        """The routines at the beginning and at the end of ``busy``."""
+        low, high = Registers.LOCAL[:2]
+        self.place(self.begin_busy)
+        self.output(Registers.TEMP, Output.ACTIVITY)
+        self.put(Registers.MORE, "counting")
+        self.input(Registers.TEMP, Input.CYCLES)
+        self.put(Registers.TEMP, "began_low")
+        self.high(Registers.TEMP)
+        self.put(Registers.TEMP, "began_high")
+        self.give_back(Registers.CLAIMED)
+        self.place(self.end_busy)
         self.output(ZERO, Output.ACTIVITY)
         self.elapsed(low, high, "began")
-        self.count_long(name, low, high)
+        self.get(Registers.MORE, "counting")
+        for k, (add, amount) in enumerate(((self.add, low), (self.adc, high))):
+            self.load(Registers.TEMP, Registers.MORE, k)
+            add(Registers.TEMP, Registers.TEMP, amount)
+            self.store(Registers.TEMP, Registers.MORE, k)
+        self.give_back(Registers.CLAIMED)
 
     def elapsed(self, low, high, since):
         """Cycles since the time in two variables."""
@@ -121,24 +137,26 @@ class Program(Assembler):
     def rounded(self, d):
         """d = the lane's sum, rounded; saturations are counted."""
         self.round(d)
-        after = Label("not saturated")
         self.adc(Registers.TEMP, ZERO, 0)
-        self.branch_if(Registers.TEMP, "==", ZERO, after)
-        self.count("saturated", 1)
-        self.place(after)
+        with self.when(Registers.TEMP, "!=", 0):
+            self.call(self.saturated, Registers.TEMP)
 
-    def key(self, d, number, temp):
-        """d = an unsigned integer that is in the order of the stored numbers; both zeros have the same."""
-        sign = 1 << self.config.format.width - 1
-        positive, end = Label("positive"), Label("key")
-        self.both(temp, number, sign - 1)
-        self.move(d, sign)
-        self.branch_if(number, "<", sign, positive)
-        self.sub(d, d, temp)
-        self.jump(end)
+    def add_key(self):
+        """The routine ``key``: TEMP = an unsigned integer in the order of the stored number in MORE; both zeros have one.
+
+        Changes MORE.
+        """
+        key, number, sign = Registers.TEMP, Registers.MORE, 1 << self.config.format.width - 1
+        self.place(self.key)
+        positive = Label("positive")
+        self.move(key, sign)
+        self.branch_if(number, "<", key, positive)
+        self.both(number, number, sign - 1)
+        self.sub(key, key, number)
+        self.give_back(Registers.CLAIMED)
         self.place(positive)
-        self.add(d, d, temp)
-        self.place(end)
+        self.add(key, key, number)
+        self.give_back(Registers.CLAIMED)
 
     def number(self, value):
         """The bit pattern of a stored number."""
@@ -172,11 +190,12 @@ class Program(Assembler):
 
     # Packets
 
-    def header(self, low, high, kind, *, scratch=None, peer=None, **values):
+    def header(self, low, high, kind, *, scratch=None, peer=None, sender=False, **values):
         """A packet's header of constants, of registers whose bits above the field are 0, and of what a function loads.
 
         ``peer``: a register with the lower word of an entry of the peer table, instead of x, y, host and slice.
-        ``scratch``: a register for the functions, which are given it. Changes ``TEMP``.
+        ``sender``: with the place of this core. ``scratch``: a register for the functions, which are given it, and for
+        ``sender``. Changes ``TEMP``.
         """
         offsets, offset = {}, 0
         for name, width in {**{name: width for name, width in HEADER.fields.items() if name != "tag"},
@@ -188,14 +207,23 @@ class Program(Assembler):
         self.move(low, constant & 0xFFFF)
         self.move(high, constant >> WORD_BITS)
         if peer is not None:
-            self.both(Registers.TEMP, peer, (1 << sum(_PLACE.values())) - 1)
-            self._insert(low, high, offsets["x"][0], sum(_PLACE.values()), Registers.TEMP)
+            self.put_peer(low, peer, low)
+        if sender:
+            self.input(scratch, Input.PLACE)
+            self._insert(low, high, offsets["from_x"][0], 6, scratch)
         for offset, width, value in parts:
             if callable(value):
                 value(scratch)
                 self._insert(low, high, offset, width, scratch)
             elif isinstance(value, Register):
                 self._insert(low, high, offset, width, value)
+
+    def put_peer(self, d, peer, low):
+        """d = lower half of a header with x, y, host and slice of a peer; d may be any of the two. Changes ``TEMP``."""
+        bits = sum(_PLACE.values())
+        self.both(Registers.TEMP, peer, (1 << bits) - 1)
+        self.left(Registers.TEMP, Registers.TEMP, HEADER.fields["kind"])
+        self.either(d, low, Registers.TEMP)
 
     def _insert(self, low, high, offset, width, value):
         temp = Registers.TEMP
@@ -221,6 +249,12 @@ class Program(Assembler):
 
     def end_packet(self):
         self.output(ZERO, Output.SEND)
+
+    def add_saturated(self):
+        """The routine that counts a saturation; changes register 1 instead of ``TEMP``, which is the return address."""
+        self.place(self.saturated)
+        self.count("saturated", 1, SPARE)
+        self.give_back(Registers.TEMP)
 
     def add_claim(self):
         """The routine that waits until the packet buffer is free, and takes packets in meanwhile."""

@@ -7,7 +7,7 @@ from backspike.hw.sequential.assembler import ZERO, Label
 from backspike.hw.sequential.instructions import WORD_BITS, Op
 from backspike.hw.sequential.memory_map import LONG
 from backspike.hw.sequential.program.base import Registers as R
-from backspike.hw.sequential.program.jobs import begin_job, next_slot
+from backspike.hw.sequential.program.jobs import next_slot
 from backspike.hw.sequential.program.spikes import SCALE
 
 __all__ = ["add_forward"]
@@ -18,14 +18,13 @@ _NUMBER, _NEURON, _VALUE, _SPIKED, _MASKED, _STEP_BIT, _AT, _WEIGHT, _KEY, *_ = 
 def add_forward(p, label):
     """The job at ``label``: SLICE, AT_SLICE, SLOT and AT_SLOT are given; it ends at ``main``."""
     p.place(label)
-    begin_job(p)
     p.load_slice(R.STEP, R.AT_SLICE, "step")
-    with p.busy("fp_busy", 1, *R.LOCAL[:2]):
+    with p.busy("fp_busy", 1):
         with p.when(R.STEP, "==", 0):
             p.store_slot(ZERO, R.AT_SLOT, "paid")
         _constants(p)
         p.move(SCALE, 1)
-        p.call(p.list_spikes, R.LISTED)
+        p.call(p.list_spikes, R.MORE)
         p.sub(_AT, R.END, p.map.list)
         p.multiply(_AT, _AT, R.BLOCKS)
         p.high(_WEIGHT)
@@ -47,14 +46,11 @@ def add_forward(p, label):
 
 
 def _constants(p):
-    """What each neuron needs, from the description into variables."""
-    for name in ("kappa", "reset", "targets", "targets_base"):
-        p.memory_field(_VALUE, DESCRIPTOR, name, R.DESCRIPTOR)
-        p.put(_VALUE, name)
+    """What the potentials are compared with, and no spikes yet."""
     for name in ("threshold", "mask_low", "mask_high"):
-        p.memory_field(_VALUE, DESCRIPTOR, name, R.DESCRIPTOR)
-        p.key(_KEY, _VALUE, R.TEMP)
-        p.put(_KEY, name)
+        p.memory_field(R.MORE, DESCRIPTOR, name, R.DESCRIPTOR)
+        p.call(p.key, R.CLAIMED)
+        p.put(R.TEMP, name)
     for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
         p.put(ZERO, name)
 
@@ -75,14 +71,14 @@ def _neuron(p):
     p.load(_SPIKED, own, p.map.own)
     p.load(_MASKED, own, p.map.own + 1)
     p.load(_VALUE, _NEURON, p.map.potentials)
-    p.get(_KEY, "kappa")
+    p.memory_field(_KEY, DESCRIPTOR, "kappa", R.DESCRIPTOR)
     p.right(_WEIGHT, _STEP_BIT, 1)
     p.both(_WEIGHT, _WEIGHT, _SPIKED)  # spiked in the step before
     leak, hard = Label("leak"), Label("no soft reset")
     p.branch_if(_WEIGHT, "==", 0, leak)
     p.memory_field(_WEIGHT, DESCRIPTOR, "soft", R.DESCRIPTOR)
     p.branch_if(_WEIGHT, "==", 0, hard)
-    p.get(_WEIGHT, "reset")
+    p.memory_field(_WEIGHT, DESCRIPTOR, "reset", R.DESCRIPTOR)
     p.move(R.TEMP, p.number(-1.0))
     p.term(R.TEMP, _WEIGHT)
     p.place(leak)
@@ -94,7 +90,9 @@ def _neuron(p):
     p.play(Op.FORWARD, _NUMBER, p.map.weights)
     p.rounded(_VALUE)
     p.store(_VALUE, _NEURON, p.map.potentials)
-    p.key(_AT, _VALUE, R.TEMP)
+    p.move(R.MORE, _VALUE)
+    p.call(p.key, R.CLAIMED)
+    p.move(_AT, R.TEMP)
     _test(p, _AT, _WEIGHT, _KEY)
     own = _AT
     p.multiply(own, R.SLOT, p.config.neurons)
@@ -146,8 +144,8 @@ def _collect(p):
 def _send_word(p):
     """The word that neuron _NUMBER - 1 ends, to all targets."""
     left, peer, low, high, scratch = _KEY, _AT, _VALUE, _WEIGHT, _SPIKED
-    p.get(left, "targets")
-    p.get(peer, "targets_base")
+    p.memory_field(left, DESCRIPTOR, "targets", R.DESCRIPTOR)
+    p.memory_field(peer, DESCRIPTOR, "targets_base", R.DESCRIPTOR)
     p.left(peer, peer, 1)
     with p.repeat(left, "!=", 0):
         def word(d):

@@ -9,7 +9,7 @@ __all__ = ["begin_job", "next_slot"]
 
 
 def begin_job(p):
-    """DESCRIPTOR = where the description of SLICE lies; BLOCKS = its outputs."""
+    """DESCRIPTOR = where the description of SLICE lies; BLOCKS = its outputs. Changes TEMP."""
     p.multiply(R.DESCRIPTOR, R.SLICE, DESCRIPTOR_STRIDE * LONG)
     p.add(R.DESCRIPTOR, R.DESCRIPTOR, p.map.descriptors)
     p.memory_field(R.BLOCKS, DESCRIPTOR, "blocks", R.DESCRIPTOR)

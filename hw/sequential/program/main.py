@@ -2,12 +2,14 @@
 """The whole program: after reset, and then for ever: take packets in, answer the host, do the next job."""
 
 from backspike.host.protocol import COUNTERS, Kind, Region
+from backspike.hw.core.regions import region_sizes
 from backspike.hw.sequential.assembler import ZERO, Label
-from backspike.hw.sequential.instructions import Input, Op
+from backspike.hw.sequential.instructions import Op
 from backspike.hw.sequential.memory_map import LONG
-from backspike.hw.sequential.program.backward import add_backward
+from backspike.hw.sequential.program.backward import add_backward, add_notify
 from backspike.hw.sequential.program.base import Program, Registers as R
 from backspike.hw.sequential.program.forward import add_forward
+from backspike.hw.sequential.program.jobs import begin_job
 from backspike.hw.sequential.program.receive import add_receive
 from backspike.hw.sequential.program.spikes import add_list_spikes
 from backspike.hw.sequential.program.update import add_update
@@ -24,7 +26,9 @@ def make_program(config):
     for add, label in ((add_backward, jobs["backward"]), (add_update, jobs["update"]), (add_forward, jobs["forward"])):
         add(p, label)
     add_list_spikes(p)
-    p.add_claim()
+    add_notify(p)
+    for add_routine in (p.add_key, p.add_busy, p.add_saturated, p.add_claim):
+        add_routine()
     add_receive(p)
     return p
 
@@ -37,11 +41,13 @@ def _start(p):
     with p.repeat(at, "!=", p.map.descriptors):
         p.store(ZERO, at)
         p.add(at, at, 1)
+    for region, size in region_sizes(p.config).items():
+        p.store(min(size, 0xFFFF), ZERO, p.map.sizes + region)
     p.put(1, "erase")
 
 
 def _main(p, jobs):
-    found, nothing = Label("found"), Label("nothing to do")
+    found = Label("found")
     job = R.END
     p.place(p.main)
     p.get(R.TEMP, "erase")
@@ -68,10 +74,9 @@ def _main(p, jobs):
     p.place(answer)
     _report_fault(p)
     _reply(p)
-    p.branch_if(job, "==", 0, nothing)
-    p.emit(Op.JUMP, ZERO, job, 0)
-    p.place(nothing)
-    p.jump(p.main)
+    p.branch_if(job, "==", 0, p.main)
+    begin_job(p)
+    p.emit(Op.JUMP, ZERO, job)
 
 
 def _erase(p):
@@ -83,14 +88,15 @@ def _erase(p):
         p.store(ZERO, at)
         p.add(at, at, 1)
     p.move(at, p.map.slots)
-    p.move(left, p.config.slices * p.config.slots)
-    with p.repeat(left, "!=", 0):
+    with p.repeat(at, "!=", p.map.slots + p.config.slices * p.config.slots * p.map.slot_words):
         for name in ("credits", "markers"):
             p.store_slot(ZERO, at, name)
-        for step in range(p.config.steps):
-            p.store(ZERO, at, p.map.arrivals + step)
+        p.move(left, p.config.steps)
+        with p.repeat(left, "!=", 0):
+            p.sub(left, left, 1)
+            p.add(R.TEMP, at, left)
+            p.store(ZERO, R.TEMP, p.map.arrivals)
         p.add(at, at, p.map.slot_words)
-        p.sub(left, left, 1)
 
 
 def _find(p, job, jobs, found):
@@ -119,9 +125,9 @@ def _find(p, job, jobs, found):
     p.branch_if(value, "==", 0, no_update)
     p.load_slice(value, R.AT_SLICE, "step")
     p.branch_if(value, "!=", 0, no_update)
-    p.multiply(value, R.SLICE, p.config.slots * p.map.slot_words)
-    p.add(value, value, p.map.slots)
-    for _ in range(p.config.slots):
+    p.at_slot(value, R.SLICE, ZERO)
+    p.add(left, value, p.config.slots * p.map.slot_words)
+    with p.repeat(value, "!=", left):
         p.load_slot(other, value, "beyond")
         p.branch_if(other, "!=", 0, no_update)
         p.add(value, value, p.map.slot_words)
@@ -152,12 +158,10 @@ def _find(p, job, jobs, found):
 
 
 def _report_fault(p):
-    cause, low, high, place, scratch = R.LOCAL[:5]
+    cause, low, high, scratch = R.LOCAL[:4]
     p.get(cause, "fault")
     with p.when(cause, "!=", 0):
-        p.input(place, Input.PLACE)
-        p.header(low, high, Kind.FAULT, host=1, cause=cause, scratch=scratch,
-                 from_x=lambda d: p.both(d, place, 7), from_y=lambda d: p.right(d, place, 3))
+        p.header(low, high, Kind.FAULT, host=1, cause=cause, sender=True, scratch=scratch)
         p.begin_packet(low, high)
         for name in ("fault_low", "fault_high"):
             p.get(scratch, name)
@@ -168,14 +172,12 @@ def _report_fault(p):
 
 def _reply(p):
     """The words that a READ asked for, two in a packet."""
-    region, address, low, high, place, scratch, number, *_ = R.LOCAL
+    region, address, low, high, scratch, number, *_ = R.LOCAL
     with p.loop("reply") as after:
         p.get(scratch, "reading")
         p.branch_if(scratch, "==", 0, after)
         p.get(region, "read_region")
-        p.input(place, Input.PLACE)
-        p.header(low, high, Kind.DATA, host=1, region=region, scratch=scratch,
-                 from_x=lambda d: p.both(d, place, 7), from_y=lambda d: p.right(d, place, 3))
+        p.header(low, high, Kind.DATA, host=1, region=region, sender=True, scratch=scratch)
         p.begin_packet(low, high)
         p.get(address, "read_address")
         p.put_half(address)

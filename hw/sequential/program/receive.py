@@ -3,8 +3,6 @@
 
 from backspike.host.protocol import (
     COUNTERS,
-    DESCRIPTOR_STRIDE,
-    GROUP_STRIDE,
     HOST_KINDS,
     MAX_PAYLOAD,
     NEED,
@@ -16,6 +14,7 @@ from backspike.host.protocol import (
     Region,
     payload_range,
 )
+from backspike.hw.core.regions import READABLE, WRITABLE
 from backspike.hw.sequential.assembler import ZERO, Label
 from backspike.hw.sequential.instructions import Input, Op
 from backspike.hw.sequential.memory_map import LONG, SUM_WORDS, TAPE_WORD
@@ -37,7 +36,7 @@ class _Receive:
         self.p, self.config, self.map = p, p.config, p.map
         self.faults = {cause: Label(f"fault {cause.name}") for cause in
                        (Cause.KIND, Cause.LENGTH, Cause.FIELD, Cause.STATE)}
-        self.done = Label("packet is done")
+        self.done, self.slot = Label("packet is done"), Label("slot of the packet")
         self.payload = self.map.packet + LONG
 
     def add(self):
@@ -55,6 +54,7 @@ class _Receive:
             p.place(label)
             self._check_length(kind)
             getattr(self, f"_{kind.name.lower()}")()
+        self._add_find_slot()
         self._end()
 
     def _take_in(self):
@@ -114,18 +114,25 @@ class _Receive:
         if limit < 1 << TAGS[kind].fields[name]:
             self.p.branch_if(d, ">=", limit, self.faults[Cause.FIELD])
 
-    def _slot(self, kind):
-        """C, E = slice and slot of the tag."""
-        self._limited(C, kind, "slice", self.config.slices)
-        self._limited(E, kind, "slot", self.config.slots)
+    def _find_slot(self):
+        """E = slot; T, C = words of the slice and of the slot."""
+        self.p.call(self.slot, G)
+
+    def _add_find_slot(self):
+        """The routine for it: slice and slot are at the same place in all tags that have them."""
+        p = self.p
+        p.place(self.slot)
+        self._limited(C, Kind.LABEL, "slice", self.config.slices)
+        self._limited(E, Kind.LABEL, "slot", self.config.slots)
+        p.at_slice(T, C)
+        p.at_slot(C, C, E)
+        p.give_back(G)
 
     def _spikes(self):
         p, state = self.p, self.faults[Cause.STATE]
-        self._slot(Kind.SPIKES)
         self._limited(F, Kind.SPIKES, "step", self.config.steps)
         self._limited(D, Kind.SPIKES, "word", self.config.tape_words)
-        p.at_slice(T, C)
-        p.at_slot(C, C, E)
+        self._find_slot()
         p.load_slice(A, T, "inputs")
         p.branch_if(A, "==", 0, state)
         p.load_slice(A, T, "steps")
@@ -189,16 +196,10 @@ class _Receive:
             p.store(B, E, self.map.errors + k)
         p.jump(self.done)
 
-    def _answer(self, kind):
-        """T, C = words of the slice and of the slot."""
-        self._slot(kind)
-        self.p.at_slice(T, C)
-        self.p.at_slot(C, C, E)
-
-    def _counted(self, kind, number, reached, needed):
+    def _counted(self, number, reached, needed):
         """Another packet of which a slot needs so many, unless it has them."""
         p = self.p
-        self._answer(kind)
+        self._find_slot()
         p.load_slot(A, C, reached)
         p.branch_if(A, "!=", 0, self.done)
         p.load_slot(A, C, number)
@@ -210,21 +211,21 @@ class _Receive:
 
     def _errors_done(self):
         p = self.p
-        self._counted(Kind.ERRORS_DONE, "markers", "known", "markers")
+        self._counted("markers", "known", "markers")
         p.load_slice(A, T, "label")
         p.branch_if(A, "!=", 0, self.done)
         p.store_slot(1, C, "known")
         p.jump(self.done)
 
     def _credit(self):
-        self._counted(Kind.CREDIT, "credits", "paid", "credits")
+        self._counted("credits", "paid", "credits")
         self.p.store_slot(1, C, "paid")
         self.p.jump(self.done)
 
     def _label(self):
         p = self.p
         self._tag(D, Kind.LABEL, "label")
-        self._answer(Kind.LABEL)
+        self._find_slot()
         p.store_slot(D, C, "label")
         p.load_slice(A, T, "label")
         p.branch_if(A, "==", 0, self.done)
@@ -244,13 +245,10 @@ class _Receive:
     # Memories
 
     def _read(self):
-        p, config, field = self.p, self.config, self.faults[Cause.FIELD]
+        p, field = self.p, self.faults[Cause.FIELD]
         self._tag(E, Kind.READ, "region")
         self._tag(D, Kind.READ, "count")
-        self._size({
-            Region.WEIGHT: config.weights, Region.GRADIENT: config.weights, Region.GRADIENT_HIGH: config.weights,
-            Region.VELOCITY: config.weights if config.momentum else 0, Region.CONTROL: 2,
-            Region.COUNTER: len(COUNTERS)})
+        self._size(READABLE)
         p.branch_if(D, "==", 0, field)
         p.branch_if(D, ">=", MAX_PAYLOAD, field)
         p.load(A, ZERO, self.payload)
@@ -274,33 +272,26 @@ class _Receive:
             p.get(B, "idle")
             p.branch_if(B, "==", 0, self.faults[Cause.STATE])
 
-    def _size(self, sizes):
-        """T = the highest address and 1 of the region in E, as far as that is 16 bits; FIELD if there is none."""
+    def _size(self, regions):
+        """T = number of addresses of the region in E, at most 65,535; FIELD if it is none of these."""
         p = self.p
-        known = Label("size is known")
-        for region, size in sizes.items():
-            with p.when(E, "==", int(region)):
-                p.move(T, min(size, 0xFFFF))
-                p.jump(known)
-        p.jump(self.faults[Cause.FIELD])
-        p.place(known)
+        p.bit(B, E)
+        p.both(B, B, sum(1 << region for region in regions))
+        p.branch_if(B, "==", 0, self.faults[Cause.FIELD])
+        p.load(T, E, self.map.sizes)
 
     def _write(self):
         """A = address, C = place of the data, D = words left, E = region, T = size."""
         p, config = self.p, self.config
         self._tag(E, Kind.WRITE, "region")
-        self._size(sizes := {
-            Region.WEIGHT: config.weights, **({Region.VELOCITY: config.weights} if config.momentum else {}),
-            Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE, Region.NEED: config.slices,
-            Region.GROUP: config.groups * GROUP_STRIDE, Region.PEER: config.peers,
-            Region.TAPE: config.slots * TAPE_SLOT_STRIDE, Region.CONTROL: 2})
+        self._size(WRITABLE)
         p.load(A, ZERO, self.payload)
         p.load(B, ZERO, self.payload + 1)
         p.branch_if(B, "!=", 0, self.faults[Cause.FIELD])
         p.move(C, self.payload + LONG)
         p.sub(D, D, 1)
         written = Label("word is written")
-        writers = {region: Label(f"write {region.name}") for region in sizes}
+        writers = {region: Label(f"write {region.name}") for region in WRITABLE}
         word = Label("write a word")
         p.place(word)
         p.branch_if(A, ">=", T, self.faults[Cause.FIELD])
@@ -313,7 +304,7 @@ class _Receive:
         table = Label("regions")
         p.emit(Op.JUMP, ZERO, E, table)
         p.place(table)
-        for code in range(max(sizes) + 1):
+        for code in range(max(WRITABLE) + 1):
             p.jump(writers.get(code, self.faults[Cause.FIELD]))
         for region, label in writers.items():
             p.place(label)
@@ -379,13 +370,14 @@ class _Receive:
             p.store_slice(B, F, name)
         for name in ("forward_slot", "step", "backward_slot"):
             p.store_slice(ZERO, F, name)
-        p.multiply(B, A, config.slots * self.map.slot_words)
-        p.add(B, B, self.map.slots)
-        for _ in range(config.slots):
+        p.at_slot(B, A, ZERO)
+        p.move(F, config.slots)
+        with p.repeat(F, "!=", 0):
             for name in ("complete", "known", "beyond", "taken"):
                 p.store_slot(ZERO, B, name)
             p.store_slot(1, B, "paid")
             p.add(B, B, self.map.slot_words)
+            p.sub(F, F, 1)
         p.put(1, "erase")
 
     def _control(self):

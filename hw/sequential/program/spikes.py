@@ -86,4 +86,4 @@ def add_list_spikes(p):
         p.multiply(R.TEMP, R.TEMP, SCALE)
         p.store(R.TEMP, R.END)
         p.add(R.END, R.END, 1)
-    p.give_back(R.LISTED)
+    p.give_back(R.MORE)

@@ -3,10 +3,9 @@
 
 from backspike.host.protocol import DESCRIPTOR, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
-from backspike.hw.sequential.instructions import WORD_BITS, Input
+from backspike.hw.sequential.instructions import WORD_BITS
 from backspike.hw.sequential.memory_map import SUM_WORDS
 from backspike.hw.sequential.program.base import Registers as R
-from backspike.hw.sequential.program.jobs import begin_job
 
 __all__ = ["add_update"]
 
@@ -15,9 +14,8 @@ def add_update(p, label):
     """The job at ``label``: SLICE and AT_SLICE are given; it ends at ``main``."""
     at, end, gradient, momentum, rate, one, a, b, *_ = R.LOCAL
     p.place(label)
-    begin_job(p)
     p.store_slice(ZERO, R.AT_SLICE, "pending")
-    with p.busy("update_busy", 0, a, b):
+    with p.busy("update_busy", 0):
         p.memory_field(at, DESCRIPTOR, "weight_base", R.DESCRIPTOR)
         p.memory_field(end, DESCRIPTOR, "weight_words", R.DESCRIPTOR)
         p.add(end, end, at)
@@ -46,10 +44,8 @@ def add_update(p, label):
             for k in range(p.map.gradient_words):
                 p.store(ZERO, gradient, p.map.gradients + k)
             p.add(at, at, 1)
-    low, high, place, scratch = R.LOCAL[:4]
-    p.input(place, Input.PLACE)
-    p.header(low, high, Kind.UPDATED, host=1, slice=R.SLICE, scratch=scratch,
-             from_x=lambda d: p.both(d, place, 7), from_y=lambda d: p.right(d, place, 3))
+    low, high, scratch = R.LOCAL[:3]
+    p.header(low, high, Kind.UPDATED, host=1, slice=R.SLICE, sender=True, scratch=scratch)
     p.begin_packet(low, high)
     p.end_packet()
     p.jump(p.main)
