@@ -27,14 +27,15 @@ class Session:
     dut: the simulated ``Chip``
     config: its ``ChipConfig``
     seed, idle: of the transport
+    transport: another way to a chip than by way of ``dut``, with the coroutines of ``ChipTransport``
     patience: cycles without a packet until a call fails; default: enough for the kind of core
     """
 
-    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=None):
+    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=None, transport=None):
         self.config = config
         if patience is None:
             patience = 20_000_000 if config.sequential else 300_000
-        self.transport = ChipTransport(dut, seed=seed, idle=idle, patience=patience)
+        self.transport = transport or ChipTransport(dut, seed=seed, idle=idle, patience=patience)
 
     async def start(self):
         await self.transport.start()

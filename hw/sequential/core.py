@@ -9,6 +9,7 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.sequential.instructions import WORD_BITS
 from backspike.hw.sequential.lane import Lane
+from backspike.hw.sequential.memory_map import MemoryMap
 from backspike.hw.sequential.packet_buffer import PacketBuffer
 from backspike.hw.sequential.processor import Processor
 from backspike.hw.sequential.program import make_program
@@ -19,24 +20,29 @@ __all__ = ["SequentialCore"]
 class SequentialCore(wiring.Component):
     """Trains the layer slices that are loaded into it, one job after the other; see docs/sequential.md.
 
-    It understands the same packets as :class:`backspike.hw.core.Core`, has the same members, and gives the same bits. It
-    takes packets in between two jobs, and while it waits to send one.
+    It understands the same packets as :class:`backspike.hw.core.Core`, and gives the same bits. It takes packets in
+    between two jobs, and while it waits to send one.
 
     Parameters
     ----------
     config: ChipConfig, with ``sequential``
+    code: words of another program; None: the core's
+
+    Members
+    -------
+    as of :class:`backspike.hw.core.Core`; what the router has sent is not counted
 
     Raises
     ------
     TypeError, ValueError: ``config`` is not one, or not that of a sequential core
     """
 
-    def __init__(self, config):
+    def __init__(self, config, *, code=None):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         if not config.sequential:
             raise ValueError("config must be that of a sequential core (sequential=True)")
-        self.config = config
+        self.config, self.code = config, code
         super().__init__({
             "x": In(3),
             "y": In(3),
@@ -49,13 +55,13 @@ class SequentialCore(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        program = make_program(self.config)
-        m.submodules.processor = processor = Processor(
-            program.code, program.map.gradient_words, program.number(1.0))
-        m.submodules.lane = lane = Lane(self.config.format)
+        memory_map, fmt = MemoryMap(self.config), self.config.format
+        code = make_program(self.config).code if self.code is None else self.code
+        m.submodules.processor = processor = Processor(code, memory_map.gradient_words, int(fmt.encode(1.0)))
+        m.submodules.lane = lane = Lane(fmt)
         m.submodules.packet_buffer = buffer = PacketBuffer()
         m.submodules.memory = words = memory.Memory(
-            shape=WORD_BITS, depth=program.map.size, init=[], attrs={"no_rw_check": 1})
+            shape=WORD_BITS, depth=memory_map.size, init=[], attrs={"no_rw_check": 1})
         read, write = words.read_port(), words.write_port()
         wiring.connect(m, wiring.flipped(self.rx), processor.flits)
         wiring.connect(m, buffer.flits, wiring.flipped(self.tx))

@@ -55,7 +55,7 @@ class PacketBuffer(wiring.Component):
                 m.d.sync += position.eq(position + 1)
                 m.next = "HIGH"
             with m.State("HIGH"):
-                m.d.sync += [low.eq(read.data), self.flits.p.last.eq(position + 1 == count)]
+                m.d.sync += [low.eq(read.data), self.flits.p.last.eq((position + 1)[:len(count)] == count)]
                 m.next = "FLIT"
             with m.State("FLIT"):
                 m.d.comb += self.flits.valid.eq(1)
