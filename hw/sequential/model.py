@@ -129,7 +129,7 @@ class ProcessorModel:
                     total = self.memory[place + k] + self.registers[d + k] + carry
                     self.memory[place + k], carry = total & _MASK, total >> WORD_BITS
             at += 1
-            self.cycles += {Op.FORWARD: 2, Op.ERRORS: 3, Op.GRADIENT: 1 + 2 * self.words}[op]
+            self.cycles += {Op.FORWARD: 2, Op.ERRORS: 3, Op.GRADIENT: 2 + 3 * self.words}[op]
 
     def _input(self, port):
         if port in (Input.LOW, Input.HIGH):

@@ -12,7 +12,7 @@ __all__ = ["ListPlayer"]
 
 class ListPlayer(wiring.Component):
     """Goes through the entries of a list in the memory. What it does with them is said by FORWARD, ERRORS and GRADIENT in
-    :mod:`backspike.hw.sequential.instructions`; they take 2, 3, and 1 + 2 ``words`` cycles for each entry, and one more.
+    :mod:`backspike.hw.sequential.instructions`; they take 2, 3, and 2 + 3 ``words`` cycles for each entry, and a few more.
 
     Parameters
     ----------
@@ -54,18 +54,16 @@ class ListPlayer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         at, end, base = Signal(WORD_BITS), Signal(WORD_BITS), Signal(WORD_BITS)
-        place, operand = Signal(WORD_BITS), Signal(WORD_BITS)  # of what an entry names, and the first factor
-        found, total, carry = Signal(WORD_BITS), Signal(WORD_BITS + 1), Signal()
+        place, factor = Signal(WORD_BITS), Signal(WORD_BITS)  # of what an entry names; what follows an entry of ERRORS
+        total = Signal(WORD_BITS + 1)  # a word of a gradient, and its carry
         forward, errors = self.op == Op.FORWARD, self.op == Op.ERRORS
-        fetched = Signal()  # the last factor of a term stands at the memory's output
-        last_part = self.part == self.words - 1
+        named = Signal()  # ``place`` waits to be read (FORWARD)
+        fetched = Signal()  # what an entry names stands at the memory's output
         m.d.comb += [
-            found.eq(self.read + base),
-            total.eq(self.read + self.fixed + carry),
             self.written.eq(total),
             self.term.eq(fetched),
-            self.a.eq(Mux(forward, self.read, operand)),
-            self.b.eq(Mux(forward, self.one, self.read)),
+            self.a.eq(self.read),
+            self.b.eq(Mux(forward, self.one, factor)),
             self.address.eq(at),
         ]
         m.d.sync += fetched.eq(0)
@@ -74,35 +72,45 @@ class ListPlayer(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"), m.If(self.start):
-                m.d.sync += base.eq(self.base)
+                m.d.sync += [base.eq(self.base), named.eq(0)]
                 m.next = "ENTRY"
             with m.State("ENTRY"):
-                m.d.sync += [at.eq(at + 1), carry.eq(0)]
-                m.next = "OPERAND"
+                m.d.sync += [at.eq(at + 1), total.eq(0)]
+                m.next = "NAME"
                 with m.If(at == end):
-                    m.d.comb += self.done.eq(1)
-                    m.next = "IDLE"
-            with m.State("OPERAND"):
-                m.d.comb += self.address.eq(found)
-                m.d.sync += [place.eq(found), fetched.eq(forward)]
-                m.next = "WRITE"
-                with m.If(forward):
+                    m.next = "LAST"
+            with m.State("NAME"):
+                m.d.sync += [place.eq(self.read + base), named.eq(forward)]
+                m.next = "READ"
+                with m.If(forward):  # of the entry before; so a sum need not become an address in the same cycle
+                    m.d.comb += self.address.eq(place)
+                    m.d.sync += fetched.eq(named)
                     m.next = "ENTRY"
                 with m.Elif(errors):
-                    m.next = "FACTOR"
-            with m.State("FACTOR"):
-                m.d.sync += [operand.eq(self.read), at.eq(at + 1), fetched.eq(1)]
-                m.next = "ENTRY"
+                    m.d.sync += at.eq(at + 1)
+            with m.State("READ"):
+                m.d.comb += self.address.eq(place)
+                m.next = "ADD"
+                with m.If(errors):
+                    m.d.sync += [factor.eq(self.read), fetched.eq(1)]
+                    m.next = "ENTRY"
+            with m.State("ADD"):
+                m.d.sync += total.eq(self.read + self.fixed + total[-1])
+                m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += [self.address.eq(place), self.write.eq(1)]
-                m.d.sync += [carry.eq(total[-1]), place.eq(place + 1)]
+                m.d.sync += place.eq(place + 1)
                 m.next = "READ"
-                with m.If(last_part):
+                with m.If(self.part == self.words - 1):
                     m.d.sync += self.part.eq(0)
                     m.next = "ENTRY"
                 with m.Else():
                     m.d.sync += self.part.eq(self.part + 1)
-            with m.State("READ"):
+            with m.State("LAST"):
                 m.d.comb += self.address.eq(place)
-                m.next = "WRITE"
+                m.d.sync += fetched.eq(named)
+                m.next = "END"
+            with m.State("END"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
         return m

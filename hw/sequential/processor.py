@@ -78,10 +78,10 @@ class Processor(wiring.Component):
             shape=WORD_BITS, depth=REGISTERS, init=[], attrs={"no_rw_check": 1})  # read, and then written
         fetch = program.read_port()
         write, read_x, read_z = registers.write_port(), registers.read_port(), registers.read_port()
-        i, x, z = fetch.data, read_x.data, read_z.data
+        given, i, x, z = fetch.data, Signal(INSTRUCTION.layout()), read_x.data, read_z.data
         following = Signal(len(fetch.addr))  # address of the instruction after this one
         states = {name: Signal(name=name) for name in ("reading", "executing", "finishing", "rounding")}
-        starting, ending = Signal(init=1), Signal()
+        starting, ending, loading = Signal(init=1), Signal(), Signal()
         m.submodules.player = self._player = player = ListPlayer(self.words, self.one)
         executing, rounding = states["executing"], states["rounding"]
         waiting = Signal()  # for the lane
@@ -90,36 +90,43 @@ class Processor(wiring.Component):
             ending.eq(starting | (executing & ~waiting & ~i.op.matches(Op.LOAD, Op.MUL, Op.ROUND, *_PLAYS))
                       | states["finishing"] | (rounding & self.rounded) | player.done),
             fetch.en.eq(ending),
-            read_x.addr.eq(i.a),
-            read_z.addr.eq(Mux(player.busy, i.d + player.part, Mux(i.constant, i.d, i.immediate))),
+            read_x.addr.eq(given.a),
+            read_z.addr.eq(Mux(player.busy, i.d + player.part, Mux(given.constant, given.d, given.immediate))),
         ]
+        with m.If(states["reading"]):  # into registers, as block RAMs are late
+            m.d.sync += i.eq(given)
         m.d.sync += [
             starting.eq(0),
             states["reading"].eq(ending),
             executing.eq(states["reading"] | (executing & waiting)),
             states["finishing"].eq(executing & i.op.matches(Op.LOAD, Op.MUL)),
+            loading.eq(executing & (i.op == Op.LOAD)),  # chosen last, as the memory is late
             rounding.eq(self.round | (rounding & ~self.rounded)),
         ]
         self._ended = Signal()  # the flit that was taken last ended its packet
-        total, carry = self._add(m, i, x, z, executing, rounding)
+        total, carry = self._add(m, given, i, x, z, executing, rounding)
         self._go_on(m, i, x, z, total, starting, ending, following, fetch.addr)
         self._give(m, i, x, z, total, executing, waiting)
         m.d.comb += [
             write.addr.eq(i.d),
             write.en.eq((executing & ~waiting & (i.op.matches(*_AT_ONCE) | ((i.op == Op.JUMP) & i.d.any())))
                         | states["finishing"] | rounding),
-            write.data.eq(self._result(m, i, x, z, total, following, executing)),
+            write.data.eq(Mux(loading, self.read, self._result(m, i, x, z, total, following, executing))),
         ]
         return m
 
-    def _add(self, m, i, x, z, executing, rounding):
+    def _add(self, m, given, i, x, z, executing, rounding):
         """Returns x + y or x - y, for a comparison x - z, with its carry; and the register of the carry."""
-        total, carry, other, subtracts = Signal(WORD_BITS + 1), Signal(), Signal(WORD_BITS), Signal()
-        compares = i.op.matches(*_COMPARISONS)
+        total, carry, other = Signal(WORD_BITS + 1), Signal(), Signal(WORD_BITS)
+        subtracts, constant, goes_on = Signal(), Signal(), Signal()  # known when the operands are read
+        m.d.sync += [
+            subtracts.eq(given.op.matches(Op.SUB, Op.SBC, *_COMPARISONS)),
+            constant.eq(given.constant & ~given.op.matches(*_COMPARISONS)),
+            goes_on.eq(given.op.matches(Op.ADC, Op.SBC)),
+        ]
         m.d.comb += [
-            subtracts.eq(i.op.matches(Op.SUB, Op.SBC) | compares),
-            other.eq(Mux(i.constant & ~compares, i.immediate, z) ^ subtracts.replicate(WORD_BITS)),
-            total.eq(x + other + Mux(i.op.matches(Op.ADC, Op.SBC), carry, subtracts)),
+            other.eq(Mux(constant, i.immediate, z) ^ subtracts.replicate(WORD_BITS)),
+            total.eq(x + other + Mux(goes_on, carry, subtracts)),
         ]
         with m.If(rounding):
             m.d.sync += carry.eq(self.saturated)
@@ -190,7 +197,7 @@ class Processor(wiring.Component):
         with m.Switch(i.op):
             for op, value in (
                 (Op.AND, x & y), (Op.OR, x | y), (Op.XOR, x ^ y), (Op.MUL, product), (Op.HIGH, kept),
-                (Op.BIT, Cat(y[:4] == k for k in range(WORD_BITS))), (Op.TOP, top), (Op.LOAD, self.read),
+                (Op.BIT, Cat(y[:4] == k for k in range(WORD_BITS))), (Op.TOP, top),
                 (Op.JUMP, following), (Op.IN, Array(ports[k] for k in range(4))[i.immediate[:2]]),
                 (Op.SUM, self.part), (Op.ROUND, self.value),
             ):
