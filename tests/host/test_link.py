@@ -241,10 +241,11 @@ _CONFIGS = [
     ChipConfig(columns=1, rows=1, lanes=1, slots=2, steps=1, slices=1, weights=32, neurons=16, tape_words=2, groups=2,
                peers=2, window=32, batch_terms=8, format=Format(exponent=2, mantissa=1)),
     ChipConfig(dense_only=True, weights=1000),
+    ChipConfig(dense_only=True, sequential=True, weights=1000),
 ]
 
 
-@pytest.mark.parametrize("config", _CONFIGS, ids=["default", "largest", "smallest", "dense"])
+@pytest.mark.parametrize("config", _CONFIGS, ids=["default", "largest", "smallest", "dense", "sequential"])
 def test_a_chip_describes_itself(config):
     assert unpack_chip(pack_chip(config)) == config
     assert unpack_welcome(pack_welcome(config, 11)) == (config, 2048)

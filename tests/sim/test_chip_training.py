@@ -10,6 +10,7 @@ from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.runner import build, default_seed, run
 
 SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 6, "window": 256}
+SEQUENTIAL = SMALL | {"weights": 6144, "neurons": 192, "dense_only": True, "sequential": True}
 CHIPS = {
     "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
     "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "groups": 48, "window": 1024},
@@ -19,6 +20,8 @@ CHIPS = {
                         "slots": 7, "batch_terms": 1 << 13},
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
+    "1x1-sequential": {"columns": 1, "rows": 1, **SEQUENTIAL},
+    "2x2-sequential": {"columns": 2, "rows": 2, **SEQUENTIAL, "slots": 3},
 }
 DENSE = ["same_bits_for_any_placement", "same_bits_with_pauses", "networks_are_loaded_at_run_time",
          "evaluation_between_training", "errors_from_the_host", "saturation_is_flagged"]
@@ -28,7 +31,9 @@ EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "convoluti
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
-MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense"]
+FEW = ["networks_are_loaded_at_run_time", "every_drop_is_reported_with_its_cause"]
+"""Tests of one sequential core, whose program is tested on a model, too (tests/hw/test_sequential_program.py)."""
+MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense", "2x2-sequential"]
 """Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
 
 
@@ -43,10 +48,17 @@ def chip(request, tmp_path_factory):
     return build(sources, CHIP_MODULE, directory / "build", blocks=(TILE_MODULE,)), fields
 
 
+def _tests(fields):
+    """Names of the tests of a chip; None: all."""
+    if fields.get("sequential") and fields["columns"] == 1:
+        return FEW
+    return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
+
+
 def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
     run(built, "backspike.sim.benches.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)},
-        only=EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None)
+        only=_tests(fields))
 
 
 def test_bad_packets_do_no_harm(chip):
@@ -54,4 +66,4 @@ def test_bad_packets_do_no_harm(chip):
     if "format" in fields:
         pytest.skip("the format plays no part in what is dropped")
     run(built, "backspike.sim.benches.bench_bad_packets", seed=default_seed(),
-        env={"BACKSPIKE_CHIP": json.dumps(fields)})
+        env={"BACKSPIKE_CHIP": json.dumps(fields)}, only=FEW if _tests(fields) == FEW else None)
