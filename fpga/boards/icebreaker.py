@@ -13,12 +13,12 @@ def _platform():
 
 
 _CHIP = {
-    "lanes": 1, "slots": 2, "steps": 4, "slices": 4, "weights": 8192, "neurons": 160, "tape_words": 32, "groups": 16,
-    "peers": 32, "window": 1024, "batch_terms": 1 << 16, "dense_only": True, "chain": True, "sequential": True,
+    "lanes": 1, "slots": 2, "steps": 4, "slices": 4, "weights": 10240, "neurons": 160, "tape_words": 32, "groups": 16,
+    "peers": 32, "window": 1024, "batch_terms": 128, "dense_only": True, "chain": True, "sequential": True,
 }
 
 BOARDS = [
     Board(
-        name="icebreaker", title="iCEBreaker", device="iCE40UP5K", platform=_platform, clock=12,
+        name="icebreaker", title="iCEBreaker", device="iCE40UP5K", platform=_platform, clock=18,
         leds=(("led_g", 0), ("led_g", 1), ("led_r", 0)), chip=_CHIP),
 ]

@@ -24,6 +24,8 @@ SPARE = Register(1)  # holds constants that an instruction cannot hold, from one
 
 _WRITING = set(Op) - {
     Op.STORE, Op.CLEAR, Op.TERM, Op.WORD, Op.OUT, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES}
+_OF_ONE_KIND = (Op.TERM, Op.STORE, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES)
+"""Instructions whose last operand must be a constant, or for TERM a register."""
 _BRANCH = {"==": Op.EQUAL, "!=": Op.DIFFERENT, "<": Op.BELOW, ">=": Op.NOT_BELOW}
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<"}
 
@@ -73,7 +75,7 @@ class Assembler:
             raise TypeError(f"d and a of {op.name} must be registers, not {d!r} and {a!r}")
         if d == ZERO and op in _WRITING and (op, a, y) != (Op.XOR, ZERO, ZERO):
             raise ValueError(f"{op.name} must not write register 0")
-        if isinstance(y, Register) != (op == Op.TERM) and op in (Op.TERM, Op.STORE, Op.LIST, Op.FORWARD, Op.ERRORS, Op.GRADIENT, *BRANCHES):
+        if isinstance(y, Register) != (op == Op.TERM) and op in _OF_ONE_KIND:
             raise TypeError(f"the last operand of {op.name} must not be {y!r}")
         self._instructions.append((op, d, a, y))
 

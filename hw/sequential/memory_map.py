@@ -50,7 +50,7 @@ class MemoryMap:
     VARIABLES = (
         "idle", "erase", "skip_off", "fault", "fault_low", "fault_high", "reading", "read_region", "read_address",
         "cleared_low", "cleared_high", "began_low", "began_high", "counting",
-        "threshold", "mask_low", "mask_high",
+        "kappa", "threshold", "mask_low", "mask_high",
         "spikes_0", "spikes_1", "masks_0", "masks_1")
     SLICE = (
         "inputs", "credits", "markers", "label", "steps",  # as NEED says; inputs = 0: it takes none

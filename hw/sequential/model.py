@@ -39,6 +39,7 @@ class ProcessorModel:
         self.arrived, self.packets, self.blocked = [], [], False
         self.pc = self.carry = self.kept = self.ended = self.activity = self.sum = self.cycles = 0
         self._halves, self._sending, self._list = [], None, (0, 0)
+        self._meanings = self._all_meanings()
         self._rounder = Rounder(fmt, _SUM_BITS, 2 * fmt.lsb, 1)
 
     def run(self, most):
@@ -49,70 +50,84 @@ class ProcessorModel:
     def step(self):
         """Do one instruction."""
         immediate, a, d, constant, op = self.code[self.pc]
-        registers = self.registers
-        x, at_d = registers[a], registers[d]
-        y = immediate if constant else registers[immediate & REGISTERS - 1]
+        y = immediate if constant else self.registers[immediate & REGISTERS - 1]
         self.pc += 1
         self.cycles += 2
         if not self.blocked and self._sending is not None:
             self.packets.append(self._sending)
             self._sending = None
-        result = None
-        if op in (Op.ADD, Op.ADC):
-            result = x + y + (self.carry if op == Op.ADC else 0)
-            self.carry = result >> WORD_BITS
-        elif op in (Op.SUB, Op.SBC):
-            result = x + (y ^ _MASK) + (self.carry if op == Op.SBC else 1)
-            self.carry = result >> WORD_BITS
-        elif op == Op.AND:
-            result = x & y
-        elif op == Op.OR:
-            result = x | y
-        elif op == Op.XOR:
-            result = x ^ y
-        elif op == Op.MUL:
-            result = x * y
-            self.kept = result >> WORD_BITS
-        elif op == Op.HIGH:
-            result = self.kept
-        elif op == Op.BIT:
-            result = 1 << y % WORD_BITS
-        elif op == Op.TOP:
-            result = max(x.bit_length() - 1, 0)
-        elif op == Op.LOAD:
-            result = self.memory[(x + y) & _MASK]
-        elif op == Op.STORE:
-            self.memory[(x + immediate) & _MASK] = at_d
-        elif op in (Op.EQUAL, Op.DIFFERENT, Op.BELOW, Op.NOT_BELOW):
-            if {Op.EQUAL: x == at_d, Op.DIFFERENT: x != at_d, Op.BELOW: x < at_d, Op.NOT_BELOW: x >= at_d}[op]:
-                self.pc = immediate
-        elif op == Op.JUMP:
-            result = self.pc if d else None
-            self.pc = (x + immediate) & _MASK
-        elif op in (Op.ARRIVED, Op.SENDING, Op.ENDED):
-            if {Op.ARRIVED: self.arrived, Op.SENDING: self._sending is not None, Op.ENDED: self.ended}[op]:
-                self.pc = immediate
-        elif op == Op.IN:
-            result = self._input(immediate)
-        elif op == Op.OUT:
-            self._output(immediate, x)
-        elif op == Op.CLEAR:
-            self.sum = 0
-        elif op == Op.TERM:
-            self._add(int(product_model(x, y, self.fmt)))
-        elif op == Op.WORD:
-            self._add(x << WORD_BITS * immediate)
-        elif op == Op.SUM:
-            result = self.sum >> WORD_BITS * immediate
-        elif op == Op.ROUND:
-            values, saturated = self._rounder.model(self.sum)
-            result, self.carry = int(values), int(saturated)
-        elif op == Op.LIST:
-            self._list = x, at_d
-        else:
-            self._play(op, d, x + immediate)
+        result = self._meanings[op](self.registers[a], y, d)
         if result is not None:
-            registers[d] = result & _MASK
+            self.registers[d] = result & _MASK
+
+    def _all_meanings(self):
+        """By instruction: a function of X, Y and the number of register d; it returns what is written to d, if any."""
+        simple = {
+            Op.AND: lambda x, y: x & y,
+            Op.OR: lambda x, y: x | y,
+            Op.XOR: lambda x, y: x ^ y,
+            Op.HIGH: lambda x, y: self.kept,
+            Op.BIT: lambda x, y: 1 << y % WORD_BITS,
+            Op.TOP: lambda x, y: max(x.bit_length() - 1, 0),
+            Op.LOAD: lambda x, y: self.memory[x + y & _MASK],
+            Op.ADD: lambda x, y: self._add_words(x, y, 0),
+            Op.ADC: lambda x, y: self._add_words(x, y, self.carry),
+            Op.SUB: lambda x, y: self._add_words(x, y ^ _MASK, 1),
+            Op.SBC: lambda x, y: self._add_words(x, y ^ _MASK, self.carry),
+            Op.MUL: self._multiply,
+            Op.IN: lambda x, y: self._input(y),
+            Op.OUT: lambda x, y: self._output(y, x),
+            Op.CLEAR: lambda x, y: self._set_sum(0),
+            Op.TERM: lambda x, y: self._add(int(product_model(x, y, self.fmt))),
+            Op.WORD: lambda x, y: self._add(x << WORD_BITS * y),
+            Op.SUM: lambda x, y: self.sum >> WORD_BITS * y,
+            Op.ROUND: self._round,
+        }
+        conditions = {
+            Op.EQUAL: lambda x, d: x == self.registers[d],
+            Op.DIFFERENT: lambda x, d: x != self.registers[d],
+            Op.BELOW: lambda x, d: x < self.registers[d],
+            Op.NOT_BELOW: lambda x, d: x >= self.registers[d],
+            Op.ARRIVED: lambda x, d: self.arrived,
+            Op.SENDING: lambda x, d: self._sending is not None,
+            Op.ENDED: lambda x, d: self.ended,
+        }
+        return {
+            **{op: lambda x, y, d, f=function: f(x, y) for op, function in simple.items()},
+            **{op: lambda x, y, d, f=condition: self._go(y, f(x, d)) for op, condition in conditions.items()},
+            Op.STORE: self._store,
+            Op.JUMP: self._jump,
+            Op.LIST: self._set_list,
+            **{op: lambda x, y, d, op=op: self._play(op, d, x + y) for op in (Op.FORWARD, Op.ERRORS, Op.GRADIENT)},
+        }
+
+    def _add_words(self, x, y, carry):
+        total = x + y + carry
+        self.carry = total >> WORD_BITS
+        return total
+
+    def _multiply(self, x, y):
+        self.kept = x * y >> WORD_BITS
+        return x * y
+
+    def _store(self, x, y, d):
+        self.memory[x + y & _MASK] = self.registers[d]
+
+    def _go(self, target, condition):
+        if condition:
+            self.pc = target
+
+    def _jump(self, x, y, d):
+        following, self.pc = self.pc, x + y & _MASK
+        return following if d else None
+
+    def _set_list(self, x, y, d):
+        self._list = x, self.registers[d]
+
+    def _round(self, x, y):
+        value, saturated = self._rounder.model(self.sum)
+        self.carry = int(saturated)
+        return int(value)
 
     def _play(self, op, d, base):
         at, end = self._list
@@ -157,5 +172,9 @@ class ProcessorModel:
             self.activity = x & 7
 
     def _add(self, term):
-        total = (self.sum + term) % (1 << _SUM_BITS)
+        self._set_sum(self.sum + term)
+
+    def _set_sum(self, total):
+        """The sum has 96 bits in two's complement."""
+        total %= 1 << _SUM_BITS
         self.sum = total - (total >> _SUM_BITS - 1 << _SUM_BITS)

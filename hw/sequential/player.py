@@ -11,8 +11,10 @@ __all__ = ["ListPlayer"]
 
 
 class ListPlayer(wiring.Component):
-    """Goes through the entries of a list in the memory. What it does with them is said by FORWARD, ERRORS and GRADIENT in
-    :mod:`backspike.hw.sequential.instructions`; they take 2, 3, and 2 + 3 ``words`` cycles for each entry, and a few more.
+    """Goes through the entries of a list in the memory.
+
+    What it does with them is said by FORWARD, ERRORS and GRADIENT in :mod:`backspike.hw.sequential.instructions`; they
+    take 2, 3, and 2 + 3 ``words`` cycles for each entry, and a few more.
 
     Parameters
     ----------
@@ -94,18 +96,7 @@ class ListPlayer(wiring.Component):
                 with m.If(errors):
                     m.d.sync += [factor.eq(self.read), fetched.eq(1)]
                     m.next = "ENTRY"
-            with m.State("ADD"):
-                m.d.sync += total.eq(self.read + self.fixed + total[-1])
-                m.next = "WRITE"
-            with m.State("WRITE"):
-                m.d.comb += [self.address.eq(place), self.write.eq(1)]
-                m.d.sync += place.eq(place + 1)
-                m.next = "READ"
-                with m.If(self.part == self.words - 1):
-                    m.d.sync += self.part.eq(0)
-                    m.next = "ENTRY"
-                with m.Else():
-                    m.d.sync += self.part.eq(self.part + 1)
+            self._add_delta(m, place, total)
             with m.State("LAST"):
                 m.d.comb += self.address.eq(place)
                 m.d.sync += fetched.eq(named)
@@ -114,3 +105,18 @@ class ListPlayer(wiring.Component):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
         return m
+
+    def _add_delta(self, m, place, total):
+        """A word of a gradient after the other, which stands at the memory's output in state ADD."""
+        with m.State("ADD"):
+            m.d.sync += total.eq(self.read + self.fixed + total[-1])
+            m.next = "WRITE"
+        with m.State("WRITE"):
+            m.d.comb += [self.address.eq(place), self.write.eq(1)]
+            m.d.sync += place.eq(place + 1)
+            m.next = "READ"
+            with m.If(self.part == self.words - 1):
+                m.d.sync += self.part.eq(0)
+                m.next = "ENTRY"
+            with m.Else():
+                m.d.sync += self.part.eq(self.part + 1)

@@ -104,7 +104,7 @@ class Processor(wiring.Component):
             rounding.eq(self.round | (rounding & ~self.rounded)),
         ]
         self._ended = Signal()  # the flit that was taken last ended its packet
-        total, carry = self._add(m, given, i, x, z, executing, rounding)
+        total = self._add(m, given, i, x, z, executing, rounding)
         self._go_on(m, i, x, z, total, starting, ending, following, fetch.addr)
         self._give(m, i, x, z, total, executing, waiting)
         m.d.comb += [
@@ -116,7 +116,7 @@ class Processor(wiring.Component):
         return m
 
     def _add(self, m, given, i, x, z, executing, rounding):
-        """Returns x + y or x - y, for a comparison x - z, with its carry; and the register of the carry."""
+        """Returns x + y or x - y, for a comparison x - z, with its carry."""
         total, carry, other = Signal(WORD_BITS + 1), Signal(), Signal(WORD_BITS)
         subtracts, constant, goes_on = Signal(), Signal(), Signal()  # known when the operands are read
         m.d.sync += [
@@ -132,7 +132,7 @@ class Processor(wiring.Component):
             m.d.sync += carry.eq(self.saturated)
         with m.Elif(executing & i.op.matches(Op.ADD, Op.ADC, Op.SUB, Op.SBC)):
             m.d.sync += carry.eq(total[-1])
-        return total, carry
+        return total
 
     def _go_on(self, m, i, x, z, total, starting, ending, following, target):
         """The address of the next instruction."""

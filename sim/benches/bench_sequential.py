@@ -16,8 +16,9 @@ _PLACE = {"x": 5, "y": 3}
 
 
 def _config(fmt, batch_terms):
-    return ChipConfig(dense_only=True, sequential=True, weights=64, neurons=16, tape_words=2, groups=2, peers=2, slices=1,
-                      format=fmt, batch_terms=batch_terms)  # fmt: skip
+    return ChipConfig(
+        dense_only=True, sequential=True, weights=64, neurons=16, tape_words=2, groups=2, peers=2, slices=1,
+        format=fmt, batch_terms=batch_terms)
 
 
 CONFIGS = {

@@ -18,7 +18,8 @@ from backspike.sim.session import Session, random_samples
 
 SMALL = {
     "columns": 1, "rows": 1, "lanes": 1, "slots": 2, "steps": 4, "slices": 4, "weights": 3000, "neurons": 120,
-    "tape_words": 12, "groups": 12, "peers": 20, "batch_terms": 1 << 10, "dense_only": True, "sequential": True}  # fmt: skip
+    "tape_words": 12, "groups": 12, "peers": 20, "batch_terms": 1 << 10, "dense_only": True, "sequential": True,
+}
 FORMATS = {"e4m3": Format(exponent=4, mantissa=3), "e3m4": Format(exponent=3, mantissa=4)}
 CHIPS = {
     "one core": {},
@@ -177,8 +178,8 @@ def test_what_is_wrong_is_dropped_and_reported(kind, tag, payload, cause):
 @pytest.mark.parametrize(("fields", "message"), [
     ({"lanes": 2}, "lanes of a sequential core must be 1, not 2"),
     ({"dense_only": False}, "dense_only of a sequential core must be True, not False: it has no convolutions"),
-    ({"weights": 16384}, r"memory must be at most 65536 words, not \d+: 6 for each of its weights \(16384\); with these "
-                         r"sizes it could have \d+ weights"),
+    ({"weights": 16384}, r"memory must be at most 65536 words, not \d+: 6 for each of its weights \(16384\); "
+                         r"with these sizes it could have \d+ weights"),
 ])
 def test_configurations_that_cannot_be(fields, message):
     with pytest.raises(ValueError, match=message):

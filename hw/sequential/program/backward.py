@@ -48,7 +48,7 @@ def _list_of_step(p, start, end):
 
 
 def _deltas(p):
-    """From each neuron's errors its deltas, the last step first; those that are not zero go into the list of the step."""
+    """From each neuron's errors its deltas, the last step first; those that are not 0 go into the list of the step."""
     number, neuron, spiked, masked, error, delta, bit, one, a, b = R.LOCAL
     p.move(R.STEP, 0)
     with p.repeat(R.STEP, "!=", p.config.steps):
@@ -275,7 +275,7 @@ def _notify(p, kind):
 
 
 def add_notify(p):
-    """The routine ``notify``: a packet to each source of the slice, with the header in two registers but for its place."""
+    """The routine ``notify``: a packet to each source of the slice; its header is given, but for the place."""
     low, high, left, at, first = R.LOCAL[:5]
     p.place(p.notify)
     p.memory_field(left, DESCRIPTOR, "sources", R.DESCRIPTOR)

@@ -67,9 +67,9 @@ class Program(Assembler):
         if width < WORD_BITS and shift + width != WORD_BITS:
             self.both(d, d, (1 << width) - 1)
 
-    def memory_field(self, d, fields, name, base):
+    def memory_field(self, d, fields, name, base, temp=Registers.TEMP):
         """d = a field of a table entry in the memory from ``base`` (a register) on."""
-        self.field(d, fields, name, lambda register, word: self.load(register, base, word))
+        self.field(d, fields, name, lambda register, word: self.load(register, base, word), temp)
 
     # Variables and counters
 
@@ -142,9 +142,9 @@ class Program(Assembler):
             self.call(self.saturated, Registers.TEMP)
 
     def add_key(self):
-        """The routine ``key``: TEMP = an unsigned integer in the order of the stored number in MORE; both zeros have one.
+        """The routine ``key``: TEMP = an unsigned integer that is in the order of the stored numbers, of that in MORE.
 
-        Changes MORE.
+        Both zeros have the same. Changes MORE.
         """
         key, number, sign = Registers.TEMP, Registers.MORE, 1 << self.config.format.width - 1
         self.place(self.key)

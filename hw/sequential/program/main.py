@@ -7,7 +7,8 @@ from backspike.hw.sequential.assembler import ZERO, Label
 from backspike.hw.sequential.instructions import Op
 from backspike.hw.sequential.memory_map import LONG
 from backspike.hw.sequential.program.backward import add_backward, add_notify
-from backspike.hw.sequential.program.base import Program, Registers as R
+from backspike.hw.sequential.program.base import Program
+from backspike.hw.sequential.program.base import Registers as R
 from backspike.hw.sequential.program.forward import add_forward
 from backspike.hw.sequential.program.jobs import begin_job
 from backspike.hw.sequential.program.receive import add_receive
@@ -101,60 +102,69 @@ def _erase(p):
 
 def _find(p, job, jobs, found):
     """job = address of what can be done for SLICE: first the backward job, then the update, then a step forward."""
-    value, other, left = R.LOCAL[:3]
-    no_backward, backward, no_update, no_forward, forward = map(
-        Label, ("no backward job", "backward job", "no update", "no forward job", "forward job"))
+    for find, name in ((_backward_waits, "backward"), (_update_waits, "update"), (_step_waits, "forward")):
+        nothing = Label(f"no {name} job")
+        find(p, nothing)
+        p.move(job, jobs[name])
+        p.jump(found)
+        p.place(nothing)
+
+
+def _backward_waits(p, nothing):
+    """Go to ``nothing`` unless the slice has a sample whose errors or label have come, or which is not for training."""
+    value, other = R.LOCAL[:2]
+    ready = Label("a backward job")
     p.load_slice(R.SLOT, R.AT_SLICE, "backward_slot")
     p.at_slot(R.AT_SLOT, R.SLICE, R.SLOT)
     p.load_slot(value, R.AT_SLOT, "beyond")
-    p.branch_if(value, "==", 0, no_backward)
+    p.branch_if(value, "==", 0, nothing)
     p.load_slot(value, R.AT_SLOT, "train")
-    p.branch_if(value, "==", 0, backward)
+    p.branch_if(value, "==", 0, ready)
     p.load_slot(value, R.AT_SLOT, "known")
-    p.branch_if(value, "!=", 0, backward)
+    p.branch_if(value, "!=", 0, ready)
     p.load_slice(value, R.AT_SLICE, "markers")
     p.load_slice(other, R.AT_SLICE, "label")
     p.either(value, value, other)
-    p.branch_if(value, "!=", 0, no_backward)
-    p.place(backward)
-    p.move(job, jobs["backward"])
-    p.jump(found)
+    p.branch_if(value, "!=", 0, nothing)
+    p.place(ready)
 
-    p.place(no_backward)
+
+def _update_waits(p, nothing):
+    """Go to ``nothing`` unless an UPDATE has come, and no sample of the slice has gone beyond its inputs."""
+    at, end, value = R.LOCAL[:3]
     p.load_slice(value, R.AT_SLICE, "pending")
-    p.branch_if(value, "==", 0, no_update)
+    p.branch_if(value, "==", 0, nothing)
     p.load_slice(value, R.AT_SLICE, "step")
-    p.branch_if(value, "!=", 0, no_update)
-    p.at_slot(value, R.SLICE, ZERO)
-    p.add(left, value, p.config.slots * p.map.slot_words)
-    with p.repeat(value, "!=", left):
-        p.load_slot(other, value, "beyond")
-        p.branch_if(other, "!=", 0, no_update)
-        p.add(value, value, p.map.slot_words)
-    p.move(job, jobs["update"])
-    p.jump(found)
+    p.branch_if(value, "!=", 0, nothing)
+    p.at_slot(at, R.SLICE, ZERO)
+    p.add(end, at, p.config.slots * p.map.slot_words)
+    with p.repeat(at, "!=", end):
+        p.load_slot(value, at, "beyond")
+        p.branch_if(value, "!=", 0, nothing)
+        p.add(at, at, p.map.slot_words)
 
-    p.place(no_update)
+
+def _step_waits(p, nothing):
+    """Go to ``nothing`` unless the inputs of the slice's next step have come; a first step waits for credits, too."""
+    value, step, bit = R.LOCAL[:3]
+    ready = Label("a forward job")
     p.load_slice(value, R.AT_SLICE, "inputs")
-    p.branch_if(value, "==", 0, no_forward)
+    p.branch_if(value, "==", 0, nothing)
     p.load_slice(R.SLOT, R.AT_SLICE, "forward_slot")
     p.at_slot(R.AT_SLOT, R.SLICE, R.SLOT)
     p.load_slot(value, R.AT_SLOT, "beyond")
-    p.branch_if(value, "!=", 0, no_forward)
-    p.load_slice(left, R.AT_SLICE, "step")
-    p.bit(other, left)
+    p.branch_if(value, "!=", 0, nothing)
+    p.load_slice(step, R.AT_SLICE, "step")
+    p.bit(bit, step)
     p.load_slot(value, R.AT_SLOT, "complete")
-    p.both(value, value, other)
-    p.branch_if(value, "==", 0, no_forward)
-    p.branch_if(left, "!=", 0, forward)  # only the first step waits for credits
+    p.both(value, value, bit)
+    p.branch_if(value, "==", 0, nothing)
+    p.branch_if(step, "!=", 0, ready)
     p.load_slot(value, R.AT_SLOT, "paid")
-    p.branch_if(value, "!=", 0, forward)
+    p.branch_if(value, "!=", 0, ready)
     p.load_slice(value, R.AT_SLICE, "credits")
-    p.branch_if(value, "!=", 0, no_forward)
-    p.place(forward)
-    p.move(job, jobs["forward"])
-    p.jump(found)
-    p.place(no_forward)
+    p.branch_if(value, "!=", 0, nothing)
+    p.place(ready)
 
 
 def _report_fault(p):

@@ -74,10 +74,9 @@ def weights_of(p, d):
 
 
 def add_list_spikes(p):
-    """The routine ``list_spikes``: for each spike of SLOT and STEP, where its weights begin, times register SCALE; END =
-    end of the list.
+    """The routine ``list_spikes``: for each spike of SLOT and STEP, where its weights begin, times register SCALE.
 
-    Changes the registers of ``set_bits``.
+    END = end of the list. Changes the registers of ``set_bits``.
     """
     p.place(p.list_spikes)
     p.move(R.END, p.map.list)

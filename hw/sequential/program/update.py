@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weight update at the end of a batch: V = round(mu V + G), W = round(W - eta V), G = 0; or only G = 0, or V = G = 0."""
+"""Weight update of a batch: V = round(mu V + G), W = round(W - eta V), G = 0; or only G = 0, or V = G = 0."""
 
 from backspike.host.protocol import DESCRIPTOR, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
