@@ -5,6 +5,8 @@ A register of an ECP5 has an input that sets it to its initial value, and all ei
 A reset that is synthesised together with everything else ends up in front of some registers and at that input of
 others: look-up tables, and registers that cannot share a place. All registers of a chip have the same value after
 reset as at the beginning. So a core is synthesised without reset, and then gets it at that input of each register.
+
+It comes from a register of the core: the way from one place to all registers of many cores takes longer than a cycle.
 """
 
 __all__ = ["put_reset"]
@@ -13,8 +15,8 @@ _REGISTER = "TRELLIS_FF"
 _OR = "1110" * 4  # of A and B
 
 
-def put_reset(netlist, module, port="rst"):
-    """Let a port set all registers of a module to their initial values, before any enable counts.
+def put_reset(netlist, module, port="rst", clock="clk"):
+    """Let a port set all registers of a module to their initial values, a cycle later, before any enable counts.
 
     What sets some registers already goes on to do so.
 
@@ -23,6 +25,7 @@ def put_reset(netlist, module, port="rst"):
     netlist: as read from Yosys' JSON, after mapping to the cells of the device; changed
     module: name of the module; what it instantiates has no registers
     port: its input, one bit, active high
+    clock: its clock
 
     Raises
     ------
@@ -30,8 +33,8 @@ def put_reset(netlist, module, port="rst"):
     """
     contents = netlist["modules"][module]
     cells = contents["cells"]
-    reset = contents["ports"][port]["bits"][0]
-    free = 1 + max(bit for net in contents["netnames"].values() for bit in net["bits"] if isinstance(bit, int))
+    reset = 1 + max(bit for net in contents["netnames"].values() for bit in net["bits"] if isinstance(bit, int))
+    free = reset + 1
     either = {}  # net of a set input: that net or the reset
     for name, cell in list(cells.items()):
         if cell["type"] != _REGISTER:
@@ -52,6 +55,20 @@ def put_reset(netlist, module, port="rst"):
             contents["netnames"][f"reset_{len(either)}"] = {
                 "hide_name": 0, "bits": either[before], "attributes": {}}
         pins["LSR"] = either[before]
+    given, tick = (contents["ports"][name]["bits"][0] for name in (port, clock))
+    cells["reset_register"] = _register(given, tick, reset)
+    contents["netnames"]["reset"] = {"hide_name": 0, "bits": [reset], "attributes": {}}
+
+
+def _register(data, clock, output):
+    """A register that is set at the beginning."""
+    return {
+        "hide_name": 0, "type": _REGISTER, "attributes": {},
+        "parameters": {"CEMUX": "1 ", "CLKMUX": "CLK", "GSR": "DISABLED", "LSRMUX": "LSR", "REGSET": "SET",
+                       "SRMODE": "LSR_OVER_CE"},
+        "port_directions": {**dict.fromkeys(("CLK", "DI", "LSR"), "input"), "Q": "output"},
+        "connections": {"CLK": [clock], "DI": [data], "LSR": ["0"], "Q": [output]},
+    }
 
 
 def _either(first, second, output):

@@ -2,7 +2,7 @@
 """A reset that is put into the netlist does what the one in the Verilog does."""
 
 import pytest
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.fpga.boards import SMALL
@@ -47,7 +47,10 @@ class Registers(Component):
 
 
 class Pair(Component):
-    """The Verilog modules ``expected`` and ``unit``, which a component was converted to, with the same inputs."""
+    """The Verilog modules ``expected`` and ``unit``, which a component was converted to, with the same inputs.
+
+    The reset of the first comes a cycle later.
+    """
 
     def __init__(self, component):
         self.of = component.signature
@@ -59,8 +62,14 @@ class Pair(Component):
 
     def elaborate(self, platform):
         m = Module()
-        for module, output in (("expected", self.first), ("unit", self.second)):
-            ports = port_values(instance_of(m, f"{module}_0", self.of, module), self.of).values()
+        late, reset = ClockDomain("late", local=True), Signal(init=1, reset_less=True)
+        m.domains.late = late
+        m.d.sync += reset.eq(ResetSignal())
+        m.d.comb += [late.clk.eq(ClockSignal()), late.rst.eq(reset)]
+        expected = Module()
+        m.submodules += DomainRenamer("late")(expected)
+        for parent, module, output in ((expected, "expected", self.first), (m, "unit", self.second)):
+            ports = port_values(instance_of(parent, f"{module}_0", self.of, module), self.of).values()
             m.d.comb += [
                 Cat(value for value, direction in ports if direction == "input").eq(self.stimulus),
                 output.eq(Cat(value for value, direction in ports if direction == "output")),
@@ -87,7 +96,7 @@ def test_a_late_reset_is_the_reset_of_the_verilog(make, tmp_path):
 def test_a_register_of_another_kind_is_refused():
     cell = {"type": "TRELLIS_FF", "parameters": {"LSRMUX": "LSR", "SRMODE": "ASYNC"}, "attributes": {},
             "port_directions": {"LSR": "input"}, "connections": {"LSR": [3]}}
-    netlist = {"modules": {"m": {"ports": {"rst": {"bits": [2]}}, "cells": {"r": cell},
+    netlist = {"modules": {"m": {"ports": {"rst": {"bits": [2]}, "clk": {"bits": [4]}}, "cells": {"r": cell},
                                  "netnames": {"rst": {"bits": [2]}, "a": {"bits": [3]}}}}}
     with pytest.raises(ValueError, match="SRMODE of a register must be LSR and LSR_OVER_CE, not LSR and ASYNC, as in"):
         put_reset(netlist, "m")
