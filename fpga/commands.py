@@ -4,6 +4,7 @@
 import argparse
 from pathlib import Path
 
+from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
 from backspike.hw.config import ChipConfig, mesh_shape
 
 __all__ = ["add_commands"]
@@ -78,7 +79,10 @@ def _configuration(board, arguments, cores):
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     flags = {name: getattr(arguments, name) for name in ("dense_only", "chain", "sequential")}
     given |= {name: bool(value) for name, value in flags.items() if value is not None}
-    return ChipConfig(columns=columns, rows=rows, **{**board.chip, **given})
+    sizes = board.chip
+    if given.get("sequential", sizes.get("sequential", False)) != sizes.get("sequential", False):
+        sizes = SMALL_SEQUENTIAL if given["sequential"] else SMALL
+    return ChipConfig(columns=columns, rows=rows, **{**sizes, **given})
 
 
 def _boards(arguments):
