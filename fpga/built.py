@@ -56,11 +56,18 @@ def board_rows(builds):
     rows = []
     for board in all_boards().values():
         mine = [build for build in builds if build["board"] == board.name]
-        most = max(mine, key=lambda build: (build["cores"], build["lanes"]), default=None)
         rows.append([board.name, board.title, board.device,
                      *(f"{amount:,}" for amount in board.resources.resources().values()),
-                     f"{most['cores']}" if most else "none"])
+                     ", ".join(_most(mine)) or "none"])
     return _BOARD_HEAD, rows
+
+
+def _most(builds):
+    """The largest numbers of cores, of each kind that has been built."""
+    for sequential, text in ((False, ""), (True, " sequential")):
+        cores = [build["cores"] for build in builds if build["chip"].get("sequential", False) == sequential]
+        if cores:
+            yield f"{max(cores)}{text}"
 
 
 def build_rows(builds):

@@ -50,8 +50,8 @@ class ChipConfig:
         of outputs is skipped only where no lane has work
     chain: the cores are one chain, row by row, instead of a mesh: routers with three ports and half the logic, for
         chips that a slow link feeds; a packet goes through all cores between its source and its destination
-    sequential: cores of one lane whose program does everything one after the other, for dense layers: a fraction of the
-        logic, and some 15 times as long for a term; all memories of such a core have room for 65,536 words of 16 bits
+    sequential: cores of one lane whose program does everything one after the other, for dense layers: less than half of
+        the logic, and some 30 times as long for a sample; all memories of a core are one, of at most 65,536 words
     format: storage format of every number
 
     Raises

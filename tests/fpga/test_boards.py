@@ -60,10 +60,28 @@ def test_boards_are_listed(capsys):
 
 
 def test_the_largest_chip_that_was_built_is_listed():
-    builds = [{"board": "ulx3s_85f", "cores": cores, "lanes": 1} for cores in (1, 6, 4)]
+    builds = [{"board": "ulx3s_85f", "cores": cores, "chip": {}} for cores in (1, 6, 4)]
+    builds += [{"board": name, "cores": 9, "chip": {"sequential": True}} for name in ("ulx3s_85f", "icebreaker")]
     rows = {row[0]: row[-1] for row in board_rows(builds)[1]}
-    assert rows["ulx3s_85f"] == "6"
+    assert rows["ulx3s_85f"] == "6, 9 sequential"
+    assert rows["icebreaker"] == "9 sequential"
     assert rows["ulx3s_25f"] == "none"
+
+
+@pytest.mark.parametrize(("name", "sequential", "weights"), [
+    ("ulx3s_85f", None, 1024), ("ulx3s_85f", 0, 1024), ("ulx3s_85f", 1, 736), ("icebreaker", 1, 10240),
+    ("icebreaker", None, 10240), ("icebreaker", 0, 1024),
+])
+def test_each_kind_of_core_has_sizes_of_its_own(name, sequential, weights, monkeypatch):
+    """By default; what is given counts."""
+    found = []
+    monkeypatch.setattr("backspike.fpga.build.build_chip", lambda board, config, *_, **__: found.append(config))
+    for given in ([], ["--neurons=32"]):
+        main(["bitstream", f"--board={name}", "--cores=1", *given,
+              *([] if sequential is None else [f"--sequential={sequential}"])])
+    assert [config.weights for config in found] == [weights] * 2
+    assert found[0].sequential == (name == "icebreaker" if sequential is None else bool(sequential))
+    assert found[1].neurons == 32
 
 
 def test_the_document_holds_the_tables_of_what_was_built():
