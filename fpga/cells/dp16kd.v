@@ -6,7 +6,8 @@
 // both. The lowest address pins of a port of 18 or 36 bit, which it does not need, enable its bytes.
 //
 // What the device does not promise is random here, so that a design which relies on it fails: words before they are
-// written, although a bitstream sets them, and those that one port reads, or writes too, while the other writes them.
+// written, although a bitstream sets them, unless some have contents that are not 0; and those that one port reads, or
+// writes too, while the other writes them.
 // At its end a simulation tells how many such words were read.
 
 module DP16KD(
@@ -41,14 +42,15 @@ module DP16KD(
     INITVAL_37 = 0, INITVAL_38 = 0, INITVAL_39 = 0, INITVAL_3A = 0, INITVAL_3B = 0, INITVAL_3C = 0, INITVAL_3D = 0,
     INITVAL_3E = 0, INITVAL_3F = 0;
 
-  localparam [319:0] CONTENTS = INITVAL_00 | INITVAL_01 | INITVAL_02 | INITVAL_03 | INITVAL_04 | INITVAL_05 |
-    INITVAL_06 | INITVAL_07 | INITVAL_08 | INITVAL_09 | INITVAL_0A | INITVAL_0B | INITVAL_0C | INITVAL_0D | INITVAL_0E
-    | INITVAL_0F | INITVAL_10 | INITVAL_11 | INITVAL_12 | INITVAL_13 | INITVAL_14 | INITVAL_15 | INITVAL_16 |
-    INITVAL_17 | INITVAL_18 | INITVAL_19 | INITVAL_1A | INITVAL_1B | INITVAL_1C | INITVAL_1D | INITVAL_1E | INITVAL_1F
-    | INITVAL_20 | INITVAL_21 | INITVAL_22 | INITVAL_23 | INITVAL_24 | INITVAL_25 | INITVAL_26 | INITVAL_27 |
-    INITVAL_28 | INITVAL_29 | INITVAL_2A | INITVAL_2B | INITVAL_2C | INITVAL_2D | INITVAL_2E | INITVAL_2F | INITVAL_30
-    | INITVAL_31 | INITVAL_32 | INITVAL_33 | INITVAL_34 | INITVAL_35 | INITVAL_36 | INITVAL_37 | INITVAL_38 |
-    INITVAL_39 | INITVAL_3A | INITVAL_3B | INITVAL_3C | INITVAL_3D | INITVAL_3E | INITVAL_3F;
+  localparam [64 * 320 - 1:0] CONTENTS = {
+    INITVAL_3F, INITVAL_3E, INITVAL_3D, INITVAL_3C, INITVAL_3B, INITVAL_3A, INITVAL_39, INITVAL_38, INITVAL_37,
+    INITVAL_36, INITVAL_35, INITVAL_34, INITVAL_33, INITVAL_32, INITVAL_31, INITVAL_30, INITVAL_2F, INITVAL_2E,
+    INITVAL_2D, INITVAL_2C, INITVAL_2B, INITVAL_2A, INITVAL_29, INITVAL_28, INITVAL_27, INITVAL_26, INITVAL_25,
+    INITVAL_24, INITVAL_23, INITVAL_22, INITVAL_21, INITVAL_20, INITVAL_1F, INITVAL_1E, INITVAL_1D, INITVAL_1C,
+    INITVAL_1B, INITVAL_1A, INITVAL_19, INITVAL_18, INITVAL_17, INITVAL_16, INITVAL_15, INITVAL_14, INITVAL_13,
+    INITVAL_12, INITVAL_11, INITVAL_10, INITVAL_0F, INITVAL_0E, INITVAL_0D, INITVAL_0C, INITVAL_0B, INITVAL_0A,
+    INITVAL_09, INITVAL_08, INITVAL_07, INITVAL_06, INITVAL_05, INITVAL_04, INITVAL_03, INITVAL_02, INITVAL_01,
+    INITVAL_00};
 
   /* verilator lint_off GENUNNAMED */  // they hold no more than a message
   generate
@@ -73,8 +75,8 @@ module DP16KD(
              RESETMODE, ASYNC_RESET_RELEASE);
     if (GSR != "AUTO" && GSR != "DISABLED")  // AUTO: the reset at configuration, before a simulation begins
       $error("GSR must be AUTO or DISABLED, not %s", GSR);
-    if (CONTENTS != 0)
-      $error("INITVAL_00 to INITVAL_3F must be 0, as initial contents are not modelled");
+    if (CONTENTS != 0 && (DATA_WIDTH_A < 9 || DATA_WIDTH_B < 9))
+      $error("INITVAL_00 to INITVAL_3F must be 0, as initial contents of words of less than 9 bit are not modelled");
   endgenerate
 
   wire [13:0] ada = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
@@ -110,6 +112,13 @@ module DP16KD(
   reg [35:0] rows [0:511];
   reg [35:0] read_a, read_b;
   integer lost_reads_a = 0, lost_reads_b = 0;
+
+  // Half a row has 20 bits in the parameters.
+  integer half;
+  initial
+    if (CONTENTS != 0)
+      for (half = 0; half < 1024; half = half + 1)
+        rows[half >> 1][18 * (half & 1) +: 18] = CONTENTS[20 * half +: 18];
 
   assign {DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2,
     DOA1, DOA0} = DATA_WIDTH_B == 36 ? read_b[17:0] : read_a[17:0];

@@ -61,7 +61,7 @@ def test_pins_of_a_multiplier_that_are_not_modelled_end_the_simulation(tmp_path,
     ("CLKBMUX", '"INV"', "CLKAMUX and CLKBMUX must be CLKA and CLKB, not CLKA and INV"),
     ("RESETMODE", '"ASYNC"', "RESETMODE and ASYNC_RESET_RELEASE must both be SYNC or ASYNC, not ASYNC and SYNC"),
     ("GSR", '"ENABLED"', "GSR must be AUTO or DISABLED, not ENABLED"),
-    ("INITVAL_3F", "320'd1", "INITVAL_00 to INITVAL_3F must be 0, as initial contents are not modelled"),
+    ("INITVAL_3F", "320'd1), .DATA_WIDTH_A(4", "INITVAL_00 to INITVAL_3F must be 0, as initial contents of words of"),
     ("WID", "1", "WID"),  # one that the model does not know
 ])
 def test_parameters_that_are_not_modelled_are_refused(tmp_path, parameter, value, message):

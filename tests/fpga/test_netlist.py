@@ -2,13 +2,18 @@
 """What goes into the FPGA is what was simulated: the netlist of a chip trains to the same bits, in as many cycles."""
 
 import json
+from random import Random
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+from pair import Pair
 
-from backspike.fpga.boards import SMALL
+from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
 from backspike.fpga.netlist import emit_netlist, synthesise_netlist
-from backspike.hw.verilog.emit import emit_chip
-from backspike.sim.runner import default_seed
+from backspike.hw.verilog.emit import emit_chip, to_verilog
+from backspike.sim.runner import build, default_seed, run
 from backspike.sim.scenario import Scenario
 from backspike.sim.training import simulate_training
 
@@ -39,9 +44,52 @@ def test_a_netlist_trains_as_the_golden_model_and_as_the_verilog(trained):
 
 
 @pytest.mark.slow
+def test_a_netlist_of_a_sequential_core_trains_as_the_golden_model_and_as_the_verilog(tmp_path):
+    """With its program in block RAMs."""
+    chip = CHIP | {name: value for name, value in SMALL_SEQUENTIAL.items() if name in ("weights", "sequential")}
+    scenario = Scenario(
+        cores=1, network="64-6-10", chip=chip, samples=8, batch=4, tests=4, epochs=1, seed=default_seed())
+    measured = {}
+    for name, emit in (("netlist", emit_netlist), ("verilog", emit_chip)):
+        assert simulate_training(scenario, tmp_path / name, emit=emit)["difference"] is None
+        measured[name] = json.loads((tmp_path / name / "measured.json").read_text())
+    assert measured["netlist"] == measured["verilog"]
+
+
+@pytest.mark.slow
 def test_a_netlist_of_two_cores_trains_as_the_golden_model(trained):
     measured = trained(2, emit_netlist)
     assert len(measured["train_cycles"]) == 4 and measured["tests"] == 24
+
+
+class Contents(Component):
+    """A memory with random contents that is only read."""
+
+    def __init__(self, width, depth):
+        self.width, self.depth = width, depth
+        super().__init__({"address": In(range(depth)), "data": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        random = Random(self.width)
+        m.submodules.memory = memory = Memory(
+            shape=self.width, depth=self.depth, init=[random.getrandbits(self.width) for _ in range(self.depth)])
+        read = memory.read_port()
+        m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
+        return m
+
+
+@pytest.mark.parametrize(("width", "depth"), [(32, 1024), (18, 2048), (9, 4096)])
+def test_the_contents_of_a_memory_are_those_of_the_verilog(width, depth, tmp_path):
+    source = tmp_path / "unit.v"
+    source.write_text(to_verilog(Contents(width, depth), "unit"))
+    netlist = synthesise_netlist([source], "unit", tmp_path)
+    assert "  DP16KD #(" in netlist[0].read_text()
+    pair, expected = tmp_path / "pair.v", tmp_path / "expected.v"
+    pair.write_text(to_verilog(Pair(Contents(width, depth)), "pair"))
+    expected.write_text(to_verilog(Contents(width, depth), "expected"))
+    built = build([pair, expected, *netlist], "pair", tmp_path / "build")
+    run(built, "backspike.sim.benches.bench_pair", seed=default_seed())
 
 
 def test_a_netlist_has_the_ports_of_its_module(tmp_path):

@@ -2,8 +2,9 @@
 """A reset that is put into the netlist does what the one in the Verilog does."""
 
 import pytest
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
+from pair import Pair
 
 from backspike.fpga.boards import SMALL
 from backspike.fpga.netlist import synthesise_netlist
@@ -12,7 +13,6 @@ from backspike.hw.config import ChipConfig
 from backspike.hw.core.receiver import Receiver
 from backspike.hw.shapes import Shapes
 from backspike.hw.verilog.emit import to_verilog
-from backspike.hw.verilog.ports import instance_of, port_values
 from backspike.sim.runner import build, default_seed, run
 
 CONFIG = ChipConfig(columns=2, rows=1, **SMALL)
@@ -43,37 +43,6 @@ class Registers(Component):
             m.d.sync += [kept.eq(0xFFFFFF), few.eq(6)]
         with m.Elif(self.load):
             m.d.sync += kept.eq(kept ^ self.data)
-        return m
-
-
-class Pair(Component):
-    """The Verilog modules ``expected`` and ``unit``, which a component was converted to, with the same inputs.
-
-    The reset of the first comes a cycle later.
-    """
-
-    def __init__(self, component):
-        self.of = component.signature
-        widths = {"input": 0, "output": 0}
-        for value, direction in port_values(component).values():
-            widths[direction] += len(value)
-        super().__init__({"stimulus": In(widths["input"]), "first": Out(widths["output"]),
-                          "second": Out(widths["output"])})
-
-    def elaborate(self, platform):
-        m = Module()
-        late, reset = ClockDomain("late", local=True), Signal(init=1, reset_less=True)
-        m.domains.late = late
-        m.d.sync += reset.eq(ResetSignal())
-        m.d.comb += [late.clk.eq(ClockSignal()), late.rst.eq(reset)]
-        expected = Module()
-        m.submodules += DomainRenamer("late")(expected)
-        for parent, module, output in ((expected, "expected", self.first), (m, "unit", self.second)):
-            ports = port_values(instance_of(parent, f"{module}_0", self.of, module), self.of).values()
-            m.d.comb += [
-                Cat(value for value, direction in ports if direction == "input").eq(self.stimulus),
-                output.eq(Cat(value for value, direction in ports if direction == "output")),
-            ]
         return m
 
 
