@@ -35,7 +35,7 @@ class _Writer:
 
     def write(self, length):
         p = self.p
-        p.emit(Op.XOR, ZERO, ZERO, ZERO)
+        p.emit(Op.AND, ZERO, ZERO, 0)
         for address in range(_WINDOW):
             p.store(self._number(), ZERO, address)
         for register in _REGISTERS:

@@ -8,7 +8,7 @@
 // What the device does not promise is random here, so that a design which relies on it fails: words before they are
 // written, although a bitstream sets them, unless some have contents that are not 0; and those that one port reads, or
 // writes too, while the other writes them.
-// At its end a simulation tells how many such words were read.
+// At its end a simulation tells how many such words were read. A port that is not used may have no clock.
 
 module DP16KD(
   input CLKA, CEA, OCEA, WEA, RSTA, CSA0, CSA1, CSA2,
@@ -142,7 +142,10 @@ module DP16KD(
   reg [35:0] noise, row_a, row_b, new_a, new_b;
   reg lost_a, lost_b;
 
-  always @(posedge CLKA) begin
+  wire clock = CLKA || CLKB;
+  reg used_a = 0, used_b = 0;  // the port has a clock
+
+  always @(posedge clock) begin
     // At time 0, pins may seem to rise from nothing to values that nobody has set.
     if (RESETMODE == "ASYNC" && (RSTA || RSTB) && $time > 0)
       $fatal(1, "%m: RSTA and RSTB must be 0, as RESETMODE ASYNC is not modelled");
@@ -181,9 +184,16 @@ module DP16KD(
     end
   end
 
-  always @(posedge CLKB)
-    if (!CLKA && $time > 0)
+  always @(posedge CLKA) begin
+    used_a <= 1;
+    if (!CLKB && (used_b || chosen_b) && $time > 0)
       $fatal(1, "%m: CLKA and CLKB must be the same clock");
+  end
+  always @(posedge CLKB) begin
+    used_b <= 1;
+    if (!CLKA && (used_a || chosen_a) && $time > 0)
+      $fatal(1, "%m: CLKA and CLKB must be the same clock");
+  end
 
   final
     if (lost_reads_a + lost_reads_b > 0)

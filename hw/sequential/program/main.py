@@ -36,7 +36,7 @@ def make_program(config):
 
 def _start(p):
     """Nothing is known of registers and memory: no slice takes inputs, counters are 0."""
-    p.emit(Op.XOR, ZERO, ZERO, ZERO)
+    p.emit(Op.AND, ZERO, ZERO, 0)
     at = R.TEMP
     p.move(at, p.map.packet)
     with p.repeat(at, "!=", p.map.descriptors):
