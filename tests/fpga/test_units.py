@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from backspike.fpga.boards import SMALL
+from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
 from backspike.fpga.families import FAMILIES
 from backspike.fpga.units import find_unit, synthesise_unit, table_rows, unit_sources
 from backspike.host.cli import main
@@ -74,12 +74,14 @@ def test_a_unit_of_wires_costs_nothing(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("dense_only", "engines"), [
-        (True, ("engine", "engine.lane_0", "learning", "learning.product_0", "learning.gradient_0")),
-        (False, ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0")),
+    ("sizes", "engines"), [
+        (SMALL, ("engine", "engine.lane_0", "learning", "learning.product_0", "learning.gradient_0")),
+        (SMALL | {"dense_only": False},
+         ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0")),
+        (SMALL_SEQUENTIAL, ("lane",)),
     ])
-def test_engines_and_their_lanes_reach_100_mhz_alone(dense_only, engines, tmp_path):
-    units, text = unit_sources(ChipConfig(columns=1, rows=1, **SMALL | {"dense_only": dense_only}), FAMILIES["ecp5"])
+def test_engines_and_their_lanes_reach_100_mhz_alone(sizes, engines, tmp_path):
+    units, text = unit_sources(ChipConfig(columns=1, rows=1, **sizes), FAMILIES["ecp5"])
     for engine in engines:
         path = f"tile.core.{engine}"
         row = synthesise_unit(path, units[path], text, FAMILIES["ecp5"], tmp_path / path, say=print)
