@@ -35,7 +35,7 @@ def draw_mesh(plan, path):
     path: of the PNG file
     """
     columns, rows = plan["mesh"]
-    figure = _figure(1.2 + 2.0 * columns, 1.6 + 1.5 * rows)
+    figure = _figure(max(4, 1.2 + 2.0 * columns), 1.8 + 1.5 * rows)
     panel = figure.subplots()
     colors = colormaps["tab20"].colors
     loads = {tuple(core["core"]): core["load"]["cycles"] for core in plan["cores"]}
@@ -60,7 +60,7 @@ def draw_mesh(plan, path):
               ylabel="y")
     panel.spines[["top", "right", "left", "bottom"]].set_visible(False)
     panel.tick_params(length=0)
-    panel.set_title(f"{plan['network']}\noutput channels of each layer on each core; estimated load, of "
+    figure.suptitle(f"{plan['network']}\noutput channels of each layer on each core;\nestimated load, of "
                     f"{plan['cycles']:,} cycles per sample", fontsize=10)
     return _save(figure, path)
 
