@@ -74,7 +74,7 @@ class Assembler:
         if not isinstance(d, Register) or not isinstance(a, Register):
             raise TypeError(f"d and a of {op.name} must be registers, not {d!r} and {a!r}")
         # Once, it must become 0: by a constant, as registers are held twice, once for each operand, at first unequal.
-        if d == ZERO and op in _WRITING and (op, a, y) != (Op.AND, ZERO, 0):
+        if d == ZERO and op in _WRITING and (isinstance(y, Register) or (op, y) != (Op.AND, 0)):
             raise ValueError(f"{op.name} must not write register 0")
         if isinstance(y, Register) != (op == Op.TERM) and op in _OF_ONE_KIND:
             raise TypeError(f"the last operand of {op.name} must not be {y!r}")
