@@ -98,7 +98,7 @@ def test_other_families_tell_the_area_alone(tmp_path):
 
 def test_small_memories_do_without_distributed_ram(tmp_path):
     """Of which an iCE40 has none."""
-    assert main(["synth", "--board=icebreaker", "--unit=core.counters", f"--output={tmp_path}"]) == 0
+    assert main(["synth", "--board=icebreaker", "--sequential=0", "--unit=core.counters", f"--output={tmp_path}"]) == 0
     assert json.loads((tmp_path / "units.json").read_text())["units"][0]["ram"] == 2
 
 
