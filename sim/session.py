@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from backspike.golden import learning
 from backspike.golden.trainer import Trainer
 from backspike.host.compare import first_spike_difference, first_sum_difference, first_weight_difference
 from backspike.host.compiler import compile_network
@@ -61,6 +62,18 @@ class Session:
         self.same_spikes(expected, result.spikes)
         await self.same_weights()
         return result
+
+    async def train_with_errors(self, spikes, errors):
+        """Train one batch with errors [T, samples, outputs] that the host gives; compares as ``train``."""
+        result = await self.call("train_batch", spikes, errors=lambda sample, _: errors[:, sample])
+        golden = self.golden
+        trace = golden.forward(spikes)
+        self.same_spikes(trace.layers[-1].spikes, result.spikes)
+        deltas, _ = learning.backward(
+            golden.network, golden.weights, trace, golden.training, golden.arithmetic, errors=errors)
+        golden.gradients = learning.accumulate(golden.network, trace, deltas, golden.arithmetic, golden.gradients)
+        golden.apply()
+        await self.same_weights()
 
     async def evaluate(self, spikes):
         """Classify samples; output spikes must be equal."""

@@ -203,16 +203,7 @@ async def errors_from_the_host(dut):
     spikes, _ = random_samples(network, 4, SEED + 4)
     await chip.load(network, training, weights=weights, loss="external")
     errors = network.format.round(np.random.default_rng(SEED).normal(0, 0.3, (network.steps, 4, 6)))
-    result = await chip.call("train_batch", spikes, errors=lambda sample, _: errors[:, sample])
-    golden = chip.golden
-    trace = golden.forward(spikes)
-    chip.same_spikes(trace.layers[-1].spikes, result.spikes)
-    from backspike.golden import learning  # noqa: PLC0415
-
-    deltas, _ = learning.backward(network, golden.weights, trace, training, golden.arithmetic, errors=errors)
-    golden.gradients = learning.accumulate(network, trace, deltas, golden.arithmetic, golden.gradients)
-    golden.apply()
-    await chip.same_weights()
+    await chip.train_with_errors(spikes, errors)
 
 
 @test

@@ -8,6 +8,7 @@ import cocotb
 from backspike.golden.formats import BINARY16, Format
 from backspike.hw.config import ChipConfig
 from backspike.hw.sequential import SequentialCore
+from backspike.hw.sequential.memory_map import MemoryMap
 from backspike.hw.sequential.model import ProcessorModel
 from backspike.sim.random_program import random_program
 from backspike.sim.unit import Bench, Sink, Source
@@ -32,7 +33,7 @@ STEPS = 250
 def _program(name):
     """Program, flits that it waits for, and the packets that it sends, as the model says."""
     config = CONFIGS[name]
-    words = -(-(config.format.fixed_width + (config.batch_terms - 1).bit_length()) // 16)
+    words = MemoryMap(config).gradient_words
     program, flits = random_program(config.format, words, STEPS, name)
     model = ProcessorModel(program.code, [0] * 128, words, config.format, _PLACE["x"] | _PLACE["y"] << 3)
     model.registers = [0xDEAD] * 32

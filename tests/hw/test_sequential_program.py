@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backspike.golden import learning
 from backspike.golden.formats import Format
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
@@ -99,13 +98,7 @@ def test_evaluation_between_training_and_any_loss():
 
         await chip.load(network, training, weights=weights, loss="external")
         errors = network.format.round(np.random.default_rng(1).normal(0, 0.3, (network.steps, 5, 6)))
-        await chip.call("train_batch", spikes, errors=lambda sample, _: errors[:, sample])
-        golden = chip.golden
-        trace = golden.forward(spikes)
-        deltas, _ = learning.backward(network, golden.weights, trace, training, golden.arithmetic, errors=errors)
-        golden.gradients = learning.accumulate(network, trace, deltas, golden.arithmetic, golden.gradients)
-        golden.apply()
-        await chip.same_weights()
+        await chip.train_with_errors(spikes, errors)
 
     asyncio.run(run())
 
