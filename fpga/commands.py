@@ -4,7 +4,6 @@
 import argparse
 from pathlib import Path
 
-from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
 from backspike.hw.config import ChipConfig, mesh_shape
 
 __all__ = ["add_commands"]
@@ -74,6 +73,8 @@ def _with_extra(run):
 
 
 def _configuration(board, arguments, cores):
+    from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL  # noqa: PLC0415 - each command loads only what it needs
+
     columns, rows = mesh_shape(cores)
     names = ("lanes", "steps", *arguments.fields)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}

@@ -26,9 +26,10 @@ def advice(cuts, cores, number):
             return None
 
     def fits(count, **changes):
-        if changed(**changes) is None:
+        chip = changed(**changes)
+        if chip is None:
             return False
-        own = Cuts(network, replace(config, **changes), cuts.densities) if changes else cuts
+        own = Cuts(network, chip, cuts.densities) if changes else cuts
         return not isinstance(fill(own, count, float("inf")), int)
 
     def least(low, high, step, test):

@@ -27,6 +27,10 @@ class Fields:
         self.fields = fields
         self.width = sum(fields.values())
 
+    def offset(self, name):
+        """Bits below a field."""
+        return sum(list(self.fields.values())[:list(self.fields).index(name)])
+
     def pack(self, **values):
         """The integer with these field values; every field must be given and fit (else ``ValueError``)."""
         if values.keys() != self.fields.keys():

@@ -3,7 +3,7 @@
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
-from backspike.fpga.boards import Board
+from backspike.fpga.boards import SMALL_SEQUENTIAL, Board
 
 
 def _platform():
@@ -12,9 +12,8 @@ def _platform():
     return made
 
 
-_CHIP = {
-    "lanes": 1, "slots": 2, "steps": 4, "slices": 4, "weights": 10240, "neurons": 160, "tape_words": 32, "groups": 16,
-    "peers": 32, "window": 1024, "batch_terms": 128, "dense_only": True, "chain": True, "sequential": True,
+_CHIP = SMALL_SEQUENTIAL | {
+    "slices": 4, "weights": 10240, "neurons": 160, "tape_words": 32, "groups": 16, "peers": 32, "window": 1024,
 }
 
 BOARDS = [

@@ -3,7 +3,6 @@
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from backspike.host.protocol import Region
 from backspike.hw.config import ChipConfig
@@ -14,6 +13,7 @@ from backspike.hw.core.delta import DeltaUpdate
 from backspike.hw.core.error_packets import ErrorPackets
 from backspike.hw.core.forward import ForwardThread
 from backspike.hw.core.host_access import HostAccess
+from backspike.hw.core.interface import CORE_MEMBERS
 from backspike.hw.core.memories import Memories
 from backspike.hw.core.memory_ports import (
     connect_backward_memories,
@@ -33,7 +33,6 @@ from backspike.hw.engines.dense.learning import DenseLearning
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.engines.weight_gradient import GradientEngine
-from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 
 __all__ = ["Core"]
@@ -60,15 +59,7 @@ class Core(wiring.Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "x": In(3),
-            "y": In(3),
-            "rx": In(FlitStream),
-            "tx": Out(FlitStream),
-            "router_flits": In(3),
-            "router_stalled": In(3),
-            "activity": Out(3),
-        })
+        super().__init__(CORE_MEMBERS)
 
     def elaborate(self, platform):
         m = Module()

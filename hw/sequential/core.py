@@ -3,10 +3,9 @@
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import memory, wiring
-from amaranth.lib.wiring import In, Out
 
 from backspike.hw.config import ChipConfig
-from backspike.hw.noc.flit import FlitStream
+from backspike.hw.core.interface import CORE_MEMBERS
 from backspike.hw.sequential.instructions import WORD_BITS
 from backspike.hw.sequential.lane import Lane
 from backspike.hw.sequential.memory_map import MemoryMap
@@ -43,15 +42,7 @@ class SequentialCore(wiring.Component):
         if not config.sequential:
             raise ValueError("config must be that of a sequential core (sequential=True)")
         self.config, self.code = config, code
-        super().__init__({
-            "x": In(3),
-            "y": In(3),
-            "rx": In(FlitStream),
-            "tx": Out(FlitStream),
-            "router_flits": In(3),
-            "router_stalled": In(3),
-            "activity": Out(3),
-        })
+        super().__init__(CORE_MEMBERS)
 
     def elaborate(self, platform):
         m = Module()

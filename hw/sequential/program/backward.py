@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backward job: deltas of a sample's slice, the errors of its inputs, the gradients of its weights, and credits."""
 
+from contextlib import contextmanager
+
 from backspike.host.protocol import DESCRIPTOR, GROUP, Kind
 from backspike.hw.sequential.assembler import ZERO, Label
 from backspike.hw.sequential.instructions import WORD_BITS, Op
@@ -45,6 +47,19 @@ def _list_of_step(p, start, end):
     p.multiply(start, R.STEP, p.map.delta_words)
     p.add(start, start, p.map.deltas)
     p.load(end, R.STEP, p.map.ends)
+
+
+@contextmanager
+def _steps_with_deltas(p, start, end):
+    """The block is done for each STEP that has deltas, the last one first; it may change where its list is."""
+    next_step = Label("next step")
+    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
+    with p.repeat(R.STEP, "!=", 0):
+        p.sub(R.STEP, R.STEP, 1)
+        _list_of_step(p, start, end)
+        p.branch_if(start, "==", end, next_step)
+        yield
+        p.place(next_step)
 
 
 def _deltas(p):
@@ -103,15 +118,11 @@ def _loss(p, number, spiked, error, count, bit, one):
     p.left(bit, bit, 1)
     p.sub(bit, bit, 1)  # all steps, of which there may be 16
     p.both(error, spiked, bit)
-    other = Label("not the target")
-    p.branch_if(one, "!=", number, other)
-    p.differ(error, error, bit)
-    p.place(other)
-    wrong = Label("wrong is known")
+    with p.when(one, "==", number):
+        p.differ(error, error, bit)
     p.move(bit, p.number(-1.0))
-    p.branch_if(one, "==", number, wrong)
-    p.move(bit, p.number(1.0))
-    p.place(wrong)
+    with p.when(one, "!=", number):
+        p.move(bit, p.number(1.0))
     with p.while_(error, "!=", 0):
         p.sub(R.TEMP, error, 1)
         p.both(error, error, R.TEMP)
@@ -152,25 +163,18 @@ def _errors(p):
     """For each step with deltas and each masked input, the exact sum of W delta to the input's owner."""
     row, at, value = FREE
     end = R.MORE
-    next_step = Label("next step of errors")
-    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
-    with p.repeat(R.STEP, "!=", 0):
-        p.sub(R.STEP, R.STEP, 1)
+    with _steps_with_deltas(p, at, end), set_bits(p, p.map.masks, bias=False):
+        weights_of(p, row)
+        p.clear()
         _list_of_step(p, at, end)
-        p.branch_if(at, "==", end, next_step)
-        with set_bits(p, p.map.masks, bias=False):
-            weights_of(p, row)
-            p.clear()
-            _list_of_step(p, at, end)
-            p.sub(value, end, at)
-            p.right(value, value, 1)
-            p.count("bp_terms", value)
-            p.count("bp_rows", 1)
-            p.count("bp_results", 1)
-            p.list(at, end)
-            p.play(Op.ERRORS, row, p.map.weights)
-            _send_error(p, row, at, value)
-        p.place(next_step)
+        p.sub(value, end, at)
+        p.right(value, value, 1)
+        p.count("bp_terms", value)
+        p.count("bp_rows", 1)
+        p.count("bp_results", 1)
+        p.list(at, end)
+        p.play(Op.ERRORS, row, p.map.weights)
+        _send_error(p, row, at, value)
 
 
 def _send_error(p, low, high, scratch):
@@ -206,12 +210,7 @@ def _gradients(p):
     words = p.map.gradient_words
     at, end, value, temp, *fixed = R.LOCAL
     fixed = fixed[:words]
-    next_step = Label("next step of gradients")
-    p.memory_field(R.STEP, DESCRIPTOR, "steps", R.DESCRIPTOR)
-    with p.repeat(R.STEP, "!=", 0):
-        p.sub(R.STEP, R.STEP, 1)
-        _list_of_step(p, at, end)
-        p.branch_if(at, "==", end, next_step)
+    with _steps_with_deltas(p, at, end):
         p.move(SCALE, words)
         p.call(p.list_spikes, R.MORE)
         _list_of_step(p, at, end)
@@ -231,7 +230,6 @@ def _gradients(p):
             p.list(temp, R.END)
             p.play(Op.GRADIENT, value, p.map.gradients, fixed[0])
             p.add(at, at, _DELTA_WORDS)
-        p.place(next_step)
 
 
 def _expand(p, number, fixed, temp):

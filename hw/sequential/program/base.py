@@ -3,7 +3,7 @@
 
 from contextlib import contextmanager
 
-from backspike.host.protocol import COUNTERS, HEADER, PEER, TAGS, Kind
+from backspike.host.protocol import COUNTERS, HEADER, PEER, TAGS, Fields, Kind
 from backspike.hw.sequential.assembler import SPARE, ZERO, Assembler, Label, Register
 from backspike.hw.sequential.instructions import WORD_BITS, Input, Op, Output
 from backspike.hw.sequential.memory_map import LONG, MemoryMap
@@ -49,15 +49,8 @@ class Program(Assembler):
 
     def field(self, d, fields, name, load, temp=Registers.TEMP):
         """d = a bit field; ``load(register, k)`` loads word k of what it is in. The lowest 16 bits of wider ones."""
-        offset = 0
-        for other, width in fields.fields.items():
-            if other == name:
-                break
-            offset += width
-        else:
-            raise KeyError(name)
-        word, shift = divmod(offset, WORD_BITS)
-        width = min(width, WORD_BITS)
+        word, shift = divmod(fields.offset(name), WORD_BITS)
+        width = min(fields.fields[name], WORD_BITS)
         load(d, word)
         self.right(d, d, shift)
         if shift + width > WORD_BITS:
@@ -197,12 +190,9 @@ class Program(Assembler):
         ``sender``: with the place of this core. ``scratch``: a register for the functions, which are given it, and for
         ``sender``. Changes ``TEMP``.
         """
-        offsets, offset = {}, 0
-        for name, width in {**{name: width for name, width in HEADER.fields.items() if name != "tag"},
-                            **TAGS[kind].fields}.items():
-            offsets[name] = offset, width
-            offset += width
-        parts = [(*offsets[name], value) for name, value in (values | {"kind": int(kind)}).items()]
+        fields = Fields(**{name: width for name, width in HEADER.fields.items() if name != "tag"}, **TAGS[kind].fields)
+        parts = [(fields.offset(name), fields.fields[name], value)
+                 for name, value in (values | {"kind": int(kind)}).items()]
         constant = sum(value << offset for offset, _, value in parts if type(value) is int)
         self.move(low, constant & 0xFFFF)
         self.move(high, constant >> WORD_BITS)
@@ -210,7 +200,7 @@ class Program(Assembler):
             self.put_peer(low, peer, low)
         if sender:
             self.input(scratch, Input.PLACE)
-            self._insert(low, high, offsets["from_x"][0], 6, scratch)
+            self._insert(low, high, fields.offset("from_x"), 6, scratch)
         for offset, width, value in parts:
             if callable(value):
                 value(scratch)

@@ -13,6 +13,8 @@ from backspike.hw.sequential.program.spikes import SCALE
 __all__ = ["add_forward"]
 
 _NUMBER, _NEURON, _OWN, _SPIKED, _MASKED, _STEP_BIT, _AT, _VALUE, _SPIKE, _MASK = R.LOCAL
+_WORD = "spikes_0", "spikes_1", "masks_0", "masks_1"
+"""The word that is being collected, in the order of a packet."""
 
 
 def add_forward(p, label):
@@ -59,25 +61,25 @@ def _constants(p):
         p.memory_field(R.MORE, DESCRIPTOR, name, R.DESCRIPTOR)
         p.call(p.key, R.CLAIMED)
         p.put(R.TEMP, name)
-    for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+    for name in _WORD:
         p.put(ZERO, name)
 
 
 def _neuron(p):
     """Potential of a neuron, and whether it spikes and is masked: SPIKE and MASK = 0 or 1."""
-    first = Label("first step")
+    ready = Label("nothing remains of the step before")
     p.clear()
     p.move(_SPIKED, 0)
     p.move(_MASKED, 0)
-    p.branch_if(R.STEP, "==", 0, first)
+    p.branch_if(R.STEP, "==", 0, ready)
     p.load(_SPIKED, _OWN, p.map.own)
     p.load(_MASKED, _OWN, p.map.own + 1)
-    leak, hard = Label("leak"), Label("hard reset")
+    leak = Label("leak")
     p.right(_AT, _STEP_BIT, 1)
     p.both(_AT, _AT, _SPIKED)  # it spiked in the step before
     p.branch_if(_AT, "==", 0, leak)
     p.memory_field(_AT, DESCRIPTOR, "soft", R.DESCRIPTOR)
-    p.branch_if(_AT, "==", 0, hard)
+    p.branch_if(_AT, "==", 0, ready)
     p.memory_field(_AT, DESCRIPTOR, "reset", R.DESCRIPTOR)
     p.move(R.TEMP, p.number(-1.0))
     p.term(R.TEMP, _AT)
@@ -85,8 +87,7 @@ def _neuron(p):
     p.load(_VALUE, _NEURON, p.map.potentials)
     p.get(_AT, "kappa")
     p.term(_AT, _VALUE)
-    p.place(hard)
-    p.place(first)
+    p.place(ready)
     p.move(_AT, p.map.list)
     p.list(_AT, R.END)
     p.play(Op.FORWARD, _NUMBER, p.map.weights)
@@ -128,7 +129,7 @@ def _collect(p):
     p.branch_if(_NUMBER, "!=", R.BLOCKS, after)
     p.place(send)
     _send_word(p)
-    for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+    for name in _WORD:
         p.put(ZERO, name)
     p.place(after)
 
@@ -151,7 +152,7 @@ def _send_word(p):
         p.header(low, high, Kind.SPIKES, peer=scratch, slot=R.SLOT, step=R.STEP, scratch=scratch, word=word,
                  train=lambda d: p.load_slot(d, R.AT_SLOT, "train"))
         p.begin_packet(low, high)
-        for name in ("spikes_0", "spikes_1", "masks_0", "masks_1"):
+        for name in _WORD:
             p.get(R.TEMP, name)
             p.put_half(R.TEMP)
         p.end_packet()

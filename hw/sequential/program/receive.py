@@ -3,6 +3,7 @@
 
 from backspike.host.protocol import (
     COUNTERS,
+    HEADER,
     HOST_KINDS,
     MAX_PAYLOAD,
     NEED,
@@ -23,7 +24,6 @@ from backspike.hw.sequential.program.base import Registers
 __all__ = ["add_receive"]
 
 A, B, C, D, E, F, G, T = (getattr(Registers, name) for name in "ABCDEFGT")
-_HEADER_BITS = 11  # before the tag
 
 
 def add_receive(p):
@@ -92,11 +92,7 @@ class _Receive:
 
     def _tag(self, d, kind, name):
         """d = a field of the tag of the header in A and B."""
-        offset = _HEADER_BITS
-        for other, width in TAGS[kind].fields.items():
-            if other == name:
-                break
-            offset += width
+        offset, width = HEADER.offset("tag") + TAGS[kind].offset(name), TAGS[kind].fields[name]
         p, end = self.p, offset + width
         if offset >= 16:
             p.right(d, B, offset - 16)
@@ -339,16 +335,12 @@ class _Receive:
         elif region == Region.TAPE:
             self._host_step(F)
             p.right(B, A, TAPE_SLOT_STRIDE.bit_length() - 1)
-            p.multiply(B, B, self.config.steps)
-            p.add(B, B, F)
-            p.multiply(B, B, self.config.tape_words)
-            p.both(F, A, TAPE_STRIDE - 1)
-            p.add(F, F, B)
-            p.left(F, F, 1)
+            p.both(G, A, TAPE_STRIDE - 1)
+            self._tape_address(B, G)
             for k in range(TAPE_WORD):
-                p.load(B, C, k)
-                p.store(B, F, memory.spikes + k)
-                p.store(ZERO, F, memory.masks + k)
+                p.load(F, C, k)
+                p.store(F, B, memory.spikes + k)
+                p.store(ZERO, B, memory.masks + k)
         elif region == Region.NEED:
             self._restart()
         else:
