@@ -58,16 +58,8 @@ def board_rows(builds):
         mine = [build for build in builds if build["board"] == board.name]
         rows.append([board.name, board.title, board.device,
                      *(f"{amount:,}" for amount in board.resources.resources().values()),
-                     ", ".join(_most(mine)) or "none"])
+                     str(max((build["cores"] for build in mine), default="none"))])
     return _BOARD_HEAD, rows
-
-
-def _most(builds):
-    """The largest numbers of cores, of each kind that has been built."""
-    for sequential, text in ((False, ""), (True, " sequential")):
-        cores = [build["cores"] for build in builds if build["chip"].get("sequential", False) == sequential]
-        if cores:
-            yield f"{max(cores)}{text}"
 
 
 def build_rows(builds):
@@ -77,7 +69,7 @@ def build_rows(builds):
         has = all_boards()[build["board"]].resources.resources()
         used = [f"{amount:,} ({100 * amount / has[name]:.0f} %)" for name, amount in build["resources"].items()]
         chip = ChipConfig.from_dict(build["chip"])
-        kind = ", dense" * chip.dense_only + ", chain" * chip.chain + ", sequential" * chip.sequential
+        kind = ", dense" * chip.dense_only + ", chain" * chip.chain
         rows.append([build["board"], f"{build['cores']} x {build['lanes']}{kind}", *used, f"{build['core']['lut']:,}",
                      f"{build['core']['ff']:,}", f"{build['clock_mhz']:g}", f"{build['reached_mhz']:.1f}",
                      f"{build['bitstream_bytes']:,}", f"{build['seconds'] / 60:.0f}"])
@@ -95,4 +87,4 @@ def update_document(text, builds):
 
 def _key(build):
     chip = ChipConfig.from_dict(build["chip"])
-    return build["board"], build["cores"], build["lanes"], chip.dense_only, chip.chain, chip.sequential
+    return build["board"], build["cores"], build["lanes"], chip.dense_only, chip.chain

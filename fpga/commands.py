@@ -26,8 +26,6 @@ def add_commands(commands, fields):
                       help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)")
     chip.add_argument("--chain", type=int, choices=(0, 1),
                       help="1: a chain of cores, with small routers; 0: a mesh (default: that of the board)")
-    chip.add_argument("--sequential", type=int, choices=(0, 1),
-                      help="1: small cores that do one thing after the other (default: that of the board)")
     for name in fields:
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
                           help=f"{name.replace('_', ' ')} per core (default: that of the board)")
@@ -73,17 +71,12 @@ def _with_extra(run):
 
 
 def _configuration(board, arguments, cores):
-    from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL  # noqa: PLC0415 - each command loads only what it needs
-
     columns, rows = mesh_shape(cores)
     names = ("lanes", "steps", *arguments.fields)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    flags = {name: getattr(arguments, name) for name in ("dense_only", "chain", "sequential")}
+    flags = {name: getattr(arguments, name) for name in ("dense_only", "chain")}
     given |= {name: bool(value) for name, value in flags.items() if value is not None}
-    sizes = board.chip
-    if given.get("sequential", sizes.get("sequential", False)) != sizes.get("sequential", False):
-        sizes = SMALL_SEQUENTIAL if given["sequential"] else SMALL
-    return ChipConfig(columns=columns, rows=rows, **{**sizes, **given})
+    return ChipConfig(columns=columns, rows=rows, **{**board.chip, **given})
 
 
 def _boards(arguments):

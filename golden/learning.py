@@ -24,7 +24,7 @@ from backspike.golden.windows import (
 )
 
 __all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "run_layer",
-           "update"]  # fmt: skip
+           "update"]
 
 _BLOCK = 1 << 17  # numbers in a matrix of windows that is made at a time
 

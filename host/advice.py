@@ -11,25 +11,15 @@ from .limits import MEMORIES
 __all__ = ["advice"]
 
 _TOP = {"weights": 1 << 17, "neurons": 1 << 14, "tape_words": 1 << 9, "groups": 1 << 8, "peers": 1 << 8,
-        "slices": 1 << 4}  # fmt: skip
+        "slices": 1 << 4}
 
 
 def advice(cuts, cores, number):
     """One sentence on the layer that finds no room on this many cores, with remedies that are enough."""
     network, config = cuts.network, cuts.config
 
-    def changed(**changes):
-        """The chip with other sizes, or nothing where that cannot be: a sequential core's memories share one."""
-        try:
-            return replace(config, **changes)
-        except ValueError:
-            return None
-
     def fits(count, **changes):
-        chip = changed(**changes)
-        if chip is None:
-            return False
-        own = Cuts(network, chip, cuts.densities) if changes else cuts
+        own = Cuts(network, replace(config, **changes), cuts.densities) if changes else cuts
         return not isinstance(fill(own, count, float("inf")), int)
 
     def least(low, high, step, test):
@@ -41,24 +31,21 @@ def advice(cuts, cores, number):
 
     def enough():
         """Least values of several memories, each with those before it, or nothing where none are enough."""
-        need = dict(tops)
+        need = dict(_TOP)
         if not fits(cores, **need):
             return {}
-        for name, top in tops.items():
+        for name, top in _TOP.items():
             need[name] = least(getattr(config, name), top, steps[name],
-                               lambda value, name=name: fits(cores, **{**need, name: value}))  # fmt: skip
+                               lambda value, name=name: fits(cores, **{**need, name: value}))
         return {name: value for name, value in need.items() if value > getattr(config, name)}
 
     steps = {name: config.lanes if name in ("weights", "neurons") else 1 for name in MEMORIES}
-    tops = {name: top if changed(**{name: top}) else least(
-        getattr(config, name) + steps[name], top, steps[name],
-        lambda value, name=name: changed(**{name: value}) is None) - steps[name] for name, top in _TOP.items()}
-    scarce = [name for name in tops if fits(cores, **{name: tops[name]})][:1]
+    scarce = [name for name in _TOP if fits(cores, **{name: _TOP[name]})][:1]
     more = least(cores + 1, 65, 1, fits)
     remedies = [f"at least {more} cores"] if more <= 64 else []
     if scarce:
         name = scarce[0]
-        changes = {name: least(getattr(config, name), tops[name], steps[name], lambda v: fits(cores, **{name: v}))}
+        changes = {name: least(getattr(config, name), _TOP[name], steps[name], lambda v: fits(cores, **{name: v}))}
     else:
         changes = enough()
     if changes:

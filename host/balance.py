@@ -58,7 +58,7 @@ def _moves(cuts, cut, loads, source):
                 if target != source and other != layer:
                     gives, takes = int(cut[layer, source]), int(cut[other, target])
                     yield [(layer, source, -gives), (layer, target, gives),
-                           (other, target, -takes), (other, source, takes)]  # fmt: skip
+                           (other, target, -takes), (other, source, takes)]
 
 
 def _merges(cut, loads):

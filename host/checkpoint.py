@@ -76,9 +76,9 @@ class Checkpoint:
             "score": dataclasses.asdict(self.score), "history": self.history, "samples": self.samples,
             "constants": self.course.constants(), "data": self.data, "chip": self.chip,
             "written_by": _versions(),
-        }  # fmt: skip
+        }
         arrays = {f"{name}_{number}": array for name in ("weights", "velocities")
-                  for number, array in enumerate(getattr(self, name))}  # fmt: skip
+                  for number, array in enumerate(getattr(self, name))}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
@@ -121,7 +121,7 @@ class Checkpoint:
         own = fingerprint(course.dataset())
         if own != known:
             raise ValueError(f"data {course.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
-                             f"are not the same samples")  # fmt: skip
+                             f"are not the same samples")
         layers = [_layers(path, arrays, name, course.model) for name in ("weights", "velocities")]
         return cls(course, *layers, epoch, batch, score, history, known, chip)
 

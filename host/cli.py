@@ -12,8 +12,6 @@ from backspike.hw.config import ChipConfig, mesh_shape
 __all__ = ["main"]
 
 _CHIP_FIELDS = ("slots", "slices", "weights", "neurons", "tape_words", "groups", "peers", "window", "batch_terms")
-_SEQUENTIAL = {"sequential": True, "dense_only": True, "weights": 6144}
-"""What is different by default in a chip of sequential cores."""
 
 
 def _parser():
@@ -24,12 +22,9 @@ def _parser():
     chip = argparse.ArgumentParser(add_help=False)
     chip.add_argument("--cores", type=int, metavar="N", help="cores, in the most nearly square mesh (default 4)")
     chip.add_argument("--lanes", type=int, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
-    chip.add_argument("--sequential", type=int, choices=(0, 1), default=0,
-                      help="1: small cores that do one thing after the other, for dense layers only (default 0)")
     for name in _CHIP_FIELDS:
-        other = f"; {_SEQUENTIAL[name]} if sequential" if name in _SEQUENTIAL else ""
         chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
-                          help=f"{name.replace('_', ' ')} per core (default {defaults[name]}{other})")
+                          help=f"{name.replace('_', ' ')} per core (default {defaults[name]})")
     verilog = commands.add_parser("verilog", parents=[chip], help="write a chip as Verilog",
                                   description="Write a chip as Verilog, with a JSON description beside it.")
     verilog.add_argument("--steps", type=int, default=4, metavar="N", help="largest number of time steps (default 4)")
@@ -160,8 +155,7 @@ def _list(kind):
 
 
 def _chip_options(arguments):
-    given = {name: getattr(arguments, name) for name in _CHIP_FIELDS if getattr(arguments, name) is not None}
-    return _SEQUENTIAL | given if arguments.sequential else given
+    return {name: getattr(arguments, name) for name in _CHIP_FIELDS if getattr(arguments, name) is not None}
 
 
 def _verilog(arguments):

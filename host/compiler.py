@@ -44,7 +44,7 @@ def compile_network(
     TypeError, ValueError: a parameter of the wrong kind, or out of range, or network and chip do not belong together
     """
     for name, value, kind in (("network", network, Network), ("training", training, Training),
-                              ("config", config, ChipConfig)):  # fmt: skip
+                              ("config", config, ChipConfig)):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
     if loss not in ("rate", "external"):

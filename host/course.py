@@ -47,7 +47,7 @@ class Course(Recipe):
             data,
             train_spikes=data.train_spikes[:, :self.samples], train_labels=data.train_labels[:self.samples],
             test_spikes=data.test_spikes[:, :self.tests], test_labels=data.test_labels[:self.tests],
-        )  # fmt: skip
+        )
 
     def constants(self):
         """All constants by name, as the format holds them: of each layer's neurons, and of each epoch's training."""

@@ -77,7 +77,7 @@ def _split(name, spikes, labels, image, seed, tests):
         name=name, classes=10, image=image,
         train_spikes=spikes[:, :cut], train_labels=labels[:cut],
         test_spikes=spikes[:, cut:], test_labels=labels[cut:],
-    )  # fmt: skip
+    )
 
 
 def read_idx(path, dimensions):
@@ -139,7 +139,7 @@ def idx(folder, steps=4, *, name=None, limit=None):
         name=folder.resolve().name if name is None else name, classes=10, image=train_images.shape[1:],
         train_spikes=_code(train_images, steps), train_labels=train_labels,
         test_spikes=_code(test_images, steps), test_labels=test_labels,
-    )  # fmt: skip
+    )
 
 
 def _find(folder, name):

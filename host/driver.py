@@ -130,7 +130,7 @@ class Driver:
         external = self.plan.loss == "external"
         if external != (labels is None) or external != (errors is not None):
             raise ValueError(f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
-                             f"the plan's loss is {self.plan.loss!r}")  # fmt: skip
+                             f"the plan's loss is {self.plan.loss!r}")
         spikes = check_spikes(self.plan.network, spikes)
         if labels is not None:
             labels = check_labels(self.plan.network, labels, spikes.shape[1])

@@ -151,7 +151,7 @@ def _groups(layer, config, blocks, room, producers):
                 origin, tape, words, count, row, tap % field_end,
                 0 if layer.kernel == 1 else layer.kernel * tap % field_end,
                 0 if host else origin.neuron_base + start,
-            )  # fmt: skip
+            )
             tape, row = tape + words, row + layer.kernel**2 * tap
     if layer.bias:
         yield Group(None, tape, 1, 1, row)
@@ -167,7 +167,7 @@ def _slice(layer, config, piece, room, producers):
         block_base=room["block"], weight_base=room["weight"], tape_base=room["tape"], delta_base=room["delta"],
         groups_base=room["group"], groups=groups, order=output_order(layer, piece.first, piece.channels),
         sources=tuple(producers or [HOST]),
-    )  # fmt: skip
+    )
     room["index"] += 1
     room["block"] += count * blocks
     room["weight"] += result.weight_words

@@ -87,7 +87,7 @@ class FrameReader:
 
 CHIP = Fields(
     columns=4, rows=4, lanes=4, slots=4, steps=5, slices=5, weights=18, neurons=15, tape_words=10, groups=9, peers=9,
-    window=13, batch_terms=24, momentum=1, dense_only=1, chain=1, exponent=3, mantissa=4, sequential=1,
+    window=13, batch_terms=24, momentum=1, dense_only=1, chain=1, exponent=3, mantissa=4,
 )
 """All that is fixed in a chip: the fields of ``ChipConfig``, and those of its format."""
 
@@ -110,7 +110,7 @@ def unpack_chip(words):
         raise ValueError(f"a chip's description must have {CHIP.width} bits, not {bits:#x}")
     values = CHIP.unpack(bits)
     fmt = Format(exponent=values.pop("exponent"), mantissa=values.pop("mantissa"))
-    flags = {name: bool(values[name]) for name in ("momentum", "dense_only", "chain", "sequential")}
+    flags = {name: bool(values[name]) for name in ("momentum", "dense_only", "chain")}
     return ChipConfig(**values | flags, format=fmt)
 
 

@@ -23,7 +23,7 @@ __all__ = ["Plan"]
 
 _SHAPES = ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool")
 _PLACES = ("groups_base", "blocks", "last_lanes", "neuron_base", "block_base", "delta_base", "weight_base",
-           "weight_words", "replay", "targets_base", "sources_base")  # fmt: skip
+           "weight_words", "replay", "targets_base", "sources_base")
 
 
 class Plan:
@@ -127,7 +127,7 @@ class Plan:
         """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
         return [packet for part in self.slices
                 for packet in write_packets(part.x, part.y, Region.DESCRIPTOR, part.index * DESCRIPTOR_STRIDE,
-                                            DESCRIPTOR.words(**self.descriptor(part)))]  # fmt: skip
+                                            DESCRIPTOR.words(**self.descriptor(part)))]
 
     def retrained(self, training):
         """The same placement with other constants of the training; the chip's memories need not be written again.

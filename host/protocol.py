@@ -227,8 +227,7 @@ COUNTERS = (
 masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
 cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
 is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs,
-for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``). Those that
-count single cycles of the engines or the router stay 0 in a sequential core."""
+for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""

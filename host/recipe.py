@@ -91,7 +91,7 @@ class Recipe:
         """The ``Density`` of each layer with the initial weights, for ``compile_network``."""
         data = self.dataset()
         return measure_densities(self.model, self.weights(), self.schedule()[0], data.train_spikes[:, :_SEEN],
-                                 data.train_labels[:_SEEN])  # fmt: skip
+                                 data.train_labels[:_SEEN])
 
     def dataset(self):
         """The data; ``ValueError`` where network and data do not belong together."""

@@ -67,7 +67,7 @@ def plan_dict(plan):
              "outputs": s.outputs} for s in plan.slices
         ],
         "cores": [{"core": list(core), **numbers, "load": loads[core]} for core, numbers in plan.core_use().items()],
-    }  # fmt: skip
+    }
 
 
 def plan_text(plan):
@@ -77,9 +77,9 @@ def plan_text(plan):
     """
     loads = core_loads(plan)
     lines = [f"{plan.network}, T = {plan.network.steps}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
-             f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"]  # fmt: skip
+             f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"]
     memories, parts = ("weights", "neurons", "tape_words", "groups", "peers"), (
-        "cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out")  # fmt: skip
+        "cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out")
     titles = "".join(f" {name:>{_WIDTH[name]}}" for name in memories) + "".join(f" {name:>9}" for name in parts)
     lines.append(f"{'core':<6}{titles.replace('tape_words', '     words')}  layer:channels")
     for core, use in plan.core_use().items():

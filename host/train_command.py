@@ -41,7 +41,7 @@ def train(arguments):
         log = arguments.save.with_suffix(".jsonl")
         with Journal(log, anew=not arguments.resume) as journal, _Interruption() as interruption:
             run = TrainingRun(chip, state, arguments.save, journal, save_every=arguments.save_every,
-                              compare=arguments.compare, stop=interruption.asked)  # fmt: skip
+                              compare=arguments.compare, stop=interruption.asked)
             _introduce(journal, run.session, "resume" if arguments.resume else "start", state)
             result = run.run()
             return _conclude(journal, arguments, state, result)

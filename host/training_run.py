@@ -45,7 +45,7 @@ class TrainingRun:
         most = chip.config.batch_terms // self.session.plan.sample_terms
         if self.course.batch > most:
             raise CapacityError(f"batch is {self.course.batch} and the chip's gradients hold {most} samples of this "
-                                f"network: use batch={most}")  # fmt: skip
+                                f"network: use batch={most}")
         self._golden = Trainer(self.course.model, self._training, weights=state.weights) if compare else None
         self._faults = {}
         self._saved = replace(state, history=list(state.history))
@@ -99,7 +99,7 @@ class TrainingRun:
                 raise fault
             self.journal.event(
                 "fault", f"{self._place()}: {fault}; repeating ({count} of {REPETITIONS})", **where, fault=str(fault),
-                count=count)  # fmt: skip
+                count=count)
             try:
                 self.session.call("recover")
                 if not self.session.driver.weights_known:
@@ -121,7 +121,7 @@ class TrainingRun:
         self.state.history = list(saved.history)
         self._load()
         self.journal.event("back", f"back to epoch {saved.epoch + 1}, after batch {saved.batch}", epoch=saved.epoch + 1,
-                           batch=saved.batch)  # fmt: skip
+                           batch=saved.batch)
 
     def _step(self):
         """One batch, or the tests at the end of an epoch."""
@@ -153,7 +153,7 @@ class TrainingRun:
             f"{score.loss:.3f}, accuracy {score.accuracy:.1%}; epoch so far {state.score.loss:.3f}, "
             f"{state.score.accuracy:.1%}; {len(labels) / max(seconds, 1e-6):.1f} samples/s", passing=True,
             epoch=state.epoch + 1, batch=state.batch, samples=state.samples, loss=score.loss,
-            accuracy=score.accuracy, seconds=round(seconds, 4))  # fmt: skip
+            accuracy=score.accuracy, seconds=round(seconds, 4))
 
     def _end_epoch(self, batches):
         state = self.state
@@ -176,7 +176,7 @@ class TrainingRun:
             "train_accuracy": state.score.accuracy, "test_loss": score.loss, "test_accuracy": score.accuracy,
             "tests": score.samples, "rate": self._training.rate,
             "saturated": any(core["saturated"] for core in control.values()),
-        }  # fmt: skip
+        }
         state.history.append(entry)
         state.epoch, state.batch, state.score = state.epoch + 1, 0, Score(self.course.steps)
         self._write()
@@ -184,7 +184,7 @@ class TrainingRun:
             "epoch", f"epoch {state.epoch}/{self.course.epochs}: loss {entry['train_loss']:.3f}, accuracy "
             f"{entry['train_accuracy']:.1%}; {score.samples} tests: loss {score.loss:.3f}, accuracy "
             f"{score.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
-            **entry)  # fmt: skip
+            **entry)
 
     def _save(self):
         """A checkpoint of the chip as it is, unless it differs from the golden model."""
@@ -209,7 +209,7 @@ class TrainingRun:
         self.state.save(self.path)
         self._saved = replace(self.state, history=list(self.state.history))
         self.journal.event("saved", epoch=self.state.epoch + 1, batch=self.state.batch, samples=self.state.samples,
-                           path=str(self.path))  # fmt: skip
+                           path=str(self.path))
 
     def _compare_spikes(self, trace, found, first_sample):
         self._differs(first_spike_difference(

@@ -49,7 +49,7 @@ def layer_densities(network, density):
     if density is None or isinstance(density, Density):
         return (density or Density(),) * len(network.layers)
     if isinstance(density, str) or not isinstance(density, Sequence) or not all(
-            isinstance(each, Density) for each in density):  # fmt: skip
+            isinstance(each, Density) for each in density):
         raise TypeError(f"density must be a Density, one for each layer, or None, not {density!r}")
     if len(density) != len(network.layers):
         raise ValueError(f"density must have one Density for each of {len(network.layers)} layers, not {len(density)}")
@@ -83,7 +83,7 @@ class Work:
         # Of the deltas of a block's lanes, any one makes work for all
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
         errors = column(steps * layer.inputs * density.masks * (number > 0) for number, (layer, density)
-                        in enumerate(pairs))  # fmt: skip
+                        in enumerate(pairs))
         # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
         unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
         used = column(steps * (layer.inputs * (1 - unused[number]) + layer.bias) for number, layer in enumerate(layers))

@@ -19,9 +19,8 @@ def _tile_signature(config):
 
 def _default_core(config):
     from backspike.hw.core import Core  # noqa: PLC0415 - loaded only where it is used
-    from backspike.hw.sequential import SequentialCore  # noqa: PLC0415
 
-    return SequentialCore(config) if config.sequential else Core(config)
+    return Core(config)
 
 
 class Tile(Component):

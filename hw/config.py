@@ -50,8 +50,6 @@ class ChipConfig:
         of outputs is skipped only where no lane has work
     chain: the cores are one chain, row by row, instead of a mesh: routers with three ports and half the logic, for
         chips that a slow link feeds; a packet goes through all cores between its source and its destination
-    sequential: cores of one lane whose program does everything one after the other, for dense layers: less than half of
-        the logic, and some 30 times as long for a sample; all memories of a core are one, of at most 65,536 words
     format: storage format of every number
 
     Raises
@@ -75,7 +73,6 @@ class ChipConfig:
     momentum: bool = True
     dense_only: bool = False
     chain: bool = False
-    sequential: bool = False
     format: Format = BINARY16
 
     def __post_init__(self):
@@ -92,7 +89,7 @@ class ChipConfig:
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
-        for name in ("momentum", "dense_only", "chain", "sequential"):
+        for name in ("momentum", "dense_only", "chain"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if not isinstance(self.format, Format):
@@ -101,17 +98,6 @@ class ChipConfig:
         if self.steps > most:
             reason = f"so that {self.format} holds every count"
             raise ValueError(f"steps must be at most {most}, {reason}, not {self.steps!r}")
-        if self.sequential:
-            self._check_sequential()
-
-    def _check_sequential(self):
-        from backspike.hw.sequential.memory_map import MemoryMap  # noqa: PLC0415 - it takes a configuration itself
-
-        if self.lanes != 1:
-            raise ValueError(f"lanes of a sequential core must be 1, not {self.lanes!r}")
-        if not self.dense_only:
-            raise ValueError("dense_only of a sequential core must be True, not False: it has no convolutions")
-        MemoryMap(self)
 
     @property
     def cores(self):

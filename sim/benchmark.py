@@ -93,7 +93,7 @@ def trained_weights(measurement, data, directory, reporter):
     case, scenario = measurement.case, measurement.scenario
     network = scenario.model
     name = _digest([scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs,
-                    scenario.seed])  # fmt: skip
+                    scenario.seed])
     path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
     if case.weights and not path.is_file():
         raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
@@ -203,7 +203,7 @@ def _measure_all(measurement, plan, built, folder, reporter):
     compared = measurement.compared
     if compared:
         parts = {"skipping": dataclasses.replace(compared, skipping=True),
-                 "dense": dataclasses.replace(compared, skipping=False)}  # fmt: skip
+                 "dense": dataclasses.replace(compared, skipping=False)}
         if compared.batch == measurement.scenario.batch:
             measured["skipping"] = measured["whole"]
         for name, scenario in parts.items():
@@ -220,7 +220,7 @@ def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
         "scenario": dataclasses.asdict(scenario), "tests": tests,
         "pieces": [{"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first,
                     "channels": part.channels} for part in plan.slices],
-    }  # fmt: skip
+    }
     (folder / "job.json").write_text(json.dumps(job))
     with reporter.stage(text) as update, followed(
             folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])):

@@ -38,7 +38,7 @@ def run_report(measurement, plan, accuracy, chip, measured):
         "densities": [dataclasses.asdict(density) for density in densities],
         "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")} | {
             "slices": len(plan["slices"])},
-    }  # fmt: skip
+    }
     if differences:
         return report
     total = _Totals(whole, scenario.batch)
@@ -99,7 +99,7 @@ def _engines(scenario, total):
             "busy_cycles_per_sample": busy / total.samples,
             "utilisation": terms / (scenario.lanes * busy) if busy else None,
             "busy_share": busy / (scenario.cores * total.cycles),
-        }  # fmt: skip
+        }
     return engines
 
 
@@ -122,7 +122,7 @@ def _balance(total):
     """Work of the busier thread of each core: the mean over the busiest, and the busiest's share of the time."""
     works = [max(core["fp_busy"],
                  core["delta_busy"] + max(core["bp_busy"], core["wg_busy"]) + core["update_busy"])
-             for core in total.cores.values()]  # fmt: skip
+             for core in total.cores.values()]
     most = max(*works, 1)
     return {"measured": sum(works) / len(works) / most, "busiest_share": most / total.cycles,
             "busiest_cycles_per_sample": most / total.samples}
@@ -154,7 +154,7 @@ def _memory(measurement, plan, total):
         "weights": weights, "weight_bits": bits, "gradient_bits": sums,
         "largest_core": {name: max(core[name] for core in plan["cores"])
                          for name in ("weights", "neurons", "tape_words", "groups", "slices", "peers")},
-    }  # fmt: skip
+    }
 
 
 def _evaluation(evaluation, reading):
@@ -187,7 +187,7 @@ def _compare(report, skipping, dense):
             "busy_cycles": with_it, "busy_cycles_without": without,
             # 1: skipping saves all that the zeros cost
             "reached": density * without / with_it,
-        }  # fmt: skip
+        }
 
 
 def make_benchmark_report(results, chips, runs):
@@ -230,5 +230,5 @@ def _scaling(results):
                 "estimated_balance": result["plan"]["balance"], "measured_balance": result["balance"]["measured"],
                 "busiest_share": result["balance"]["busiest_share"],
             } for result in group
-        ]  # fmt: skip
+        ]
     return found

@@ -29,13 +29,11 @@ class Session:
     config: its ``ChipConfig``
     seed, idle: of the transport
     transport: another way to a chip than by way of ``dut``, with the coroutines of ``ChipTransport``
-    patience: cycles without a packet until a call fails; default: enough for the kind of core
+    patience: cycles without a packet until a call fails
     """
 
-    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=None, transport=None):
+    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=300_000, transport=None):
         self.config = config
-        if patience is None:
-            patience = 20_000_000 if config.sequential else 300_000
         self.transport = transport or ChipTransport(dut, seed=seed, idle=idle, patience=patience)
 
     async def start(self):

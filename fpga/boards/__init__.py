@@ -9,18 +9,13 @@ from functools import cache
 
 from backspike.fpga.devices import DEVICES, Device
 
-__all__ = ["SMALL", "SMALL_SEQUENTIAL", "Board", "all_boards", "board_named"]
+__all__ = ["SMALL", "Board", "all_boards", "board_named"]
 
 SMALL = {
     "lanes": 1, "slots": 2, "steps": 4, "slices": 2, "weights": 1024, "neurons": 64, "tape_words": 8, "groups": 8,
     "peers": 16, "window": 256, "batch_terms": 4096, "dense_only": True, "chain": True,
 }
 """Sizes of a core with few memories, of which many fit a device; the default of most boards."""
-
-SMALL_SEQUENTIAL = SMALL | {
-    "weights": 736, "neurons": 28, "tape_words": 20, "groups": 20, "peers": 40, "batch_terms": 128, "sequential": True,
-}
-"""Those of a sequential core whose memory has seven block RAMs of 18 kbit, and its program three."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ from backspike.sim.session import Session, random_samples
 
 CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
-test = cocotb.test(timeout_time=2000 if CONFIG.sequential else 100, timeout_unit="ms")
+test = cocotb.test(timeout_time=100, timeout_unit="ms")
 
 
 def dropped_by_link():

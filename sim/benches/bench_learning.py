@@ -20,7 +20,7 @@ from backspike.sim.session import Session, random_samples
 
 CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
-test = cocotb.test(timeout_time=4000 if CONFIG.sequential else 200, timeout_unit="ms")
+test = cocotb.test(timeout_time=200, timeout_unit="ms")
 
 
 async def session(dut, **options):

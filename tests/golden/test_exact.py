@@ -59,7 +59,7 @@ def test_matrix_product_is_exact_and_rounded_once(data):
     b = b.reshape(inner, columns)
     total = exact.matmul(a, b, BINARY16.lsb, BINARY16.lsb)
     expected = [sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
-                for row in a.tolist() for col in b.T.tolist()]  # fmt: skip
+                for row in a.tolist() for col in b.T.tolist()]
     assert as_fractions(total) == expected
     check_rounding(total)
 
@@ -95,7 +95,7 @@ def test_the_largest_products_with_the_smallest(inner):
         b[0] = 2.0**-24
     total = exact.matmul(a, b, -24, -24)
     expected = [sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
-                for row in a.tolist() for col in b.T.tolist()]  # fmt: skip
+                for row in a.tolist() for col in b.T.tolist()]
     assert as_fractions(total) == expected
     check_rounding(total)
 

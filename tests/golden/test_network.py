@@ -8,7 +8,7 @@ import pytest
 from backspike.golden.network import Conv, Dense, Network, Neuron
 
 GEOMETRY = ("in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width", "kernel", "stride",
-            "padding", "pool")  # fmt: skip
+            "padding", "pool")
 DEEP = "1x28x28-c16k3s2p1-c32k3p1-a2-c32k3p1-64-10"
 
 
@@ -41,7 +41,7 @@ def test_geometry_of_a_deep_network():
     ("1x28x28-c16k3s2p1-a2-64-10", 7, 2, 16 * 49),
     ("1x28x28-a2-64-10", 14, 2, 14 * 14),
     ("3x4x4-a4-64-10", 1, 4, 3),
-])  # fmt: skip
+])
 def test_a_dense_layer_behind_a_pooling_is_a_kernel_over_the_whole_map(text, kernel, pool, rows):
     network = Network.parse(text)
     layer = network.layers[-2]
@@ -54,7 +54,7 @@ def test_a_dense_layer_behind_a_pooling_is_a_kernel_over_the_whole_map(text, ker
 @pytest.mark.parametrize("text, same", [
     ("64-128-10", None), ("1x8x8-128-10", "64-128-10"), ("4x1x1-c3k1-2", None), ("2x9x7-c3k7p6-c2k5s4p4-3", None),
     ("1x8x8-c4k3s1p0-3", "1x8x8-c4k3-3"), ("1x8x8-a2-c4k4-3", "1x8x8-a2-4-3"), ("1x15x15-c4k15-3", None),
-])  # fmt: skip
+])
 def test_notation_comes_back(text, same):
     network = Network.parse(text)
     assert str(network) == (same or text)
@@ -97,11 +97,11 @@ ERRORS = [
      "10 in 1x28x20-a2-10: the pooled map before a fully connected layer must be square, not 28 x 20"),
     (lambda: Network.parse("1x7x7-a2-10"), ValueError,
      "10 in 1x7x7-a2-10: in_height must be divisible by pool 2, not 7"),
-]  # fmt: skip
+]
 RULE = "sizes must be two or more items joined by '-': an input (784 or 1x28x28), then layers (128 or c16k3s2p1) " \
-       "and poolings before a layer (a2), not "  # fmt: skip
+       "and poolings before a layer (a2), not "
 MALFORMED = ["4", "4-0", "", "-", "1x28-10", "1x28x28-c3-10", "1x28x28-a1-10", "1x28x28-a2", "1x28x28-a2-a2-10",
-             "4-3.5", "784-10-x", "1x28x28-c3k3p1s2-10", "٤-3"]  # fmt: skip
+             "4-3.5", "784-10-x", "1x28x28-c3k3p1s2-10", "٤-3"]
 
 
 @pytest.mark.parametrize("call, kind, message", ERRORS, ids=[message for _, _, message in ERRORS])

@@ -26,7 +26,7 @@ NEURONS = {
         "reset": "hard", "strict": True, "kappa": 0.7, "theta": 0.8, "width": 1.7, "amplitude": 0.6, "kappa_back": 0.3,
     },
     "soft, no leak back": {"kappa_back": 0.0, "amplitude": 3.3},
-}  # fmt: skip
+}
 
 
 def same_bits(ours, theirs):
@@ -72,7 +72,7 @@ def compare_trace(trace, deltas, errors, records):
         for name, array in (
             ("u", trace.layers[layer].potentials), ("s", trace.layers[layer].spikes),
             ("m", trace.layers[layer].masks), ("e", errors[layer]), ("delta", deltas[layer]),
-        ):  # fmt: skip
+        ):
             expected = np.array([record[name][layer] for record in records], dtype=np.float64).transpose(1, 0, 2)
             assert same_bits(array, expected), f"{name} of layer {layer}"
 
@@ -148,7 +148,7 @@ def test_gradients_are_not_rounded_and_do_not_depend_on_the_order_of_samples():
         (total,) = learning.accumulate(network, trace, [deltas[:, order]], arithmetic)
         assert total.integers().tolist() == [[(2048 << 24) + 1]]
     parts = [learning.accumulate(network, learning.Trace(np.ones((1, 2, 1), dtype=bool), ()), [deltas[:, half]],
-                                 arithmetic) for half in (slice(0, 2), slice(2, 4))]  # fmt: skip
+                                 arithmetic) for half in (slice(0, 2), slice(2, 4))]
     assert arithmetic.add(parts[0][0], parts[1][0]).integers().tolist() == [[(2048 << 24) + 1]]
 
 
@@ -204,7 +204,7 @@ def test_initial_weights_are_numbers_of_the_format_and_depend_on_the_seed_only()
 @pytest.mark.parametrize("sizes, neuron", [
     ("1x8x8-c16k3p1-a2-c16k3p1-c16k3p1-c16k3p1-c16k3p1-c16k3p1-10", {}),
     ("64-50-40-40-40-40-40-40-10", {"reset": "hard", "theta": 0.3, "width": 0.6, "bias": True}),
-])  # fmt: skip
+])
 def test_balanced_weights_keep_spikes_in_every_layer_of_a_deep_network(sizes, neuron):
     network = Network.parse(sizes, steps=4, **neuron)
     spikes = np.random.default_rng(1).random((4, 80, 64)) < 0.2
@@ -258,7 +258,7 @@ ERRORS = [
     (lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0]), ValueError, "labels must be [2], not [1]"),
     (lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0.0, 1.0]), TypeError,
      "labels must be an array of integers, not float64"),
-]  # fmt: skip
+]
 
 
 def small():

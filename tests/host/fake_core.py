@@ -86,7 +86,7 @@ class FakeCore:
         values["channels"] = (values["blocks"] - 1) * self.config.lanes + values["last_lanes"]
         values["outputs"] = values["channels"] * values["out_width"] * values["out_height"]
         for name in ("threshold", "mask_low", "mask_high", "kappa", "reset", "kappa_back", "amplitude", "loss_scale",
-                     "minus_rate", "momentum"):  # fmt: skip
+                     "minus_rate", "momentum"):
             values[name] = self.units(values[name])
         return values
 
@@ -211,7 +211,7 @@ class FakeCore:
                         above, left = (at * d["stride"] + k - d["padding"] for at, k in ((y, ky), (x, kx)))
                         if 0 <= above < d["in_height"] // d["pool"] and 0 <= left < d["in_width"] // d["pool"]:
                             found += [((ky, kx), (above * d["pool"] + i) * d["in_width"] + left * d["pool"] + j)
-                                      for i in pool for j in pool]  # fmt: skip
+                                      for i in pool for j in pool]
                 yield found
 
     def bit(self, number, slot, where, step, kind):
@@ -263,7 +263,7 @@ class FakeCore:
                 words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
                 tag = {"slice": peer["slice"], "slot": number, "step": step, "word": peer["word"] + k // 32}
                 self.post(Kind.SPIKES, {**tag, "train": slot.train}, words,
-                          x=peer["x"], y=peer["y"], host=peer["host"])  # fmt: skip
+                          x=peer["x"], y=peer["y"], host=peer["host"])
         if step + 1 == d["steps"]:
             slot.stage = "backward"
             own.forward = (number + 1) % self.config.slots
@@ -289,7 +289,7 @@ class FakeCore:
                 total += d["kappa"] * slot.u[n]
             slot.u[n] = self.rounded(total)
         return ([int(u >= d["threshold"]) for u in slot.u],
-                [int(d["mask_low"] <= u <= d["mask_high"]) for u in slot.u])  # fmt: skip
+                [int(d["mask_low"] <= u <= d["mask_high"]) for u in slot.u])
 
     def backward(self, index):
         """Deltas and errors; the gradients follow in a job of their own, so that errors may be far ahead of them."""

@@ -122,7 +122,7 @@ def test_arranging_shortens_the_ways_and_keeps_the_pieces():
     network, config = Network.parse("784-256-128-10"), ChipConfig(columns=5, rows=4, weights=32768)
     cores, densities = path(5, 4), layer_densities(network, None)
     before = [replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1]) for n, p in enumerate(
-        balanced(network, config, cores, densities))]  # fmt: skip
+        balanced(network, config, cores, densities))]
     after = arrange(network, before, cores, densities)
     pairs = [[(p, q) for p in own for q in own if q.layer == p.layer + 1] for own in (before, after)]
     ways = [sum(flits(network, p, densities) * (abs(p.x - q.x) + abs(p.y - q.y)) for p, q in own) for own in pairs]

@@ -24,7 +24,7 @@ def written(path, **values):
     """A training in a file."""
     weights = [weight / 2 for weight in COURSE.weights()]
     state = Checkpoint(COURSE, COURSE.weights(), weights, 2, 3, Score(3, 24, 5, 77), [{"samples": 40, "loss": 1 / 3}],
-                       chip=ChipConfig().to_dict())  # fmt: skip
+                       chip=ChipConfig().to_dict())
     state = replace(state, **values)
     state.save(path)
     return state

@@ -40,7 +40,7 @@ def networks(draw):
             layers.append(Conv(
                 in_channels=shape[0], in_height=shape[1], in_width=shape[2], pool=pool, kernel=kernel,
                 stride=draw(st.integers(1, 3)), padding=draw(st.integers(0, kernel - 1)),
-                out_channels=draw(st.integers(1, 20)), bias=draw(bias)))  # fmt: skip
+                out_channels=draw(st.integers(1, 20)), bias=draw(bias)))
             shape = layers[-1].out_map
     for _ in range(draw(st.integers(1, 3))):
         layers.append(Dense(inputs=int(np.prod(shape)), outputs=draw(st.integers(1, 90)), bias=draw(bias)))
@@ -55,7 +55,7 @@ def plans(draw):
         columns=draw(st.integers(1, 3)), rows=draw(st.integers(1, 3)), lanes=draw(st.sampled_from([1, 2, 4, 8])),
         slots=draw(st.integers(2, 8)), slices=draw(st.integers(2, 16)), weights=draw(st.sampled_from([2048, 16384])),
         neurons=draw(st.sampled_from([256, 2048])), window=draw(st.sampled_from([32, 64, 1024])),
-    )  # fmt: skip
+    )
     options = {
         "strategy": draw(st.sampled_from(["balanced", "shuffled"])),
         "seed": draw(st.integers(0, 9)),
@@ -110,7 +110,7 @@ def test_every_address_exists_and_is_written_once(plan):
         Region.WEIGHT: config.weights, Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
         Region.NEED: config.slices, Region.GROUP: config.groups * GROUP_STRIDE, Region.PEER: config.peers,
         Region.TAPE: TAPE_SLOT_STRIDE * config.slots,
-    }  # fmt: skip
+    }
     loaded = Loaded(plan, initial_weights(plan.network, 0))
     for (x, y, region), words in loaded.memory.items():
         assert x < config.columns
@@ -118,7 +118,7 @@ def test_every_address_exists_and_is_written_once(plan):
         assert max(words) < sizes[region]
     blocks = config.neurons // config.lanes
     ends = {"neuron": config.neurons, "block": blocks, "delta": -(-blocks // 32) + config.slices,
-            "weight": config.weights // config.lanes, "tape": config.tape_words}  # fmt: skip
+            "weight": config.weights // config.lanes, "tape": config.tape_words}
     taken = Counter()
     for part in plan.slices:
         d = loaded.descriptor(part)
@@ -127,7 +127,7 @@ def test_every_address_exists_and_is_written_once(plan):
             "neuron": (d["neuron_base"], pixels * part.channels), "block": (d["block_base"], pixels * d["blocks"]),
             "delta": (d["delta_base"], -(-pixels * d["blocks"] // 32)),
             "weight": (d["weight_base"], d["weight_words"]),
-        }  # fmt: skip
+        }
         for name, (base, count) in spans.items():
             taken.update((name, part.core, base + k) for k in range(count))
         for group in loaded.groups(part):
@@ -233,9 +233,9 @@ def test_the_engines_lists_hold_every_window(plan):
         assert layer.kernel**2 * d["blocks"] <= most
         assert d["replay"] == (sum(seen) <= most)
         assert [d[name] for name in ("kernel", "stride", "padding", "pool")] == [
-            layer.kernel, layer.stride, layer.padding, layer.pool]  # fmt: skip
+            layer.kernel, layer.stride, layer.padding, layer.pool]
         assert [d[name] for name in ("in_height", "in_width", "out_height", "out_width")] == [
-            layer.in_height, layer.in_width, layer.out_height, layer.out_width]  # fmt: skip
+            layer.in_height, layer.in_width, layer.out_height, layer.out_width]
 
 
 @CHECK
@@ -308,7 +308,7 @@ def test_inputs_of_a_dense_slice_are_split_where_the_list_is_short():
 
     assert groups(64) == [(0, 45, 0, 0, 0), (2, 35, 135, 0, 0), (4, 1, 240, 0, 1)]
     assert groups(32) == [
-        (0, 32, 0, 0, 0), (1, 13, 96, 32, 0), (2, 32, 135, 0, 0), (3, 3, 231, 32, 0), (4, 1, 240, 0, 1)]  # fmt: skip
+        (0, 32, 0, 0, 0), (1, 13, 96, 32, 0), (2, 32, 135, 0, 0), (3, 3, 231, 32, 0), (4, 1, 240, 0, 1)]
 
 
 def test_strides_of_a_convolution():
@@ -359,7 +359,7 @@ def test_a_plan_as_json_values():
     """Forward: 4 steps of 6 * 0.2 terms and one potential, for 5 outputs; 2 cycles for each delta."""
     plan = compile_network(Network.parse("6-5"), TRAINING, ChipConfig(columns=1, rows=1))
     load = {"forward": 44, "errors": 0, "gradients": 4, "deltas": 40, "backward": 44, "port_in": 12, "port_out": 2,
-            "cycles": 44}  # fmt: skip
+            "cycles": 44}
     memories = {"weights": 30, "neurons": 5, "tape_words": 1, "groups": 1, "slices": 1, "peers": 2}
     assert plan.to_dict() == {
         "network": "6-5", "steps": 4, "loss": "rate", "hops": 0.0, "mesh": [1, 1],
@@ -367,7 +367,7 @@ def test_a_plan_as_json_values():
         "cycles": 44, "balance": 1.0, "link": 12,
         "slices": [{"core": [0, 0], "index": 0, "layer": 0, "first": 0, "channels": 5, "outputs": 5}],
         "cores": [{"core": [0, 0], **memories, "load": load}],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

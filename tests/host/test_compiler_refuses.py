@@ -49,7 +49,7 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
          "layer 0 does not fit on 4 cores of 16,384 weights: use smaller layers, as no chip of so many cores can hold "
          "this network"),
     ],
-)  # fmt: skip
+)
 def test_capacity_advice(sizes, config, message):
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled(sizes, **config)
@@ -62,12 +62,12 @@ def test_capacity_advice(sizes, config, message):
         st.sampled_from(["1x12x12-c8k3p1-a2-c12k3p1-40-10", "2x16x16-c6k5s2p2-c10k3-a2-20-10", "3x9x9-c40k1-64-10"]),
     ),
     st.sampled_from([1, 2, 8]), st.integers(1, 4),
-)  # fmt: skip
+)
 def test_each_remedy_is_enough(sizes, lanes, cores):
     network = Network.parse(sizes)
     columns, rows = mesh_shape(cores)
     chip = {"columns": columns, "rows": rows, "lanes": lanes, "weights": 2048, "neurons": 64, "tape_words": 12,
-            "peers": 128}  # fmt: skip
+            "peers": 128}
     try:
         compile_network(network, TRAINING, ChipConfig(**chip))
     except CapacityError as error:
@@ -110,7 +110,7 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (CapacityError, {"options": {"strategy": [Piece(0, 0, 0, n, 1) for n in range(5)]}},
          "core (0, 0) needs slices=5 and has 4: use more or other cores for these layers, or slices=5"),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_checked(error, arguments, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         compiled(**arguments)
@@ -155,7 +155,7 @@ def test_labels_and_outputs_fit_their_fields():
          "a sample adds 3,136 terms to a gradient of layer 0 and the chip's sums hold 3,135: use batch_terms=3136 "
          "times the samples of a batch"),
     ],
-)  # fmt: skip
+)
 def test_what_no_placement_makes_fit(sizes, config, message):
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled(sizes, **config)
@@ -196,7 +196,7 @@ def test_a_slice_has_one_group_less_than_the_table():
         ([np.zeros((5, 6))], "weights of layer 0 must have shape (6, 5), not (5, 6)"),
         ([], "weights must have one array per layer, 1, not 0"),
     ],
-)  # fmt: skip
+)
 def test_weights_are_checked(weights, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         compiled().load_packets(weights)

@@ -106,7 +106,7 @@ DAMAGE = [
      f"{NAMES[2]}.gz is truncated or corrupt: "),
     (rewrite(NAMES[2] + ".gz", lambda b: gzip.compress(file_bytes(np.zeros((3, 5, 4))))),
      f"{NAMES[2]}.gz must have images of (4, 5) as "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("damage, message", DAMAGE, ids=[message for _, message in DAMAGE])

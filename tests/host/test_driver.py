@@ -44,7 +44,7 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     bounds = [np.sqrt(24 / layer.shape[0]) * layer.neuron.theta / layer.pool for layer in net.layers]
     pairs = zip(bounds, net.layers, strict=True)
     weights = [net.format.round(draw.uniform(-bound, bound, layer.shape) + min(0.125, bound / 8))
-               for bound, layer in pairs]  # fmt: skip
+               for bound, layer in pairs]
     chip.run(driver.load(weights))
     return chip, driver, weights
 

@@ -181,7 +181,7 @@ def test_counters_and_control():
         (ValueError, {"errors": print},
          "train_batch must get labels, not errors, as the plan's loss is 'rate'"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_refused(error, change, message):
     chip, driver, _ = start()
     good = {"spikes": np.zeros((3, 2, 35)), "labels": [0, 4]}

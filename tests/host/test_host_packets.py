@@ -58,6 +58,6 @@ def test_malformed_packets_are_refused(words, message):
         (Fault(Cause.KIND, None, 0xF), "the host link dropped a packet with header 0x0000000f: cause KIND"),
         (Fault(9, None, 0), "the host link dropped a packet with header 0x00000000: cause 9"),
     ],
-)  # fmt: skip
+)
 def test_faults_in_words(fault, text):
     assert str(fault) == text

@@ -185,7 +185,7 @@ def test_beginning_with_weights_of_a_file(port, stopped, tmp_path):
     np.savez(tmp_path / "c.npz", **{f"weights_{k}": weight for k, weight in enumerate(weights)})
     port.chip = Chip()
     assert train(tmp_path / "b.npz", f"--load={tmp_path / 'c.npz'}", "--network=64-8-10", "--steps=2", "--samples=5",
-                 "--tests=2", "--batch=5", "--epochs=1", "--overwrite") == 0  # fmt: skip
+                 "--tests=2", "--batch=5", "--epochs=1", "--overwrite") == 0
     assert same(Checkpoint.load(tmp_path / "b.npz").weights, trainer.weights)
 
 

@@ -95,7 +95,7 @@ def test_a_batch_with_a_fault_is_repeated(kind, whole, tmp_path, capsys):
     result, _ = train(tmp_path, chip, compare=True)
     assert result == "finished" and same_as_whole(tmp_path, whole)
     assert chip.names[3:7] == (["recover", "load", "train_batch", "train_batch"] if reloads else
-                               ["recover", "train_batch", "recover", "train_batch"])  # fmt: skip
+                               ["recover", "train_batch", "recover", "train_batch"])
     told = [line for line in capsys.readouterr().out.splitlines() if "repeating" in line]
     assert told == [f"epoch 1, batch 2: train_batch: {FAULT_TEXT}; repeating ({count} of 3)" for count in (1, 2)]
     assert [line["count"] for line in events(tmp_path, "fault")] == [1, 2]
@@ -103,7 +103,7 @@ def test_a_batch_with_a_fault_is_repeated(kind, whole, tmp_path, capsys):
 
 def test_faults_while_loading_testing_and_saving(whole, tmp_path):
     numbers = {"load": Kind.UPDATED, "evaluate": Kind.SPIKES, "read_weights": Kind.DATA,
-               "read_velocities": Kind.READ, "change_training": Kind.DATA, "recover": Kind.UPDATE}  # fmt: skip
+               "read_velocities": Kind.READ, "change_training": Kind.DATA, "recover": Kind.UPDATE}
 
     class Once(Chip):
         """Each kind of operation fails the first time."""
