@@ -18,12 +18,14 @@ class Blinking(Component):
 
     def __init__(self, config):
         self.config = config
-        super().__init__({
-            "from_host": In(AxiStream),
-            "to_host": Out(AxiStream),
-            "leds": Out(config.cores),
-            "busy_cycles": Out(48),
-        })
+        super().__init__(
+            {
+                "from_host": In(AxiStream),
+                "to_host": Out(AxiStream),
+                "leds": Out(config.cores),
+                "busy_cycles": Out(48),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -31,7 +33,7 @@ class Blinking(Component):
         connect(m, flipped(self.from_host), chip.s_axis)
         connect(m, chip.m_axis, flipped(self.to_host))
         for core in range(self.config.cores):
-            m.d.comb += self.leds[core].eq(chip.activity[3 * core:3 * core + 3].any())
+            m.d.comb += self.leds[core].eq(chip.activity[3 * core : 3 * core + 3].any())
         with m.If(chip.activity.any()):
             m.d.sync += self.busy_cycles.eq(self.busy_cycles + 1)
         return m

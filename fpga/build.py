@@ -23,7 +23,8 @@ _PROGRESS = {
     "yosys": ("top.rpt", r"^\d[\d.]*\. Executing (.*?)\.?$"),
     "nextpnr": (
         "top.tim",
-        r"^Info: +((?:at|iter|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \||'.*' is routed).*)$"),
+        r"^Info: +((?:at|iter|Initial|Running|Routing|Packing|Placed|Promoting|\d+ \||'.*' is routed).*)$",
+    ),
 }
 _PASS = re.compile(r"iter=(\d+) .*overused=(\d+)")
 _PATIENCE = 50
@@ -59,19 +60,31 @@ def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=prin
     start = time.monotonic()
     frequency = clock_frequency(board, clock)
     baud = board.baud if baud is None else baud
-    say(f"{board.title} ({board.device}): {config.columns} x {config.rows} cores of {config.lanes} lane(s), "
-        f"{float(frequency):g} MHz, {baud:,} baud")
+    say(
+        f"{board.title} ({board.device}): {config.columns} x {config.rows} cores of {config.lanes} lane(s), "
+        f"{float(frequency):g} MHz, {baud:,} baud"
+    )
     say("generating the circuit")
     tile = to_verilog(Tile(config), TILE_MODULE, reset=not board.family.late_reset)
     link = UartChip(config, clock_hz=round(frequency * 10**6), baud=baud, tile_module=TILE_MODULE)
     return build_design(
-        board, link, folder, modules={TILE_MODULE: tile}, frequency=frequency, seed=seed, core=TILE_MODULE,
-        cores=config.cores, say=say, start=start,
-        about={"cores": config.cores, "lanes": config.lanes, "baud": baud, "chip": config.to_dict()})
+        board,
+        link,
+        folder,
+        modules={TILE_MODULE: tile},
+        frequency=frequency,
+        seed=seed,
+        core=TILE_MODULE,
+        cores=config.cores,
+        say=say,
+        start=start,
+        about={"cores": config.cores, "lanes": config.lanes, "baud": baud, "chip": config.to_dict()},
+    )
 
 
-def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=None, cores=0, about=None, say=print,
-                 start=None):
+def build_design(
+    board, link, folder, *, frequency, modules=None, seed=1, core=None, cores=0, about=None, say=print, start=None
+):
     """A bitstream of a component with a serial port and three LEDs, as ``Top`` takes it; see ``build_chip``.
 
     Parameters
@@ -100,9 +113,13 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
         say(stage)
         log = f"{name}.log"
         code, seconds[stage] = run_tool(
-            tools[name], _arguments(tools[name], [*arguments, *further]), folder,
+            tools[name],
+            _arguments(tools[name], [*arguments, *further]),
+            folder,
             log if name != "yosys" else "yosys.out",
-            progress=_PROGRESS.get(name.split("-")[0]), say=_until_hopeless(say))
+            progress=_PROGRESS.get(name.split("-")[0]),
+            say=_until_hopeless(say),
+        )
         if name == "yosys":
             needs, one = _synthesised(code, folder, family, core)
             check_fit(board, needs, core=one, cores=cores)
@@ -118,14 +135,22 @@ def build_design(board, link, folder, *, frequency, modules=None, seed=1, core=N
             _check_timing(board, clocks, frequency)
     bitstream = folder / family.bitstream
     report = {
-        "board": board.name, "device": board.device, **(about or {}), "clock_mhz": round(float(frequency), 6),
+        "board": board.name,
+        "device": board.device,
+        **(about or {}),
+        "clock_mhz": round(float(frequency), 6),
         "seed": seed,
-        "resources": {name: {"used": used.get(name, needs[name]), "available": available}
-                      for name, available in board.resources.resources().items()},
+        "resources": {
+            name: {"used": used.get(name, needs[name]), "available": available}
+            for name, available in board.resources.resources().items()
+        },
         "core": one,
         "clocks": clocks,
-        "bitstream": {"file": str(bitstream), "bytes": bitstream.stat().st_size,
-                      "sha256": hashlib.sha256(bitstream.read_bytes()).hexdigest()},
+        "bitstream": {
+            "file": str(bitstream),
+            "bytes": bitstream.stat().st_size,
+            "sha256": hashlib.sha256(bitstream.read_bytes()).hexdigest(),
+        },
         "tools": [str(tool) for tool in tools.values()],
         "seconds": {name: round(value, 1) for name, value in {**seconds, "total": time.monotonic() - start}.items()},
     }
@@ -189,8 +214,10 @@ def _until_hopeless(say):
         if overused < best:
             best, when = overused, number
         elif number > when + _PATIENCE and overused > 2 * best + 100:
-            raise ValueError(f"the design was not routed: {best:,} wires were in use twice in pass {when} of the "
-                             f"router, and {overused:,} in pass {number}; fewer cores would be, as may be another seed")
+            raise ValueError(
+                f"the design was not routed: {best:,} wires were in use twice in pass {when} of the "
+                f"router, and {overused:,} in pass {number}; fewer cores would be, as may be another seed"
+            )
 
     return watched
 
@@ -226,5 +253,7 @@ def _check_timing(board, clocks, frequency):
         advice = f"{possible:.2f} MHz is possible with this board's PLL"
     except ValueError:
         advice = "this board's PLL has no clock that slow"
-    raise ValueError(f"the clock must be at most {worst[0]:.1f} MHz, not {float(frequency):g}, for the timing of this "
-                     f"design; {advice}, as may be another seed of the placement")
+    raise ValueError(
+        f"the clock must be at most {worst[0]:.1f} MHz, not {float(frequency):g}, for the timing of this "
+        f"design; {advice}, as may be another seed of the placement"
+    )

@@ -15,8 +15,17 @@ __all__ = ["BUILT", "board_rows", "build_rows", "read_built", "record", "update_
 BUILT = Path(__file__).with_name("built.json")
 _DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "fpga.md"
 _BOARD_HEAD = ["board", "", "device", *RESOURCES.values(), "cores built"]
-_BUILD_HEAD = ["board", "cores x lanes", *RESOURCES.values(), "one core: LUT4", "FF", "clock MHz", "reached",
-               "bitstream bytes", "minutes"]
+_BUILD_HEAD = [
+    "board",
+    "cores x lanes",
+    *RESOURCES.values(),
+    "one core: LUT4",
+    "FF",
+    "clock MHz",
+    "reached",
+    "bitstream bytes",
+    "minutes",
+]
 
 
 def read_built(path=BUILT):
@@ -56,9 +65,15 @@ def board_rows(builds):
     rows = []
     for board in all_boards().values():
         mine = [build for build in builds if build["board"] == board.name]
-        rows.append([board.name, board.title, board.device,
-                     *(f"{amount:,}" for amount in board.resources.resources().values()),
-                     str(max((build["cores"] for build in mine), default="none"))])
+        rows.append(
+            [
+                board.name,
+                board.title,
+                board.device,
+                *(f"{amount:,}" for amount in board.resources.resources().values()),
+                str(max((build["cores"] for build in mine), default="none")),
+            ]
+        )
     return _BOARD_HEAD, rows
 
 
@@ -70,9 +85,19 @@ def build_rows(builds):
         used = [f"{amount:,} ({100 * amount / has[name]:.0f} %)" for name, amount in build["resources"].items()]
         chip = ChipConfig.from_dict(build["chip"])
         kind = ", dense" * chip.dense_only + ", chain" * chip.chain
-        rows.append([build["board"], f"{build['cores']} x {build['lanes']}{kind}", *used, f"{build['core']['lut']:,}",
-                     f"{build['core']['ff']:,}", f"{build['clock_mhz']:g}", f"{build['reached_mhz']:.1f}",
-                     f"{build['bitstream_bytes']:,}", f"{build['seconds'] / 60:.0f}"])
+        rows.append(
+            [
+                build["board"],
+                f"{build['cores']} x {build['lanes']}{kind}",
+                *used,
+                f"{build['core']['lut']:,}",
+                f"{build['core']['ff']:,}",
+                f"{build['clock_mhz']:g}",
+                f"{build['reached_mhz']:.1f}",
+                f"{build['bitstream_bytes']:,}",
+                f"{build['seconds'] / 60:.0f}",
+            ]
+        )
     return _BUILD_HEAD, rows
 
 

@@ -18,47 +18,77 @@ def add_commands(commands, fields):
     fields: sizes of ``ChipConfig`` that are options
     """
     chip = argparse.ArgumentParser(add_help=False)
-    chip.add_argument("--board", metavar="NAME", default="ulx3s_85f",
-                      help="one of those that 'backspike boards' lists (default %(default)s)")
+    chip.add_argument(
+        "--board",
+        metavar="NAME",
+        default="ulx3s_85f",
+        help="one of those that 'backspike boards' lists (default %(default)s)",
+    )
     chip.add_argument("--lanes", type=int, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
     chip.add_argument("--steps", type=int, metavar="N", help="largest number of time steps (default 4)")
-    chip.add_argument("--dense-only", type=int, choices=(0, 1),
-                      help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)")
-    chip.add_argument("--chain", type=int, choices=(0, 1),
-                      help="1: a chain of cores, with small routers; 0: a mesh (default: that of the board)")
+    chip.add_argument(
+        "--dense-only",
+        type=int,
+        choices=(0, 1),
+        help="1: smaller engines, for dense layers only; 0: others too (default: that of the board)",
+    )
+    chip.add_argument(
+        "--chain",
+        type=int,
+        choices=(0, 1),
+        help="1: a chain of cores, with small routers; 0: a mesh (default: that of the board)",
+    )
     for name in fields:
-        chip.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N",
-                          help=f"{name.replace('_', ' ')} per core (default: that of the board)")
+        chip.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            metavar="N",
+            help=f"{name.replace('_', ' ')} per core (default: that of the board)",
+        )
 
-    boards = commands.add_parser("boards", help="list the FPGA boards", description="List the FPGA boards that a "
-                                 "bitstream can be made for, with the largest chip that has been built.")
+    boards = commands.add_parser(
+        "boards",
+        help="list the FPGA boards",
+        description="List the FPGA boards that a bitstream can be made for, with the largest chip that has been built.",
+    )
     boards.set_defaults(run=_with_extra(_boards))
 
     bitstream = commands.add_parser(
-        "bitstream", parents=[chip], help="turn a chip into a bitstream for an FPGA board",
-        description="Generate a chip with a serial link, synthesise it, place and route it, and pack the bitstream.")
-    bitstream.add_argument("--cores", type=int, metavar="N",
-                           help="cores, in the most nearly square mesh (default: that of the board)")
+        "bitstream",
+        parents=[chip],
+        help="turn a chip into a bitstream for an FPGA board",
+        description="Generate a chip with a serial link, synthesise it, place and route it, and pack the bitstream.",
+    )
+    bitstream.add_argument(
+        "--cores", type=int, metavar="N", help="cores, in the most nearly square mesh (default: that of the board)"
+    )
     bitstream.add_argument("--clock", type=float, metavar="MHZ", help="clock of the chip (default: that of the board)")
     bitstream.add_argument("--baud", type=int, metavar="N", help="of the serial port (default: that of the board)")
     bitstream.add_argument("--seed", type=int, default=1, metavar="N", help="of the placement (default 1)")
-    bitstream.add_argument("--record", action="store_true",
-                           help="add the result to what has been built: fpga/built.json and docs/fpga.md")
+    bitstream.add_argument(
+        "--record", action="store_true", help="add the result to what has been built: fpga/built.json and docs/fpga.md"
+    )
     bitstream.add_argument("--output", type=Path, metavar="DIR", help="default build/fpga/BOARD")
     bitstream.set_defaults(run=_with_extra(_bitstream), fields=fields)
 
     synth = commands.add_parser(
-        "synth", parents=[chip], help="area and clock of a chip's units",
-        description="Synthesise units of a chip: all of them, without their clocks, or those that are named, alone.")
-    synth.add_argument("--unit", metavar="NAMES",
-                       help="paths of units or ends of paths, joined by commas, such as router,core.forward "
-                            "(default: all units)")
+        "synth",
+        parents=[chip],
+        help="area and clock of a chip's units",
+        description="Synthesise units of a chip: all of them, without their clocks, or those that are named, alone.",
+    )
+    synth.add_argument(
+        "--unit",
+        metavar="NAMES",
+        help="paths of units or ends of paths, joined by commas, such as router,core.forward (default: all units)",
+    )
     synth.add_argument("--output", type=Path, default=Path("build/synth"), metavar="DIR", help="default %(default)s")
     synth.set_defaults(run=_with_extra(_synth), fields=fields)
 
 
 def _with_extra(run):
     """A command that says how to get the packages that it needs."""
+
     def checked(arguments):
         try:
             return run(arguments)
@@ -99,8 +129,9 @@ def _bitstream(arguments):
     board = board_named(arguments.board)
     config = _configuration(board, arguments, board.cores if arguments.cores is None else arguments.cores)
     folder = arguments.output or Path("build") / "fpga" / board.name
-    report = build_chip(board, config, folder, clock=arguments.clock, baud=arguments.baud, seed=arguments.seed,
-                        say=_say)
+    report = build_chip(
+        board, config, folder, clock=arguments.clock, baud=arguments.baud, seed=arguments.seed, say=_say
+    )
     if arguments.record:
         record(report)
     print(f"report: {folder / 'report.json'}")

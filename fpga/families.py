@@ -57,8 +57,13 @@ class Family:
         before, options, after = self.script("top", keep=keep)
         nextpnr = f"--report top.report.json --timing-allow-fail --seed {seed} --freq {float(clock):g} "
         nextpnr += self.nextpnr
-        return {"script_after_read": before, "synth_opts": options, "script_after_synth": after,
-                "nextpnr_opts": nextpnr, "emit_src": False}
+        return {
+            "script_after_read": before,
+            "synth_opts": options,
+            "script_after_synth": after,
+            "nextpnr_opts": nextpnr,
+            "emit_src": False,
+        }
 
     def placing(self, needs, resources):
         """Further options of nextpnr for a design that needs ``{resource: amount}`` of a device's resources."""
@@ -83,8 +88,14 @@ class Family:
         if self.registers:
             first = "map_ffs"
             before += [f"{command} {options} -top {top} -run begin:{first}", *self.registers]
-        after = [*self.mapping, f"{command} {options} -top {top} -run map_cells:check", "hierarchy -check",
-                 f"tee -q -o {top}.stat stat -json", "blackbox =A:whitebox", f"write_json {self.netlist}"]
+        after = [
+            *self.mapping,
+            f"{command} {options} -top {top} -run map_cells:check",
+            "hierarchy -check",
+            f"tee -q -o {top}.stat stat -json",
+            "blackbox =A:whitebox",
+            f"write_json {self.netlist}",
+        ]
         return "\n".join(before), f"{options} -run {first}:map_luts", "\n".join(after)
 
     def count(self, cells):
@@ -102,10 +113,18 @@ def _gowin(name):
     return Family(
         synth=f"synth_gowin -noiopads -family {name}",  # Amaranth has placed them; Yosys would put them around tiles
         mapping=("abc -lut 4", "clean"),
-        cells=(("LUT[1-4]|ALU", {"lut": 1}), ("RAM16S[DP]*4", {"lut": 8}), ("DFF.*", {"ff": 1}),
-               ("(SP|SDP|SDPB|DP|DPB|SPX9|SDPX9B|DPX9B|pROM|pROMX9)", {"ram": 1}), ("MULT18X18", {"dsp": 1}),
-               ("MULT36X36", {"dsp": 4})),
-        bels={}, bitstream="top.fs", netlist="top.syn.json")
+        cells=(
+            ("LUT[1-4]|ALU", {"lut": 1}),
+            ("RAM16S[DP]*4", {"lut": 8}),
+            ("DFF.*", {"ff": 1}),
+            ("(SP|SDP|SDPB|DP|DPB|SPX9|SDPX9B|DPX9B|pROM|pROMX9)", {"ram": 1}),
+            ("MULT18X18", {"dsp": 1}),
+            ("MULT36X36", {"dsp": 4}),
+        ),
+        bels={},
+        bitstream="top.fs",
+        netlist="top.syn.json",
+    )
 
 
 FAMILIES = {
@@ -113,13 +132,21 @@ FAMILIES = {
         synth="synth_ecp5",
         mapping=("abc -lut 4", "clean"),
         # CCU2C adds two bits; DPR16X4 takes four look-up tables for its words and two to write them.
-        cells=(("LUT4", {"lut": 1}), ("CCU2C", {"lut": 2}), ("TRELLIS_DPR16X4", {"lut": 6}), ("TRELLIS_FF", {"ff": 1}),
-               ("DP16KD|PDPW16KD", {"ram": 1}), ("MULT18X18D", {"dsp": 1})),
+        cells=(
+            ("LUT4", {"lut": 1}),
+            ("CCU2C", {"lut": 2}),
+            ("TRELLIS_DPR16X4", {"lut": 6}),
+            ("TRELLIS_FF", {"ff": 1}),
+            ("DP16KD|PDPW16KD", {"ram": 1}),
+            ("MULT18X18D", {"dsp": 1}),
+        ),
         bels={"lut": ["TRELLIS_COMB"], "ff": ["TRELLIS_FF"], "ram": ["DP16KD"], "dsp": ["MULT18X18D"]},
         # All eight registers of one place share one signal that clears them. So only what clears many registers does
         # it by that signal: each further one keeps the placer from putting registers together.
-        registers=("dfflegalize -minsrst 20 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
-                   "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r",),
+        registers=(
+            "dfflegalize -minsrst 20 -cell $_DFF_?_ 01 -cell $_DFF_?P?_ r -cell $_SDFF_?P?_ r "
+            "-cell $_DFFE_??_ 01 -cell $_DFFE_?P??_ r -cell $_SDFFE_?P??_ r",
+        ),
         late_reset=True,
         bitstream="top.bit",
         # The default, router1, came to a halt in the middle of a chip of 20,000 LUT4; this one took three minutes.
@@ -128,18 +155,40 @@ FAMILIES = {
         spread=0.12,
         # Wires in use twice become dearer more slowly than by default, and the way to go is not overestimated. Else
         # detours take more wires than they free, and in a chip of many cores the router does not come to an end.
-        settings={"router2/biasCostFactor": "0", "router2/currCongWeightMult": "0.5", "router2/histCongWeight": "0.3",
-                  "router2/estimateWeight": "1"},
-        unit_options=("--85k", "--package", "CABGA381", "--speed", "6", "--out-of-context",
-                      "--lpf-allow-unconstrained")),
+        settings={
+            "router2/biasCostFactor": "0",
+            "router2/currCongWeightMult": "0.5",
+            "router2/histCongWeight": "0.3",
+            "router2/estimateWeight": "1",
+        },
+        unit_options=(
+            "--85k",
+            "--package",
+            "CABGA381",
+            "--speed",
+            "6",
+            "--out-of-context",
+            "--lpf-allow-unconstrained",
+        ),
+    ),
     "ice40": Family(
         synth="synth_ice40 -device u -dsp -spram",
-        mapping=("abc -lut 4", "ice40_wrapcarry -unwrap", "techmap -map +/ice40/ff_map.v", "clean",
-                 "opt_lut -tech ice40"),
-        cells=(("SB_LUT4", {"lut": 1}), ("SB_DFF.*", {"ff": 1}), ("SB_RAM40_4K.*", {"ram": 1}),
-               ("SB_MAC16", {"dsp": 1})),
+        mapping=(
+            "abc -lut 4",
+            "ice40_wrapcarry -unwrap",
+            "techmap -map +/ice40/ff_map.v",
+            "clean",
+            "opt_lut -tech ice40",
+        ),
+        cells=(
+            ("SB_LUT4", {"lut": 1}),
+            ("SB_DFF.*", {"ff": 1}),
+            ("SB_RAM40_4K.*", {"ram": 1}),
+            ("SB_MAC16", {"dsp": 1}),
+        ),
         bels={"lut": ["ICESTORM_LC"], "ram": ["ICESTORM_RAM"], "dsp": ["ICESTORM_DSP"]},
-        bitstream="top.bin"),
+        bitstream="top.bin",
+    ),
     "gw1n": _gowin("gw1n"),
     "gw2a": _gowin("gw2a"),
 }

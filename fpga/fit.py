@@ -21,7 +21,7 @@ def count_modules(text, family):
     text: the file
     family: Family
     """
-    described = json.loads(text[text.index("{"):])["modules"]
+    described = json.loads(text[text.index("{") :])["modules"]
     cells = {name.removeprefix("\\"): module["num_cells_by_type"] for name, module in described.items()}
     totals = {}
 
@@ -70,8 +70,11 @@ def explain_failure(board, log, *, needs=None, core=None, cores=0):
     other parameters: as of ``check_fit``
     """
     errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE) or log.strip().splitlines()[-1:] or ["no message"]
-    if not re.search(r"no (more )?bels|unable to (place|find)|failed to (place|pack|expand)|legal placement|overutili",
-                     " ".join(errors), re.IGNORECASE):
+    if not re.search(
+        r"no (more )?bels|unable to (place|find)|failed to (place|pack|expand)|legal placement|overutili",
+        " ".join(errors),
+        re.IGNORECASE,
+    ):
         return RuntimeError(f"place and route failed: {errors[0]}")
     used = ""
     if needs is not None:
@@ -86,12 +89,22 @@ def _advice(board, needs, core, cores):
     advice = []
     if core:
         has = board.resources.resources()
-        fewer = min([int((_ROOM * has[name] - (needs[name] - cores * core[name])) // core[name])
-                     for name in RESOURCES if core[name]], default=0)
+        fewer = min(
+            [
+                int((_ROOM * has[name] - (needs[name] - cores * core[name])) // core[name])
+                for name in RESOURCES
+                if core[name]
+            ],
+            default=0,
+        )
         if min(fewer, cores - 1) > 0:
             advice.append(f"{min(fewer, cores - 1)} cores would fit")
-    larger = [other for other in all_boards().values() if other.resources.family == board.resources.family and all(
-        needs[name] <= _ROOM * amount for name, amount in other.resources.resources().items())]
+    larger = [
+        other
+        for other in all_boards().values()
+        if other.resources.family == board.resources.family
+        and all(needs[name] <= _ROOM * amount for name, amount in other.resources.resources().items())
+    ]
     if larger:
         advice.append(f"boards with room for it: {', '.join(other.name for other in larger)}")
     return "; ".join(advice) or "no supported board of this family has room for it"

@@ -32,21 +32,33 @@ class Grid:
 
     def rams(self):
         """``[(column, row, name of the place)]`` of all block RAMs, on a way that winds through the rows."""
-        rows = [[(column + 2 * i, row, f"X{column + 2 * i}/Y{row}/EBR{i}") for column in self.columns for i in range(4)]
-                for row in self.ram]
+        rows = [
+            [(column + 2 * i, row, f"X{column + 2 * i}/Y{row}/EBR{i}") for column in self.columns for i in range(4)]
+            for row in self.ram
+        ]
         return [place for number, row in enumerate(rows) for place in (row[::-1] if number % 2 else row)]
 
     def dsps(self):
         """``[(column, row, name of the place)]`` of all multipliers."""
-        return [(column + i, row, f"X{column + i}/Y{row}/MULT18_{i}")
-                for row in self.dsp for column in self.columns for i in (0, 1, 4, 5)]
+        return [
+            (column + i, row, f"X{column + i}/Y{row}/MULT18_{i}")
+            for row in self.dsp
+            for column in self.columns
+            for i in (0, 1, 4, 5)
+        ]
 
 
 _25F = Grid((4, 13, 22, 33, 42, 51, 60), ram=(25, 37), dsp=(13,))
 _45F = Grid((4, 13, 22, 31, 42, 51, 60, 69, 78), ram=(10, 34, 58), dsp=(22, 46))
 _85F = Grid((4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114), ram=(22, 46, 70, 82), dsp=(10, 34, 58))
-GRIDS = {"LFE5U-12F": _25F, "LFE5U-25F": _25F, "LFE5U-45F": _45F, "LFE5UM5G-45F": _45F, "LFE5U-85F": _85F,
-         "LFE5UM5G-85F": _85F}
+GRIDS = {
+    "LFE5U-12F": _25F,
+    "LFE5U-25F": _25F,
+    "LFE5U-45F": _45F,
+    "LFE5UM5G-45F": _45F,
+    "LFE5U-85F": _85F,
+    "LFE5UM5G-85F": _85F,
+}
 """``{device: Grid}``"""
 _RAM, _DSP = ("DP16KD", "PDPW16KD"), ("MULT18X18D",)
 
@@ -70,9 +82,9 @@ def core_places(grid, cores, rams, dsps):
     way, free = grid.rams(), grid.dsps()
     places = []
     for core in range(cores):
-        room = way[core * len(way) // cores:(core + 1) * len(way) // cores]
+        room = way[core * len(way) // cores : (core + 1) * len(way) // cores]
         width = min(len(room), rams + rams // 2)
-        room = room[(len(room) - width) // 2:][:width]
+        room = room[(len(room) - width) // 2 :][:width]
         mine = [room[(2 * i + 1) * width // (2 * rams)] for i in range(rams)]
         x, y = (sum(place[axis] for place in mine) / max(rams, 1) for axis in (0, 1))
         near = sorted(free, key=lambda dsp, x=x, y=y: (abs(dsp[1] - y), dsp[1], abs(dsp[0] - x), dsp[0]))[:dsps]

@@ -77,8 +77,15 @@ def synthesise_netlist(sources, top, folder, *, core=None, say=print):
     folder, found = Path(folder), folder / _FAMILY.netlist
     before, options, after = _FAMILY.script(top, keep=(core,) if core else ())
     tool, seconds = run_yosys(
-        [*(f"read_verilog {path.name}" for path in sources), before,
-         f"{_FAMILY.synth.split()[0]} {options} -top {top}", after], folder, "netlist")
+        [
+            *(f"read_verilog {path.name}" for path in sources),
+            before,
+            f"{_FAMILY.synth.split()[0]} {options} -top {top}",
+            after,
+        ],
+        folder,
+        "netlist",
+    )
     if core:
         cells = json.loads(found.read_text(encoding="utf-8"))
         put_reset(cells, core)
@@ -86,8 +93,16 @@ def synthesise_netlist(sources, top, folder, *, core=None, say=print):
     # A vector of which one bit depends on another one would look like a loop to a simulator; and signals of which only
     # names are left would look undriven.
     seconds += run_yosys(
-        [f"read_json {found.name}", f"hierarchy -top {top}", "splitnets", "opt_clean -purge",
-         "write_verilog -noattr netlist.v"], folder, "writing")[1]
+        [
+            f"read_json {found.name}",
+            f"hierarchy -top {top}",
+            "splitnets",
+            "opt_clean -purge",
+            "write_verilog -noattr netlist.v",
+        ],
+        folder,
+        "writing",
+    )[1]
     say(f"{tool}: {seconds:.0f} s")
     netlist = folder / "netlist.v"
     netlist.write_text(_waived(_NETLIST_WAIVERS) + netlist.read_text(encoding="utf-8"), encoding="utf-8")

@@ -67,15 +67,22 @@ def pll_setting(kind, reference, wanted):
     ValueError: the reference is out of range, or the PLL has no output at or below the wanted one
     """
     limits = LIMITS[kind]
-    reference, wanted = (Fraction(round(value * 10**6), 10**6) if isinstance(value, float) else Fraction(value)
-                         for value in (reference, wanted))
+    reference, wanted = (
+        Fraction(round(value * 10**6), 10**6) if isinstance(value, float) else Fraction(value)
+        for value in (reference, wanted)
+    )
     if not limits.reference[0] <= reference <= limits.reference[1]:
         raise ValueError(f"the reference of a PLL must be {_text(limits.reference)} MHz, not {float(reference):g}")
-    found = [setting for setting in _CANDIDATES[kind](limits, reference, wanted)
-             if limits.output[0] <= setting.output <= min(wanted, limits.output[1])]
+    found = [
+        setting
+        for setting in _CANDIDATES[kind](limits, reference, wanted)
+        if limits.output[0] <= setting.output <= min(wanted, limits.output[1])
+    ]
     if not found:
-        raise ValueError(f"the clock must be at least {float(limits.output[0]):g} MHz with a PLL, or "
-                         f"{float(reference):g} MHz without one, not {float(wanted):g}")
+        raise ValueError(
+            f"the clock must be at least {float(limits.output[0]):g} MHz with a PLL, or "
+            f"{float(reference):g} MHz without one, not {float(wanted):g}"
+        )
     return max(found, key=lambda setting: (setting.output, setting.detector, -setting.oscillator))
 
 
@@ -93,8 +100,11 @@ def _ecp5(limits, reference, wanted):
             oscillator = detector * factor
             if not limits.oscillator[0] <= oscillator <= limits.oscillator[1]:
                 continue
-            clkop = next(divider for divider in range(2, factor + 1)  # so that CLKOP keeps to its range too
-                         if factor % divider == 0 and oscillator / divider <= limits.output[1])
+            clkop = next(
+                divider
+                for divider in range(2, factor + 1)  # so that CLKOP keeps to its range too
+                if factor % divider == 0 and oscillator / divider <= limits.output[1]
+            )
             clkos = -(-oscillator // wanted)
             if factor // clkop <= 128 and clkos <= 128:
                 dividers = {"CLKI_DIV": clki, "CLKFB_DIV": factor // clkop, "CLKOP_DIV": clkop, "CLKOS_DIV": clkos}
@@ -142,27 +152,75 @@ def pll_instance(device, setting, reference, clock_in, clock_out, locked):
         feedback = Signal()
         clkos = setting.dividers["CLKOS_DIV"]
         return Instance(
-            "EHXPLLL", a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
-            **dividers, p_FEEDBK_PATH="CLKOP", p_CLKOP_ENABLE="ENABLED", p_CLKOS_ENABLE="ENABLED",
-            p_CLKOP_CPHASE=setting.dividers["CLKOP_DIV"] - 1, p_CLKOS_CPHASE=clkos - 1,
-            p_PLLRST_ENA="DISABLED", p_INTFB_WAKE="DISABLED", p_STDBY_ENABLE="DISABLED", p_DPHASE_SOURCE="DISABLED",
-            i_CLKI=clock_in, i_CLKFB=feedback, o_CLKOP=feedback, o_CLKOS=clock_out, o_LOCK=locked,
-            i_RST=Const(0), i_STDBY=Const(0), i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), i_ENCLKOS=Const(0),
-            i_PHASESEL0=Const(0), i_PHASESEL1=Const(0), i_PHASEDIR=Const(1), i_PHASESTEP=Const(1),
-            i_PHASELOADREG=Const(1))
+            "EHXPLLL",
+            a_ICP_CURRENT="12",
+            a_LPF_RESISTOR="8",
+            a_MFG_ENABLE_FILTEROPAMP="1",
+            a_MFG_GMCREF_SEL="2",
+            **dividers,
+            p_FEEDBK_PATH="CLKOP",
+            p_CLKOP_ENABLE="ENABLED",
+            p_CLKOS_ENABLE="ENABLED",
+            p_CLKOP_CPHASE=setting.dividers["CLKOP_DIV"] - 1,
+            p_CLKOS_CPHASE=clkos - 1,
+            p_PLLRST_ENA="DISABLED",
+            p_INTFB_WAKE="DISABLED",
+            p_STDBY_ENABLE="DISABLED",
+            p_DPHASE_SOURCE="DISABLED",
+            i_CLKI=clock_in,
+            i_CLKFB=feedback,
+            o_CLKOP=feedback,
+            o_CLKOS=clock_out,
+            o_LOCK=locked,
+            i_RST=Const(0),
+            i_STDBY=Const(0),
+            i_PLLWAKESYNC=Const(0),
+            i_ENCLKOP=Const(0),
+            i_ENCLKOS=Const(0),
+            i_PHASESEL0=Const(0),
+            i_PHASESEL1=Const(0),
+            i_PHASEDIR=Const(1),
+            i_PHASESTEP=Const(1),
+            i_PHASELOADREG=Const(1),
+        )
     if kind == "ice40":
         filter_range = next(value for most, value in _ICE40_FILTERS if setting.detector <= most)
         return Instance(
-            "SB_PLL40_PAD", p_FEEDBACK_PATH="SIMPLE", p_PLLOUT_SELECT="GENCLK",
-            p_DIVR=Const(setting.dividers["DIVR"], 4), p_DIVF=Const(setting.dividers["DIVF"], 7),
-            p_DIVQ=Const(setting.dividers["DIVQ"], 3), p_FILTER_RANGE=Const(filter_range, 3),
-            i_PACKAGEPIN=clock_in, o_PLLOUTGLOBAL=clock_out, o_LOCK=locked, i_RESETB=Const(1), i_BYPASS=Const(0))
+            "SB_PLL40_PAD",
+            p_FEEDBACK_PATH="SIMPLE",
+            p_PLLOUT_SELECT="GENCLK",
+            p_DIVR=Const(setting.dividers["DIVR"], 4),
+            p_DIVF=Const(setting.dividers["DIVF"], 7),
+            p_DIVQ=Const(setting.dividers["DIVQ"], 3),
+            p_FILTER_RANGE=Const(filter_range, 3),
+            i_PACKAGEPIN=clock_in,
+            o_PLLOUTGLOBAL=clock_out,
+            o_LOCK=locked,
+            i_RESETB=Const(1),
+            i_BYPASS=Const(0),
+        )
     return Instance(
-        "rPLL", **dividers, p_FCLKIN=f"{float(reference):g}", p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false",
-        p_DYN_ODIV_SEL="false", p_CLKFB_SEL="internal", p_DEVICE=device,
-        i_CLKIN=clock_in, o_CLKOUT=clock_out, o_LOCK=locked, i_RESET=Const(0), i_RESET_P=Const(0), i_CLKFB=Const(0),
-        i_FBDSEL=Const(0, 6), i_IDSEL=Const(0, 6), i_ODSEL=Const(0, 6), i_PSDA=Const(0, 4), i_DUTYDA=Const(0, 4),
-        i_FDLY=Const(0, 4))
+        "rPLL",
+        **dividers,
+        p_FCLKIN=f"{float(reference):g}",
+        p_DYN_IDIV_SEL="false",
+        p_DYN_FBDIV_SEL="false",
+        p_DYN_ODIV_SEL="false",
+        p_CLKFB_SEL="internal",
+        p_DEVICE=device,
+        i_CLKIN=clock_in,
+        o_CLKOUT=clock_out,
+        o_LOCK=locked,
+        i_RESET=Const(0),
+        i_RESET_P=Const(0),
+        i_CLKFB=Const(0),
+        i_FBDSEL=Const(0, 6),
+        i_IDSEL=Const(0, 6),
+        i_ODSEL=Const(0, 6),
+        i_PSDA=Const(0, 4),
+        i_DUTYDA=Const(0, 4),
+        i_FDLY=Const(0, 4),
+    )
 
 
 def _text(limits):

@@ -47,13 +47,14 @@ def put_reset(netlist, module, port="rst", clock="clk"):
             pins["LSR"] = [reset]
             continue
         if (parameters["LSRMUX"], parameters["SRMODE"]) != ("LSR", "LSR_OVER_CE"):
-            raise ValueError(f"LSRMUX and SRMODE of a register must be LSR and LSR_OVER_CE, not "
-                             f"{parameters['LSRMUX']} and {parameters['SRMODE']}, as in {name}")
+            raise ValueError(
+                f"LSRMUX and SRMODE of a register must be LSR and LSR_OVER_CE, not "
+                f"{parameters['LSRMUX']} and {parameters['SRMODE']}, as in {name}"
+            )
         if before not in either:
             either[before] = [free + len(either)]
             cells[f"reset_or_{len(either)}"] = _either(before, reset, either[before][0])
-            contents["netnames"][f"reset_{len(either)}"] = {
-                "hide_name": 0, "bits": either[before], "attributes": {}}
+            contents["netnames"][f"reset_{len(either)}"] = {"hide_name": 0, "bits": either[before], "attributes": {}}
         pins["LSR"] = either[before]
     given, tick = (contents["ports"][name]["bits"][0] for name in (port, clock))
     cells["reset_register"] = _register(given, tick, reset)
@@ -63,9 +64,17 @@ def put_reset(netlist, module, port="rst", clock="clk"):
 def _register(data, clock, output):
     """A register that is set at the beginning."""
     return {
-        "hide_name": 0, "type": _REGISTER, "attributes": {},
-        "parameters": {"CEMUX": "1 ", "CLKMUX": "CLK", "GSR": "DISABLED", "LSRMUX": "LSR", "REGSET": "SET",
-                       "SRMODE": "LSR_OVER_CE"},
+        "hide_name": 0,
+        "type": _REGISTER,
+        "attributes": {},
+        "parameters": {
+            "CEMUX": "1 ",
+            "CLKMUX": "CLK",
+            "GSR": "DISABLED",
+            "LSRMUX": "LSR",
+            "REGSET": "SET",
+            "SRMODE": "LSR_OVER_CE",
+        },
         "port_directions": {**dict.fromkeys(("CLK", "DI", "LSR"), "input"), "Q": "output"},
         "connections": {"CLK": [clock], "DI": [data], "LSR": ["0"], "Q": [output]},
     }
@@ -73,7 +82,10 @@ def _register(data, clock, output):
 
 def _either(first, second, output):
     return {
-        "hide_name": 0, "type": "LUT4", "parameters": {"INIT": _OR}, "attributes": {},
+        "hide_name": 0,
+        "type": "LUT4",
+        "parameters": {"INIT": _OR},
+        "attributes": {},
         "port_directions": {**dict.fromkeys("ABCD", "input"), "Z": "output"},
         "connections": {"A": [first], "B": [second], "C": ["0"], "D": ["0"], "Z": [output]},
     }

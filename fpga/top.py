@@ -88,7 +88,8 @@ class Clocking(Elaboratable):
         locked = Signal()
         setting = pll_setting(kind, oscillator, self.frequency)
         m.submodules.pll = pll_instance(
-            self.device, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked)
+            self.device, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked
+        )
         return locked
 
 

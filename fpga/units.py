@@ -102,8 +102,8 @@ def _path(module):
 
 def _wrapper(text, module):
     """A Verilog module "unit" with registers around another, and the number of them."""
-    body = text[re.search(rf"^module \\?{re.escape(module)} ?\(", text, re.MULTILINE).start():]
-    ports = _PORT.findall(body[:body.index("\nendmodule")])
+    body = text[re.search(rf"^module \\?{re.escape(module)} ?\(", text, re.MULTILINE).start() :]
+    ports = _PORT.findall(body[: body.index("\nendmodule")])
     wires, connections, registers, bits = [], [], [], 0
     for index, (direction, high, port) in enumerate(ports):
         name = port.removeprefix("\\")
@@ -111,16 +111,26 @@ def _wrapper(text, module):
             connections.append(f".{name}({name})")
             continue
         bits += int(high or 0) + 1
-        wires.append(f"  {direction} [{high or 0}:0] p{index}; (* keep *) reg [{high or 0}:0] r{index};"
-                     + f" wire [{high or 0}:0] w{index};")
+        wires.append(
+            f"  {direction} [{high or 0}:0] p{index}; (* keep *) reg [{high or 0}:0] r{index};"
+            + f" wire [{high or 0}:0] w{index};"
+        )
         connections.append(f".{port} (w{index})")
-        registers.append(f"  assign w{index} = r{index}; always @(posedge clk) r{index} <= p{index};"
-                         if direction == "input" else
-                         f"  assign p{index} = r{index}; always @(posedge clk) r{index} <= w{index};")
+        registers.append(
+            f"  assign w{index} = r{index}; always @(posedge clk) r{index} <= p{index};"
+            if direction == "input"
+            else f"  assign p{index} = r{index}; always @(posedge clk) r{index} <= w{index};"
+        )
     names = ", ".join(["clk", "rst", *re.findall(r"(?<= )p\d+(?=;)", "\n".join(wires))])
     escaped = f"\\{module} " if "." in module else f"{module} "
-    lines = [f"module unit({names});", "  input clk; input rst;", *wires, *registers,
-             f"  {escaped}u({', '.join(connections)});", "endmodule"]
+    lines = [
+        f"module unit({names});",
+        "  input clk; input rst;",
+        *wires,
+        *registers,
+        f"  {escaped}u({', '.join(connections)});",
+        "endmodule",
+    ]
     return "\n" + "\n".join(lines) + "\n", bits
 
 
@@ -129,8 +139,13 @@ def _synthesise(text, top, family, folder, *, options="", say):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{top}.v").write_text(text, encoding="utf-8")
     before, first, after = family.script(top, further=options)
-    lines = [f"read_verilog {top}.v", before, f"{family.synth.split()[0]} {first} -top {top}", after,
-             f"write_json {top}.json"]
+    lines = [
+        f"read_verilog {top}.v",
+        before,
+        f"{family.synth.split()[0]} {first} -top {top}",
+        after,
+        f"write_json {top}.json",
+    ]
     (folder / f"{top}.stat").unlink(missing_ok=True)
     tool, seconds = run_yosys(lines, folder, top)
     say(f"{tool}: {seconds:.0f} s")
@@ -142,8 +157,16 @@ def _clock(top, family, folder, say):
     if family.unit_options is None:
         return None
     tool = find_tool("nextpnr-ecp5")
-    arguments = ["--json", f"{top}.json", *family.unit_options, "--freq", "150", "--timing-allow-fail",
-                 "--report", f"{top}.report.json"]
+    arguments = [
+        "--json",
+        f"{top}.json",
+        *family.unit_options,
+        "--freq",
+        "150",
+        "--timing-allow-fail",
+        "--report",
+        f"{top}.report.json",
+    ]
     code, seconds = run_tool(tool, arguments, folder, f"{top}.log")
     if code:
         raise RuntimeError(f"place and route failed: {last_words(Path(folder) / f'{top}.log')}")
@@ -156,8 +179,10 @@ def _clock(top, family, folder, say):
 def table_rows(rows):
     """Head and rows of a table; units are indented by their depth."""
     head = ["unit", *RESOURCES.values(), "MHz alone"]
-    return head, [[row["unit"], *(f"{row[name]:,}" for name in RESOURCES),
-                   f"{row['mhz']:.0f}" if row["mhz"] else "-"] for row in rows]
+    return head, [
+        [row["unit"], *(f"{row[name]:,}" for name in RESOURCES), f"{row['mhz']:.0f}" if row["mhz"] else "-"]
+        for row in rows
+    ]
 
 
 def write_rows(rows, path, config):

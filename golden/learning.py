@@ -23,8 +23,17 @@ from backspike.golden.windows import (
     unpooled,
 )
 
-__all__ = ["LayerTrace", "Trace", "accumulate", "backward", "check_labels", "check_spikes", "forward", "run_layer",
-           "update"]
+__all__ = [
+    "LayerTrace",
+    "Trace",
+    "accumulate",
+    "backward",
+    "check_labels",
+    "check_spikes",
+    "forward",
+    "run_layer",
+    "update",
+]
 
 _BLOCK = 1 << 17  # numbers in a matrix of windows that is made at a time
 

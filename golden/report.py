@@ -43,15 +43,17 @@ def densities(trainer, spikes, labels):
     for description, layer, delta in zip(trainer.network.layers, trace.layers, deltas, strict=True):
         nonzero = delta != 0
         terms = _terms(description, before, masks, nonzero)
-        result["layers"].append({
-            "spikes": float(layer.spikes.mean()),
-            "masks": float(layer.masks.mean()),
-            "deltas": float(nonzero.mean()),
-            "inputs used": float(before.any(axis=0).mean()),
-            "deltas used": float(nonzero.any(axis=0).mean()),
-            "samples without deltas": float(1 - nonzero.any(axis=(0, 2)).mean()),
-            **{f"{name} terms": float(count / len(labels)) for name, count in terms.items()},
-        })
+        result["layers"].append(
+            {
+                "spikes": float(layer.spikes.mean()),
+                "masks": float(layer.masks.mean()),
+                "deltas": float(nonzero.mean()),
+                "inputs used": float(before.any(axis=0).mean()),
+                "deltas used": float(nonzero.any(axis=0).mean()),
+                "samples without deltas": float(1 - nonzero.any(axis=(0, 2)).mean()),
+                **{f"{name} terms": float(count / len(labels)) for name, count in terms.items()},
+            }
+        )
         before, masks = layer.spikes, layer.masks
     return result
 
@@ -77,9 +79,13 @@ def _show(title, trainer, dataset):
     numbers = densities(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES])
     print(f"  activity, {title}: input spikes {numbers['inputs']:.3f}")
     for number, layer in enumerate(numbers["layers"]):
-        print(f"    layer {number}: " + ", ".join(
-            f"{name} {value:.0f}" if name.endswith("terms") else f"{name} {value:.3f}" for name, value in layer.items()
-        ))
+        print(
+            f"    layer {number}: "
+            + ", ".join(
+                f"{name} {value:.0f}" if name.endswith("terms") else f"{name} {value:.3f}"
+                for name, value in layer.items()
+            )
+        )
     total = sum(value for layer in numbers["layers"] for name, value in layer.items() if name.endswith("terms"))
     print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
@@ -99,8 +105,11 @@ def _train(network, schedule, dataset, arithmetic, arguments):
         seconds += time.perf_counter() - start
         accuracy = trainer.evaluate(dataset.test_spikes, dataset.test_labels)
         largest = max(float(np.abs(weight).max()) for weight in trainer.weights)
-        print(f"  epoch {epoch + 1}: rate 2^{np.log2(training.rate):g}, test accuracy {accuracy:.4f}, "
-              f"largest weight {largest:.2f}, {seconds:.2f} s", flush=True)
+        print(
+            f"  epoch {epoch + 1}: rate 2^{np.log2(training.rate):g}, test accuracy {accuracy:.4f}, "
+            f"largest weight {largest:.2f}, {seconds:.2f} s",
+            flush=True,
+        )
     _show("trained weights", trainer, dataset)
     print(f"  saturated: {trainer.saturated}")
 

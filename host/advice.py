@@ -10,8 +10,14 @@ from .limits import MEMORIES
 
 __all__ = ["advice"]
 
-_TOP = {"weights": 1 << 17, "neurons": 1 << 14, "tape_words": 1 << 9, "groups": 1 << 8, "peers": 1 << 8,
-        "slices": 1 << 4}
+_TOP = {
+    "weights": 1 << 17,
+    "neurons": 1 << 14,
+    "tape_words": 1 << 9,
+    "groups": 1 << 8,
+    "peers": 1 << 8,
+    "slices": 1 << 4,
+}
 
 
 def advice(cuts, cores, number):
@@ -35,8 +41,9 @@ def advice(cuts, cores, number):
         if not fits(cores, **need):
             return {}
         for name, top in _TOP.items():
-            need[name] = least(getattr(config, name), top, steps[name],
-                               lambda value, name=name: fits(cores, **{**need, name: value}))
+            need[name] = least(
+                getattr(config, name), top, steps[name], lambda value, name=name: fits(cores, **{**need, name: value})
+            )
         return {name: value for name, value in need.items() if value > getattr(config, name)}
 
     steps = {name: config.lanes if name in ("weights", "neurons") else 1 for name in MEMORIES}

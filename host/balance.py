@@ -57,8 +57,12 @@ def _moves(cuts, cut, loads, source):
             for other in np.flatnonzero(cut[:, target]).tolist():
                 if target != source and other != layer:
                     gives, takes = int(cut[layer, source]), int(cut[other, target])
-                    yield [(layer, source, -gives), (layer, target, gives),
-                           (other, target, -takes), (other, source, takes)]
+                    yield [
+                        (layer, source, -gives),
+                        (layer, target, gives),
+                        (other, target, -takes),
+                        (other, source, takes),
+                    ]
 
 
 def _merges(cut, loads):

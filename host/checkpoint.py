@@ -72,13 +72,23 @@ class Checkpoint:
     def save(self, path):
         """Write the file. It replaces the one before at once and as a whole, even if the power fails."""
         description = {
-            "version": _VERSION, "course": dataclasses.asdict(self.course), "epoch": self.epoch, "batch": self.batch,
-            "score": dataclasses.asdict(self.score), "history": self.history, "samples": self.samples,
-            "constants": self.course.constants(), "data": self.data, "chip": self.chip,
+            "version": _VERSION,
+            "course": dataclasses.asdict(self.course),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "score": dataclasses.asdict(self.score),
+            "history": self.history,
+            "samples": self.samples,
+            "constants": self.course.constants(),
+            "data": self.data,
+            "chip": self.chip,
             "written_by": _versions(),
         }
-        arrays = {f"{name}_{number}": array for name in ("weights", "velocities")
-                  for number, array in enumerate(getattr(self, name))}
+        arrays = {
+            f"{name}_{number}": array
+            for name in ("weights", "velocities")
+            for number, array in enumerate(getattr(self, name))
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
@@ -111,7 +121,8 @@ class Checkpoint:
             epoch, batch, chip = found["epoch"], found["batch"], found["chip"]
             if not (0 <= epoch <= course.epochs and batch >= 0):
                 raise ValueError(
-                    f"epoch of {path} must be 0 to {course.epochs}, and batch at least 0, not {epoch} and {batch}")
+                    f"epoch of {path} must be 0 to {course.epochs}, and batch at least 0, not {epoch} and {batch}"
+                )
             constants, known = found["constants"], found["data"]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} does not describe a training: {error!r}") from None
@@ -120,8 +131,10 @@ class Checkpoint:
                 raise ValueError(f"{name} of {path} must be {value!r}, as in this version, not {constants.get(name)!r}")
         own = fingerprint(course.dataset())
         if own != known:
-            raise ValueError(f"data {course.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
-                             f"are not the same samples")
+            raise ValueError(
+                f"data {course.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
+                f"are not the same samples"
+            )
         layers = [_layers(path, arrays, name, course.model) for name in ("weights", "velocities")]
         return cls(course, *layers, epoch, batch, score, history, known, chip)
 

@@ -33,8 +33,7 @@ class Difference:
 
 def _count(expected, found, fmt):
     """Number of bits that differ between two lists of weight arrays."""
-    return sum(
-        int(np.bitwise_count(fmt.encode(a) ^ fmt.encode(b)).sum()) for a, b in zip(expected, found, strict=True))
+    return sum(int(np.bitwise_count(fmt.encode(a) ^ fmt.encode(b)).sum()) for a, b in zip(expected, found, strict=True))
 
 
 def first_weight_difference(expected, found, step, fmt, what="weight"):
@@ -45,8 +44,15 @@ def first_weight_difference(expected, found, step, fmt, what="weight"):
         if len(wrong):
             index = tuple(int(k) for k in wrong[0])
             digits = -(-fmt.width // 4)
-            return Difference(what, layer, index, step, f"0x{int(bits_a[index]):0{digits}x}",
-                              f"0x{int(bits_b[index]):0{digits}x}", _count(expected, found, fmt))
+            return Difference(
+                what,
+                layer,
+                index,
+                step,
+                f"0x{int(bits_a[index]):0{digits}x}",
+                f"0x{int(bits_b[index]):0{digits}x}",
+                _count(expected, found, fmt),
+            )
     return None
 
 
@@ -67,5 +73,12 @@ def first_spike_difference(expected, found, layer, first_sample=0):
     if not len(wrong):
         return None
     sample, step, output = (int(k) for k in wrong[0])
-    return Difference("spike", layer, (first_sample + sample, output), step, str(int(expected[step, sample, output])),
-                      str(int(found[step, sample, output])), len(wrong))
+    return Difference(
+        "spike",
+        layer,
+        (first_sample + sample, output),
+        step,
+        str(int(expected[step, sample, output])),
+        str(int(found[step, sample, output])),
+        len(wrong),
+    )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a network, its training and a chip to a ``Plan``: placement, table contents, packets.
 
-    plan = compile_network(network, training, config)
-    packets = plan.load_packets(weights)
+plan = compile_network(network, training, config)
+packets = plan.load_packets(weights)
 """
 
 from functools import partial
@@ -21,9 +21,7 @@ from .work import Density, layer_densities
 __all__ = ["CapacityError", "Density", "Piece", "Plan", "compile_network"]
 
 
-def compile_network(
-    network, training, config, *, strategy="balanced", cores=None, seed=0, density=None, loss="rate"
-):
+def compile_network(network, training, config, *, strategy="balanced", cores=None, seed=0, density=None, loss="rate"):
     """Place a network on a chip.
 
     Parameters
@@ -43,8 +41,11 @@ def compile_network(
     CapacityError: the network does not fit; the message says what would
     TypeError, ValueError: a parameter of the wrong kind, or out of range, or network and chip do not belong together
     """
-    for name, value, kind in (("network", network, Network), ("training", training, Training),
-                              ("config", config, ChipConfig)):
+    for name, value, kind in (
+        ("network", network, Network),
+        ("training", training, Training),
+        ("config", config, ChipConfig),
+    ):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
     if loss not in ("rate", "external"):

@@ -42,20 +42,29 @@ class Course(Recipe):
         for name, labels in (("samples", data.train_labels), ("tests", data.test_labels)):
             if getattr(self, name) is not None and getattr(self, name) > len(labels):
                 raise ValueError(
-                    f"{name} must be at most {len(labels)} for the data {data.name!r}, not {getattr(self, name)}")
+                    f"{name} must be at most {len(labels)} for the data {data.name!r}, not {getattr(self, name)}"
+                )
         return dataclasses.replace(
             data,
-            train_spikes=data.train_spikes[:, :self.samples], train_labels=data.train_labels[:self.samples],
-            test_spikes=data.test_spikes[:, :self.tests], test_labels=data.test_labels[:self.tests],
+            train_spikes=data.train_spikes[:, : self.samples],
+            train_labels=data.train_labels[: self.samples],
+            test_spikes=data.test_spikes[:, : self.tests],
+            test_labels=data.test_labels[: self.tests],
         )
 
     def constants(self):
         """All constants by name, as the format holds them: of each layer's neurons, and of each epoch's training."""
         model = self.model
-        neurons = {f"neuron[{number}].{name}": value for number, layer in enumerate(model.layers)
-                   for name, value in dataclasses.asdict(layer.neuron.rounded(model.format)).items()}
-        training = {f"training[{epoch}].{name}": value for epoch, training in enumerate(self.schedule())
-                    for name, value in dataclasses.asdict(training.rounded(model.format)).items()}
+        neurons = {
+            f"neuron[{number}].{name}": value
+            for number, layer in enumerate(model.layers)
+            for name, value in dataclasses.asdict(layer.neuron.rounded(model.format)).items()
+        }
+        training = {
+            f"training[{epoch}].{name}": value
+            for epoch, training in enumerate(self.schedule())
+            for name, value in dataclasses.asdict(training.rounded(model.format)).items()
+        }
         return neurons | training
 
 

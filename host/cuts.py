@@ -49,17 +49,22 @@ class Cuts:
         most = [most_channels(network, config, number) for number in range(len(layers))]
         self.unit = [min(config.lanes, channels) for channels in most]
         self.counts = [-(-layer.out_channels // unit) for layer, unit in zip(layers, self.unit, strict=True)]
-        self.most = [count if channels >= layer.out_channels else channels // unit for layer, channels, unit, count
-                     in zip(layers, most, self.unit, self.counts, strict=True)]
+        self.most = [
+            count if channels >= layer.out_channels else channels // unit
+            for layer, channels, unit, count in zip(layers, most, self.unit, self.counts, strict=True)
+        ]
         self._units, self._mosts = np.array(self.unit)[:, None], np.array(self.most)[:, None]
         self._words = [self._table(number, words_of) for number in range(len(layers))]
         # Words of the last unit's channels that do not exist
-        missing = [unit * count - layer.out_channels for layer, unit, count
-                   in zip(layers, self.unit, self.counts, strict=True)]
+        missing = [
+            unit * count - layer.out_channels for layer, unit, count in zip(layers, self.unit, self.counts, strict=True)
+        ]
         self._absent = [pixels(layer) * channels // 32 for layer, channels in zip(layers, missing, strict=True)]
         after = [flat(layer) for layer in layers[1:]] + [False]
-        self._groups = [self._table(number, lambda outputs: -(-outputs // config.window)) if after[number] else None
-                        for number in range(len(layers))]
+        self._groups = [
+            self._table(number, lambda outputs: -(-outputs // config.window)) if after[number] else None
+            for number in range(len(layers))
+        ]
         first = layers[0]
         self._host_words = words_of(first.inputs)
         self._host_groups = -(-first.inputs // config.window) if flat(first) else 1
@@ -71,10 +76,12 @@ class Cuts:
         """``measure`` of the outputs of a layer's slices on one core, by their units."""
         neurons = pixels(self.network.layers[number]) * self.unit[number]
         most = self.most[number]
-        return np.array([
-            units // most * measure(most * neurons) + (measure(units % most * neurons) if units % most else 0)
-            for units in range(self.counts[number] + 1)
-        ])
+        return np.array(
+            [
+                units // most * measure(most * neurons) + (measure(units % most * neurons) if units % most else 0)
+                for units in range(self.counts[number] + 1)
+            ]
+        )
 
     def slices(self, cuts):
         """Slices of each layer on each core."""

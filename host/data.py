@@ -74,9 +74,13 @@ def _split(name, spikes, labels, image, seed, tests):
     spikes, labels = spikes[:, order], labels[order].astype(np.int64)
     cut = len(labels) - tests
     return Dataset(
-        name=name, classes=10, image=image,
-        train_spikes=spikes[:, :cut], train_labels=labels[:cut],
-        test_spikes=spikes[:, cut:], test_labels=labels[cut:],
+        name=name,
+        classes=10,
+        image=image,
+        train_spikes=spikes[:, :cut],
+        train_labels=labels[:cut],
+        test_spikes=spikes[:, cut:],
+        test_labels=labels[cut:],
     )
 
 
@@ -136,9 +140,13 @@ def idx(folder, steps=4, *, name=None, limit=None):
             f"{paths[2]} must have images of {train_images.shape[1:]} as {paths[0]}, not {test_images.shape[1:]}"
         )
     return Dataset(
-        name=folder.resolve().name if name is None else name, classes=10, image=train_images.shape[1:],
-        train_spikes=_code(train_images, steps), train_labels=train_labels,
-        test_spikes=_code(test_images, steps), test_labels=test_labels,
+        name=folder.resolve().name if name is None else name,
+        classes=10,
+        image=train_images.shape[1:],
+        train_spikes=_code(train_images, steps),
+        train_labels=train_labels,
+        test_spikes=_code(test_images, steps),
+        test_labels=test_labels,
     )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver: turns calls into packets and received packets into results, without any input or output of its own.
 
-    driver = Driver(plan)
-    operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
+driver = Driver(plan)
+operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
 """
 
 from .checks import check_labels, check_spikes
@@ -129,8 +129,10 @@ class Driver:
         """
         external = self.plan.loss == "external"
         if external != (labels is None) or external != (errors is not None):
-            raise ValueError(f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
-                             f"the plan's loss is {self.plan.loss!r}")
+            raise ValueError(
+                f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
+                f"the plan's loss is {self.plan.loss!r}"
+            )
         spikes = check_spikes(self.plan.network, spikes)
         if labels is not None:
             labels = check_labels(self.plan.network, labels, spikes.shape[1])

@@ -57,7 +57,10 @@ def output_order(layer, first, channels):
 def same_maps(layer, before):
     """Whether the layer sees the maps of the layer before it as maps; otherwise it sees them flattened."""
     return (layer.in_channels, layer.in_height, layer.in_width) == (
-        before.out_channels, before.out_height, before.out_width)
+        before.out_channels,
+        before.out_height,
+        before.out_width,
+    )
 
 
 def input_rows(layer, before, first, channels):

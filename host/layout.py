@@ -148,7 +148,12 @@ def _groups(layer, config, blocks, room, producers):
             tap = count * blocks
             words = words_of(count * layer.in_height * layer.in_width)
             yield Group(
-                origin, tape, words, count, row, tap % field_end,
+                origin,
+                tape,
+                words,
+                count,
+                row,
+                tap % field_end,
                 0 if layer.kernel == 1 else layer.kernel * tap % field_end,
                 0 if host else origin.neuron_base + start,
             )
@@ -162,10 +167,23 @@ def _slice(layer, config, piece, room, producers):
     groups = tuple(_groups(layer, config, blocks, room, producers))
     inputs = sum(group.channels * (window(layer) if group.origin is not None else 1) for group in groups)
     result = Slice(
-        layer=piece.layer, x=piece.x, y=piece.y, index=room["index"], first=piece.first, channels=piece.channels,
-        pixels=count, rows=layer.shape[0], lanes=config.lanes, replay=inputs <= config.window,
-        block_base=room["block"], weight_base=room["weight"], tape_base=room["tape"], delta_base=room["delta"],
-        groups_base=room["group"], groups=groups, order=output_order(layer, piece.first, piece.channels),
+        layer=piece.layer,
+        x=piece.x,
+        y=piece.y,
+        index=room["index"],
+        first=piece.first,
+        channels=piece.channels,
+        pixels=count,
+        rows=layer.shape[0],
+        lanes=config.lanes,
+        replay=inputs <= config.window,
+        block_base=room["block"],
+        weight_base=room["weight"],
+        tape_base=room["tape"],
+        delta_base=room["delta"],
+        groups_base=room["group"],
+        groups=groups,
+        order=output_order(layer, piece.first, piece.channels),
         sources=tuple(producers or [HOST]),
     )
     room["index"] += 1

@@ -6,8 +6,17 @@ from backspike.golden.network import Training
 from .geometry import flat, same_maps, terms, window
 from .protocol import DESCRIPTOR, NEED, NO_LABEL, PEER
 
-__all__ = ["MEMORIES", "CapacityError", "check_cut", "check_layers", "check_memories", "check_training", "core_use",
-           "most_channels", "words_of"]
+__all__ = [
+    "MEMORIES",
+    "CapacityError",
+    "check_cut",
+    "check_layers",
+    "check_memories",
+    "check_training",
+    "core_use",
+    "most_channels",
+    "words_of",
+]
 
 MEMORIES = ("weights", "neurons", "tape_words", "groups", "slices", "peers")
 """Fields of ``ChipConfig`` that the slices of a core share."""

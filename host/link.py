@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's end of the serial link, without any input or output of its own: bytes and times go in, bytes come out.
 
-    link = Link()
-    while True:
-        write(link.output(now))         # frames that are due
-        link.receive(read(), now)       # whatever has come, also nothing
-        while link.packets: use(link.packets.popleft())
+link = Link()
+while True:
+    write(link.output(now))         # frames that are due
+    link.receive(read(), now)       # whatever has come, also nothing
+    while link.packets: use(link.packets.popleft())
 """
 
 import secrets
@@ -116,7 +116,7 @@ class Link:
         frames = []
         while self._next < end and not (self._single and self._next > self._acked):
             start = self._next - self._acked
-            payload = bytes(self._bytes[start:min(start + self._frame, end - self._acked)])
+            payload = bytes(self._bytes[start : min(start + self._frame, end - self._acked)])
             frames.append(self._encode(POLL, self._next, payload))
             self._next += len(payload)
             self._highest = max(self._highest, self._next)

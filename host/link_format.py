@@ -13,8 +13,25 @@ from backspike.host.protocol import Fields
 from backspike.hw.config import ChipConfig
 
 __all__ = [
-    "CHIP", "CHIP_WORDS", "ESCAPE", "FLAG", "HEADER", "HELLO", "LOST", "MODULUS", "NAK", "POLL", "TOGGLE", "VERSION",
-    "WELCOME_FIELDS", "Frame", "FrameReader", "pack_chip", "pack_welcome", "unpack_chip", "unpack_welcome",
+    "CHIP",
+    "CHIP_WORDS",
+    "ESCAPE",
+    "FLAG",
+    "HEADER",
+    "HELLO",
+    "LOST",
+    "MODULUS",
+    "NAK",
+    "POLL",
+    "TOGGLE",
+    "VERSION",
+    "WELCOME_FIELDS",
+    "Frame",
+    "FrameReader",
+    "pack_chip",
+    "pack_welcome",
+    "unpack_chip",
+    "unpack_welcome",
 ]
 
 FLAG, ESCAPE, TOGGLE = 0x7E, 0x7D, 0x20
@@ -49,7 +66,8 @@ class Frame:
     def encode(self):
         """The frame's bytes as they go over the line, with a delimiter at both ends."""
         header = HEADER.pack(
-            bits=self.bits, session=self.session, ack=self.ack % MODULUS, position=self.position % MODULUS)
+            bits=self.bits, session=self.session, ack=self.ack % MODULUS, position=self.position % MODULUS
+        )
         content = header.to_bytes(_HEADER_BYTES, "little") + self.payload
         content += crc32(content).to_bytes(_CRC_BYTES, "little")
         for special in (ESCAPE, FLAG):
@@ -86,8 +104,24 @@ class FrameReader:
 
 
 CHIP = Fields(
-    columns=4, rows=4, lanes=4, slots=4, steps=5, slices=5, weights=18, neurons=15, tape_words=10, groups=9, peers=9,
-    window=13, batch_terms=24, momentum=1, dense_only=1, chain=1, exponent=3, mantissa=4,
+    columns=4,
+    rows=4,
+    lanes=4,
+    slots=4,
+    steps=5,
+    slices=5,
+    weights=18,
+    neurons=15,
+    tape_words=10,
+    groups=9,
+    peers=9,
+    window=13,
+    batch_terms=24,
+    momentum=1,
+    dense_only=1,
+    chain=1,
+    exponent=3,
+    mantissa=4,
 )
 """All that is fixed in a chip: the fields of ``ChipConfig``, and those of its format."""
 
@@ -126,7 +160,7 @@ def pack_welcome(config, window_bits):
 
 def unpack_welcome(payload):
     """``(ChipConfig, bytes of the chip's window)``; ``ValueError`` for another version or an impossible chip."""
-    words = [int.from_bytes(payload[k:k + 4], "little") for k in range(0, len(payload), 4)]
+    words = [int.from_bytes(payload[k : k + 4], "little") for k in range(0, len(payload), 4)]
     version = words[0] & 0xFF if words else None
     if version != VERSION:
         raise ValueError(f"version of the chip's link must be {VERSION}, not {version}")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A call of the driver while it runs. Any transport runs it in the same way:
 
-    while not operation.done:
-        if (words := operation.next_packet()) is not None:
-            send(words)
-        else:
-            operation.receive(wait_for_packet())
-    result = operation.result
+while not operation.done:
+    if (words := operation.next_packet()) is not None:
+        send(words)
+    else:
+        operation.receive(wait_for_packet())
+result = operation.result
 """
 
 __all__ = ["DriverError", "Operation"]

@@ -22,8 +22,19 @@ from .weights import WeightMap, write_packets
 __all__ = ["Plan"]
 
 _SHAPES = ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool")
-_PLACES = ("groups_base", "blocks", "last_lanes", "neuron_base", "block_base", "delta_base", "weight_base",
-           "weight_words", "replay", "targets_base", "sources_base")
+_PLACES = (
+    "groups_base",
+    "blocks",
+    "last_lanes",
+    "neuron_base",
+    "block_base",
+    "delta_base",
+    "weight_base",
+    "weight_words",
+    "replay",
+    "targets_base",
+    "sources_base",
+)
 
 
 class Plan:
@@ -117,17 +128,28 @@ class Plan:
             for number, group in enumerate(self.groups(part), start=part.groups_base):
                 regions.append((Region.GROUP, number * GROUP_STRIDE, GROUP.words(**group)))
                 if group["constant"]:
-                    regions += [(Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
-                                for slot in range(self.config.slots) for step in range(self.network.steps)]
+                    regions += [
+                        (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
+                        for slot in range(self.config.slots)
+                        for step in range(self.network.steps)
+                    ]
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
 
     def descriptor_packets(self):
         """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
-        return [packet for part in self.slices
-                for packet in write_packets(part.x, part.y, Region.DESCRIPTOR, part.index * DESCRIPTOR_STRIDE,
-                                            DESCRIPTOR.words(**self.descriptor(part)))]
+        return [
+            packet
+            for part in self.slices
+            for packet in write_packets(
+                part.x,
+                part.y,
+                Region.DESCRIPTOR,
+                part.index * DESCRIPTOR_STRIDE,
+                DESCRIPTOR.words(**self.descriptor(part)),
+            )
+        ]
 
     def retrained(self, training):
         """The same placement with other constants of the training; the chip's memories need not be written again.
@@ -139,8 +161,11 @@ class Plan:
 
     def restart_packets(self):
         """``WRITE`` packets after which every slice waits for its first sample."""
-        return [packet for part in self.slices
-                for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])]
+        return [
+            packet
+            for part in self.slices
+            for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])
+        ]
 
     def load_packets(self, weights):
         """All ``WRITE`` packets of a network with these weights. Gradients are not cleared by them.

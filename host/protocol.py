@@ -9,9 +9,29 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
-    "COUNTERS", "DESCRIPTOR", "DESCRIPTOR_STRIDE", "GROUP", "GROUP_STRIDE", "HEADER", "HOST_KINDS", "LINK_COUNTERS",
-    "MAX_PAYLOAD", "NEED", "NO_LABEL", "PEER", "TAGS", "TAPE_SLOT_STRIDE", "TAPE_STRIDE", "Cause", "Fields", "Kind",
-    "Packet", "Region", "header", "parse_header", "payload_range",
+    "COUNTERS",
+    "DESCRIPTOR",
+    "DESCRIPTOR_STRIDE",
+    "GROUP",
+    "GROUP_STRIDE",
+    "HEADER",
+    "HOST_KINDS",
+    "LINK_COUNTERS",
+    "MAX_PAYLOAD",
+    "NEED",
+    "NO_LABEL",
+    "PEER",
+    "TAGS",
+    "TAPE_SLOT_STRIDE",
+    "TAPE_STRIDE",
+    "Cause",
+    "Fields",
+    "Kind",
+    "Packet",
+    "Region",
+    "header",
+    "parse_header",
+    "payload_range",
 ]
 
 
@@ -29,7 +49,7 @@ class Fields:
 
     def offset(self, name):
         """Bits below a field."""
-        return sum(list(self.fields.values())[:list(self.fields).index(name)])
+        return sum(list(self.fields.values())[: list(self.fields).index(name)])
 
     def pack(self, **values):
         """The integer with these field values; every field must be given and fit (else ``ValueError``)."""
@@ -182,26 +202,51 @@ PEER = Fields(x=3, y=3, host=1, slice=4, word=9)
 
 DESCRIPTOR = Fields(
     # Inputs: ``groups`` entries of the group table from ``groups_base``
-    groups_base=8, groups=8,
+    groups_base=8,
+    groups=8,
     # Shapes in pixels; a dense slice is one output pixel that sees one input pixel
-    in_width=7, in_height=7, out_width=7, out_height=7,
+    in_width=7,
+    in_height=7,
+    out_width=7,
+    out_height=7,
     # An output pixel (y, x) sees kernel x kernel pooled input pixels from (y, x) * stride - padding;
     # a pooled input pixel is pool x pool input pixels
-    kernel=4, stride=3, padding=3, pool=5,
+    kernel=4,
+    stride=3,
+    padding=3,
+    pool=5,
     # Outputs: at each pixel ``blocks`` blocks of ``lanes`` channels, the last block with ``last_lanes``
-    blocks=13, last_lanes=4,
+    blocks=13,
+    last_lanes=4,
     # The core's number of the first output; its block in each lane's delta memory; its first word in the delta bitmap
-    neuron_base=14, block_base=14, delta_base=10,
+    neuron_base=14,
+    block_base=14,
+    delta_base=10,
     # Weight words of the slice in each lane's bank, for the update
-    weight_base=17, weight_words=18,
+    weight_base=17,
+    weight_words=18,
     steps=5,
     # Modes
-    replay=1, soft=1, errors=1, loss=1,
+    replay=1,
+    soft=1,
+    errors=1,
+    loss=1,
     # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
-    threshold=16, mask_low=16, mask_high=16, kappa=16, reset=16, kappa_back=16, amplitude=16, loss_scale=16,
-    minus_rate=16, momentum=16,
+    threshold=16,
+    mask_low=16,
+    mask_high=16,
+    kappa=16,
+    reset=16,
+    kappa_back=16,
+    amplitude=16,
+    loss_scale=16,
+    minus_rate=16,
+    momentum=16,
     # Peer table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
-    targets_base=8, targets=8, sources_base=8, sources=8,
+    targets_base=8,
+    targets=8,
+    sources_base=8,
+    sources=8,
 )
 """Run-time description of one layer slice.
 
@@ -213,13 +258,31 @@ engine, which then finds the spikes once for all blocks; otherwise once for each
 
 COUNTERS = (
     "cycles",
-    "fp_busy", "fp_terms", "fp_results", "fp_stalled",
-    "bp_busy", "bp_terms", "bp_rows", "bp_results", "bp_stalled",
-    "wg_busy", "wg_terms", "wg_rows", "wg_stalled",
-    "delta_busy", "update_busy", "elementwise",
-    "fp_no_input", "fp_no_credit", "no_errors",
-    "saturated", "dropped",
-    "packets_in", "packets_out", "router_flits", "router_stalled",
+    "fp_busy",
+    "fp_terms",
+    "fp_results",
+    "fp_stalled",
+    "bp_busy",
+    "bp_terms",
+    "bp_rows",
+    "bp_results",
+    "bp_stalled",
+    "wg_busy",
+    "wg_terms",
+    "wg_rows",
+    "wg_stalled",
+    "delta_busy",
+    "update_busy",
+    "elementwise",
+    "fp_no_input",
+    "fp_no_credit",
+    "no_errors",
+    "saturated",
+    "dropped",
+    "packets_in",
+    "packets_out",
+    "router_flits",
+    "router_stalled",
 )
 """Hardware counters of a core, 32 bits each, in the order of their addresses.
 

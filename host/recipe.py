@@ -74,7 +74,8 @@ class Recipe:
     def model(self):
         """The ``Network``."""
         return Network.parse(
-            self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **self.neuron)
+            self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **self.neuron
+        )
 
     def schedule(self):
         """The ``Training`` of each epoch."""
@@ -90,8 +91,9 @@ class Recipe:
     def densities(self):
         """The ``Density`` of each layer with the initial weights, for ``compile_network``."""
         data = self.dataset()
-        return measure_densities(self.model, self.weights(), self.schedule()[0], data.train_spikes[:, :_SEEN],
-                                 data.train_labels[:_SEEN])
+        return measure_densities(
+            self.model, self.weights(), self.schedule()[0], data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN]
+        )
 
     def dataset(self):
         """The data; ``ValueError`` where network and data do not belong together."""
@@ -101,13 +103,14 @@ class Recipe:
             raise ValueError(f"network must have {data.inputs} inputs for the data {data.name!r}, not {model.inputs}")
         if model.outputs < data.classes:
             raise ValueError(
-                f"network must have at least {data.classes} outputs for the data {data.name!r}, not {model.outputs}")
+                f"network must have at least {data.classes} outputs for the data {data.name!r}, not {model.outputs}"
+            )
         return data
 
     def epoch_batches(self, epoch, samples):
         """Indices of the samples of each batch of an epoch, each of ``samples`` once; the last batch may be smaller."""
         order = np.random.default_rng((self.seed, epoch)).permutation(samples)
-        return [order[start:start + self.batch] for start in range(0, samples, self.batch)]
+        return [order[start : start + self.batch] for start in range(0, samples, self.batch)]
 
     def to_json(self):
         return json.dumps(dataclasses.asdict(self))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A chip on a serial port: the driver's transport for boards.
 
-    with open_chip("/dev/ttyUSB0", 3_000_000) as chip:
-        driver = Driver(compile_network(network, training, chip.config))
-        chip.run(driver.load(weights))
+with open_chip("/dev/ttyUSB0", 3_000_000) as chip:
+    driver = Driver(compile_network(network, training, chip.config))
+    chip.run(driver.load(weights))
 """
 
 import contextlib
@@ -135,8 +135,9 @@ class SerialChip:
         now = time.monotonic()
         if deadline.passed(now):
             reason = f" ({self._problem})" if self._problem else ""
-            raise LinkTimeoutError(f"the chip on {self._name} was silent for {deadline.timeout:g} s{reason}; "
-                                   f"waiting for {waiting_for()}")
+            raise LinkTimeoutError(
+                f"the chip on {self._name} was silent for {deadline.timeout:g} s{reason}; waiting for {waiting_for()}"
+            )
         if self._port is None and not self._open(now):
             time.sleep(min(_REOPEN, deadline.timeout / 4))
             return
@@ -156,8 +157,7 @@ class SerialChip:
 
     def _open(self, now):
         try:
-            self._port = self._serial.Serial(
-                self._name, self._baud, timeout=_LOOK, write_timeout=1.0, exclusive=True)
+            self._port = self._serial.Serial(self._name, self._baud, timeout=_LOOK, write_timeout=1.0, exclusive=True)
         except (self._serial.SerialException, OSError) as error:
             self._problem = str(error)
             return False

@@ -56,15 +56,25 @@ def plan_dict(plan):
     loads = core_loads(plan)
     config = plan.config
     return {
-        "network": str(plan.network), "steps": plan.network.steps, "loss": plan.loss, "hops": plan.hops,
+        "network": str(plan.network),
+        "steps": plan.network.steps,
+        "loss": plan.loss,
+        "hops": plan.hops,
         "mesh": [config.columns, config.rows],
         "memories": {name: getattr(config, name) for name in MEMORIES},
         "cycles": max(load["cycles"] for load in loads.values()),
         "balance": _balance(plan, loads),
         "link": Work(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0]),
         "slices": [
-            {"core": list(s.core), "index": s.index, "layer": s.layer, "first": s.first, "channels": s.channels,
-             "outputs": s.outputs} for s in plan.slices
+            {
+                "core": list(s.core),
+                "index": s.index,
+                "layer": s.layer,
+                "first": s.first,
+                "channels": s.channels,
+                "outputs": s.outputs,
+            }
+            for s in plan.slices
         ],
         "cores": [{"core": list(core), **numbers, "load": loads[core]} for core, numbers in plan.core_use().items()],
     }
@@ -76,10 +86,14 @@ def plan_text(plan):
     The load is in cycles per training sample, in all and of each engine and port.
     """
     loads = core_loads(plan)
-    lines = [f"{plan.network}, T = {plan.network.steps}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
-             f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"]
-    memories, parts = ("weights", "neurons", "tape_words", "groups", "peers"), (
-        "cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out")
+    lines = [
+        f"{plan.network}, T = {plan.network.steps}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
+        f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"
+    ]
+    memories, parts = (
+        ("weights", "neurons", "tape_words", "groups", "peers"),
+        ("cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out"),
+    )
     titles = "".join(f" {name:>{_WIDTH[name]}}" for name in memories) + "".join(f" {name:>9}" for name in parts)
     lines.append(f"{'core':<6}{titles.replace('tape_words', '     words')}  layer:channels")
     for core, use in plan.core_use().items():

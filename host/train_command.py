@@ -40,8 +40,15 @@ def train(arguments):
             state = Checkpoint.start(_for_chip(course, arguments, chip.config), weights)
         log = arguments.save.with_suffix(".jsonl")
         with Journal(log, anew=not arguments.resume) as journal, _Interruption() as interruption:
-            run = TrainingRun(chip, state, arguments.save, journal, save_every=arguments.save_every,
-                              compare=arguments.compare, stop=interruption.asked)
+            run = TrainingRun(
+                chip,
+                state,
+                arguments.save,
+                journal,
+                save_every=arguments.save_every,
+                compare=arguments.compare,
+                stop=interruption.asked,
+            )
             _introduce(journal, run.session, "resume" if arguments.resume else "start", state)
             result = run.run()
             return _conclude(journal, arguments, state, result)
@@ -67,7 +74,7 @@ def evaluate(arguments):
             return 0
         golden, start = Trainer(course.model, course.schedule()[0], weights=weights), 0
         for part in parts:
-            trace = golden.forward(data.test_spikes[:, start:start + part.shape[1]])
+            trace = golden.forward(data.test_spikes[:, start : start + part.shape[1]])
             difference = first_spike_difference(trace.layers[-1].spikes, part, len(weights) - 1, start)
             if difference:
                 journal.say(str(difference))
@@ -87,7 +94,8 @@ def _serial(arguments):
     with ExitStack() as stack:
         try:
             chip = stack.enter_context(
-                open_chip(arguments.port, arguments.baud, timeout=arguments.timeout, resend=arguments.resend))
+                open_chip(arguments.port, arguments.baud, timeout=arguments.timeout, resend=arguments.resend)
+            )
         except (LinkError, TimeoutError) as error:
             raise ChipFault(str(error), lost=True) from error
         except RuntimeError as error:
@@ -151,7 +159,8 @@ def _introduce(journal, session, event, state):
     course, config = state.course, session.chip.config
     journal.say(
         f"{course.network} with T = {course.steps} on {config.columns} x {config.rows} cores of {config.lanes} "
-        f"lane(s), data {course.data}, batches of {course.batch}, momentum {course.momentum}, seed {course.seed}")
+        f"lane(s), data {course.data}, batches of {course.batch}, momentum {course.momentum}, seed {course.seed}"
+    )
     journal.say(session.plan.summary())
     text = f"going on in epoch {state.epoch + 1}, after batch {state.batch}" if event == "resume" else None
     journal.event(event, text, epoch=state.epoch + 1, batch=state.batch, course=vars(course), chip=config.to_dict())

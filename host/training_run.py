@@ -44,8 +44,10 @@ class TrainingRun:
         self.session = ChipSession(chip, self.course, self._training)
         most = chip.config.batch_terms // self.session.plan.sample_terms
         if self.course.batch > most:
-            raise CapacityError(f"batch is {self.course.batch} and the chip's gradients hold {most} samples of this "
-                                f"network: use batch={most}")
+            raise CapacityError(
+                f"batch is {self.course.batch} and the chip's gradients hold {most} samples of this "
+                f"network: use batch={most}"
+            )
         self._golden = Trainer(self.course.model, self._training, weights=state.weights) if compare else None
         self._faults = {}
         self._saved = replace(state, history=list(state.history))
@@ -98,8 +100,12 @@ class TrainingRun:
                 self.journal.event("failed", **where, fault=str(fault), count=count)
                 raise fault
             self.journal.event(
-                "fault", f"{self._place()}: {fault}; repeating ({count} of {REPETITIONS})", **where, fault=str(fault),
-                count=count)
+                "fault",
+                f"{self._place()}: {fault}; repeating ({count} of {REPETITIONS})",
+                **where,
+                fault=str(fault),
+                count=count,
+            )
             try:
                 self.session.call("recover")
                 if not self.session.driver.weights_known:
@@ -120,8 +126,12 @@ class TrainingRun:
         self.state.epoch, self.state.batch, self.state.score = saved.epoch, saved.batch, saved.score
         self.state.history = list(saved.history)
         self._load()
-        self.journal.event("back", f"back to epoch {saved.epoch + 1}, after batch {saved.batch}", epoch=saved.epoch + 1,
-                           batch=saved.batch)
+        self.journal.event(
+            "back",
+            f"back to epoch {saved.epoch + 1}, after batch {saved.batch}",
+            epoch=saved.epoch + 1,
+            batch=saved.batch,
+        )
 
     def _step(self):
         """One batch, or the tests at the end of an epoch."""
@@ -149,11 +159,18 @@ class TrainingRun:
         state.score += score
         state.batch += 1
         self.journal.event(
-            "batch", f"epoch {state.epoch + 1}/{self.course.epochs}, batch {state.batch}/{batches}: loss "
+            "batch",
+            f"epoch {state.epoch + 1}/{self.course.epochs}, batch {state.batch}/{batches}: loss "
             f"{score.loss:.3f}, accuracy {score.accuracy:.1%}; epoch so far {state.score.loss:.3f}, "
-            f"{state.score.accuracy:.1%}; {len(labels) / max(seconds, 1e-6):.1f} samples/s", passing=True,
-            epoch=state.epoch + 1, batch=state.batch, samples=state.samples, loss=score.loss,
-            accuracy=score.accuracy, seconds=round(seconds, 4))
+            f"{state.score.accuracy:.1%}; {len(labels) / max(seconds, 1e-6):.1f} samples/s",
+            passing=True,
+            epoch=state.epoch + 1,
+            batch=state.batch,
+            samples=state.samples,
+            loss=score.loss,
+            accuracy=score.accuracy,
+            seconds=round(seconds, 4),
+        )
 
     def _end_epoch(self, batches):
         state = self.state
@@ -172,19 +189,26 @@ class TrainingRun:
         if self.difference:
             return
         entry = {
-            "epoch": state.epoch + 1, "samples": state.score.samples, "train_loss": state.score.loss,
-            "train_accuracy": state.score.accuracy, "test_loss": score.loss, "test_accuracy": score.accuracy,
-            "tests": score.samples, "rate": self._training.rate,
+            "epoch": state.epoch + 1,
+            "samples": state.score.samples,
+            "train_loss": state.score.loss,
+            "train_accuracy": state.score.accuracy,
+            "test_loss": score.loss,
+            "test_accuracy": score.accuracy,
+            "tests": score.samples,
+            "rate": self._training.rate,
             "saturated": any(core["saturated"] for core in control.values()),
         }
         state.history.append(entry)
         state.epoch, state.batch, state.score = state.epoch + 1, 0, Score(self.course.steps)
         self._write()
         self.journal.event(
-            "epoch", f"epoch {state.epoch}/{self.course.epochs}: loss {entry['train_loss']:.3f}, accuracy "
+            "epoch",
+            f"epoch {state.epoch}/{self.course.epochs}: loss {entry['train_loss']:.3f}, accuracy "
             f"{entry['train_accuracy']:.1%}; {score.samples} tests: loss {score.loss:.3f}, accuracy "
             f"{score.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
-            **entry)
+            **entry,
+        )
 
     def _save(self):
         """A checkpoint of the chip as it is, unless it differs from the golden model."""
@@ -208,16 +232,23 @@ class TrainingRun:
     def _write(self):
         self.state.save(self.path)
         self._saved = replace(self.state, history=list(self.state.history))
-        self.journal.event("saved", epoch=self.state.epoch + 1, batch=self.state.batch, samples=self.state.samples,
-                           path=str(self.path))
+        self.journal.event(
+            "saved", epoch=self.state.epoch + 1, batch=self.state.batch, samples=self.state.samples, path=str(self.path)
+        )
 
     def _compare_spikes(self, trace, found, first_sample):
-        self._differs(first_spike_difference(
-            trace.layers[-1].spikes, found, len(self.course.model.layers) - 1, first_sample))
+        self._differs(
+            first_spike_difference(trace.layers[-1].spikes, found, len(self.course.model.layers) - 1, first_sample)
+        )
 
     def _differs(self, difference):
         if difference is not None and self.difference is None:
             self.difference = difference
             epoch, batch = self.state.epoch + 1, self.state.batch
-            self.journal.event("difference", f"epoch {epoch}, after batch {batch}: {difference}", epoch=epoch,
-                               batch=batch, difference=vars(difference))
+            self.journal.event(
+                "difference",
+                f"epoch {epoch}, after batch {batch}: {difference}",
+                epoch=epoch,
+                batch=batch,
+                difference=vars(difference),
+            )

@@ -48,8 +48,11 @@ def layer_densities(network, density):
     """A ``Density`` for each layer, from one for all, one for each, or ``None`` for the defaults."""
     if density is None or isinstance(density, Density):
         return (density or Density(),) * len(network.layers)
-    if isinstance(density, str) or not isinstance(density, Sequence) or not all(
-            isinstance(each, Density) for each in density):
+    if (
+        isinstance(density, str)
+        or not isinstance(density, Sequence)
+        or not all(isinstance(each, Density) for each in density)
+    ):
         raise TypeError(f"density must be a Density, one for each layer, or None, not {density!r}")
     if len(density) != len(network.layers):
         raise ValueError(f"density must have one Density for each of {len(network.layers)} layers, not {len(density)}")
@@ -82,14 +85,16 @@ class Work:
         scan = rows * rows * column(layer.in_channels / 32 for layer in layers)
         # Of the deltas of a block's lanes, any one makes work for all
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
-        errors = column(steps * layer.inputs * density.masks * (number > 0) for number, (layer, density)
-                        in enumerate(pairs))
+        errors = column(
+            steps * layer.inputs * density.masks * (number > 0) for number, (layer, density) in enumerate(pairs)
+        )
         # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
         unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
         used = column(steps * (layer.inputs * (1 - unused[number]) + layer.bias) for number, layer in enumerate(layers))
         self._pairs = used * hit if config.dense_only else None
         reached = column(
-            tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers)
+            tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers
+        )
         self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.window for layer in layers)
         self._points, self._rows, self._scan = points, rows, scan
         self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking

@@ -5,8 +5,18 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Queue", "any_of", "at_most_one", "delayed", "lowest_bit", "moved", "relay", "skid", "stage",
-           "without_lowest"]
+__all__ = [
+    "Queue",
+    "any_of",
+    "at_most_one",
+    "delayed",
+    "lowest_bit",
+    "moved",
+    "relay",
+    "skid",
+    "stage",
+    "without_lowest",
+]
 
 
 class Queue(wiring.Component):
@@ -28,11 +38,13 @@ class Queue(wiring.Component):
         if not isinstance(depth, int) or depth < 2:
             raise ValueError(f"depth must be an integer of at least 2, not {depth!r}")
         self.shape, self.depth = shape, depth
-        super().__init__({
-            "i": In(stream.Signature(shape)),
-            "o": Out(stream.Signature(shape)),
-            "level": Out(range(depth + 1)),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -90,8 +102,11 @@ def skid(m, valid, payload, ready, name):
     held, spare = Signal(payload.shape(), name=name), Signal(payload.shape(), name=f"{name}_spare")
     free = ~spare_full
     with m.If(~full | ready):
-        m.d.sync += [full.eq(valid | spare_full), spare_full.eq(0),
-                     _raw(held).eq(Mux(spare_full, _raw(spare), _raw(payload)))]
+        m.d.sync += [
+            full.eq(valid | spare_full),
+            spare_full.eq(0),
+            _raw(held).eq(Mux(spare_full, _raw(spare), _raw(payload))),
+        ]
     with m.Elif(free):
         m.d.sync += spare_full.eq(valid)
     with m.If(free):
@@ -141,7 +156,7 @@ def lowest_bit(m, mask, name):
     Groups of four bits first, then a bit of the group: few and shallow look-up tables in an FPGA.
     """
     index = Signal(range(max(2, len(mask))), name=name)
-    groups = [Cat(mask[k:k + 4], Const(0, 3))[:4] for k in range(0, len(mask), 4)]
+    groups = [Cat(mask[k : k + 4], Const(0, 3))[:4] for k in range(0, len(mask), 4)]
     group = Signal(range(max(2, len(groups))), name=f"{name}_group")
     for k in reversed(range(len(groups))):
         with m.If(groups[k].any()):
@@ -158,11 +173,12 @@ def without_lowest(mask):
 
 def at_most_one(mask):
     """Whether no more than one bit of ``mask`` is set, by halves."""
+
     def count(bits):
         """Whether there is any bit, and whether there are several."""
         if len(bits) == 1:
             return bits, Const(0, 1)
-        (low_any, low_many), (high_any, high_many) = count(bits[:len(bits) // 2]), count(bits[len(bits) // 2:])
+        (low_any, low_many), (high_any, high_many) = count(bits[: len(bits) // 2]), count(bits[len(bits) // 2 :])
         return low_any | high_any, low_many | high_many | (low_any & high_any)
 
     return ~count(mask)[1]

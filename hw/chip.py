@@ -66,8 +66,10 @@ class Tile(Component):
         x, y = Signal(3), Signal(3)
         m.d.sync += [x.eq(self.x), y.eq(self.y)]
         m.d.comb += [
-            core.x.eq(x), core.y.eq(y),
-            router.x.eq(x), router.y.eq(y),
+            core.x.eq(x),
+            core.y.eq(y),
+            router.x.eq(x),
+            router.y.eq(y),
             core.router_flits.eq(router.flits),
             core.router_stalled.eq(router.stalled),
             self.activity.eq(core.activity),
@@ -110,11 +112,13 @@ class Chip(Component):
         self.config = config
         self.tile_module = tile_module
         self.core = core
-        super().__init__({
-            "s_axis": In(AxiStream),
-            "m_axis": Out(AxiStream),
-            "activity": Out(3 * config.cores),
-        })
+        super().__init__(
+            {
+                "s_axis": In(AxiStream),
+                "m_axis": Out(AxiStream),
+                "activity": Out(3 * config.cores),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -130,10 +130,12 @@ def mesh_shape(cores):
     """
     if not isinstance(cores, int) or isinstance(cores, bool):
         raise TypeError(f"cores must be an integer, not {cores!r}")
-    shapes = [(cores // rows, rows) for rows in range(1, 9)
-              if cores > 0 and cores % rows == 0 and rows <= cores // rows <= 8]
+    shapes = [
+        (cores // rows, rows) for rows in range(1, 9) if cores > 0 and cores % rows == 0 and rows <= cores // rows <= 8
+    ]
     if not shapes:
         possible = sorted({x * y for x in range(1, 9) for y in range(1, 9)}, key=lambda n: (abs(n - cores), n))
         raise ValueError(
-            f"cores must fill a mesh of at most 8 x 8, not {cores!r}; the nearest that do: {sorted(possible[:2])}")
+            f"cores must fill a mesh of at most 8 x 8, not {cores!r}; the nearest that do: {sorted(possible[:2])}"
+        )
     return shapes[-1]

@@ -92,8 +92,9 @@ def trained_weights(measurement, data, directory, reporter):
     """
     case, scenario = measurement.case, measurement.scenario
     network = scenario.model
-    name = _digest([scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs,
-                    scenario.seed])
+    name = _digest(
+        [scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs, scenario.seed]
+    )
     path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
     if case.weights and not path.is_file():
         raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
@@ -118,7 +119,7 @@ def _train(scenario, data, epochs, update):
         trainer.training = training
         order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
         for start in range(0, count, 16):
-            chosen = order[start:start + 16]
+            chosen = order[start : start + 16]
             trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
             update(epoch * count + start + len(chosen), epochs * count)
     return trainer
@@ -132,7 +133,8 @@ def _prepare(measurement, directory, reporter, cache):
         weights = trained_weights(measurement, data, directory, reporter)
         some = slice(0, _DENSITY_SAMPLES)
         densities = measure_densities(
-            scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some])
+            scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some]
+        )
         trainer = Trainer(scenario.model, scenario.training, weights=weights)
         tests = slice(0, _ACCURACY_SAMPLES)
         accuracy = trainer.evaluate(data.test_spikes[:, tests], data.test_labels[tests])
@@ -155,14 +157,18 @@ def _write_expected(scenario, data, weights, folder):
     for chosen in order:
         spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
         trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
-    tests = data.test_spikes[:, :scenario.tests]
+    tests = data.test_spikes[:, : scenario.tests]
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
-        folder / "expected.npz", inputs=data.train_spikes[:, order.reshape(-1)],
-        labels=data.train_labels[order.reshape(-1)], spikes=np.concatenate(spikes, axis=1), tests=tests,
+        folder / "expected.npz",
+        inputs=data.train_spikes[:, order.reshape(-1)],
+        labels=data.train_labels[order.reshape(-1)],
+        spikes=np.concatenate(spikes, axis=1),
+        tests=tests,
         test_spikes=trainer.forward(tests).layers[-1].spikes,
         **{f"initial_{k}": weight for k, weight in enumerate(weights)},
-        **{f"trained_{k}": weight for k, weight in enumerate(trainer.weights)})
+        **{f"trained_{k}": weight for k, weight in enumerate(trainer.weights)},
+    )
 
 
 def _build(config, key, directory, reporter):
@@ -177,8 +183,11 @@ def _build(config, key, directory, reporter):
     generated = reporter.seconds[text]
     content = b"".join(path.read_bytes() for path in paths)
     facts = {
-        "config": config.to_dict(), "verilog_bytes": len(content), "verilog_lines": content.count(b"\n"),
-        "generate_seconds": generated, "sha256": hashlib.sha256(content).hexdigest(),
+        "config": config.to_dict(),
+        "verilog_bytes": len(content),
+        "verilog_lines": content.count(b"\n"),
+        "generate_seconds": generated,
+        "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = f"building the simulation of {key}"
     with reporter.stage(text):
@@ -202,8 +211,10 @@ def _measure_all(measurement, plan, built, folder, reporter):
     measured = {"whole": _measure(measurement.scenario, plan, built, folder, reporter, measurement.name)}
     compared = measurement.compared
     if compared:
-        parts = {"skipping": dataclasses.replace(compared, skipping=True),
-                 "dense": dataclasses.replace(compared, skipping=False)}
+        parts = {
+            "skipping": dataclasses.replace(compared, skipping=True),
+            "dense": dataclasses.replace(compared, skipping=False),
+        }
         if compared.batch == measurement.scenario.batch:
             measured["skipping"] = measured["whole"]
         for name, scenario in parts.items():
@@ -217,12 +228,17 @@ def _measure_all(measurement, plan, built, folder, reporter):
 def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
     """One run of the bench in a folder with expected values."""
     job = {
-        "scenario": dataclasses.asdict(scenario), "tests": tests,
-        "pieces": [{"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first,
-                    "channels": part.channels} for part in plan.slices],
+        "scenario": dataclasses.asdict(scenario),
+        "tests": tests,
+        "pieces": [
+            {"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first, "channels": part.channels}
+            for part in plan.slices
+        ],
     }
     (folder / "job.json").write_text(json.dumps(job))
-    with reporter.stage(text) as update, followed(
-            folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])):
+    with (
+        reporter.stage(text) as update,
+        followed(folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])),
+    ):
         run(built, "backspike.sim.benches.bench_measure", seed=scenario.seed, env={"BACKSPIKE_RUN": str(folder)})
     return json.loads((folder / "measured.json").read_text())

@@ -42,13 +42,23 @@ class Case:
 CASES = (
     Case(name="digits", scenario=PRESETS["digits"], tests=32),
     Case(name="mlp", scenario=PRESETS["mlp"], cores=(20,), samples=64, tests=32),
-    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 32}, cores=(20,), samples=64, dense=2,
-         epochs=2),
-    Case(name="scaling", scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "batch": 64, "chip": _CONV},
-         cores=(1, 2, 4, 10, 20), samples=64, dense=0),
+    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 32}, cores=(20,), samples=64, dense=2, epochs=2),
+    Case(
+        name="scaling",
+        scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "batch": 64, "chip": _CONV},
+        cores=(1, 2, 4, 10, 20),
+        samples=64,
+        dense=0,
+    ),
     Case(name="lanes-dense", cores=(2,), lanes=(1, 4, 8), tests=32),
-    Case(name="lanes-conv", scenario={"network": "1x8x8-c16k3p1-c16k3p1-c16k3p1-10", "chip": _CONV}, cores=(2,),
-         lanes=(1, 4, 8), samples=16, dense=4),
+    Case(
+        name="lanes-conv",
+        scenario={"network": "1x8x8-c16k3p1-c16k3p1-c16k3p1-10", "chip": _CONV},
+        cores=(2,),
+        lanes=(1, 4, 8),
+        samples=16,
+        dense=4,
+    ),
 )
 """The benchmark set. The chips of a case differ in what is compared, cores or lanes, and in nothing else."""
 
@@ -97,12 +107,21 @@ def chosen_runs(names=None, *, cores=None, samples=None, seed=1, cases=CASES):
         if samples is not None:
             batch = min(case.scenario.get("batch", Scenario.batch), samples)
             case = dataclasses.replace(  # noqa: PLW2901
-                case, samples=samples, tests=samples, scenario={**case.scenario, "batch": batch})
+                case, samples=samples, tests=samples, scenario={**case.scenario, "batch": batch}
+            )
         for count in cores or case.cores:
             for lanes in case.lanes:
-                scenario = Scenario(**{
-                    **case.scenario, "cores": count, "lanes": lanes, "samples": case.samples, "tests": case.tests,
-                    "epochs": case.epochs, "seed": seed})
+                scenario = Scenario(
+                    **{
+                        **case.scenario,
+                        "cores": count,
+                        "lanes": lanes,
+                        "samples": case.samples,
+                        "tests": case.tests,
+                        "epochs": case.epochs,
+                        "seed": seed,
+                    }
+                )
                 scenario.config  # noqa: B018 - refuses a mesh that does not exist before anything is built
                 runs.append(Measurement(case=case, scenario=scenario))
     return runs

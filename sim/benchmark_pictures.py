@@ -10,11 +10,21 @@ __all__ = ["draw_benchmark"]
 
 _BLUE, _ORANGE, _GREEN, _PURPLE, _GREY, _PALE = "#1f5fa8", "#d9731a", "#3a8f4d", "#7a4fa0", "#9a9a9a", "#dddddd"
 _UNUSED = ("unused", "core not used", "white")
-_FORWARD = (("fp_busy", "feed-forward", _BLUE), ("fp_no_input", "no input", _GREY),
-            ("fp_no_credit", "no free slot at a consumer", _ORANGE), ("fp_other", "other", _PALE), _UNUSED)
-_BACKWARD = (("errors_and_gradients", "errors, gradients", _GREEN), ("delta_busy", "deltas", _BLUE),
-             ("update_busy", "weight update", _PURPLE), ("no_errors", "no errors", _GREY),
-             ("backward_other", "nothing to do, other", _PALE), _UNUSED)
+_FORWARD = (
+    ("fp_busy", "feed-forward", _BLUE),
+    ("fp_no_input", "no input", _GREY),
+    ("fp_no_credit", "no free slot at a consumer", _ORANGE),
+    ("fp_other", "other", _PALE),
+    _UNUSED,
+)
+_BACKWARD = (
+    ("errors_and_gradients", "errors, gradients", _GREEN),
+    ("delta_busy", "deltas", _BLUE),
+    ("update_busy", "weight update", _PURPLE),
+    ("no_errors", "no errors", _GREY),
+    ("backward_other", "nothing to do, other", _PALE),
+    _UNUSED,
+)
 
 
 def draw_benchmark(report, directory):
@@ -41,13 +51,21 @@ def _figure(*size):
 def _time(runs, path):
     """Stacked bars: what the two threads of the cores do, in the mean."""
     figure = _figure(11, 2.2 + 0.4 * len(runs))
-    for panel, title, parts in zip(figure.subplots(1, 2, sharey=True), ("forward thread", "backward thread"),
-                                   (_FORWARD, _BACKWARD), strict=True):
+    for panel, title, parts in zip(
+        figure.subplots(1, 2, sharey=True), ("forward thread", "backward thread"), (_FORWARD, _BACKWARD), strict=True
+    ):
         left = np.zeros(len(runs))
         for key, label, color in parts:
             width = np.array([run["time"][key] for run in runs])
-            panel.barh([run["name"] for run in runs], width, left=left, color=color, label=label, edgecolor=_PALE,
-                       linewidth=0.5)
+            panel.barh(
+                [run["name"] for run in runs],
+                width,
+                left=left,
+                color=color,
+                label=label,
+                edgecolor=_PALE,
+                linewidth=0.5,
+            )
             left += width
         panel.set(title=title, xlim=(0, 1), xlabel="share of the cores' cycles in training")
         panel.xaxis.set_major_formatter(PercentFormatter(1))
@@ -85,8 +103,13 @@ def _scaling(scaling, path):
         cores = [row["cores"] for row in rows]
         ideal = [count / cores[0] for count in cores]
         panel.plot(cores, ideal, color=_GREY, linestyle="--", label="as many times as cores")
-        panel.plot(cores, [row["estimated_speed_up"] for row in rows], color=_ORANGE, marker="x",
-                   label="compiler's estimate (its balance)")
+        panel.plot(
+            cores,
+            [row["estimated_speed_up"] for row in rows],
+            color=_ORANGE,
+            marker="x",
+            label="compiler's estimate (its balance)",
+        )
         panel.plot(cores, [row["speed_up"] for row in rows], color=_BLUE, marker="o", label="measured")
         panel.set(title=name, xlabel="cores", ylabel=f"speed-up over {cores[0]} core(s)", xlim=0, ylim=0)
         panel.grid(alpha=0.3)

@@ -31,13 +31,21 @@ def run_report(measurement, plan, accuracy, chip, measured):
     densities, plan = plan.densities, plan_dict(plan)
     differences = [part["difference"] for part in measured.values() if part["difference"]]
     report = {
-        "name": measurement.name, "case": measurement.case.name, "network": scenario.network, "data": scenario.data,
-        "steps": scenario.steps, "cores": scenario.cores, "lanes": scenario.lanes, "batch": scenario.batch,
-        "seed": scenario.seed, "chip": chip, "accuracy": accuracy,
+        "name": measurement.name,
+        "case": measurement.case.name,
+        "network": scenario.network,
+        "data": scenario.data,
+        "steps": scenario.steps,
+        "cores": scenario.cores,
+        "lanes": scenario.lanes,
+        "batch": scenario.batch,
+        "seed": scenario.seed,
+        "chip": chip,
+        "accuracy": accuracy,
         "difference": differences[0] if differences else None,
         "densities": [dataclasses.asdict(density) for density in densities],
-        "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")} | {
-            "slices": len(plan["slices"])},
+        "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")}
+        | {"slices": len(plan["slices"])},
     }
     if differences:
         return report
@@ -75,16 +83,20 @@ class _Totals:
         self.samples = len(batches) * batch
         self.cycles = sum(part["cycles"] for part in batches)
         parts = [_without_reading(part["counters"], measured["reading"]) for part in batches]
-        counters = {core: {name: sum(part[core][name] for part in parts) for name in values}
-                    for core, values in parts[0].items()}
+        counters = {
+            core: {name: sum(part[core][name] for part in parts) for name in values}
+            for core, values in parts[0].items()
+        }
         self.link = counters.pop(LINK)
         self.cores = counters
         self.sum = {name: sum(core[name] for core in counters.values()) for name in next(iter(counters.values()))}
 
 
 def _without_reading(counters, reading):
-    return {core: {name: max(0, value - reading[core][name]) for name, value in values.items()}
-            for core, values in counters.items()}
+    return {
+        core: {name: max(0, value - reading[core][name]) for name, value in values.items()}
+        for core, values in counters.items()
+    }
 
 
 def _engines(scenario, total):
@@ -94,7 +106,8 @@ def _engines(scenario, total):
     for name, dense in (("FP", forward), ("BP", back), ("WG", forward)):
         terms, busy = total.sum[f"{name.lower()}_terms"], total.sum[f"{name.lower()}_busy"]
         engines[name] = {
-            "terms_per_sample": terms / total.samples, "dense_terms_per_sample": dense / total.samples,
+            "terms_per_sample": terms / total.samples,
+            "dense_terms_per_sample": dense / total.samples,
             "density": terms / dense if dense else None,
             "busy_cycles_per_sample": busy / total.samples,
             "utilisation": terms / (scenario.lanes * busy) if busy else None,
@@ -120,12 +133,16 @@ def _time(scenario, total):
 
 def _balance(total):
     """Work of the busier thread of each core: the mean over the busiest, and the busiest's share of the time."""
-    works = [max(core["fp_busy"],
-                 core["delta_busy"] + max(core["bp_busy"], core["wg_busy"]) + core["update_busy"])
-             for core in total.cores.values()]
+    works = [
+        max(core["fp_busy"], core["delta_busy"] + max(core["bp_busy"], core["wg_busy"]) + core["update_busy"])
+        for core in total.cores.values()
+    ]
     most = max(*works, 1)
-    return {"measured": sum(works) / len(works) / most, "busiest_share": most / total.cycles,
-            "busiest_cycles_per_sample": most / total.samples}
+    return {
+        "measured": sum(works) / len(works) / most,
+        "busiest_share": most / total.cycles,
+        "busiest_cycles_per_sample": most / total.samples,
+    }
 
 
 def _network(total):
@@ -133,8 +150,10 @@ def _network(total):
     names = {"router_flits": "router_flits", "packets_in": "packets_in", "packets_out": "packets_out"}
     found = {name: total.sum[key] / total.samples for name, key in names.items()}
     link = {f"link_{name}": total.link[name] / total.samples for name in ("words_in", "words_out")}
-    share = {"link_in_share": total.link["words_in"] / total.cycles,
-             "link_out_share": total.link["words_out"] / total.cycles}
+    share = {
+        "link_in_share": total.link["words_in"] / total.cycles,
+        "link_out_share": total.link["words_out"] / total.cycles,
+    }
     return found | link | share
 
 
@@ -149,11 +168,17 @@ def _memory(measurement, plan, total):
     gradients = total.sum["wg_terms"] / total.samples
     moments = 2 * bool(scenario.training.momentum) * updated
     return {
-        "weights_read": reads, "gradients_read_and_written": gradients, "weights_updated": updated,
+        "weights_read": reads,
+        "gradients_read_and_written": gradients,
+        "weights_updated": updated,
         "bytes": (reads * bits + 2 * gradients * sums + updated * (2 * bits + 2 * sums) + moments * bits) / 8,
-        "weights": weights, "weight_bits": bits, "gradient_bits": sums,
-        "largest_core": {name: max(core[name] for core in plan["cores"])
-                         for name in ("weights", "neurons", "tape_words", "groups", "slices", "peers")},
+        "weights": weights,
+        "weight_bits": bits,
+        "gradient_bits": sums,
+        "largest_core": {
+            name: max(core[name] for core in plan["cores"])
+            for name in ("weights", "neurons", "tape_words", "groups", "slices", "peers")
+        },
     }
 
 
@@ -164,15 +189,20 @@ def _evaluation(evaluation, reading):
     samples, cycles = evaluation["samples"], evaluation["cycles"]
     counters = _without_reading(evaluation["counters"], reading)
     busy = sum(core["fp_busy"] for name, core in counters.items() if name != LINK)
-    return {"samples": samples, "cycles_per_sample": cycles / samples,
-            "fp_busy_share": busy / cycles / (len(counters) - 1)}
+    return {
+        "samples": samples,
+        "cycles_per_sample": cycles / samples,
+        "fp_busy_share": busy / cycles / (len(counters) - 1),
+    }
 
 
 def _compare(report, skipping, dense):
     """Add what skipping saves: the same batch on the same chip, once with it and once without."""
     report["dense"] = {
-        "samples": dense.samples, "cycles_per_sample": dense.cycles / dense.samples,
-        "skipping_cycles_per_sample": skipping.cycles / skipping.samples, "speed_up": dense.cycles / skipping.cycles,
+        "samples": dense.samples,
+        "cycles_per_sample": dense.cycles / dense.samples,
+        "skipping_cycles_per_sample": skipping.cycles / skipping.samples,
+        "speed_up": dense.cycles / skipping.cycles,
     }
     for name, engine in report["engines"].items():
         key = f"{name.lower()}_busy"
@@ -183,8 +213,11 @@ def _compare(report, skipping, dense):
             continue
         density = terms / possible
         engine["skipping"] = {
-            "density": density, "ideal": 1 / density, "speed_up": without / with_it,
-            "busy_cycles": with_it, "busy_cycles_without": without,
+            "density": density,
+            "ideal": 1 / density,
+            "speed_up": without / with_it,
+            "busy_cycles": with_it,
+            "busy_cycles_without": without,
             # 1: skipping saves all that the zeros cost
             "reached": density * without / with_it,
         }
@@ -200,7 +233,8 @@ def make_benchmark_report(results, chips, runs):
     runs: every ``Measurement`` that was asked for
     """
     return {
-        "finished": len(results), "runs_asked_for": [run.name for run in runs],
+        "finished": len(results),
+        "runs_asked_for": [run.name for run in runs],
         "differences": [result["name"] for result in results if result["difference"]],
         "runs": results,
         "scaling": _scaling(results),
@@ -222,13 +256,17 @@ def _scaling(results):
             continue
         found[f"{case}, {lanes} lane(s)"] = [
             {
-                "cores": result["cores"], "cycles_per_sample": result["cycles_per_sample"],
+                "cores": result["cores"],
+                "cycles_per_sample": result["cycles_per_sample"],
                 "speed_up": first["cycles_per_sample"] / result["cycles_per_sample"],
                 "estimated_speed_up": first["plan"]["cycles"] / result["plan"]["cycles"],
-                "efficiency": first["cycles_per_sample"] * first["cores"] / (
-                    result["cycles_per_sample"] * result["cores"]),
-                "estimated_balance": result["plan"]["balance"], "measured_balance": result["balance"]["measured"],
+                "efficiency": first["cycles_per_sample"]
+                * first["cores"]
+                / (result["cycles_per_sample"] * result["cores"]),
+                "estimated_balance": result["plan"]["balance"],
+                "measured_balance": result["balance"]["measured"],
                 "busiest_share": result["balance"]["busiest_share"],
-            } for result in group
+            }
+            for result in group
         ]
     return found

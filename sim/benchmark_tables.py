@@ -52,8 +52,17 @@ def _small(value):
 
 
 def _overview(runs):
-    head = ("run", "network", "accuracy", "cores", "lanes", "cycles per training sample", "per evaluation sample",
-            "speed-up by skipping", "bits")
+    head = (
+        "run",
+        "network",
+        "accuracy",
+        "cores",
+        "lanes",
+        "cycles per training sample",
+        "per evaluation sample",
+        "speed-up by skipping",
+        "bits",
+    )
     rows = []
     for run in runs:
         about = (run["name"], f"`{run['network']}`", _share(run["accuracy"]), str(run["cores"]), str(run["lanes"]))
@@ -61,59 +70,155 @@ def _overview(runs):
             rows.append((*about, "-", "-", "-", run["difference"]["text"]))
             continue
         evaluation, dense = run["evaluation"], run.get("dense")
-        rows.append((*about, _count(run["cycles_per_sample"]),
-                     _count(evaluation and evaluation["cycles_per_sample"]), _times(dense and dense["speed_up"]),
-                     "equal"))
+        rows.append(
+            (
+                *about,
+                _count(run["cycles_per_sample"]),
+                _count(evaluation and evaluation["cycles_per_sample"]),
+                _times(dense and dense["speed_up"]),
+                "equal",
+            )
+        )
     return head, rows
 
 
 def _engines(runs):
-    head = ("run", "engine", "density", "utilisation", "busy cycles per sample", "share of the time busy",
-            "speed-up by skipping", "1 / density", "reached")
+    head = (
+        "run",
+        "engine",
+        "density",
+        "utilisation",
+        "busy cycles per sample",
+        "share of the time busy",
+        "speed-up by skipping",
+        "1 / density",
+        "reached",
+    )
     rows = []
     for run in runs:
         for name, engine in run["engines"].items():
             saved = engine.get("skipping", {})
-            rows.append((run["name"], name, _small(engine["density"]), _times(engine["utilisation"]),
-                         _count(engine["busy_cycles_per_sample"]), _share(engine["busy_share"]),
-                         _times(saved.get("speed_up")), _times(saved.get("ideal")), _times(saved.get("reached"))))
+            rows.append(
+                (
+                    run["name"],
+                    name,
+                    _small(engine["density"]),
+                    _times(engine["utilisation"]),
+                    _count(engine["busy_cycles_per_sample"]),
+                    _share(engine["busy_share"]),
+                    _times(saved.get("speed_up")),
+                    _times(saved.get("ideal")),
+                    _times(saved.get("reached")),
+                )
+            )
     return head, rows
 
 
 def _time(runs):
-    head = ("run", "FP busy", "(stalled)", "no input", "no credit", "other", "delta", "BP or WG", "(BP stalled)",
-            "(WG stalled)", "update", "no errors", "other", "cores not used", "router stalled")
-    keys = ("fp_busy", "fp_stalled", "fp_no_input", "fp_no_credit", "fp_other", "delta_busy", "errors_and_gradients",
-            "bp_stalled", "wg_stalled", "update_busy", "no_errors", "backward_other", "unused", "router_stalled")
+    head = (
+        "run",
+        "FP busy",
+        "(stalled)",
+        "no input",
+        "no credit",
+        "other",
+        "delta",
+        "BP or WG",
+        "(BP stalled)",
+        "(WG stalled)",
+        "update",
+        "no errors",
+        "other",
+        "cores not used",
+        "router stalled",
+    )
+    keys = (
+        "fp_busy",
+        "fp_stalled",
+        "fp_no_input",
+        "fp_no_credit",
+        "fp_other",
+        "delta_busy",
+        "errors_and_gradients",
+        "bp_stalled",
+        "wg_stalled",
+        "update_busy",
+        "no_errors",
+        "backward_other",
+        "unused",
+        "router_stalled",
+    )
     return head, [(run["name"], *(_share(run["time"][key]) for key in keys)) for run in runs]
 
 
 def _scaling(rows):
-    head = ("cores", "cycles per sample", "speed-up", "estimated speed-up", "efficiency", "estimated balance",
-            "measured balance", "busiest core busy")
-    return head, [(
-        str(row["cores"]), _count(row["cycles_per_sample"]), _times(row["speed_up"]),
-        _times(row["estimated_speed_up"]), *(_share(row[key]) for key in (
-            "efficiency", "estimated_balance", "measured_balance", "busiest_share"))) for row in rows]
+    head = (
+        "cores",
+        "cycles per sample",
+        "speed-up",
+        "estimated speed-up",
+        "efficiency",
+        "estimated balance",
+        "measured balance",
+        "busiest core busy",
+    )
+    return head, [
+        (
+            str(row["cores"]),
+            _count(row["cycles_per_sample"]),
+            _times(row["speed_up"]),
+            _times(row["estimated_speed_up"]),
+            *(_share(row[key]) for key in ("efficiency", "estimated_balance", "measured_balance", "busiest_share")),
+        )
+        for row in rows
+    ]
 
 
 def _traffic(runs):
-    head = ("run", "router flits", "packets out of cores", "host words in", "host words out", "host link busy (in)",
-            "weights read", "gradients read and written", "bytes of these memories")
+    head = (
+        "run",
+        "router flits",
+        "packets out of cores",
+        "host words in",
+        "host words out",
+        "host link busy (in)",
+        "weights read",
+        "gradients read and written",
+        "bytes of these memories",
+    )
     rows = []
     for run in runs:
         network, memory = run["network_per_sample"], run["memory_per_sample"]
-        rows.append((run["name"], *(_count(network[key]) for key in (
-            "router_flits", "packets_out", "link_words_in", "link_words_out")), _share(network["link_in_share"]),
-            *(_count(memory[key]) for key in ("weights_read", "gradients_read_and_written", "bytes"))))
+        rows.append(
+            (
+                run["name"],
+                *(_count(network[key]) for key in ("router_flits", "packets_out", "link_words_in", "link_words_out")),
+                _share(network["link_in_share"]),
+                *(_count(memory[key]) for key in ("weights_read", "gradients_read_and_written", "bytes")),
+            )
+        )
     return head, rows
 
 
 def _memories(runs):
-    head = ("run", "weights of the network", "most in one core: weights", "neurons", "tape words", "groups", "slices",
-            "peers")
-    return head, [(run["name"], _count(run["memory_per_sample"]["weights"]), *(
-        _count(value) for value in run["memory_per_sample"]["largest_core"].values())) for run in runs]
+    head = (
+        "run",
+        "weights of the network",
+        "most in one core: weights",
+        "neurons",
+        "tape words",
+        "groups",
+        "slices",
+        "peers",
+    )
+    return head, [
+        (
+            run["name"],
+            _count(run["memory_per_sample"]["weights"]),
+            *(_count(value) for value in run["memory_per_sample"]["largest_core"].values()),
+        )
+        for run in runs
+    ]
 
 
 def _chips(chips, runs):
@@ -122,8 +227,16 @@ def _chips(chips, runs):
     for key, chip in chips.items():
         speeds = [run["simulation"]["cycles_per_second"] for run in runs if run["chip"] == key]
         speed = f"{min(speeds):,.0f} to {max(speeds):,.0f}" if len(speeds) > 1 else _count(*speeds) if speeds else "-"
-        rows.append((key, _count(chip["verilog_bytes"]), _count(chip["verilog_lines"]),
-                     f"{chip['generate_seconds']:.1f}", f"{chip['build_seconds']:.1f}", speed))
+        rows.append(
+            (
+                key,
+                _count(chip["verilog_bytes"]),
+                _count(chip["verilog_lines"]),
+                f"{chip['generate_seconds']:.1f}",
+                f"{chip['build_seconds']:.1f}",
+                speed,
+            )
+        )
     return head, rows
 
 

@@ -45,7 +45,9 @@ class EchoCore(Component):
         header = header_of(marked)
         m.d.comb += [
             marked.eq(buffer.o.payload.data),
-            header.host.eq(1), header.x.eq(self.x), header.y.eq(self.y),
+            header.host.eq(1),
+            header.x.eq(self.x),
+            header.y.eq(self.y),
             self.tx.valid.eq(buffer.o.valid),
             self.tx.payload.data.eq(Mux(first, marked, buffer.o.payload.data)),
             self.tx.payload.last.eq(buffer.o.payload.last),

@@ -64,8 +64,9 @@ class EngineRun:
         wide: shape of the second, with ``options`` of its job
         """
         config = CONFIGS["largest"]
-        await self.do(Job(self.bench, config, spikes=0.05, deltas=0.02, shape=DENSE, channels=[31, 1], blocks=4096,
-                          steps=1))
+        await self.do(
+            Job(self.bench, config, spikes=0.05, deltas=0.02, shape=DENSE, channels=[31, 1], blocks=4096, steps=1)
+        )
         await self.do(Job(self.bench, config, spikes=0.02, deltas=0.1, shape=wide, channels=[1], steps=1, **options))
         job = Job(self.bench, config, shape=DENSE, channels=[4, 32, None], blocks=40, steps=config.steps)
         job.move_to_the_end()

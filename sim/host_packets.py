@@ -72,8 +72,9 @@ def _spoil(random, cause, words):
         length = random.choice((0, 1, random.randint(0, MAX_PAYLOAD + 2), random.randint(0, _LONGEST)))
         words = [words[0], *(random.getrandbits(32) for _ in range(length))]
     elif cause == Cause.ADDRESS:
-        change = random.choice(({"host": 1}, {"x": random.randint(CONFIG.columns, 7)},
-                                {"y": random.randint(CONFIG.rows, 7)}))
+        change = random.choice(
+            ({"host": 1}, {"x": random.randint(CONFIG.columns, 7)}, {"y": random.randint(CONFIG.rows, 7)})
+        )
         fields.update(change)
     elif cause == Cause.FIELD:
         fields["tag"] |= random.getrandbits(_TAG_BITS - TAGS[kind].width) << TAGS[kind].width

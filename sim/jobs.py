@@ -18,8 +18,18 @@ CONFIGS = {
     2: ChipConfig(lanes=2, steps=1, slots=2, slices=1, tape_words=10, weights=4096, neurons=1024, groups=4, window=64),
     8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, window=128),
     "largest": ChipConfig(
-        lanes=1, steps=16, slots=8, slices=16, tape_words=512, weights=1 << 17, neurons=1 << 14, peers=256, groups=256,
-        window=1 << 12, batch_terms=1 << 23),
+        lanes=1,
+        steps=16,
+        slots=8,
+        slices=16,
+        tape_words=512,
+        weights=1 << 17,
+        neurons=1 << 14,
+        peers=256,
+        groups=256,
+        window=1 << 12,
+        batch_terms=1 << 23,
+    ),
 }
 """Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
 
@@ -80,8 +90,20 @@ class Job:
     deltas: bit patterns [steps, pixels, outputs]
     """
 
-    def __init__(self, bench, config, *, spikes=None, deltas=None, shape=None, channels=None, blocks=None,
-                 last_lanes=None, steps=None, garbage=True):
+    def __init__(
+        self,
+        bench,
+        config,
+        *,
+        spikes=None,
+        deltas=None,
+        shape=None,
+        channels=None,
+        blocks=None,
+        last_lanes=None,
+        steps=None,
+        garbage=True,
+    ):
         self.garbage = garbage
         self.config, self.shapes, self.random, self.rng = config, Shapes(config), bench.random, bench.rng
         random, lanes = bench.random, config.lanes
@@ -103,8 +125,14 @@ class Job:
             return DENSE
         kernel, pool = random.choice((1, 2, 3, 3, 3, 5, 7)), random.choice((1, 1, 1, 2, 3))
         least = max(1, kernel - 2)
-        return {"height": pool * random.randint(least, 7), "width": pool * random.randint(least, 7), "kernel": kernel,
-                "stride": random.randint(1, 4), "padding": random.randint(0, kernel - 1), "pool": pool}
+        return {
+            "height": pool * random.randint(least, 7),
+            "width": pool * random.randint(least, 7),
+            "kernel": kernel,
+            "stride": random.randint(1, 4),
+            "padding": random.randint(0, kernel - 1),
+            "pool": pool,
+        }
 
     def _fits(self, shape, channels, blocks):
         """Choose what is left open; whether the result fits into the configuration."""
@@ -115,7 +143,7 @@ class Job:
             return False
         self.out_height, self.out_width = (size // shape["stride"] + 1 for size in pooled)
         self.pixels = self.out_height * self.out_width
-        area, window = shape["height"] * shape["width"], (shape["kernel"] * shape["pool"])**2
+        area, window = shape["height"] * shape["width"], (shape["kernel"] * shape["pool"]) ** 2
         if channels is None:
             most = min(200, config.window // window, config.tape_words * WORD // area)
             if not most:
@@ -124,10 +152,13 @@ class Job:
             channels = [random.randint(1, most) for _ in range(count)]
             if count < config.groups and random.random() < 0.4:
                 channels.insert(random.randint(0, count), None)
-        rows = sum(1 if size is None else size * shape["kernel"]**2 for size in channels)
+        rows = sum(1 if size is None else size * shape["kernel"] ** 2 for size in channels)
         if blocks is None:
-            most = min(self.shapes.block_depth // self.pixels, self.shapes.weight_depth // rows,
-                       config.window // shape["kernel"]**2)
+            most = min(
+                self.shapes.block_depth // self.pixels,
+                self.shapes.weight_depth // rows,
+                config.window // shape["kernel"] ** 2,
+            )
             if not most:
                 return False
             blocks = random.choice((1, most, random.randint(1, most)))
@@ -135,9 +166,13 @@ class Job:
         words = sum(-(-(1 if size is None else size * area) // WORD) for size in channels)
         longest = max(1 if size is None else size * window for size in channels)
         self.replay = sum(1 if size is None else size * window for size in channels) <= config.window
-        return (rows * blocks <= self.shapes.weight_depth and self.pixels * blocks <= self.shapes.block_depth
-                and words <= config.tape_words and shape["kernel"]**2 * blocks <= config.window
-                and longest <= config.window)
+        return (
+            rows * blocks <= self.shapes.weight_depth
+            and self.pixels * blocks <= self.shapes.block_depth
+            and words <= config.tape_words
+            and shape["kernel"] ** 2 * blocks <= config.window
+            and longest <= config.window
+        )
 
     def _place_groups(self, density):
         random, kernel = self.random, self.shape["kernel"]
@@ -146,7 +181,8 @@ class Job:
         rows = [1 if size is None else size * kernel**2 for size in self.channels]
         free = self.shapes.weight_depth - sum(rows) * self.blocks
         free_words = self.config.tape_words - sum(
-            -(-size * (1 if own is None else area) // WORD) for own, size in zip(self.channels, sizes, strict=True))
+            -(-size * (1 if own is None else area) // WORD) for own, size in zip(self.channels, sizes, strict=True)
+        )
         self.groups, address, word = [None] * len(sizes), 0, 0
         order = list(range(len(sizes)))
         random.shuffle(order)  # in any order, with gaps
@@ -157,10 +193,17 @@ class Job:
             constant = self.channels[k] is None
             count = sizes[k] * (1 if constant else area)
             self.groups[k] = {
-                "tape": word, "channels": sizes[k], "row_base": address, "constant": int(constant),
-                "tap_stride": sizes[k] * self.blocks, "row_stride": sizes[k] * self.blocks * kernel,
-                "x": random.randrange(8), "y": random.randrange(8), "neuron": random.randrange((1 << 14) - count),
-                "bits": self.random_bits(count, density)}
+                "tape": word,
+                "channels": sizes[k],
+                "row_base": address,
+                "constant": int(constant),
+                "tap_stride": sizes[k] * self.blocks,
+                "row_stride": sizes[k] * self.blocks * kernel,
+                "x": random.randrange(8),
+                "y": random.randrange(8),
+                "neuron": random.randrange((1 << 14) - count),
+                "bits": self.random_bits(count, density),
+            }
             address += rows[k] * self.blocks
             word += -(-count // WORD)
         self.groups_base = random.randint(0, self.config.groups - len(sizes))
@@ -231,17 +274,31 @@ class Job:
         """Products of a set input bit and a non-zero delta."""
         deltas = self.nonzero.sum(axis=2)
         seen = Counter((g, n, pixel) for g, n, pixel, _ in self.pairs() if constant or not self.groups[g]["constant"])
-        return sum(times * int(self.groups[g]["bits"][:self.steps, n] @ deltas[:, pixel])
-                   for (g, n, pixel), times in seen.items())
+        return sum(
+            times * int(self.groups[g]["bits"][: self.steps, n] @ deltas[:, pixel])
+            for (g, n, pixel), times in seen.items()
+        )
 
     def descriptor(self):
         names = {"in_width": "width", "in_height": "height"}
-        shape = {name: self.shape[names.get(name, name)]
-                 for name in ("in_width", "in_height", "kernel", "stride", "padding", "pool")}
+        shape = {
+            name: self.shape[names.get(name, name)]
+            for name in ("in_width", "in_height", "kernel", "stride", "padding", "pool")
+        }
         return descriptor(
-            self.shapes, groups_base=self.groups_base, groups=len(self.groups), **shape, out_width=self.out_width,
-            out_height=self.out_height, blocks=self.blocks, last_lanes=self.last_lanes, block_base=self.block_base,
-            delta_base=self.delta_base, steps=self.steps, replay=int(self.replay))
+            self.shapes,
+            groups_base=self.groups_base,
+            groups=len(self.groups),
+            **shape,
+            out_width=self.out_width,
+            out_height=self.out_height,
+            blocks=self.blocks,
+            last_lanes=self.last_lanes,
+            block_base=self.block_base,
+            delta_base=self.delta_base,
+            steps=self.steps,
+            replay=int(self.replay),
+        )
 
     def tape(self):
         """The tape's own words, by address."""
@@ -250,7 +307,7 @@ class Job:
             count = group["bits"].shape[1]
             for start in range(0, count, WORD):
                 for t, bits in enumerate(group["bits"]):
-                    own = list(bits[start:start + WORD])
+                    own = list(bits[start : start + WORD])
                     if self.garbage:
                         own += [self.random.getrandbits(1) for _ in range(WORD - len(own))]
                     address = (t << slot_bits | self.slot) << width | group["tape"] + start // WORD
@@ -259,21 +316,23 @@ class Job:
 
     def group_table(self):
         """The group table, by address."""
-        return {self.groups_base + k: GROUP.pack(**{name: group[name] for name in GROUP.fields})
-                for k, group in enumerate(self.groups)}
+        return {
+            self.groups_base + k: GROUP.pack(**{name: group[name] for name in GROUP.fields})
+            for k, group in enumerate(self.groups)
+        }
 
     def bitmaps(self):
         """All lanes' bitmaps in one, by address."""
         lanes = self.config.lanes
         rows = self.pixels * self.blocks
         flags = np.zeros((self.steps, self.pixels, self.blocks * lanes), dtype=bool)
-        flags[:, :, :self.outputs] = self.nonzero
+        flags[:, :, : self.outputs] = self.nonzero
         flags = flags.reshape(self.steps, rows, lanes)
         bank = {}
         for k, t in itertools.product(range(self.delta_words), range(self.steps)):
             word = 0
             for lane in range(lanes):
-                own = flags[t, WORD * k:WORD * (k + 1), lane]
+                own = flags[t, WORD * k : WORD * (k + 1), lane]
                 bits = self.random.getrandbits(WORD) >> len(own) << len(own) if self.garbage else 0
                 word |= (sum(int(bit) << n for n, bit in enumerate(own)) | bits) << WORD * lane
             bank[t << self.shapes.delta_word | self.delta_base + k] = word

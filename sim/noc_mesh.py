@@ -87,5 +87,6 @@ class RouterMeshes(Component):
         for part in ("flits", "stalled"):
             sums = [Signal(32, name=f"{name}_{part}_{n}") for n in range(len(routers))]
             m.d.comb += getattr(self, f"{name}_{part}").eq(Cat(sums))
-            m.d.sync += [total.eq(total + getattr(router, part))
-                         for total, router in zip(sums, routers.values(), strict=True)]
+            m.d.sync += [
+                total.eq(total + getattr(router, part)) for total, router in zip(sums, routers.values(), strict=True)
+            ]

@@ -18,9 +18,11 @@ _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), 
 
 def draw_all(scenario, plan, data, golden, measured, arrays, directory):
     """Draw what the run has; returns the paths of the PNG files."""
-    paths = [draw_mesh(plan.to_dict(), directory / "mesh.png"),
-             _learning(scenario, golden, measured, directory / "learning.png"),
-             _raster(data, golden, directory / "raster.png")]
+    paths = [
+        draw_mesh(plan.to_dict(), directory / "mesh.png"),
+        _learning(scenario, golden, measured, directory / "learning.png"),
+        _raster(data, golden, directory / "raster.png"),
+    ]
     if len(arrays["activity"]):
         paths.append(_activity(scenario, arrays["activity"], directory / "activity.png"))
     return paths
@@ -49,19 +51,36 @@ def draw_mesh(plan, path):
                 color = colors[part["layer"] % len(colors)]
                 panel.add_patch(Rectangle(place, 0.82, 0.94 * height, facecolor=color, alpha=0.55, linewidth=0))
                 last = part["first"] + part["channels"] - 1
-                panel.text(x + 0.45, place[1] + height / 2, f"layer {part['layer']}: {part['first']}-{last}",
-                           ha="center", va="center", fontsize=8 if len(slices) < 4 else 6)
+                panel.text(
+                    x + 0.45,
+                    place[1] + height / 2,
+                    f"layer {part['layer']}: {part['first']}-{last}",
+                    ha="center",
+                    va="center",
+                    fontsize=8 if len(slices) < 4 else 6,
+                )
             share = loads.get((x, y), 0) / plan["cycles"]
             panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82, 0.1, facecolor="white", edgecolor="#bbbbbb"))
             panel.add_patch(Rectangle((x + 0.04, y + 0.76), 0.82 * share, 0.1, facecolor=_BLUE, alpha=0.7, linewidth=0))
             panel.text(x + 0.45, y + 0.81, f"load {share:.0%}", ha="center", va="center", fontsize=7)
-    panel.set(xlim=(-0.1, columns), ylim=(rows, -0.1), aspect="equal", xticks=[k + 0.45 for k in range(columns)],
-              yticks=[k + 0.45 for k in range(rows)], xticklabels=range(columns), yticklabels=range(rows), xlabel="x",
-              ylabel="y")
+    panel.set(
+        xlim=(-0.1, columns),
+        ylim=(rows, -0.1),
+        aspect="equal",
+        xticks=[k + 0.45 for k in range(columns)],
+        yticks=[k + 0.45 for k in range(rows)],
+        xticklabels=range(columns),
+        yticklabels=range(rows),
+        xlabel="x",
+        ylabel="y",
+    )
     panel.spines[["top", "right", "left", "bottom"]].set_visible(False)
     panel.tick_params(length=0)
-    figure.suptitle(f"{plan['network']}\noutput channels of each layer on each core;\nestimated load, of "
-                    f"{plan['cycles']:,} cycles per sample", fontsize=10)
+    figure.suptitle(
+        f"{plan['network']}\noutput channels of each layer on each core;\nestimated load, of "
+        f"{plan['cycles']:,} cycles per sample",
+        fontsize=10,
+    )
     return _save(figure, path)
 
 
@@ -82,8 +101,11 @@ def _learning(scenario, golden, measured, path):
     left.set(title="simulated chip, before each update", xlabel="training samples", xlim=(0, samples[-1] * 1.02))
     epochs = np.arange(1, len(golden["accuracies"]) + 1)
     _curves(right, epochs, golden["losses"], golden["accuracies"], "on the test digits")
-    right.set(title=f"golden model, same bits: {golden['accuracies'][-1]:.1%} in the end", xlabel="epoch",
-              xlim=(0, epochs[-1] * 1.02))
+    right.set(
+        title=f"golden model, same bits: {golden['accuracies'][-1]:.1%} in the end",
+        xlabel="epoch",
+        xlim=(0, epochs[-1] * 1.02),
+    )
     return _save(figure, path)
 
 
@@ -116,9 +138,10 @@ def _raster(data, golden, path):
     for panel, name, spikes in zip(axes[1:], names, layers, strict=True):
         steps, neurons = spikes.shape
         inks = np.ones((neurons, steps, 3))
-        inks[spikes.T != 0] = [int(_BLUE[k:k + 2], 16) / 255 for k in (1, 3, 5)]
-        panel.imshow(inks, aspect="auto", origin="lower", interpolation="nearest",
-                     extent=(0.5, steps + 0.5, -0.5, neurons - 0.5))
+        inks[spikes.T != 0] = [int(_BLUE[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        panel.imshow(
+            inks, aspect="auto", origin="lower", interpolation="nearest", extent=(0.5, steps + 0.5, -0.5, neurons - 0.5)
+        )
         for step in range(1, steps):
             panel.axvline(step + 0.5, color="#cccccc", linewidth=0.8)
         panel.set(title=f"{name} ({neurons})", xlabel="time step", xticks=range(1, steps + 1))
@@ -139,8 +162,9 @@ def _activity(scenario, activity, path):
     for core, panel in enumerate(panels):
         for row, (_, _, color) in enumerate(_ENGINES):
             base = 2 - row
-            panel.fill_between(time, base, base + 0.9 * np.append(shares[:, core, row], 0), color=color, step="post",
-                               linewidth=0)
+            panel.fill_between(
+                time, base, base + 0.9 * np.append(shares[:, core, row], 0), color=color, step="post", linewidth=0
+            )
         panel.set(ylim=(-0.1, 3), xlim=(0, time[-1]), yticks=[])
         panel.set_ylabel(f"core {core % columns},{core // columns}", rotation=0, ha="right", va="center")
         panel.grid(axis="x", alpha=0.3)
@@ -148,8 +172,12 @@ def _activity(scenario, activity, path):
         panel.tick_params(bottom=core == cores - 1)
     panels[-1].set_xlabel("thousand clock cycles")
     figure.suptitle("engines at work while the first batch is trained")
-    figure.legend(handles=[Patch(color=color, label=f"{short}: {name}") for short, name, color in _ENGINES],
-                  loc="outside lower center", ncol=3, frameon=False)
+    figure.legend(
+        handles=[Patch(color=color, label=f"{short}: {name}") for short, name, color in _ENGINES],
+        loc="outside lower center",
+        ncol=3,
+        frameon=False,
+    )
     return _save(figure, path)
 
 

@@ -29,8 +29,14 @@ class Reporter:
         """A piece of work, with its seconds when it is done; yields ``update(done, total, note)``."""
         started = time.monotonic()
         if self.console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                       TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+            )
             with Progress(*columns, console=self.console, transient=True) as bar:
                 task = bar.add_task(text, total=None, note="")
                 yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)

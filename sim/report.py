@@ -59,8 +59,10 @@ def make_report(scenario, golden, measured, seconds):
 
 def dense_terms(network):
     """Terms of one training sample without any skipping: of FP (and as many of WG), and of BP."""
-    inner = [network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
-             for layer in network.layers]
+    inner = [
+        network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
+        for layer in network.layers
+    ]
     bias = sum(network.steps * layer.out_channels * pixels(layer) for layer in network.layers if layer.bias)
     return sum(inner) + bias, sum(inner[1:])
 
@@ -78,7 +80,9 @@ def engine_report(scenario, counters, samples):
     for name, engine in engines.items():
         busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
         engine |= {
-            "busy_cycles": busy, "terms": terms, "skipped": engine["dense"] - terms,
+            "busy_cycles": busy,
+            "terms": terms,
+            "skipped": engine["dense"] - terms,
             "utilisation": terms / (lanes * busy) if busy else None,
             "busy_by_core": {core: values[f"{name.lower()}_busy"] for core, values in cores.items()},
         }
@@ -89,19 +93,33 @@ def print_report(report, pictures, console):
     """Short tables for people, within 80 columns."""
     accuracy, training = report["accuracy"], report["training"]
     table = _table("", "chip", "golden model", title="accuracy on the test digits")
-    for text, end in ((f"after {training['samples']:,} samples on the chip", "after_chip_samples"),
-                      (f"weights of {accuracy['golden_training_samples']:,} samples", "fully_trained_same_tests")):
+    for text, end in (
+        (f"after {training['samples']:,} samples on the chip", "after_chip_samples"),
+        (f"weights of {accuracy['golden_training_samples']:,} samples", "fully_trained_same_tests"),
+    ):
         chip = accuracy.get(f"chip_{end}")
         table.add_row(text, f"{chip:.1%}" if chip is not None else "-", f"{accuracy[f'golden_{end}']:.1%}")
     console.print(table)
     if "engines" in report:
-        table = _table("", "busy cycles", "terms", "dense", "utilisation", "skipped",
-                       title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample")
+        table = _table(
+            "",
+            "busy cycles",
+            "terms",
+            "dense",
+            "utilisation",
+            "skipped",
+            title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample",
+        )
         for name, engine in report["engines"].items():
             dense, used = engine["dense"], engine["utilisation"]
-            table.add_row(name, f"{engine['busy_cycles']:,}", f"{engine['terms']:,}", f"{dense:,}",
-                          f"{used:.2f}" if used is not None else "-",
-                          f"{engine['skipped'] / dense:.1%}" if dense else "-")
+            table.add_row(
+                name,
+                f"{engine['busy_cycles']:,}",
+                f"{engine['terms']:,}",
+                f"{dense:,}",
+                f"{used:.2f}" if used is not None else "-",
+                f"{engine['skipped'] / dense:.1%}" if dense else "-",
+            )
         console.print(table)
     for picture in pictures:
         console.print(f"picture: {_short(picture)}", soft_wrap=True)

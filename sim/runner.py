@@ -158,8 +158,14 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
         _copy_runtime(runtime, build_dir)
         try:
             _Verilator().build(
-                sources=[control, *map(Path, sources)], hdl_toplevel=top, build_dir=build_dir, always=True,
-                build_args=arguments, timescale=("1ns", "1ps"), waves=waves, log_file=log,
+                sources=[control, *map(Path, sources)],
+                hdl_toplevel=top,
+                build_dir=build_dir,
+                always=True,
+                build_args=arguments,
+                timescale=("1ns", "1ps"),
+                waves=waves,
+                log_file=log,
             )
         except (RuntimeError, SystemExit) as error:
             raise RuntimeError(f"the simulation of {top} could not be built ({error}):\n{_tail(log)}") from None
@@ -195,9 +201,17 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     with mock.patch.dict(os.environ, prefix):
         try:
             runner.test(
-                bench_module, hdl_toplevel=built.top, hdl_toplevel_lang="verilog", build_dir=built.build_dir,
-                seed=seed, extra_env=dict(env or {}), waves=waves, testcase=only, log_file=log,
-                results_xml=str(results), plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{random_contents}"],
+                bench_module,
+                hdl_toplevel=built.top,
+                hdl_toplevel_lang="verilog",
+                build_dir=built.build_dir,
+                seed=seed,
+                extra_env=dict(env or {}),
+                waves=waves,
+                testcase=only,
+                log_file=log,
+                results_xml=str(results),
+                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{random_contents}"],
             )
         except (RuntimeError, SystemExit) as error:
             ending = f"{error}"

@@ -18,12 +18,24 @@ ACTIVITY_PERIOD = 32
 PRESETS = {
     "digits": {},
     "mlp": {
-        "cores": 20, "network": "784-128-10", "data": "mnist5k", "samples": 64, "tests": 100, "epochs": 5,
-        "chip": {"weights": 8192, "tape_words": 128, "slots": 8}},
+        "cores": 20,
+        "network": "784-128-10",
+        "data": "mnist5k",
+        "samples": 64,
+        "tests": 100,
+        "epochs": 5,
+        "chip": {"weights": 8192, "tape_words": 128, "slots": 8},
+    },
     "deep20": {
-        "cores": 20, "network": "1x28x28-c12k5s2p2-c16k3s2p1-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10",
-        "neuron": {"reset": "hard"}, "data": "mnist5k", "samples": 64, "tests": 20, "epochs": 5,
-        "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "groups": 64, "peers": 64, "slots": 8}},
+        "cores": 20,
+        "network": "1x28x28-c12k5s2p2-c16k3s2p1-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10",
+        "neuron": {"reset": "hard"},
+        "data": "mnist5k",
+        "samples": 64,
+        "tests": 20,
+        "epochs": 5,
+        "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "groups": 64, "peers": 64, "slots": 8},
+    },
 }
 """Fields of a ``Scenario`` by name of the preset; the README says what each is for."""
 
@@ -77,9 +89,16 @@ class Scenario(Recipe):
     def config(self):
         """The chip."""
         columns, rows = mesh_shape(self.cores)
-        return ChipConfig.from_dict({
-            "columns": columns, "rows": rows, "lanes": self.lanes, "steps": max(4, self.steps), "format": self.format,
-            **self.chip})
+        return ChipConfig.from_dict(
+            {
+                "columns": columns,
+                "rows": rows,
+                "lanes": self.lanes,
+                "steps": max(4, self.steps),
+                "format": self.format,
+                **self.chip,
+            }
+        )
 
     @property
     def training(self):
@@ -92,7 +111,8 @@ class Scenario(Recipe):
     def plan(self):
         """The network placed on the chip, balanced for the densities of the initial weights."""
         return compile_network(
-            self.model, self.training, self.config, strategy=self.placement, seed=self.seed, density=self.densities())
+            self.model, self.training, self.config, strategy=self.placement, seed=self.seed, density=self.densities()
+        )
 
     def order(self, data):
         """Indices of the chip's training samples, [batches, batch]; all samples once before any comes again."""
@@ -100,4 +120,4 @@ class Scenario(Recipe):
         count = len(data.train_labels)
         rounds = -(-self.batches * self.batch // count)
         order = np.concatenate([generator.permutation(count) for _ in range(rounds)])
-        return order[:self.batches * self.batch].reshape(self.batches, self.batch)
+        return order[: self.batches * self.batch].reshape(self.batches, self.batch)

@@ -68,7 +68,8 @@ class Session:
         trace = golden.forward(spikes)
         self.same_spikes(trace.layers[-1].spikes, result.spikes)
         deltas, _ = learning.backward(
-            golden.network, golden.weights, trace, golden.training, golden.arithmetic, errors=errors)
+            golden.network, golden.weights, trace, golden.training, golden.arithmetic, errors=errors
+        )
         golden.gradients = learning.accumulate(golden.network, trace, deltas, golden.arithmetic, golden.gradients)
         golden.apply()
         await self.same_weights()
@@ -100,5 +101,7 @@ class Session:
     async def total(self, *names):
         """Sums of hardware counters over the cores."""
         counters = await self.call("read_counters")
-        return [sum(counters[x, y][name] for x in range(self.config.columns) for y in range(self.config.rows))
-                for name in names]
+        return [
+            sum(counters[x, y][name] for x in range(self.config.columns) for y in range(self.config.rows))
+            for name in names
+        ]

@@ -30,8 +30,11 @@ class Ports:
     @classmethod
     def of(cls, component, flow):
         """The ports of ``component`` that have the direction ``flow``."""
-        shapes = {name: Shape.cast(member.shape) for name, member in component.signature.members.items()
-                  if member.flow == flow}
+        shapes = {
+            name: Shape.cast(member.shape)
+            for name, member in component.signature.members.items()
+            if member.flow == flow
+        }
         return cls({name: (shape.width, shape.signed) for name, shape in shapes.items()})
 
     def size(self, name):
@@ -45,10 +48,12 @@ class Ports:
     def dtype(self):
         """numpy type of one case; ports of 16 bytes are two 64-bit limbs, low limb first."""
         kinds = {name: "i" if signed else "u" for name, (_, signed) in self.fields.items()}
-        return np.dtype([
-            (name, "<u8", (2,)) if self.size(name) == 16 else (name, f"<{kinds[name]}{self.size(name)}")
-            for name in self.fields
-        ])
+        return np.dtype(
+            [
+                (name, "<u8", (2,)) if self.size(name) == 16 else (name, f"<{kinds[name]}{self.size(name)}")
+                for name in self.fields
+            ]
+        )
 
 
 def write_side_by_side(component, copies, path):

@@ -16,8 +16,18 @@ CHIPS = {
     4: ChipConfig(lanes=4, steps=1, slots=5, slices=1, tape_words=4, weights=8192, neurons=256),
     8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=7, weights=8192, neurons=512),
     "largest": ChipConfig(
-        lanes=1, steps=16, slots=8, slices=16, tape_words=1 << 9, weights=1 << 17, neurons=1 << 14, groups=1 << 8,
-        peers=1 << 8, window=1 << 12, batch_terms=1 << 23),
+        lanes=1,
+        steps=16,
+        slots=8,
+        slices=16,
+        tape_words=1 << 9,
+        weights=1 << 17,
+        neurons=1 << 14,
+        groups=1 << 8,
+        peers=1 << 8,
+        window=1 << 12,
+        batch_terms=1 << 23,
+    ),
 }
 """Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
 
@@ -86,5 +96,9 @@ class Outputs:
 
     def fields(self):
         """Fields of the descriptor."""
-        return {"out_height": self.height, "out_width": self.width, "blocks": self.blocks,
-                "last_lanes": self.last_lanes}
+        return {
+            "out_height": self.height,
+            "out_width": self.width,
+            "blocks": self.blocks,
+            "last_lanes": self.last_lanes,
+        }

@@ -48,7 +48,9 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=em
     columns, rows = scenario.config.columns, scenario.config.rows
     reporter.console.print(
         f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
-        f"data {data.name}, seed {scenario.seed}", soft_wrap=True)
+        f"data {data.name}, seed {scenario.seed}",
+        soft_wrap=True,
+    )
     reporter.console.print(plan.summary(), soft_wrap=True)
     with threadpool_limits(1):  # the matrices are too small for threads
         golden = _train_golden(scenario, data, reporter)
@@ -56,9 +58,14 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=em
     with reporter.stage("generating Verilog"):
         paths = emit(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
-        built = build([path for path in paths if path.suffix != ".json"], CHIP_MODULE, directory / "build",
-                      waves=waves is not None, blocks=(TILE_MODULE,),
-                      no_waves=("*.core*", "*.router.*", "*.host_link*") if waves == "links" else ())
+        built = build(
+            [path for path in paths if path.suffix != ".json"],
+            CHIP_MODULE,
+            directory / "build",
+            waves=waves is not None,
+            blocks=(TILE_MODULE,),
+            no_waves=("*.core*", "*.router.*", "*.host_link*") if waves == "links" else (),
+        )
     if waves:
         with reporter.stage("recording waves of the first batch"):
             _run_bench(scenario, built, directory, waves=True, batches=1)
@@ -87,15 +94,19 @@ def _train_golden(scenario, data, reporter):
             score = _assess(trainer, data)
             accuracies.append(score.accuracy)
             losses.append(score.loss)
-            update(trained, len(data.train_labels) * len(schedule),
-                   f"loss {score.loss:.3f}, test accuracy {score.accuracy:.1%}")
+            update(
+                trained,
+                len(data.train_labels) * len(schedule),
+                f"loss {score.loss:.3f}, test accuracy {score.accuracy:.1%}",
+            )
     return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
 
 
 def _assess(trainer, data):
     """``Score`` of the test data."""
-    counts = np.concatenate([trainer.forward(data.test_spikes[:, k:k + 256]).counts
-                             for k in range(0, len(data.test_labels), 256)])
+    counts = np.concatenate(
+        [trainer.forward(data.test_spikes[:, k : k + 256]).counts for k in range(0, len(data.test_labels), 256)]
+    )
     return Score.of(counts, data.test_labels, data.steps)
 
 
@@ -111,11 +122,11 @@ def _write_expected(scenario, data, golden, directory):
     expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
     expected["train_spikes"] = np.stack(spikes)
-    tests = data.test_spikes[:, :scenario.tests]
+    tests = data.test_spikes[:, : scenario.tests]
     for name, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
         trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
         expected[f"{name}_spikes"] = trace.layers[-1].spikes
-        golden[f"{name}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[:scenario.tests]).mean())
+        golden[f"{name}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[: scenario.tests]).mean())
         golden["trace"] = trace
     golden["saturated"] = trainer.saturated
     np.savez(directory / "expected.npz", **expected)

@@ -40,11 +40,17 @@ class UartEcho(Component):
         m.submodules.fifo = ResetInserter(link.reset)(fifo)
         into, out_of = link.m_axis, link.s_axis
         m.d.comb += [
-            link.rx.eq(self.rx), self.tx.eq(link.tx), link.tick.eq(self.tick), self.fault.eq(link.fault),
+            link.rx.eq(self.rx),
+            self.tx.eq(link.tx),
+            link.tick.eq(self.tick),
+            self.fault.eq(link.fault),
             self.reset.eq(link.reset),
-            fifo.w_data.eq(into.tdata | into.tlast << 32), fifo.w_en.eq(into.tvalid & ~self.stall),
+            fifo.w_data.eq(into.tdata | into.tlast << 32),
+            fifo.w_en.eq(into.tvalid & ~self.stall),
             into.tready.eq(fifo.w_rdy & ~self.stall),
-            out_of.tdata.eq(fifo.r_data), out_of.tlast.eq(fifo.r_data[32]), out_of.tvalid.eq(fifo.r_rdy),
+            out_of.tdata.eq(fifo.r_data),
+            out_of.tlast.eq(fifo.r_data[32]),
+            out_of.tvalid.eq(fifo.r_rdy),
             fifo.r_en.eq(out_of.tready),
         ]
         return m

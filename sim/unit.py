@@ -44,7 +44,7 @@ class _Top(Component):
             pins = port_values(instance_of(m, name, unit.signature, f"unit_{name}"), unit.signature)
             into, out_of = getattr(self, f"{name}_i"), getattr(self, f"{name}_o")
             for port, (offset, shape) in _fields(unit, "input").items():
-                m.d.comb += pins[port][0].eq(into[offset:offset + _size(shape)])
+                m.d.comb += pins[port][0].eq(into[offset : offset + _size(shape)])
             m.d.comb += out_of.eq(Cat(pins[port][0] for port in _fields(unit, "output")))
         return m
 
@@ -127,10 +127,12 @@ class WithArithmetic(Component):
 
     def __init__(self, unit, shapes, side):
         self.unit, self.shapes, self.side = unit, shapes, side
-        self.kept = {name: member for name, member in unit.signature.members.items()
-                     if name not in ("request", "result")}
-        super().__init__(self.kept | {
-            "other": In(stream.Signature(request_layout(shapes))), "used": Out(1), "saturated": Out(1)})
+        self.kept = {
+            name: member for name, member in unit.signature.members.items() if name not in ("request", "result")
+        }
+        super().__init__(
+            self.kept | {"other": In(stream.Signature(request_layout(shapes))), "used": Out(1), "saturated": Out(1)}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -140,7 +142,10 @@ class WithArithmetic(Component):
         others = "delta" if self.side == "neuron" else "neuron"
         wiring.connect(m, wiring.flipped(self.other), getattr(arithmetic, others))
         m.d.comb += [
-            unit.result.eq(arithmetic.result), self.used.eq(arithmetic.used), self.saturated.eq(arithmetic.saturated)]
+            unit.result.eq(arithmetic.result),
+            self.used.eq(arithmetic.used),
+            self.saturated.eq(arithmetic.saturated),
+        ]
         for name, member in self.kept.items():
             outside, inside = getattr(self, name), getattr(unit, name)
             if member.is_signature:

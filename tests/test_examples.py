@@ -23,15 +23,19 @@ def test_own_design(tmp_path):
     paths = [tmp_path / "new" / f"{name}.v" for name in ("backspike_tile", "blinking")]
     assert run("own_design.py", tmp_path / "new").split() == [str(path) for path in paths]
     text = paths[1].read_text()
-    body = text[text.index("module blinking("):]
-    body = body[:body.index("endmodule")]
+    body = text[text.index("module blinking(") :]
+    body = body[: body.index("endmodule")]
     ports = set(re.findall(r"^  (?:input|output) (?:\[\d+:0\] )?(\w+) ?;", body, re.MULTILINE))
     streams = {f"{side}_{part}" for side in ("from_host", "to_host") for part in ("tdata", "tlast", "tvalid", "tready")}
     assert ports == {"clk", "rst", "leds", "busy_cycles"} | streams
     assert "output [5:0] leds" in body
     with mock.patch.dict(os.environ, _tool_environment()):
-        done = subprocess.run(["verilator", "--lint-only", "--quiet", "--top-module", "blinking", *paths],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["verilator", "--lint-only", "--quiet", "--top-module", "blinking", *paths],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (0, "")
 
 

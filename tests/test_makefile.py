@@ -41,8 +41,16 @@ def command(*arguments):
         (["verilog", "CORES=20", "LANES=2"], ["verilog", "--cores=20", "--lanes=2"]),
         (
             ["sim", "CORES=6", "LANES=1", "NETWORK=64-96-37-10", "STEPS=5", "SAMPLES=200", "SEED=3", "WAVES=1"],
-            ["sim", "--cores=6", "--lanes=1", "--steps=5", "--network=64-96-37-10", "--samples=200", "--seed=3",
-             "--waves"],
+            [
+                "sim",
+                "--cores=6",
+                "--lanes=1",
+                "--steps=5",
+                "--network=64-96-37-10",
+                "--samples=200",
+                "--seed=3",
+                "--waves",
+            ],
         ),
         (["sim", "TAPE_WORDS=8", "BIAS=1", "NO_SKIPPING=0"], ["sim", "--tape-words=8", "--bias"]),
         (["sim", "WAVES=all"], ["sim", "--waves=all"]),
@@ -50,12 +58,18 @@ def command(*arguments):
         (["sim", "CORES="], ["sim"]),
         (["bench"], ["bench"]),
         (["boards"], ["boards"]),
-        (["bitstream", "BOARD=ulx3s_85f", "CORES=4", "LANES=1", "CLOCK=50", "RECORD=1"],
-         ["bitstream", "--cores=4", "--lanes=1", "--board=ulx3s_85f", "--clock=50", "--record"]),
-        (["synth", "UNIT=router", "DENSE_ONLY=1", "CHAIN=0"],
-         ["synth", "--dense-only=1", "--chain=0", "--unit=router"]),
-        (["bench", "CASES=digits,mlp", "CORES=4,20", "SAMPLES=8", "OUTPUT=build/b"],
-         ["bench", "--cases=digits,mlp", "--cores=4,20", "--samples=8", "--output=build/b"]),
+        (
+            ["bitstream", "BOARD=ulx3s_85f", "CORES=4", "LANES=1", "CLOCK=50", "RECORD=1"],
+            ["bitstream", "--cores=4", "--lanes=1", "--board=ulx3s_85f", "--clock=50", "--record"],
+        ),
+        (
+            ["synth", "UNIT=router", "DENSE_ONLY=1", "CHAIN=0"],
+            ["synth", "--dense-only=1", "--chain=0", "--unit=router"],
+        ),
+        (
+            ["bench", "CASES=digits,mlp", "CORES=4,20", "SAMPLES=8", "OUTPUT=build/b"],
+            ["bench", "--cases=digits,mlp", "--cores=4,20", "--samples=8", "--output=build/b"],
+        ),
     ],
 )
 def test_variables_become_options(arguments, options):
@@ -143,6 +157,7 @@ def test_a_path_with_spaces_is_refused(copy):
 
 def test_the_environment_is_made_anew_only_when_needed(copy):
     """After a change of pyproject.toml, or when the folder has moved."""
+
     def installs():
         return "pip install" in make("-n", "setup", folder=copy).stdout
 

@@ -18,8 +18,13 @@ DATA = ["fpga/built.json", "fpga/cells/dp16kd.v", "fpga/cells/mult18x18d.v"]
 def wheel(tmp_path_factory):
     """A wheel built from a copy of the sources, so that nothing is left among them."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    names = ["pyproject.toml", "README.md", "LICENSE", *DATA, *(
-        path.relative_to(ROOT) for part in PARTS for path in (ROOT / part).rglob("*.py"))]
+    names = [
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        *DATA,
+        *(path.relative_to(ROOT) for part in PARTS for path in (ROOT / part).rglob("*.py")),
+    ]
     for name in names:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
@@ -68,6 +73,7 @@ def test_the_installed_package_works(wheel, tmp_path):
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
         "backspike.fpga.commands, backspike.host.driver, backspike.sim.scenario; "
-        "print(backspike.sim.scenario.__file__)")
+        "print(backspike.sim.scenario.__file__)"
+    )
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(place.stdout.strip()).is_relative_to(folder)

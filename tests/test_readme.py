@@ -48,7 +48,7 @@ def test_every_dependency_is_listed_with_its_purpose():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
     names = {re.match(r"[\w-]+", need)[0] for need in needs} - {"backspike"}
-    section = TEXT[TEXT.index("## Dependencies"):TEXT.index("## Contributing")]
+    section = TEXT[TEXT.index("## Dependencies") : TEXT.index("## Contributing")]
     listed = set(re.findall(r"[\w-]+", " ".join(line.split("|")[1] for line in section.splitlines() if "|" in line)))
     assert names <= listed
 
@@ -58,7 +58,7 @@ def test_keys_of_the_report_are_explained():
     path = ROOT / "build" / "sim" / "report.json"
     if not path.is_file():
         pytest.skip("no report: make sim has not run here")
-    section = TEXT[TEXT.index("`build/sim/report.json`:"):TEXT.index("## What it does not do yet")]
+    section = TEXT[TEXT.index("`build/sim/report.json`:") : TEXT.index("## What it does not do yet")]
     report = json.loads(path.read_text())
     keys = {*report, *report["training"], *report["evaluation"], *report["engines"]["FP"]}
     assert {key for key in keys if key not in section} == set()

@@ -12,8 +12,19 @@ from backspike.fpga.devices import DEVICES, Device
 __all__ = ["SMALL", "Board", "all_boards", "board_named"]
 
 SMALL = {
-    "lanes": 1, "slots": 2, "steps": 4, "slices": 2, "weights": 1024, "neurons": 64, "tape_words": 8, "groups": 8,
-    "peers": 16, "window": 256, "batch_terms": 4096, "dense_only": True, "chain": True,
+    "lanes": 1,
+    "slots": 2,
+    "steps": 4,
+    "slices": 2,
+    "weights": 1024,
+    "neurons": 64,
+    "tape_words": 8,
+    "groups": 8,
+    "peers": 16,
+    "window": 256,
+    "batch_terms": 4096,
+    "dense_only": True,
+    "chain": True,
 }
 """Sizes of a core with few memories, of which many fit a device; the default of most boards."""
 

@@ -7,6 +7,12 @@ from backspike.fpga.boards import Board
 
 BOARDS = [
     Board(
-        name="icepi_zero", title="ICEPi Zero", device="LFE5U-25F", platform=IcepiZero1_3Platform, clock=50, cores=2,
-        leds=(("led", 0), ("led", 1), ("led", 2))),
+        name="icepi_zero",
+        title="ICEPi Zero",
+        device="LFE5U-25F",
+        platform=IcepiZero1_3Platform,
+        clock=50,
+        cores=2,
+        leds=(("led", 0), ("led", 1), ("led", 2)),
+    ),
 ]

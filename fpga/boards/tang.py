@@ -18,9 +18,19 @@ class _Primer20k(TangPrimer20kDockPlatform):
 
 BOARDS = [
     Board(
-        name="tang_nano_9k", title="Tang Nano 9K", device="GW1NR-9C", platform=TangNano9kPlatform, clock=18,
-        leds=(("led", 0), ("led", 1), ("led", 2))),
+        name="tang_nano_9k",
+        title="Tang Nano 9K",
+        device="GW1NR-9C",
+        platform=TangNano9kPlatform,
+        clock=18,
+        leds=(("led", 0), ("led", 1), ("led", 2)),
+    ),
     Board(
-        name="tang_primer_20k", title="Tang Primer 20K", device="GW2A-18", platform=_Primer20k,
-        clock=45, leds=(("led", 0), ("led", 1), ("led", 2))),
+        name="tang_primer_20k",
+        title="Tang Primer 20K",
+        device="GW2A-18",
+        platform=_Primer20k,
+        clock=45,
+        leds=(("led", 0), ("led", 1), ("led", 2)),
+    ),
 ]

@@ -57,17 +57,19 @@ class Elementwise(wiring.Component):
         self._total_width = self._total_width_of(fmt, sum_width)
         self._rounder = Rounder(fmt, self._total_width, 2 * fmt.lsb, tag)
         self.latency = self.latency_of(fmt, sum_width)
-        super().__init__({
-            **dict.fromkeys(("valid", "last", "product", "add"), In(1)),
-            "a": In(fmt.width),
-            "b": In(fmt.width),
-            "addend": In(signed(sum_width)),
-            "tag": In(tag),
-            "done": Out(1),
-            "value": Out(fmt.width),
-            "saturated": Out(1),
-            "tag_out": Out(tag),
-        })
+        super().__init__(
+            {
+                **dict.fromkeys(("valid", "last", "product", "add"), In(1)),
+                "a": In(fmt.width),
+                "b": In(fmt.width),
+                "addend": In(signed(sum_width)),
+                "tag": In(tag),
+                "done": Out(1),
+                "value": Out(fmt.width),
+                "saturated": Out(1),
+                "tag_out": Out(tag),
+            }
+        )
 
     @staticmethod
     def _total_width_of(fmt, sum_width):
@@ -84,7 +86,9 @@ class Elementwise(wiring.Component):
         m.submodules.rounder = rounder = self._rounder
         # Between the terms of an operation 0 is added.
         m.d.comb += [
-            term.a.eq(self.a), term.b.eq(self.b), term.nonzero.eq(self.valid & self.product),
+            term.a.eq(self.a),
+            term.b.eq(self.b),
+            term.nonzero.eq(self.valid & self.product),
             term.other.eq(Mux(self.valid & self.add, self.addend, 0)),
         ]
         last, tag = self.valid & self.last, self.tag

@@ -86,14 +86,16 @@ class SpikeLane(wiring.Component):
         self.fmt = check_format(fmt)
         self.terms = check_integer("terms", terms, 1)
         self.sum_width = self.sum_width_of(fmt, terms)
-        super().__init__({
-            "valid": In(1),
-            "last": In(1),
-            "nonzero": In(1),
-            "operand": In(fmt.width),
-            "done": Out(1),
-            "sum": Out(signed(self.sum_width)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "last": In(1),
+                "nonzero": In(1),
+                "operand": In(fmt.width),
+                "done": Out(1),
+                "sum": Out(signed(self.sum_width)),
+            }
+        )
 
     @staticmethod
     def sum_width_of(fmt, terms):
@@ -144,15 +146,17 @@ class ProductLane(wiring.Component):
         self.fmt = check_format(fmt)
         self.terms = check_integer("terms", terms, 1)
         self.sum_width = product_width(fmt) + ceil_log2(terms)
-        super().__init__({
-            "valid": In(1),
-            "last": In(1),
-            "nonzero": In(1),
-            "a": In(fmt.width),
-            "b": In(fmt.width),
-            "done": Out(1),
-            "sum": Out(signed(self.sum_width)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "last": In(1),
+                "nonzero": In(1),
+                "a": In(fmt.width),
+                "b": In(fmt.width),
+                "done": Out(1),
+                "sum": Out(signed(self.sum_width)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

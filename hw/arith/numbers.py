@@ -12,8 +12,16 @@ from amaranth.hdl import Cat, Const, Mux, Value
 from backspike.golden.formats import Format
 
 __all__ = [
-    "check_format", "check_integer", "not_below", "not_below_model", "product_model", "product_width", "to_fixed",
-    "to_fixed_model", "to_term", "unpack",
+    "check_format",
+    "check_integer",
+    "not_below",
+    "not_below_model",
+    "product_model",
+    "product_width",
+    "to_fixed",
+    "to_fixed_model",
+    "to_term",
+    "unpack",
 ]
 
 

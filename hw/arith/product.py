@@ -38,14 +38,16 @@ class FixedProduct(wiring.Component):
     def __init__(self, fmt, width=0):
         self.fmt = check_format(fmt)
         self.width = check_integer("width", width, 0)
-        super().__init__({
-            "a": In(fmt.width),
-            "b": In(fmt.width),
-            "nonzero": In(1),
-            **({"other": In(signed(width))} if width else {}),
-            "term": Out(signed(max(width, product_width(fmt)))),
-            "carry": Out(1),
-        })
+        super().__init__(
+            {
+                "a": In(fmt.width),
+                "b": In(fmt.width),
+                "nonzero": In(1),
+                **({"other": In(signed(width))} if width else {}),
+                "term": Out(signed(max(width, product_width(fmt)))),
+                "carry": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

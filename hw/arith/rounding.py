@@ -70,15 +70,17 @@ class Rounder(wiring.Component):
         self.tag_shape = check_tag(tag)
         self._levels = self._levels_of(fmt, width, lsb)
         self.latency = self.latency_of(fmt, width, lsb)
-        super().__init__({
-            "valid": In(1),
-            "sum": In(signed(width)),
-            "tag": In(tag),
-            "done": Out(1),
-            "value": Out(fmt.width),
-            "saturated": Out(1),
-            "tag_out": Out(tag),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "sum": In(signed(width)),
+                "tag": In(tag),
+                "done": Out(1),
+                "value": Out(fmt.width),
+                "saturated": Out(1),
+                "tag_out": Out(tag),
+            }
+        )
 
     @staticmethod
     def _levels_of(fmt, width, lsb):

@@ -38,12 +38,14 @@ class FixedTerm(wiring.Component):
 
     def __init__(self, fmt):
         self.fmt = check_format(fmt)
-        super().__init__({
-            "operand": In(fmt.width),
-            "nonzero": In(1),
-            "term": Out(signed(fmt.fixed_width)),
-            "carry": Out(1),
-        })
+        super().__init__(
+            {
+                "operand": In(fmt.width),
+                "nonzero": In(1),
+                "term": Out(signed(fmt.fixed_width)),
+                "carry": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -26,23 +26,35 @@ class Client(IntEnum):
 
 def tag_layout(shapes):
     """What travels with an operation: the client, and the fields that the clients need."""
-    return StructLayout({
-        "client": 3,
-        "lane": shapes.lane,
-        "index": max(shapes.neuron, shapes.weight_address),  # neuron, block of deltas, or weight word
-        "step": shapes.step,
-        "word": max(1, shapes.neuron - 5),  # word of bits that the result belongs to, counted from the slice's first
-        "flush": 1,  # ends that word
-    })
+    return StructLayout(
+        {
+            "client": 3,
+            "lane": shapes.lane,
+            "index": max(shapes.neuron, shapes.weight_address),  # neuron, block of deltas, or weight word
+            "step": shapes.step,
+            "word": max(
+                1, shapes.neuron - 5
+            ),  # word of bits that the result belongs to, counted from the slice's first
+            "flush": 1,  # ends that word
+        }
+    )
 
 
 def request_layout(shapes):
     """A term of an operation: ``product``: a b; ``add``: ``addend``, in units of the square of the format's lsb;
     neither: 0. The terms of an operation follow each other, up to that with ``last``, whose tag counts.
     """
-    return StructLayout({
-        "a": shapes.number, "b": shapes.number, "addend": signed(shapes.error_sum), "product": 1, "add": 1, "last": 1,
-        "tag": tag_layout(shapes)})
+    return StructLayout(
+        {
+            "a": shapes.number,
+            "b": shapes.number,
+            "addend": signed(shapes.error_sum),
+            "product": 1,
+            "add": 1,
+            "last": 1,
+            "tag": tag_layout(shapes),
+        }
+    )
 
 
 def result_layout(shapes):
@@ -76,14 +88,16 @@ class Arithmetic(wiring.Component):
         self.shapes = shapes
         self.unit = Elementwise(shapes.config.format, shapes.error_sum, tag_layout(shapes))
         request = stream.Signature(request_layout(shapes))
-        super().__init__({
-            "neuron": In(request),
-            "delta": In(request),
-            "update": In(request),
-            "result": Out(result_layout(shapes)),
-            "used": Out(1),
-            "saturated": Out(1),
-        })
+        super().__init__(
+            {
+                "neuron": In(request),
+                "delta": In(request),
+                "update": In(request),
+                "result": Out(result_layout(shapes)),
+                "used": Out(1),
+                "saturated": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -100,8 +114,10 @@ class Arithmetic(wiring.Component):
                 m.d.sync += [unit.valid.eq(1), begun.eq(~request.p.last), backward.eq(int(name != "neuron"))]
             self._take(m, request.p, request.valid & free, terms[name])
         m.d.comb += [
-            *(getattr(unit, name).eq(any_of(Value.cast(term[name]) for term in terms.values()))
-              for name in ("a", "b", "addend", "product", "add", "last", "tag")),
+            *(
+                getattr(unit, name).eq(any_of(Value.cast(term[name]) for term in terms.values()))
+                for name in ("a", "b", "addend", "product", "add", "last", "tag")
+            ),
             self.used.eq(unit.valid),
             self.result.valid.eq(unit.done),
             self.result.value.eq(unit.value),

@@ -45,30 +45,54 @@ class BackwardThread(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         slices = shapes.config.slices
-        flags = ("delta_start", "errors_start", "gradient_start", "weights_start", "weights_clear",
-                 "weights_velocities", "job_start", "job_done", "erase", "erasing", "busy", "hold")
-        inputs = ("delta_busy", "errors_busy", "gradient_busy", "weights_busy", "forward_busy", "update", "clear",
-                  "velocities", "restart", "train")
-        super().__init__({
-            **{name: Out(1) for name in flags},
-            **{name: In(1) for name in inputs},
-            "x": In(3),
-            "y": In(3),
-            "ready": In(slices),
-            "idle": In(slices),
-            "slot": In(shapes.slot),
-            "update_slice": In(shapes.slice),
-            "slice": Out(shapes.slice),
-            "job_slot": Out(shapes.slot),
-            "descriptor_address": Out(shapes.slice + 4),
-            "descriptor_data": In(32),
-            "loading": Out(1),
-            "descriptor": Out(shapes.descriptor),
-            "peer_address": Out(shapes.peer),
-            "peer": In(shapes.peer_entry),
-            "packets": Out(stream.Signature(shapes.packet)),
-            "erase_address": Out(shapes.error_address()),
-        })
+        flags = (
+            "delta_start",
+            "errors_start",
+            "gradient_start",
+            "weights_start",
+            "weights_clear",
+            "weights_velocities",
+            "job_start",
+            "job_done",
+            "erase",
+            "erasing",
+            "busy",
+            "hold",
+        )
+        inputs = (
+            "delta_busy",
+            "errors_busy",
+            "gradient_busy",
+            "weights_busy",
+            "forward_busy",
+            "update",
+            "clear",
+            "velocities",
+            "restart",
+            "train",
+        )
+        super().__init__(
+            {
+                **{name: Out(1) for name in flags},
+                **{name: In(1) for name in inputs},
+                "x": In(3),
+                "y": In(3),
+                "ready": In(slices),
+                "idle": In(slices),
+                "slot": In(shapes.slot),
+                "update_slice": In(shapes.slice),
+                "slice": Out(shapes.slice),
+                "job_slot": Out(shapes.slot),
+                "descriptor_address": Out(shapes.slice + 4),
+                "descriptor_data": In(32),
+                "loading": Out(1),
+                "descriptor": Out(shapes.descriptor),
+                "peer_address": Out(shapes.peer),
+                "peer": In(shapes.peer_entry),
+                "packets": Out(stream.Signature(shapes.packet)),
+                "erase_address": Out(shapes.error_address()),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -97,8 +121,9 @@ class BackwardThread(wiring.Component):
             with m.State("UPDATED"):
                 m.d.comb += [
                     self.packets.valid.eq(1),
-                    self.packets.p.header.eq(packet_header(
-                        Kind.UPDATED, host=1, slice=self.slice, from_x=self.x, from_y=self.y)),
+                    self.packets.p.header.eq(
+                        packet_header(Kind.UPDATED, host=1, slice=self.slice, from_x=self.x, from_y=self.y)
+                    ),
                 ]
                 with m.If(self.packets.ready):
                     m.d.sync += [updating.eq(0), self.busy.eq(0)]
@@ -150,8 +175,11 @@ class BackwardThread(wiring.Component):
             with m.Elif(pending & self.idle.bit_select(self.slice, 1) & ~self.forward_busy):
                 m.d.comb += loader.start.eq(1)
                 m.d.sync += [
-                    updating.eq(1), self.busy.eq(1), pending.eq(0),
-                    self.weights_clear.eq(clearing), self.weights_velocities.eq(velocities),
+                    updating.eq(1),
+                    self.busy.eq(1),
+                    pending.eq(0),
+                    self.weights_clear.eq(clearing),
+                    self.weights_velocities.eq(velocities),
                 ]
                 m.next = "LOAD"
             with m.Elif(self.ready.bit_select(self.slice, 1)):

@@ -113,8 +113,15 @@ class Core(wiring.Component):
         wiring.connect(m, receiver.fault, replies.fault)
         m.d.comb += [
             # Between the jobs of a sample whose inputs are there, a core is not idle either.
-            receiver.idle.eq(~(self.forward.busy | self.backward.busy | self.spike_sender.busy
-                               | slots.ready_forward.any() | slots.ready_backward.any())),
+            receiver.idle.eq(
+                ~(
+                    self.forward.busy
+                    | self.backward.busy
+                    | self.spike_sender.busy
+                    | slots.ready_forward.any()
+                    | slots.ready_backward.any()
+                )
+            ),
             receiver.reading.eq(replies.reading),
             receiver.accepts.eq(slots.accepts & ~self.backward.erasing),
             slots.event_slice.eq(receiver.event_slice),
@@ -215,8 +222,13 @@ class Core(wiring.Component):
 
     def _send(self, m):
         wiring.connect(m, self.errors.results, self.error_packets.results)
-        sources = (self.error_packets.packets, self.spike_sender.packets, self.backward.packets,
-                   self.replies.data_packets, self.replies.fault_packets)
+        sources = (
+            self.error_packets.packets,
+            self.spike_sender.packets,
+            self.backward.packets,
+            self.replies.data_packets,
+            self.replies.fault_packets,
+        )
         for k, source in enumerate(sources):
             wiring.connect(m, source, self.output.packets[k])
         wiring.connect(m, self.output.flits, wiring.flipped(self.tx))

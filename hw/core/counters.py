@@ -61,22 +61,24 @@ class Counters(wiring.Component):
         self.most = dict.fromkeys(COUNTERS, 1) | dict.fromkeys(("fp_terms", "bp_terms", "wg_terms", "wg_rows"), lanes)
         self.most |= dict.fromkeys(("router_flits", "router_stalled"), 5)
         self.low = bits_for(PERIOD * max(self.most.values()))  # bits of all small counters that count more than one
-        super().__init__({
-            "count": In(StructLayout({name: bits_for(most) for name, most in self.most.items()})),
-            "clear": In(1),
-            "index": In(range(len(COUNTERS))),
-            "value": Out(32),
-            "fresh": Out(1),
-            "saturated": Out(1),
-        })
+        super().__init__(
+            {
+                "count": In(StructLayout({name: bits_for(most) for name, most in self.most.items()})),
+                "clear": In(1),
+                "index": In(range(len(COUNTERS))),
+                "value": Out(32),
+                "fresh": Out(1),
+                "saturated": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         single, many = self._small(m)
         low = self.low
         m.submodules.totals = totals = memory.Memory(
-            shape=32, depth=PERIOD + 1, init=[],
-            attrs={"no_rw_check": 1})  # an address is never read while it is written
+            shape=32, depth=PERIOD + 1, init=[], attrs={"no_rw_check": 1}
+        )  # an address is never read while it is written
         read, write = totals.read_port(), totals.write_port()
         # The visit begins with the address: total and small counter come, are held, and then the new total is written.
         visited = [Signal(5, name=f"visited_{k}") for k in range(3)]
@@ -88,16 +90,20 @@ class Counters(wiring.Component):
             read.addr.eq(visited[0]),
             added.eq((position | several[1]) - old[:low]),
             self.value.eq(old + Mux(is_many[1], added, added[:_SMALL])),
-            write.addr.eq(visited[2]), write.data.eq(self.value), write.en.eq(1),
+            write.addr.eq(visited[2]),
+            write.data.eq(self.value),
+            write.en.eq(1),
         ]
         m.d.sync += [
             visited[0].eq(Array((number - _BACK) % PERIOD for number in range(PERIOD + 1))[visited[0]]),
-            visited[1].eq(visited[0]), visited[2].eq(visited[1]),
+            visited[1].eq(visited[0]),
+            visited[2].eq(visited[1]),
             shifted.eq(select([single.get(name) for name in COUNTERS], visited[0])),
             several[0].eq(select([many.get(name) for name in COUNTERS], visited[0])),
             is_many[0].eq(Array(int(name in many) for name in COUNTERS)[visited[0]]),
             position.eq(Array(_positions())[shifted]),
-            several[1].eq(several[0]), is_many[1].eq(is_many[0]),
+            several[1].eq(several[0]),
+            is_many[1].eq(is_many[0]),
             clearing[1].eq(clearing[0]),
             old.eq(Mux(clearing[1], 0, read.data)),
             self.fresh.eq(visited[2] == self.index),

@@ -48,38 +48,49 @@ class DeltaUpdate(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         number = shapes.number
-        super().__init__({
-            "start": In(1),
-            "busy": Out(1),
-            "slot": In(shapes.slot),
-            "label": In(14),
-            "descriptor": In(shapes.descriptor),
-            "error_address": Out(shapes.error_address()),
-            "error_enable": Out(1),
-            "error_sum": In(shapes.error_word()),
-            "error_taken": In(1),
-            "clear": Out(1),
-            "clear_address": Out(shapes.error_address()),
-            "cleared": In(1),
-            "own_address": Out(shapes.own_address()),
-            "own": In(ArrayLayout(OWN_BITS, shapes.config.steps)),
-            "delta_address": Out(shapes.delta_address()),
-            "delta_lane": Out(shapes.lane),
-            "stored": In(number),
-            "write": Out(1),
-            "write_lane": Out(shapes.lane),
-            "write_address": Out(shapes.delta_address()),
-            "value": Out(number),
-            "bitmap_write": Out(1),
-            "bitmap_word": Out(shapes.delta_word),
-            "bitmap": Out(WORD),
-            "live": Out(shapes.config.steps),
-            "request": Out(stream.Signature(request_layout(shapes))),
-            "result": In(result_layout(shapes)),
-        })
-        self.place = StructLayout({
-            "step": shapes.step, "top": 1, "lane": shapes.lane, "block": shapes.block, "local": shapes.neuron,
-            "deltas": 1, "exists": 1, "flush": 1})
+        super().__init__(
+            {
+                "start": In(1),
+                "busy": Out(1),
+                "slot": In(shapes.slot),
+                "label": In(14),
+                "descriptor": In(shapes.descriptor),
+                "error_address": Out(shapes.error_address()),
+                "error_enable": Out(1),
+                "error_sum": In(shapes.error_word()),
+                "error_taken": In(1),
+                "clear": Out(1),
+                "clear_address": Out(shapes.error_address()),
+                "cleared": In(1),
+                "own_address": Out(shapes.own_address()),
+                "own": In(ArrayLayout(OWN_BITS, shapes.config.steps)),
+                "delta_address": Out(shapes.delta_address()),
+                "delta_lane": Out(shapes.lane),
+                "stored": In(number),
+                "write": Out(1),
+                "write_lane": Out(shapes.lane),
+                "write_address": Out(shapes.delta_address()),
+                "value": Out(number),
+                "bitmap_write": Out(1),
+                "bitmap_word": Out(shapes.delta_word),
+                "bitmap": Out(WORD),
+                "live": Out(shapes.config.steps),
+                "request": Out(stream.Signature(request_layout(shapes))),
+                "result": In(result_layout(shapes)),
+            }
+        )
+        self.place = StructLayout(
+            {
+                "step": shapes.step,
+                "top": 1,
+                "lane": shapes.lane,
+                "block": shapes.block,
+                "local": shapes.neuron,
+                "deltas": 1,
+                "exists": 1,
+                "flush": 1,
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -106,7 +117,8 @@ class DeltaUpdate(wiring.Component):
         """All errors, then all deltas: step downwards, lane, pixel, block of the pixel."""
         shapes, d, lanes = self.shapes, self.descriptor, self.shapes.config.lanes
         step, top, lane, block, local, deltas = (
-            Signal.like(place[name], name=name) for name in ("step", "top", "lane", "block", "local", "deltas"))
+            Signal.like(place[name], name=name) for name in ("step", "top", "lane", "block", "local", "deltas")
+        )
         # Counted from 1. No slice has more pixels, or a pixel more blocks, than the core has blocks.
         parts, columns, rows = shapes.block + 1, min(7, shapes.block + 1), min(7, shapes.block + 1)
         part, column, row = Signal(parts), Signal(columns), Signal(rows)
@@ -116,21 +128,34 @@ class DeltaUpdate(wiring.Component):
             last_column.eq(column == d.out_width[:columns]),
             last_block.eq(last_part & last_column & (row == d.out_height[:rows])),
             last_lane.eq(lane == lanes - 1 if lanes > 1 else 1),
-            place.step.eq(step), place.top.eq(top), place.lane.eq(lane), place.block.eq(block), place.local.eq(local),
+            place.step.eq(step),
+            place.top.eq(top),
+            place.lane.eq(lane),
+            place.block.eq(block),
+            place.local.eq(local),
             place.deltas.eq(deltas),
             place.exists.eq(~last_part | (lane < d.last_lanes) if lanes > 1 else 1),
             place.flush.eq(block[:5].all() | last_block),
         ]
         first = [part.eq(1), column.eq(1), row.eq(1), block.eq(0)]
         with m.If(self.start):
-            m.d.sync += [*first, reading.eq(1), step.eq(d.steps - 1), top.eq(1), lane.eq(0), local.eq(0), deltas.eq(0),
-                         held.eq(0)]
+            m.d.sync += [
+                *first,
+                reading.eq(1),
+                step.eq(d.steps - 1),
+                top.eq(1),
+                lane.eq(0),
+                local.eq(0),
+                deltas.eq(0),
+                held.eq(0),
+            ]
         with m.Elif(reading & held), m.If(~given & ~under_way.any()):
             m.d.sync += held.eq(0)
         with m.Elif(reading & advance):
             # The same lane's next output is ``lanes`` outputs away, at the next pixel only the last block's.
             m.d.sync += [
-                part.eq(Mux(last_part, 1, part + 1)), block.eq(block + 1),
+                part.eq(Mux(last_part, 1, part + 1)),
+                block.eq(block + 1),
                 local.eq(local + Mux(last_part, d.last_lanes, lanes)),
             ]
             with m.If(last_part):
@@ -168,8 +193,12 @@ class DeltaUpdate(wiring.Component):
         ]
         with m.If(advance):
             m.d.sync += [
-                given.eq(reading), read.eq(place), self.clear_address.eq(error_address),
-                labelled.eq(self.label == place.local), after.block.eq(block), after.step.eq(place.step + 1),
+                given.eq(reading),
+                read.eq(place),
+                self.clear_address.eq(error_address),
+                labelled.eq(self.label == place.local),
+                after.block.eq(block),
+                after.step.eq(place.step + 1),
             ]
         with m.Elif(go):
             m.d.sync += given.eq(0)

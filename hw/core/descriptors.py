@@ -10,8 +10,16 @@ from backspike.host.protocol import DESCRIPTOR
 
 __all__ = ["DescriptorLoader"]
 
-_ONE_PIXEL = {"in_width": 1, "in_height": 1, "out_width": 1, "out_height": 1, "kernel": 1, "stride": 1, "padding": 0,
-              "pool": 1}
+_ONE_PIXEL = {
+    "in_width": 1,
+    "in_height": 1,
+    "out_width": 1,
+    "out_height": 1,
+    "kernel": 1,
+    "stride": 1,
+    "padding": 0,
+    "pool": 1,
+}
 """What dense layers have in common."""
 
 
@@ -32,15 +40,17 @@ class DescriptorLoader(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "start": In(1),
-            "slice": In(shapes.slice),
-            "address": Out(shapes.slice + 4),
-            "data": In(32),
-            "busy": Out(1),
-            "descriptor": Out(shapes.descriptor),
-            "done": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "slice": In(shapes.slice),
+                "address": Out(shapes.slice + 4),
+                "data": In(32),
+                "busy": Out(1),
+                "descriptor": Out(shapes.descriptor),
+                "done": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -50,7 +60,7 @@ class DescriptorLoader(wiring.Component):
         turn = Signal(count + 2)  # bit 0: the first address is given; bit n + 1: word n arrives; the last: done
         m.d.comb += [
             self.address.eq(Cat(number, self.slice)),
-            self.descriptor.eq(words.as_value()[:DESCRIPTOR.width]),
+            self.descriptor.eq(words.as_value()[: DESCRIPTOR.width]),
             self.done.eq(turn[-1]),
         ]
         if self.shapes.config.dense_only:

@@ -27,11 +27,13 @@ class ErrorPackets(wiring.Component):
     """
 
     def __init__(self, shapes, result):
-        super().__init__({
-            "slot": In(shapes.slot),
-            "results": In(stream.Signature(result)),
-            "packets": Out(stream.Signature(shapes.packet)),
-        })
+        super().__init__(
+            {
+                "slot": In(shapes.slot),
+                "results": In(stream.Signature(result)),
+                "packets": Out(stream.Signature(shapes.packet)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -39,9 +41,12 @@ class ErrorPackets(wiring.Component):
         sign, high, long = total[63], total[64:], Signal()
         m.d.sync += long.eq((high ^ sign.replicate(len(high))).any())
         m.d.comb += [
-            packet.header.eq(packet_header(
-                Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot)),
-            *(packet.words[k].eq(total[32 * k:32 * (k + 1)]) for k in range(3)),
+            packet.header.eq(
+                packet_header(
+                    Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot
+                )
+            ),
+            *(packet.words[k].eq(total[32 * k : 32 * (k + 1)]) for k in range(3)),
             packet.length.eq(Cat(long, 1)),  # of use two cycles after the header at the earliest
             self.packets.valid.eq(self.results.valid),
             self.results.ready.eq(self.packets.ready),

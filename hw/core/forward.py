@@ -34,27 +34,29 @@ class ForwardThread(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "ready": In(shapes.config.slices),
-            "hold": In(1),
-            "slot": In(shapes.slot),
-            "step": In(shapes.step),
-            "train": In(1),
-            "slice": Out(shapes.slice),
-            "descriptor_address": Out(shapes.slice + 4),
-            "descriptor_data": In(32),
-            "loading": Out(1),
-            "descriptor": Out(shapes.descriptor),
-            "job_slot": Out(shapes.slot),
-            "job_step": Out(shapes.step),
-            "job_train": Out(1),
-            "job_start": Out(1),
-            "engine_start": Out(1),
-            "engine_busy": In(1),
-            "update_busy": In(1),
-            "job_done": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "ready": In(shapes.config.slices),
+                "hold": In(1),
+                "slot": In(shapes.slot),
+                "step": In(shapes.step),
+                "train": In(1),
+                "slice": Out(shapes.slice),
+                "descriptor_address": Out(shapes.slice + 4),
+                "descriptor_data": In(32),
+                "loading": Out(1),
+                "descriptor": Out(shapes.descriptor),
+                "job_slot": Out(shapes.slot),
+                "job_step": Out(shapes.step),
+                "job_train": Out(1),
+                "job_start": Out(1),
+                "engine_start": Out(1),
+                "engine_busy": In(1),
+                "update_busy": In(1),
+                "job_done": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -74,8 +76,11 @@ class ForwardThread(wiring.Component):
                 with m.If(self.ready.bit_select(self.slice, 1) & ~self.hold):
                     m.d.comb += self.job_start.eq(1)
                     m.d.sync += [
-                        self.job_slot.eq(self.slot), self.job_step.eq(self.step), self.job_train.eq(self.train),
-                        self.busy.eq(1)]
+                        self.job_slot.eq(self.slot),
+                        self.job_step.eq(self.step),
+                        self.job_train.eq(self.train),
+                        self.busy.eq(1),
+                    ]
                     m.next = "LOAD"
                 with m.Else():
                     m.d.sync += self.slice.eq(next_slice)

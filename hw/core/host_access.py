@@ -60,7 +60,7 @@ class HostAccess:
     def fetch(self, counters, control):
         """Connect the word that the host reads, given the counters' value and the control word."""
         memories = self.memories
-        lane = self.replies.fetch_address[:self.lane_bits] if self.lane_bits else 0
+        lane = self.replies.fetch_address[: self.lane_bits] if self.lane_bits else 0
         gradient = Signal(signed(64))
         self.m.d.comb += gradient.eq(Array(_signed(ram.read["gradient"].data) for ram in memories.gradients)[lane])
         fetched = {
@@ -89,10 +89,10 @@ class HostAccess:
         spikes, masks = self.memories.spikes.write, self.memories.masks.write
         place, address, base = receiver.tape_address, receiver.address, self.shapes.descriptors
         step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
-        written = Cat(address[:len(place.word)], slot[:len(place.slot)], step[:len(place.step)])
+        written = Cat(address[: len(place.word)], slot[: len(place.slot)], step[: len(place.step)])
         self.m.d.comb += [
             spikes.en.eq(by_host | described | receiver.tape_write),
-            spikes.addr.eq(Mux(described, base | address[:exact_log2(base)], Mux(by_host, written, place))),
+            spikes.addr.eq(Mux(described, base | address[: exact_log2(base)], Mux(by_host, written, place))),
             spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
             masks.en.eq(by_host | receiver.tape_write),
             masks.addr.eq(Mux(by_host, written, place)),

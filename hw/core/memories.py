@@ -44,7 +44,8 @@ class Ram:
             address = Signal.like(write.addr, name=f"{name}_address")
             m.d.comb += [
                 address.eq(Mux(write.en, self.write.addr, self.read[shared].addr)),
-                write.addr.eq(address), read.addr.eq(address),
+                write.addr.eq(address),
+                read.addr.eq(address),
             ]
 
 
@@ -81,8 +82,15 @@ class Memories:
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
         self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
-        self.own = Ram(m, "own", ArrayLayout(OWN_BITS, config.steps), 1 << shapes.own_address().size, ("delta",),
-                       parts=True, style="block")
+        self.own = Ram(
+            m,
+            "own",
+            ArrayLayout(OWN_BITS, config.steps),
+            1 << shapes.own_address().size,
+            ("delta",),
+            parts=True,
+            style="block",
+        )
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
         self.error_sums = Ram(m, "error_sums", shapes.error_word(), 1 << shapes.error_address().size, ("any",))
         self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))

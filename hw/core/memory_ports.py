@@ -106,18 +106,19 @@ def connect_weight_memories(m, core):
     replying = core.replies.reading & core.receiver.idle  # counters may be read while engines run
     for k in lanes:
         weights, gradients = mem.weights[k], mem.gradients[k]
-        forward, errors, gradient = (
-            weights.read["forward"], weights.read["errors"], gradients.read["gradient"])
+        forward, errors, gradient = (weights.read["forward"], weights.read["errors"], gradients.read["gradient"])
         m.d.comb += [
-            forward.addr.eq(Mux(replying, host.bank_address(), Mux(
-                update.busy, update.address, core.engine.weight_address))),
+            forward.addr.eq(
+                Mux(replying, host.bank_address(), Mux(update.busy, update.address, core.engine.weight_address))
+            ),
             forward.en.eq(Mux(update.busy, update.enable, core.engine.weight_enable | replying)),
             core.engine.weights[k].eq(forward.data),
             errors.addr.eq(core.errors.weight_addresses[k]),
             errors.en.eq(core.errors.operand_enable),
             core.errors.weights[k].eq(errors.data),
-            gradient.addr.eq(Mux(replying, host.bank_address(), Mux(
-                update.busy, update.address, core.gradient.read_addresses[k]))),
+            gradient.addr.eq(
+                Mux(replying, host.bank_address(), Mux(update.busy, update.address, core.gradient.read_addresses[k]))
+            ),
             gradient.en.eq(Mux(update.busy, update.enable, core.gradient.read_enables[k])),
             core.gradient.gradients[k].eq(gradient.data),
         ]
@@ -133,12 +134,13 @@ def connect_weight_memories(m, core):
             ]
     for k, ram in enumerate(mem.velocities):
         read = ram.read["update"]
-        m.d.comb += [read.addr.eq(Mux(replying, host.bank_address(), update.address)),
-                     read.en.eq(~update.busy | update.enable)]
+        m.d.comb += [
+            read.addr.eq(Mux(replying, host.bank_address(), update.address)),
+            read.en.eq(~update.busy | update.enable),
+        ]
         host.write_bank(Region.VELOCITY, k, ram.write, update.busy)
         with m.If(update.busy):
-            _update_write(
-                m, k, ram.write, update.velocity_write, update.velocity_place, update.velocity_value)
+            _update_write(m, k, ram.write, update.velocity_write, update.velocity_place, update.velocity_value)
     m.d.comb += [
         update.weight.eq(Array(mem.weights[k].read["forward"].data for k in lanes)[update.lane]),
         update.gradient.eq(Array(mem.gradients[k].read["gradient"].data for k in lanes)[update.lane]),
@@ -148,5 +150,4 @@ def connect_weight_memories(m, core):
 
 
 def _update_write(m, k, port, write, place, value):
-    m.d.comb += [
-        port.en.eq(write & (place.lane == k)), port.addr.eq(place.address), port.data.eq(value)]
+    m.d.comb += [port.en.eq(write & (place.lane == k)), port.addr.eq(place.address), port.data.eq(value)]

@@ -15,6 +15,7 @@ __all__ = ["OWN_BITS", "NeuronUpdate"]
 OWN_BITS = StructLayout({"spike": 1, "mask": 1})
 """What the backward pass needs to know of a neuron and step."""
 
+
 class NeuronUpdate(wiring.Component):
     """u[t] = round(kappa r[t-1] + sum), s[t] = u >= threshold, m[t] = mask_low <= u <= mask_high.
 
@@ -44,27 +45,38 @@ class NeuronUpdate(wiring.Component):
         self.shapes = shapes
         steps = shapes.config.steps
         self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
-        self.word = StructLayout({
-            "targets_base": shapes.peer, "targets": 8, "slot": shapes.slot, "train": 1, "step": shapes.step,
-            "word": max(1, shapes.neuron - 5), "spikes": WORD, "masks": WORD})
-        super().__init__({
-            "results": In(stream.Signature(result)),
-            "slot": In(shapes.slot),
-            "train": In(1),
-            "descriptor": In(shapes.descriptor),
-            "potential_address": Out(shapes.neuron),
-            "potential": In(self.potential_layout),
-            "potential_write": Out(1),
-            "potential_write_address": Out(shapes.neuron),
-            "potential_value": Out(self.potential_layout),
-            "own_write": Out(steps),
-            "own_address": Out(shapes.own_address()),
-            "own_bits": Out(ArrayLayout(OWN_BITS, steps)),
-            "request": Out(stream.Signature(request_layout(shapes))),
-            "result": In(result_layout(shapes)),
-            "words": Out(stream.Signature(self.word)),
-            "busy": Out(1),
-        })
+        self.word = StructLayout(
+            {
+                "targets_base": shapes.peer,
+                "targets": 8,
+                "slot": shapes.slot,
+                "train": 1,
+                "step": shapes.step,
+                "word": max(1, shapes.neuron - 5),
+                "spikes": WORD,
+                "masks": WORD,
+            }
+        )
+        super().__init__(
+            {
+                "results": In(stream.Signature(result)),
+                "slot": In(shapes.slot),
+                "train": In(1),
+                "descriptor": In(shapes.descriptor),
+                "potential_address": Out(shapes.neuron),
+                "potential": In(self.potential_layout),
+                "potential_write": Out(1),
+                "potential_write_address": Out(shapes.neuron),
+                "potential_value": Out(self.potential_layout),
+                "own_write": Out(steps),
+                "own_address": Out(shapes.own_address()),
+                "own_bits": Out(ArrayLayout(OWN_BITS, steps)),
+                "request": Out(stream.Signature(request_layout(shapes))),
+                "result": In(result_layout(shapes)),
+                "words": Out(stream.Signature(self.word)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -106,8 +118,9 @@ class NeuronUpdate(wiring.Component):
             request.product.eq(resetting | (leaking & ~first & (d.soft | ~spiked))),
             request.last.eq(resetting | (leaking & ~repeat)),
             # A neuron's step needs the one before it.
-            self.request.valid.eq(leaking | resetting | (
-                self.results.valid & ~waiting & ~(~local.any() & under_way.any()))),
+            self.request.valid.eq(
+                leaking | resetting | (self.results.valid & ~waiting & ~(~local.any() & under_way.any()))
+            ),
             done.eq(self.request.valid & self.request.ready & request.last),
             self.results.ready.eq(done & last_lane),
             self.busy.eq(self.results.valid | under_way.any()),
@@ -116,8 +129,10 @@ class NeuronUpdate(wiring.Component):
             m.d.sync += [leaking.eq(request.add), resetting.eq(leaking & repeat)]
         with m.If(done):
             m.d.sync += [
-                lane.eq(Mux(last_lane, 0, lane + 1)), local.eq(Mux(last, 0, local + 1)),
-                under_way.eq(result_latency(shapes))]
+                lane.eq(Mux(last_lane, 0, lane + 1)),
+                local.eq(Mux(last, 0, local + 1)),
+                under_way.eq(result_latency(shapes)),
+            ]
         with m.Elif(under_way.any()):
             m.d.sync += under_way.eq(under_way - 1)
         return done & tag.flush

@@ -31,19 +31,21 @@ class Notifier(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "x": In(3),
-            "y": In(3),
-            "active": In(1),
-            "credit": In(1),
-            "slot": In(shapes.slot),
-            "sources_base": In(8),
-            "sources": In(8),
-            "peer_address": Out(shapes.peer),
-            "peer": In(shapes.peer_entry),
-            "packets": Out(stream.Signature(shapes.packet)),
-            "done": Out(1),
-        })
+        super().__init__(
+            {
+                "x": In(3),
+                "y": In(3),
+                "active": In(1),
+                "credit": In(1),
+                "slot": In(shapes.slot),
+                "sources_base": In(8),
+                "sources": In(8),
+                "peer_address": Out(shapes.peer),
+                "peer": In(shapes.peer_entry),
+                "packets": Out(stream.Signature(shapes.packet)),
+                "done": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -54,10 +56,13 @@ class Notifier(wiring.Component):
         m.d.comb += [
             self.peer_address.eq(self.sources_base + number),
             self.packets.valid.eq(self.active & read),
-            self.packets.p.header.eq(Mux(
-                self.credit,
-                packet_header(Kind.CREDIT, **place, from_x=self.x, from_y=self.y),
-                packet_header(Kind.ERRORS_DONE, **place))),
+            self.packets.p.header.eq(
+                Mux(
+                    self.credit,
+                    packet_header(Kind.CREDIT, **place, from_x=self.x, from_y=self.y),
+                    packet_header(Kind.ERRORS_DONE, **place),
+                )
+            ),
             self.done.eq(taken & (number + 1 == self.sources)),
         ]
         m.d.sync += read.eq(self.active & ~taken)

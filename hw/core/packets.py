@@ -25,8 +25,7 @@ def _packed(fields, values):
 
 def packet_header(kind, *, x=0, y=0, host=0, **tag):
     """Header word, as an expression, from expressions of the destination and the fields of the kind's tag."""
-    return _packed(HEADER, {
-        "kind": Const(kind, 4), "x": x, "y": y, "host": host, "tag": _packed(TAGS[kind], tag)})
+    return _packed(HEADER, {"kind": Const(kind, 4), "x": x, "y": y, "host": host, "tag": _packed(TAGS[kind], tag)})
 
 
 class PacketOutput(wiring.Component):
@@ -51,19 +50,21 @@ class PacketOutput(wiring.Component):
 
     def __init__(self, shapes, most):
         self.shapes, self.most = shapes, tuple(most)
-        super().__init__({
-            "packets": In(stream.Signature(shapes.packet)).array(len(self.most)),
-            "flits": Out(FlitStream),
-            "sent": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "packets": In(stream.Signature(shapes.packet)).array(len(self.most)),
+                "flits": Out(FlitStream),
+                "sent": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         sources, words = len(self.most), []
         owner, position = Signal(range(sources)), Signal(2)
         for n, (source, most) in enumerate(zip(self.packets, self.most, strict=True)):
-            for k, value in enumerate([source.p.header, *source.p.words][:most + 1]):
+            for k, value in enumerate([source.p.header, *source.p.words][: most + 1]):
                 turn = Signal(name=f"turn_{n}_{k}")
                 m.d.comb += turn.eq((owner == n) & (position == k))
                 words.append(value & turn.replicate(32))
@@ -73,8 +74,10 @@ class PacketOutput(wiring.Component):
             self.flits.p.data.eq(any_of(words)),
             self.flits.p.last.eq(position == select([source.p.length for source in self.packets], owner)),
             self.sent.eq(self.busy & self.flits.ready & self.flits.p.last),
-            *(source.ready.eq(self.flits.ready & self.flits.p.last & (owner == n))
-              for n, source in enumerate(self.packets)),
+            *(
+                source.ready.eq(self.flits.ready & self.flits.p.last & (owner == n))
+                for n, source in enumerate(self.packets)
+            ),
         ]
         with m.If(self.busy & self.flits.ready):
             m.d.sync += position.eq(Mux(self.flits.p.last, 0, position + 1))

@@ -55,41 +55,43 @@ class Receiver(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         address = max(region_sizes(shapes.config).values()).bit_length()
-        super().__init__({
-            "flits": In(FlitStream),
-            "idle": In(1),
-            "reading": In(1),
-            "accepts": In(1),
-            "event_slice": Out(shapes.slice),
-            "event_slot": Out(shapes.slot),
-            "event_step": Out(shapes.step),
-            "event": Out(EVENT),
-            "event_train": Out(1),
-            "event_label": Out(14),
-            "tape_write": Out(1),
-            "tape_address": Out(shapes.tape_address()),
-            "spikes": Out(32),
-            "masks": Out(32),
-            "error_address": Out(shapes.error_address()),
-            "error_read": Out(1),
-            "error_sum": In(shapes.error_word()),
-            "error_write": Out(1),
-            "error_end": Out(1),
-            "new_error_sum": Out(signed(shapes.error_sum)),
-            "write": Out(1),
-            "region": Out(4),
-            "address": Out(address),
-            "data": Out(32),
-            "read": Out(1),
-            "count": Out(4),
-            "update": Out(1),
-            "update_slice": Out(shapes.slice),
-            "clear": Out(1),
-            "velocities": Out(1),
-            "fault": Out(stream.Signature(fault_layout())),
-            "packet": Out(1),
-            "dropped": Out(1),
-        })
+        super().__init__(
+            {
+                "flits": In(FlitStream),
+                "idle": In(1),
+                "reading": In(1),
+                "accepts": In(1),
+                "event_slice": Out(shapes.slice),
+                "event_slot": Out(shapes.slot),
+                "event_step": Out(shapes.step),
+                "event": Out(EVENT),
+                "event_train": Out(1),
+                "event_label": Out(14),
+                "tape_write": Out(1),
+                "tape_address": Out(shapes.tape_address()),
+                "spikes": Out(32),
+                "masks": Out(32),
+                "error_address": Out(shapes.error_address()),
+                "error_read": Out(1),
+                "error_sum": In(shapes.error_word()),
+                "error_write": Out(1),
+                "error_end": Out(1),
+                "new_error_sum": Out(signed(shapes.error_sum)),
+                "write": Out(1),
+                "region": Out(4),
+                "address": Out(address),
+                "data": Out(32),
+                "read": Out(1),
+                "count": Out(4),
+                "update": Out(1),
+                "update_slice": Out(shapes.slice),
+                "clear": Out(1),
+                "velocities": Out(1),
+                "fault": Out(stream.Signature(fault_layout())),
+                "packet": Out(1),
+                "dropped": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -103,8 +105,11 @@ class Receiver(wiring.Component):
         flit, kind = self.flits, Signal(_KINDS)
         fits = Signal()  # the packet's kind may end here
         m.d.comb += [flit.ready.eq(1), begins.eq(flit.valid & ~inside), word.eq(flit.valid & inside)]
-        m.d.sync += [fresh.eq(word & (words != MAX_PAYLOAD) & ~over), ended.eq(flit.valid & flit.p.last),
-                     self.error_end.eq(word & flit.p.last & kind.ERROR)]
+        m.d.sync += [
+            fresh.eq(word & (words != MAX_PAYLOAD) & ~over),
+            ended.eq(flit.valid & flit.p.last),
+            self.error_end.eq(word & flit.p.last & kind.ERROR),
+        ]
         with m.If(flit.valid):
             m.d.sync += inside.eq(~flit.p.last)
         with m.If(begins):
@@ -144,8 +149,13 @@ class Receiver(wiring.Component):
             m.d.sync += [
                 self.fault.valid.eq(drop),
                 self.fault.p.header.eq(header),
-                self.fault.p.cause.eq(Mux(~kind.as_value().any(), Cause.KIND, Mux(
-                    ~fits, Cause.LENGTH, Mux(wrong.field, Cause.FIELD, Cause.STATE)))),
+                self.fault.p.cause.eq(
+                    Mux(
+                        ~kind.as_value().any(),
+                        Cause.KIND,
+                        Mux(~fits, Cause.LENGTH, Mux(wrong.field, Cause.FIELD, Cause.STATE)),
+                    )
+                ),
             ]
         return m
 
@@ -156,7 +166,7 @@ class Receiver(wiring.Component):
         """
         read = tag_of(Kind.READ, header_of(header).tag)
         first, second = Signal(32), Signal(32)
-        address = first[:len(self.address)]
+        address = first[: len(self.address)]
         before = Signal.like(self.new_error_sum)
         sizes, size = region_sizes(self.shapes.config), Signal(len(address))
         m.d.sync += size.eq(Array(sizes.get(region, 0) for region in range(16))[read.region])
@@ -184,7 +194,7 @@ class Receiver(wiring.Component):
             self.masks.eq(second),
             self.new_error_sum.eq(before + Cat(first, second, last).as_signed()),
         ]
-        return address, ~first[len(address):].any() & (end <= size)
+        return address, ~first[len(address) :].any() & (end <= size)
 
     def _check(self, m, kind, header, begins, stored, address, exists, wrong, good):
         """What is wrong with the content of the packet; a WRITE is refused from its first wrong word on.
@@ -198,13 +208,18 @@ class Receiver(wiring.Component):
         here = (slot.slice < config.slices) & (slot.slot < config.slots)
         word, step = read_tape(address)
         writable = is_one_of(read.region, WRITABLE) & (
-            (read.region != Region.TAPE) | ((word < config.tape_words) & (step < config.steps)))
+            (read.region != Region.TAPE) | ((word < config.tape_words) & (step < config.steps))
+        )
         readable = is_one_of(read.region, READABLE) & (read.count > 0) & (read.count < MAX_PAYLOAD)
         placed, accepted = Signal(), Signal()  # of packets with payload, known a cycle after their header
         m.d.sync += [
-            placed.eq(Mux(
-                kind.SPIKES, here & (spikes.step < config.steps) & (spikes.word < config.tape_words),
-                (error.neuron < config.neurons) & (error.slot < config.slots) & (error.step < config.steps))),
+            placed.eq(
+                Mux(
+                    kind.SPIKES,
+                    here & (spikes.step < config.steps) & (spikes.word < config.tape_words),
+                    (error.neuron < config.neurons) & (error.slot < config.slots) & (error.step < config.steps),
+                )
+            ),
             accepted.eq(self.accepts),
         ]
         found, refused, missing = Signal(_WRONG), Signal(_WRONG), Signal()
@@ -212,12 +227,14 @@ class Receiver(wiring.Component):
             missing.eq(
                 ((kind.SPIKES | kind.ERROR) & ~placed)
                 | ((kind.ERRORS_DONE | kind.CREDIT | kind.LABEL) & ~here)
-                | (kind.UPDATE & (update.slice >= config.slices))),
+                | (kind.UPDATE & (update.slice >= config.slices))
+            ),
             found.field.eq(missing | (kind.WRITE & ~(writable & exists)) | (kind.READ & ~(readable & exists))),
             found.state.eq(
                 (kind.SPIKES & ~accepted)
                 | (kind.WRITE & ~(self.idle | (read.region == Region.CONTROL)))
-                | (kind.READ & (~(self.idle | (read.region >= Region.CONTROL)) | self.reading))),
+                | (kind.READ & (~(self.idle | (read.region >= Region.CONTROL)) | self.reading))
+            ),
             wrong.field.eq(refused.field | (found.field & ~refused.state)),
             wrong.state.eq(refused.state | (found.state & ~found.field & ~refused.field)),
             good.eq(~(found.field | found.state | refused.field | refused.state)),

@@ -36,23 +36,25 @@ class Replies(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         self.width = index_bits(shapes.config.weights)  # no region that can be read has more addresses
-        super().__init__({
-            "x": In(3),
-            "y": In(3),
-            "read": In(1),
-            "region": In(4),
-            "address": In(32),
-            "count": In(4),
-            "reading": Out(1),
-            "fetch_region": Out(4),
-            "fetch_address": Out(self.width),
-            "word": In(32),
-            "late": In(1),
-            "blocked": In(1),
-            "fault": In(stream.Signature(fault_layout())),
-            "data_packets": Out(stream.Signature(shapes.packet)),
-            "fault_packets": Out(stream.Signature(shapes.packet)),
-        })
+        super().__init__(
+            {
+                "x": In(3),
+                "y": In(3),
+                "read": In(1),
+                "region": In(4),
+                "address": In(32),
+                "count": In(4),
+                "reading": Out(1),
+                "fetch_region": Out(4),
+                "fetch_address": Out(self.width),
+                "word": In(32),
+                "late": In(1),
+                "blocked": In(1),
+                "fault": In(stream.Signature(fault_layout())),
+                "data_packets": Out(stream.Signature(shapes.packet)),
+                "fault_packets": Out(stream.Signature(shapes.packet)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -61,14 +63,16 @@ class Replies(wiring.Component):
         words = Signal(ArrayLayout(32, 2))
         packet, fault = self.data_packets.p, self.fault_packets.p
         m.d.comb += [
-            packet.header.eq(packet_header(
-                Kind.DATA, host=1, region=self.fetch_region, from_x=self.x, from_y=self.y, link=0)),
+            packet.header.eq(
+                packet_header(Kind.DATA, host=1, region=self.fetch_region, from_x=self.x, from_y=self.y, link=0)
+            ),
             packet.words[0].eq(start),
             packet.words[1].eq(words[0]),
             packet.words[2].eq(words[1]),
             packet.length.eq(Mux(number, 3, 2)),
-            fault.header.eq(packet_header(
-                Kind.FAULT, host=1, cause=self.fault.p.cause, from_x=self.x, from_y=self.y, link=0)),
+            fault.header.eq(
+                packet_header(Kind.FAULT, host=1, cause=self.fault.p.cause, from_x=self.x, from_y=self.y, link=0)
+            ),
             fault.words[0].eq(self.fault.p.header),
             fault.length.eq(1),
             self.fault_packets.valid.eq(self.fault.valid),
@@ -77,8 +81,11 @@ class Replies(wiring.Component):
         with m.FSM():
             with m.State("IDLE"), m.If(self.read):
                 m.d.sync += [
-                    self.reading.eq(1), left.eq(self.count), number.eq(0),
-                    self.fetch_region.eq(self.region), self.fetch_address.eq(self.address),
+                    self.reading.eq(1),
+                    left.eq(self.count),
+                    number.eq(0),
+                    self.fetch_region.eq(self.region),
+                    self.fetch_address.eq(self.address),
                 ]
                 m.next = "FETCH"
             with m.State("FETCH"):
@@ -90,7 +97,10 @@ class Replies(wiring.Component):
                 m.next = "TAKE"
             with m.State("TAKE"), m.If(~self.late):
                 m.d.sync += [
-                    words[number].eq(self.word), left.eq(left - 1), self.fetch_address.eq(self.fetch_address + 1)]
+                    words[number].eq(self.word),
+                    left.eq(left - 1),
+                    self.fetch_address.eq(self.fetch_address + 1),
+                ]
                 with m.If(number | (left == 1)):
                     m.next = "SEND"
                 with m.Else():

@@ -10,14 +10,16 @@ __all__ = ["SlotCounts", "slot_flags"]
 
 def slot_flags(config):
     """What is known of the sample in a slot."""
-    return StructLayout({
-        "complete": config.steps,  # by step: its inputs have all come
-        "train": 1,
-        "paid": 1,  # no consumer owes a credit
-        "known": 1,  # the label or all markers have come
-        "beyond": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive
-        "taken": 1,  # the backward thread has taken its label or errors
-    })
+    return StructLayout(
+        {
+            "complete": config.steps,  # by step: its inputs have all come
+            "train": 1,
+            "paid": 1,  # no consumer owes a credit
+            "known": 1,  # the label or all markers have come
+            "beyond": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive
+            "taken": 1,  # the backward thread has taken its label or errors
+        }
+    )
 
 
 class SlotCounts:
@@ -50,18 +52,24 @@ class SlotCounts:
         shapes, table = self.shapes, self.table
         written = table.need
         inputs = shapes.config.tape_words.bit_length()  # each packet of a step brings another word of the tape
-        layout = StructLayout({
-            "inputs": inputs, "last_step": shapes.step, "credits": 6, "markers": 6, "label": 1,
-            "active": 1,  # it takes inputs
-            "free": 1,  # it needs no credits
-            "alone": 1,  # it needs no markers and no label
-        })
+        layout = StructLayout(
+            {
+                "inputs": inputs,
+                "last_step": shapes.step,
+                "credits": 6,
+                "markers": 6,
+                "label": 1,
+                "active": 1,  # it takes inputs
+                "free": 1,  # it needs no credits
+                "alone": 1,  # it needs no markers and no label
+            }
+        )
         new, last_step = Signal(layout), Signal(5)
         m.d.comb += [
             last_step.eq(written.steps - 1),
             *(new[name].eq(written[name]) for name in ("inputs", "credits", "markers", "label")),
             new.last_step.eq(last_step),
-            new.active.eq(new.inputs.any() & ~written.inputs[inputs:].any() & ~last_step[shapes.step:].any()),
+            new.active.eq(new.inputs.any() & ~written.inputs[inputs:].any() & ~last_step[shapes.step :].any()),
             new.free.eq(written.credits == 0),
             new.alone.eq((written.markers == 0) & ~written.label),
         ]
@@ -86,7 +94,9 @@ class SlotCounts:
         complete = Signal()
         erased = table.erase_address
         m.d.comb += [
-            now.slot.eq(table.event_slot), now.step.eq(table.event_step), now.slice.eq(table.event_slice),
+            now.slot.eq(table.event_slot),
+            now.step.eq(table.event_step),
+            now.slice.eq(table.event_slice),
             read.addr.eq(now),
             complete.eq(coming & (read.data == Array(needs)[before.slice].inputs)),
             write.addr.eq(before),
@@ -94,7 +104,7 @@ class SlotCounts:
             write.en.eq(coming | table.erase),
         ]
         with m.If(table.erase):
-            m.d.comb += write.addr.eq(Cat(erased.slot, erased.step, erased.neuron[:shapes.slice]))
+            m.d.comb += write.addr.eq(Cat(erased.slot, erased.step, erased.neuron[: shapes.slice]))
         m.d.sync += [before.eq(now), coming.eq(table.event.inputs)]
         return before, complete
 
@@ -113,11 +123,16 @@ class SlotCounts:
         m.d.comb += [
             slot.eq(Array(Array(slots[n])[table.event_slot] for n in range(len(slots)))[table.event_slice]),
             need.eq(Array(needs)[table.event_slice]),
-            table.accepts.eq(need.active & ~table.erase & (table.event_step <= need.last_step)
-                            & ~slot.beyond & ~slot.complete.bit_select(table.event_step, 1)),
+            table.accepts.eq(
+                need.active
+                & ~table.erase
+                & (table.event_step <= need.last_step)
+                & ~slot.beyond
+                & ~slot.complete.bit_select(table.event_step, 1)
+            ),
             read.addr.eq(Cat(table.event_slot, table.event_slice, event.credit)),
             last.eq(read.data == Mux(event.credit, need.credits, need.markers)),
-            write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[:shapes.slice], erased.step[0]), read.addr)),
+            write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
             # Credits that nobody waits for, which a restart may leave under way, count for nothing.
             write.en.eq(table.erase | (event.credit & ~slot.paid) | (event.marker & ~slot.known)),

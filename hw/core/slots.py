@@ -56,38 +56,40 @@ class SlotTable(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         slices = shapes.config.slices
-        super().__init__({
-            "event_slice": In(shapes.slice),
-            "event_slot": In(shapes.slot),
-            "event_step": In(shapes.step),
-            "event": In(EVENT),
-            "event_train": In(1),
-            "event_label": In(14),
-            "accepts": Out(1),
-            "need_write": In(1),
-            "need_slice": In(shapes.slice),
-            "need": In(NEED.layout()),
-            "ready_forward": Out(slices),
-            "forward_slot": Out(shapes.slot),
-            "forward_step": Out(shapes.step),
-            "forward_train": Out(1),
-            "forward_start": In(1),
-            "forward_done": In(1),
-            "forward_slice": In(shapes.slice),
-            "ready_backward": Out(slices),
-            "backward_slot": Out(shapes.slot),
-            "backward_train": Out(1),
-            "backward_label": Out(14),
-            "backward_start": In(1),
-            "backward_done": In(1),
-            "backward_slice": In(shapes.slice),
-            "erase": In(1),
-            "erase_address": In(shapes.error_address()),
-            "idle": Out(slices),
-            "no_input": Out(1),
-            "no_credit": Out(1),
-            "no_errors": Out(1),
-        })
+        super().__init__(
+            {
+                "event_slice": In(shapes.slice),
+                "event_slot": In(shapes.slot),
+                "event_step": In(shapes.step),
+                "event": In(EVENT),
+                "event_train": In(1),
+                "event_label": In(14),
+                "accepts": Out(1),
+                "need_write": In(1),
+                "need_slice": In(shapes.slice),
+                "need": In(NEED.layout()),
+                "ready_forward": Out(slices),
+                "forward_slot": Out(shapes.slot),
+                "forward_step": Out(shapes.step),
+                "forward_train": Out(1),
+                "forward_start": In(1),
+                "forward_done": In(1),
+                "forward_slice": In(shapes.slice),
+                "ready_backward": Out(slices),
+                "backward_slot": Out(shapes.slot),
+                "backward_train": Out(1),
+                "backward_label": Out(14),
+                "backward_start": In(1),
+                "backward_done": In(1),
+                "backward_slice": In(shapes.slice),
+                "erase": In(1),
+                "erase_address": In(shapes.error_address()),
+                "idle": Out(slices),
+                "no_input": Out(1),
+                "no_credit": Out(1),
+                "no_errors": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -99,8 +101,9 @@ class SlotTable(wiring.Component):
         slots = [[Signal(flags, name=f"slot_{n}_{k}") for k in range(config.slots)] for n in range(config.slices)]
         waits = {name: Signal(config.slices) for name in ("input", "credit", "errors")}
         counts = SlotCounts(m, self, slots)
-        forward, backward = zip(*(
-            self._slice(m, n, slots[n], counts, running, waits) for n in range(config.slices)), strict=True)
+        forward, backward = zip(
+            *(self._slice(m, n, slots[n], counts, running, waits) for n in range(config.slices)), strict=True
+        )
         m.d.sync += [
             self.no_input.eq(waits["input"].any() & ~waits["credit"].any() & ~self.ready_forward.any() & ~running),
             self.no_credit.eq(waits["credit"].any() & ~self.ready_forward.any() & ~running),
@@ -128,7 +131,8 @@ class SlotTable(wiring.Component):
         self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
         this, that = (Signal(slots[0].shape(), name=f"{thread}_flags_{n}") for thread in now)
         filling, complete, held, waiting, known = (
-            Signal(name=f"{name}_{n}") for name in ("filling", "complete", "held", "waiting", "known"))
+            Signal(name=f"{name}_{n}") for name in ("filling", "complete", "held", "waiting", "known")
+        )
         m.d.comb += [
             this.eq(Array(slots)[now["forward"]]),
             that.eq(Array(slots)[now["backward"]]),

@@ -29,13 +29,15 @@ class SpikeSender(wiring.Component):
 
     def __init__(self, shapes, word):
         self.shapes = shapes
-        super().__init__({
-            "words": In(stream.Signature(word)),
-            "peer_address": Out(shapes.peer),
-            "peer": In(shapes.peer_entry),
-            "packets": Out(stream.Signature(shapes.packet)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "words": In(stream.Signature(word)),
+                "peer_address": Out(shapes.peer),
+                "peer": In(shapes.peer_entry),
+                "packets": Out(stream.Signature(shapes.packet)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -46,9 +48,19 @@ class SpikeSender(wiring.Component):
             self.busy.eq(self.words.valid),
             self.peer_address.eq(word.targets_base + number),
             self.packets.valid.eq(self.words.valid & read),
-            packet.header.eq(packet_header(
-                Kind.SPIKES, x=peer.x, y=peer.y, host=peer.host, slice=peer.slice, slot=word.slot, step=word.step,
-                word=peer.word + word.word, train=word.train)),
+            packet.header.eq(
+                packet_header(
+                    Kind.SPIKES,
+                    x=peer.x,
+                    y=peer.y,
+                    host=peer.host,
+                    slice=peer.slice,
+                    slot=word.slot,
+                    step=word.step,
+                    word=peer.word + word.word,
+                    train=word.train,
+                )
+            ),
             packet.words[0].eq(word.spikes),
             packet.words[1].eq(word.masks),
             packet.length.eq(2),

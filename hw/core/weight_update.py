@@ -10,6 +10,7 @@ from backspike.hw.core.arithmetic import Client, request_layout, result_latency,
 
 __all__ = ["WeightUpdate"]
 
+
 class WeightUpdate(wiring.Component):
     """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
 
@@ -35,29 +36,31 @@ class WeightUpdate(wiring.Component):
         self.shapes = shapes
         number, place = shapes.number, {"lane": shapes.lane, "address": shapes.weight_address}
         self.place = StructLayout(place)
-        super().__init__({
-            "start": In(1),
-            "clear": In(1),
-            "velocities": In(1),
-            "busy": Out(1),
-            "descriptor": In(shapes.descriptor),
-            "address": Out(shapes.weight_address),
-            "enable": Out(1),
-            "lane": Out(shapes.lane),
-            "weight": In(number),
-            "gradient": In(signed(shapes.gradient_sum)),
-            "velocity": In(number),
-            "gradient_clear": Out(1),
-            "gradient_place": Out(self.place),
-            "velocity_write": Out(1),
-            "velocity_place": Out(self.place),
-            "velocity_value": Out(number),
-            "weight_write": Out(1),
-            "weight_place": Out(self.place),
-            "weight_value": Out(number),
-            "request": Out(stream.Signature(request_layout(shapes))),
-            "result": In(result_layout(shapes)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "clear": In(1),
+                "velocities": In(1),
+                "busy": Out(1),
+                "descriptor": In(shapes.descriptor),
+                "address": Out(shapes.weight_address),
+                "enable": Out(1),
+                "lane": Out(shapes.lane),
+                "weight": In(number),
+                "gradient": In(signed(shapes.gradient_sum)),
+                "velocity": In(number),
+                "gradient_clear": Out(1),
+                "gradient_place": Out(self.place),
+                "velocity_write": Out(1),
+                "velocity_place": Out(self.place),
+                "velocity_value": Out(number),
+                "weight_write": Out(1),
+                "weight_place": Out(self.place),
+                "weight_value": Out(number),
+                "request": Out(stream.Signature(request_layout(shapes))),
+                "result": In(result_layout(shapes)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -93,8 +96,10 @@ class WeightUpdate(wiring.Component):
         ]
         with m.If(~self.clear):
             m.d.comb += [
-                self.velocity_place.lane.eq(tag.lane), self.velocity_place.address.eq(tag.index),
-                self.velocity_value.eq(value)]
+                self.velocity_place.lane.eq(tag.lane),
+                self.velocity_place.address.eq(tag.index),
+                self.velocity_value.eq(value),
+            ]
         self._request(m, phase, given, moved, read)
         m.d.sync += phase.eq(phase + 1)
         with m.If(left.any()):
@@ -111,14 +116,21 @@ class WeightUpdate(wiring.Component):
                     m.d.sync += left.eq(left - 1)
         with m.If(velocity):
             m.d.sync += [
-                moved.valid.eq(1), moved.place.lane.eq(tag.lane), moved.place.address.eq(tag.index),
-                moved.value.eq(value)]
+                moved.valid.eq(1),
+                moved.place.lane.eq(tag.lane),
+                moved.place.address.eq(tag.index),
+                moved.value.eq(value),
+            ]
         with m.Elif(begin):
             m.d.sync += moved.valid.eq(0)
         with m.If(self.start):
             m.d.sync += [
-                phase.eq(2), walk.lane.eq(0), walk.address.eq(d.weight_base), left.eq(d.weight_words),
-                tail.eq(2 * latency + 15)]
+                phase.eq(2),
+                walk.lane.eq(0),
+                walk.address.eq(d.weight_base),
+                left.eq(d.weight_words),
+                tail.eq(2 * latency + 15),
+            ]
         return m
 
     def _request(self, m, phase, given, moved, read):
@@ -149,5 +161,5 @@ class WeightUpdate(wiring.Component):
                 m.d.comb += [
                     request.a.eq(d.momentum),
                     request.b.eq(self.velocity),
-                    request.product.eq(~phase[0] & d.momentum[:fmt.width - 1].any()),
+                    request.product.eq(~phase[0] & d.momentum[: fmt.width - 1].any()),
                 ]

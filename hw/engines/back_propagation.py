@@ -66,8 +66,16 @@ class BackwardEngine(wiring.Component):
             groups.descriptor.eq(self.descriptor),
             groups.words.eq(self.group),
             self.group_address.eq(groups.address),
-            groups.idle.eq(~(masks_waiting | outputs_waiting | inputs_waiting | targets.o.valid | unsent
-                             | Cat(lane["busy"] for lane in lanes).any())),
+            groups.idle.eq(
+                ~(
+                    masks_waiting
+                    | outputs_waiting
+                    | inputs_waiting
+                    | targets.o.valid
+                    | unsent
+                    | Cat(lane["busy"] for lane in lanes).any()
+                )
+            ),
             self.busy.eq(groups.busy),
             self.group_enable.eq(1),
             self.operand_enable.eq(1),
@@ -82,8 +90,12 @@ class BackwardEngine(wiring.Component):
         shapes, group = self.shapes, groups.group
         m.submodules.walk = walk = InputWalk(shapes)
         m.submodules.masked = scanner = RowScanner(
-            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words, payload=walk.pixel,
-            keep_last=False)
+            width=WORD,
+            base=shapes.tape_address().size,
+            count=shapes.config.tape_words,
+            payload=walk.pixel,
+            keep_last=False,
+        )
         pixel, row, word = walk.pixels.p, Signal(scanner.row), Signal(shapes.tape_word)
         more, advance = Signal(shapes.tape_bit), Signal()
         m.d.sync += more.eq(group.channels - 1)
@@ -170,8 +182,13 @@ class BackwardEngine(wiring.Component):
         pixels = stream.Signature(rows.requests.p.shape()).create(path=("pixels",))
         asking, pixel, free = relay(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
         m.submodules.outputs = scanner = RowScanner(
-            width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
-            banks=shapes.config.lanes, keep_last=True)
+            width=WORD,
+            base=shapes.bitmap_address().size,
+            count=shapes.delta_depth,
+            payload=self.info,
+            banks=shapes.config.lanes,
+            keep_last=True,
+        )
         row, given = scanner.rows.p, rows.rows.p
         m.d.comb += [
             pixels.ready.eq(free),
@@ -205,8 +222,15 @@ class BackwardEngine(wiring.Component):
     def _lane(self, m, k):
         """Deltas of lane k times their weights; its streams and its signals for the whole engine, by name."""
         shapes, d = self.shapes, self.descriptor
-        word = StructLayout({"mask": WORD, "hits": ArrayLayout(WORD, 1), "index": range(max(2, shapes.delta_depth)),
-                             "last": 1, "payload": self.info})
+        word = StructLayout(
+            {
+                "mask": WORD,
+                "hits": ArrayLayout(WORD, 1),
+                "index": range(max(2, shapes.delta_depth)),
+                "last": 1,
+                "payload": self.info,
+            }
+        )
         words = stream.Signature(word).create(path=(f"words_{k}",))
         bits, listing = list_bits(m, words, word, 0, f"delta_{k}")
         m.submodules[f"lists_{k}"] = lists = Replay(self.entry, self.input, shapes.config.window)
@@ -215,8 +239,19 @@ class BackwardEngine(wiring.Component):
         m.submodules[f"sums_{k}"] = sums = Queue(signed(lane.sum_width), ROWS_AHEAD)
         wiring.connect(m, inputs.o, lists.commands)
         into, found = lists.items.p, bits.p.payload
-        delta = Signal(StructLayout({"number": shapes.block, "first": shapes.block, "base": shapes.weight_address,
-                                     "hit": 1, "none": 1, "last": 1}), name=f"found_{k}")
+        delta = Signal(
+            StructLayout(
+                {
+                    "number": shapes.block,
+                    "first": shapes.block,
+                    "base": shapes.weight_address,
+                    "hit": 1,
+                    "none": 1,
+                    "last": 1,
+                }
+            ),
+            name=f"found_{k}",
+        )
         m.d.comb += [
             delta.number.eq(Cat(bits.p.index, found.index) - found.payload.start[:5]),
             delta.first.eq(d.block_base + found.payload.start),
@@ -244,10 +279,12 @@ class BackwardEngine(wiring.Component):
         ]
         m.d.sync += under_way.eq(under_way + (go & played.last) - (sums.o.valid & sums.o.ready))
         issued = Signal(StructLayout({"valid": 1, "last": 1, "nonzero": 1}), name=f"issued_{k}")
-        addresses = Signal(StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()}),
-                           name=f"addresses_{k}")
+        addresses = Signal(
+            StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()}), name=f"addresses_{k}"
+        )
         m.d.sync += [
-            issued.valid.eq(go), issued.last.eq(played.last),
+            issued.valid.eq(go),
+            issued.last.eq(played.last),
             issued.nonzero.eq(nonzero),
             addresses.weight.eq(played.payload.address + played.entry.address),
             addresses.delta.block.eq(played.entry.block),
@@ -266,9 +303,12 @@ class BackwardEngine(wiring.Component):
             sums.i.p.eq(lane.sum),
         ]
         return {
-            "words": words, "commands": inputs.i, "sums": sums.o,
+            "words": words,
+            "commands": inputs.i,
+            "sums": sums.o,
             "busy": listing | full | lists.busy | inputs.o.valid,
-            "term": go & nonzero, "stalled": lists.out.valid & ~lists.out.ready,
+            "term": go & nonzero,
+            "stalled": lists.out.valid & ~lists.out.ready,
         }
 
     def _merge(self, m, sums, targets):

@@ -117,7 +117,9 @@ class ForwardEngine(wiring.Component):
             self.terms.eq(Mux(go & nonzero, Mux(item.payload.place.block_last, d.last_lanes, lanes), 0)),
         ]
         m.d.sync += [
-            issued.valid.eq(go), issued.last.eq(item.last), issued.nonzero.eq(nonzero),
+            issued.valid.eq(go),
+            issued.last.eq(item.last),
+            issued.nonzero.eq(nonzero),
             address.eq(item.entry.address + item.payload.block),
         ]
         at_lane = delayed(m, issued, 1, "weight_read")

@@ -34,21 +34,23 @@ class GradientLane(wiring.Component):
         self.shapes = shapes
         self.delta_place = StructLayout({"block": shapes.block, "address": shapes.delta_address(), "hit": 1})
         played = StructLayout({"entry": entry, "payload": self.delta_place, "none": 1, "first": 1, "last": 1})
-        super().__init__({
-            "terms": In(stream.Signature(played)),
-            "delta_address": Out(shapes.delta_address()),
-            "delta_enable": Out(1),
-            "delta": In(shapes.number),
-            "read_address": Out(shapes.weight_address),
-            "read_enable": Out(1),
-            "gradient": In(signed(shapes.gradient_sum)),
-            "write_address": Out(shapes.weight_address),
-            "write_enable": Out(1),
-            "sum": Out(signed(shapes.gradient_sum)),
-            "term": Out(1),
-            "stalled": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "terms": In(stream.Signature(played)),
+                "delta_address": Out(shapes.delta_address()),
+                "delta_enable": Out(1),
+                "delta": In(shapes.number),
+                "read_address": Out(shapes.weight_address),
+                "read_enable": Out(1),
+                "gradient": In(signed(shapes.gradient_sum)),
+                "write_address": Out(shapes.weight_address),
+                "write_enable": Out(1),
+                "sum": Out(signed(shapes.gradient_sum)),
+                "term": Out(1),
+                "stalled": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -56,7 +58,8 @@ class GradientLane(wiring.Component):
         place = StructLayout({"valid": 1, "address": shapes.weight_address})
         # Each place is a stage: the delta is read, waits as a number, is shifted while the gradient is read, is added.
         fetched, asked, reading, adding = (
-            Signal(place, name=name) for name in ("fetched", "asked", "reading", "adding"))
+            Signal(place, name=name) for name in ("fetched", "asked", "reading", "adding")
+        )
         given, conflict, go, free = self.terms.p, Signal(), Signal(), Signal()
         at_reading, at_adding = Signal(), Signal()  # what is asked for is being read, or added to
         m.submodules.adder = adder = GradientSum(shapes)

@@ -27,12 +27,14 @@ class GradientSum(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "move": In(1),
-            "delta": In(shapes.number),
-            "gradient": In(signed(shapes.gradient_sum)),
-            "sum": Out(signed(shapes.gradient_sum)),
-        })
+        super().__init__(
+            {
+                "move": In(1),
+                "delta": In(shapes.number),
+                "gradient": In(signed(shapes.gradient_sum)),
+                "sum": Out(signed(shapes.gradient_sum)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -29,16 +29,18 @@ class GroupLoop(wiring.Component):
     """
 
     def __init__(self, shapes):
-        super().__init__({
-            "start": In(1),
-            "descriptor": In(shapes.descriptor),
-            "address": Out(shapes.groups),
-            "words": In(shapes.group_words),
-            "group": Out(shapes.group),
-            "begin": Out(1),
-            "idle": In(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(shapes.descriptor),
+                "address": Out(shapes.groups),
+                "words": In(shapes.group_words),
+                "group": Out(shapes.group),
+                "begin": Out(1),
+                "idle": In(1),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -57,7 +59,7 @@ class GroupLoop(wiring.Component):
             quiet.eq(Mux(working & self.idle, Cat(1, quiet[:-1]), 0)),
         ]
         with m.If(turn[1]):
-            m.d.sync += self.group.eq(self.words.as_value()[:len(self.group.as_value())])
+            m.d.sync += self.group.eq(self.words.as_value()[: len(self.group.as_value())])
         with m.If(self.begin):
             m.d.sync += [working.eq(1), index.eq(index + 1)]
         with m.Elif(done):

@@ -30,18 +30,22 @@ def spike_lane(shapes):
 def forward_result(shapes):
     """The sums of a block of outputs; ``place``: the last block of a pixel, of the step."""
     width = SpikeLane.sum_width_of(shapes.config.format, WORD * shapes.config.tape_words)
-    return StructLayout({
-        "place": StructLayout({"step": shapes.step, "block_last": 1, "last": 1}),
-        "sums": ArrayLayout(signed(width), shapes.config.lanes),
-    })
+    return StructLayout(
+        {
+            "place": StructLayout({"step": shapes.step, "block_last": 1, "last": 1}),
+            "sums": ArrayLayout(signed(width), shapes.config.lanes),
+        }
+    )
 
 
 def error_result(shapes):
     """A part of an input's error; ``target``: who owns the input."""
-    return StructLayout({
-        "target": StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step}),
-        "sum": signed(shapes.error_sum),
-    })
+    return StructLayout(
+        {
+            "target": StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step}),
+            "sum": signed(shapes.error_sum),
+        }
+    )
 
 
 def forward_ports(shapes):
@@ -76,15 +80,19 @@ def error_ports(shapes):
     stalled: for the network
     """
     lanes = shapes.config.lanes
-    return _job(shapes) | _deltas(shapes) | {
-        "masks": In(WORD),
-        "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "operand_enable": Out(1),
-        "weights": In(ArrayLayout(shapes.number, lanes)),
-        "results": Out(stream.Signature(error_result(shapes))),
-        "row": Out(1),
-        "result": Out(1),
-    }
+    return (
+        _job(shapes)
+        | _deltas(shapes)
+        | {
+            "masks": In(WORD),
+            "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+            "operand_enable": Out(1),
+            "weights": In(ArrayLayout(shapes.number, lanes)),
+            "results": Out(stream.Signature(error_result(shapes))),
+            "row": Out(1),
+            "result": Out(1),
+        }
+    )
 
 
 def gradient_ports(shapes):
@@ -100,17 +108,21 @@ def gradient_ports(shapes):
     stalled: for a gradient that is being written
     """
     lanes = shapes.config.lanes
-    return _job(shapes) | _deltas(shapes) | {
-        "tape": In(WORD),
-        "delta_enables": Out(lanes),
-        "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "read_enables": Out(lanes),
-        "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-        "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "write_enables": Out(lanes),
-        "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
-        "rows": Out(range(lanes + 1)),
-    }
+    return (
+        _job(shapes)
+        | _deltas(shapes)
+        | {
+            "tape": In(WORD),
+            "delta_enables": Out(lanes),
+            "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+            "read_enables": Out(lanes),
+            "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
+            "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+            "write_enables": Out(lanes),
+            "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+            "rows": Out(range(lanes + 1)),
+        }
+    )
 
 
 def _job(shapes):

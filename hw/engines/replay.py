@@ -43,12 +43,14 @@ class Replay(wiring.Component):
         self.item = StructLayout({"entry": entry, "none": 1, "last": 1})
         self.command = StructLayout({"payload": payload, "final": 1, "skip": 1})
         self.played = StructLayout({"entry": entry, "payload": payload, "none": 1, "first": 1, "last": 1})
-        super().__init__({
-            "items": In(stream.Signature(self.item)),
-            "commands": In(stream.Signature(self.command)),
-            "out": Out(stream.Signature(self.played)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "items": In(stream.Signature(self.item)),
+                "commands": In(stream.Signature(self.command)),
+                "out": Out(stream.Signature(self.played)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -67,7 +69,7 @@ class Replay(wiring.Component):
 
         visible = Signal.like(written)  # an entry is played when it is known whether it is its list's last
         m.d.sync += visible.eq(written)
-        following = (position + 1)[:len(position)]
+        following = (position + 1)[: len(position)]
         at_end = complete & (oldest_end.last == position)
         beyond = complete & (end == position)
         fresh = Signal(init=1)  # nothing of the list has been played for this command
@@ -83,14 +85,18 @@ class Replay(wiring.Component):
             ends.o.ready.eq(fetching),
             load.addr.eq(position),
             load.en.eq(free),
-            self.busy.eq(self.out.valid | loading | (base != written) | ends.o.valid | complete | commanded
-                         | self.commands.valid),
+            self.busy.eq(
+                self.out.valid | loading | (base != written) | ends.o.valid | complete | commanded | self.commands.valid
+            ),
         ]
         # A block RAM is late: its word stands in a register before anybody looks at it.
         with m.If(free):
             m.d.sync += [
                 loading.eq(play),
-                now.payload.eq(command.payload), now.none.eq(beyond), now.first.eq(fresh), now.last.eq(at_end | beyond),
+                now.payload.eq(command.payload),
+                now.none.eq(beyond),
+                now.first.eq(fresh),
+                now.last.eq(at_end | beyond),
                 self.out.valid.eq(loading),
                 self.out.p.entry.eq(load.data),
                 *(self.out.p[name].eq(now[name]) for name in ("payload", "none", "first", "last")),
@@ -108,10 +114,15 @@ class Replay(wiring.Component):
     def _store(self, m, store, written, oldest, ends):
         item = self.items.p
         room, go = Signal(), Signal()
-        following = (written + ~item.none)[:len(written)]
+        following = (written + ~item.none)[: len(written)]
         # How full the memory is, a cycle ago and at most; then one more entry may have come.
-        used, before, full, one_left, grown = (Signal(self.depth.bit_length(), name="used"), Signal.like(oldest),
-                                               Signal(), Signal(), Signal())
+        used, before, full, one_left, grown = (
+            Signal(self.depth.bit_length(), name="used"),
+            Signal.like(oldest),
+            Signal(),
+            Signal(),
+            Signal(),
+        )
         m.d.sync += [
             before.eq(oldest),
             full.eq(used[-1]),

@@ -49,26 +49,52 @@ class RowScanner(wiring.Component):
     def __init__(self, *, width, base, count, payload, banks=1, keep_last):
         self.keep_last = keep_last
         place = (width - 1).bit_length()
-        self.row = StructLayout({"base": base, "end": range(max(2, count)), "low": place, "high": place, "empty": 1,
-                                 "final": 1, "payload": payload})
-        self.word = StructLayout({"mask": width, "hits": ArrayLayout(width, banks), "index": range(max(2, count)),
-                                  "last": 1, "payload": payload})
-        super().__init__({
-            "rows": In(stream.Signature(self.row)),
-            "every": In(1),
-            "address": Out(base),
-            "enable": Out(1),
-            "bits": In(ArrayLayout(width, banks)),
-            "words": Out(stream.Signature(self.word)),
-            "busy": Out(1),
-        })
+        self.row = StructLayout(
+            {
+                "base": base,
+                "end": range(max(2, count)),
+                "low": place,
+                "high": place,
+                "empty": 1,
+                "final": 1,
+                "payload": payload,
+            }
+        )
+        self.word = StructLayout(
+            {
+                "mask": width,
+                "hits": ArrayLayout(width, banks),
+                "index": range(max(2, count)),
+                "last": 1,
+                "payload": payload,
+            }
+        )
+        super().__init__(
+            {
+                "rows": In(stream.Signature(self.row)),
+                "every": In(1),
+                "address": Out(base),
+                "enable": Out(1),
+                "bits": In(ArrayLayout(width, banks)),
+                "words": Out(stream.Signature(self.word)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         row, word, width = self.rows.p, self.words.p, len(self.words.p.mask)
         number, row_end, step = Signal.like(row.end, name="number"), Signal(), Signal()
-        about = StructLayout({"index": row.end.shape(), "last": 1, "payload": row.payload.shape(),
-                              "low": row.low.shape(), "spare": row.high.shape(), "empty": 1})
+        about = StructLayout(
+            {
+                "index": row.end.shape(),
+                "last": 1,
+                "payload": row.payload.shape(),
+                "low": row.low.shape(),
+                "spare": row.high.shape(),
+                "empty": 1,
+            }
+        )
         asked, read = Signal(), Signal(about)  # the word that the memories put out
         m.d.comb += [
             self.address.eq(row.base + number),
@@ -98,7 +124,9 @@ class RowScanner(wiring.Component):
                 fetched.eq(asked),
                 held.mask.eq(any_of([*banks, inside & self.every.replicate(width)])),
                 *(held.hits[k].eq(bank) for k, bank in enumerate(banks)),
-                held.index.eq(read.index), held.last.eq(read.last), held.payload.eq(read.payload),
+                held.index.eq(read.index),
+                held.last.eq(read.last),
+                held.payload.eq(read.payload),
                 self.words.valid.eq(fetched & (held.mask.any() | (held.last if self.keep_last else 0))),
                 word.eq(held),
             ]
@@ -130,13 +158,16 @@ class Enumerator(wiring.Component):
 
     def __init__(self, *, width, payload, banks=1):
         self.word = StructLayout({"mask": width, "hits": ArrayLayout(width, banks), "payload": payload})
-        self.item = StructLayout({"index": range(max(2, width)), "hits": banks, "none": 1, "final": 1,
-                                  "payload": payload})
-        super().__init__({
-            "words": In(stream.Signature(self.word)),
-            "items": Out(stream.Signature(self.item)),
-            "busy": Out(1),
-        })
+        self.item = StructLayout(
+            {"index": range(max(2, width)), "hits": banks, "none": 1, "final": 1, "payload": payload}
+        )
+        super().__init__(
+            {
+                "words": In(stream.Signature(self.word)),
+                "items": Out(stream.Signature(self.item)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -145,7 +176,7 @@ class Enumerator(wiring.Component):
 
         def grouped(bits):
             padded = Cat(bits, Const(0, GROUP * groups - len(bits))) if len(bits) % GROUP else bits
-            return Array(padded[GROUP * k:GROUP * (k + 1)] for k in range(groups))
+            return Array(padded[GROUP * k : GROUP * (k + 1)] for k in range(groups))
 
         word, waiting, left = Signal(self.word), Signal(), Signal(groups)  # groups that have not been passed on
         full, group, rest = Signal(), Signal(range(max(2, groups))), Signal(GROUP)
@@ -175,9 +206,13 @@ class Enumerator(wiring.Component):
             m.d.sync += [left.eq(other), one_left.eq(at_most_one(other))]
         with m.If(step):
             m.d.sync += [
-                full.eq(waiting), group.eq(first), rest.eq(entering), single.eq(at_most_one(entering)),
+                full.eq(waiting),
+                group.eq(first),
+                rest.eq(entering),
+                single.eq(at_most_one(entering)),
                 *(bits.eq(grouped(word.hits[k])[first]) for k, bits in enumerate(marks)),
-                last_group.eq(one_left), item.payload.eq(word.payload),
+                last_group.eq(one_left),
+                item.payload.eq(word.payload),
             ]
         with m.Elif(self.items.ready):
             m.d.sync += [rest.eq(remaining), single.eq(at_most_one(remaining))]

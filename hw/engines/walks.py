@@ -45,17 +45,19 @@ class OutputWalk(wiring.Component):
 
     def __init__(self, shapes):
         self.pixel = output_pixel(shapes)
-        super().__init__({
-            "start": In(1),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "rounds": In(8),
-            "first_step": In(shapes.step),
-            "steps": In(5),
-            "times": In(13),
-            "pixels": Out(stream.Signature(self.pixel)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(shapes.descriptor),
+                "live": In(shapes.config.steps),
+                "rounds": In(8),
+                "first_step": In(shapes.step),
+                "steps": In(5),
+                "times": In(13),
+                "pixels": Out(stream.Signature(self.pixel)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -67,8 +69,10 @@ class OutputWalk(wiring.Component):
         top, left, top_in, left_in = (Signal(COORDINATE, name=name) for name in ("top", "left", "top_in", "left_in"))
         hop, edge = Signal(8), Signal(8)
         m.d.sync += [
-            hop.eq(d.stride * d.pool), edge.eq(d.padding * d.pool),
-            last.round.eq(self.rounds - 1), last.step.eq(self.first_step + self.steps - 1),
+            hop.eq(d.stride * d.pool),
+            edge.eq(d.padding * d.pool),
+            last.round.eq(self.rounds - 1),
+            last.step.eq(self.first_step + self.steps - 1),
             last.time.eq(self.times - 1),
         ]
         walking, beginning, found, advance = Signal(), Signal(), Signal(), Signal()
@@ -84,8 +88,10 @@ class OutputWalk(wiring.Component):
                 self.pixels.valid.eq(found),
                 *(out[name].eq(now[name]) for name in ("round", "step", "time")),
                 out.last.eq(right & bottom),
-                out.ky.eq(Mux(top < 0, -top, 0)), out.row.eq(Mux(top < 0, 0, top_in)),
-                out.kx.eq(Mux(left < 0, -left, 0)), out.column.eq(Mux(left < 0, 0, left_in)),
+                out.ky.eq(Mux(top < 0, -top, 0)),
+                out.row.eq(Mux(top < 0, 0, top_in)),
+                out.kx.eq(Mux(left < 0, -left, 0)),
+                out.column.eq(Mux(left < 0, 0, left_in)),
             ]
 
         def leftmost():
@@ -135,14 +141,16 @@ class InputWalk(wiring.Component):
 
     def __init__(self, shapes):
         self.pixel = input_pixel(shapes)
-        super().__init__({
-            "start": In(1),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "channels": In(14),
-            "pixels": Out(stream.Signature(self.pixel)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(shapes.descriptor),
+                "live": In(shapes.config.steps),
+                "channels": In(14),
+                "pixels": Out(stream.Signature(self.pixel)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -152,8 +160,10 @@ class InputWalk(wiring.Component):
         with m.Switch(d.stride):
             for stride in range(1, 5):
                 with m.Case(stride):
-                    m.d.sync += [origin.place.eq(Array(p // stride for p in range(8))[d.padding]),
-                                 origin.tap.eq(Array(p % stride for p in range(8))[d.padding])]
+                    m.d.sync += [
+                        origin.place.eq(Array(p // stride for p in range(8))[d.padding]),
+                        origin.tap.eq(Array(p % stride for p in range(8))[d.padding]),
+                    ]
         # Pixels that follow within a pooling field
         columns, rows = Signal.like(d.pool, name="columns"), Signal.like(d.pool, name="rows")
         last_step = Signal.like(now.step)

@@ -66,8 +66,13 @@ class GradientEngine(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         m.submodules.walk = walk = OutputWalk(shapes)
         m.submodules.deltas = scanner = RowScanner(
-            width=WORD, base=shapes.bitmap_address().size, count=shapes.delta_depth, payload=self.info,
-            banks=shapes.config.lanes, keep_last=False)
+            width=WORD,
+            base=shapes.bitmap_address().size,
+            count=shapes.delta_depth,
+            payload=self.info,
+            banks=shapes.config.lanes,
+            keep_last=False,
+        )
         first, more = Signal(shapes.block), Signal(shapes.block)  # number of the pixel's first block
         pixel, row, advance = walk.pixels.p, Signal(scanner.row), Signal()
         word = Signal(shapes.delta_word, name="delta_word")
@@ -126,16 +131,27 @@ class GradientEngine(wiring.Component):
         """Gradients of lane k; its streams and its signals for the whole engine, by name."""
         shapes, d = self.shapes, self.descriptor
         info = StructLayout({"step": shapes.step, "start": shapes.block})
-        word = StructLayout({"mask": WORD, "hits": ArrayLayout(WORD, 1), "index": range(max(2, shapes.delta_depth)),
-                             "last": 1, "payload": info})
+        word = StructLayout(
+            {
+                "mask": WORD,
+                "hits": ArrayLayout(WORD, 1),
+                "index": range(max(2, shapes.delta_depth)),
+                "last": 1,
+                "payload": info,
+            }
+        )
         words = stream.Signature(word).create(path=(f"words_{k}",))
         bits, listing = list_bits(m, words, word, WORDS, f"delta_{k}")
         m.submodules[f"lane_{k}"] = lane = GradientLane(shapes, window.entry)
         m.submodules[f"lists_{k}"] = lists = Replay(window.entry, lane.delta_place, shapes.config.window)
         wiring.connect(m, lists.out, lane.terms)
         found, command = bits.p.payload, lists.commands.p
-        delta = Signal(StructLayout({"block": shapes.block, "first": shapes.block, "step": shapes.step, "hit": 1,
-                                     "final": 1, "none": 1}), name=f"found_{k}")
+        delta = Signal(
+            StructLayout(
+                {"block": shapes.block, "first": shapes.block, "step": shapes.step, "hit": 1, "final": 1, "none": 1}
+            ),
+            name=f"found_{k}",
+        )
         m.d.comb += [
             delta.block.eq(Cat(bits.p.index, found.index) - found.payload.start[:5]),
             delta.first.eq(d.block_base + found.payload.start),
@@ -165,8 +181,10 @@ class GradientEngine(wiring.Component):
             self.sums[k].eq(lane.sum),
         ]
         return {
-            "words": words, "items": lists.items,
+            "words": words,
+            "items": lists.items,
             "busy": words.valid | listing | full | lists.busy | lane.busy,
-            "term": lane.term, "stalled": lane.stalled,
+            "term": lane.term,
+            "stalled": lane.stalled,
             "row": full & lists.commands.ready & ~this.none,
         }

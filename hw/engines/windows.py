@@ -53,23 +53,26 @@ class SpikeWindow(wiring.Component):
         self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
         # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
         sizes = {"tape": shapes.tape_word, "channels": shapes.tape_bit + 1, "constant": 1} | dict.fromkeys(
-            ("row_base", "tap_stride", "row_stride"), shapes.weight_address)
+            ("row_base", "tap_stride", "row_stride"), shapes.weight_address
+        )
         self._layout = StructLayout({name: min(size, shapes.group[name].width) for name, size in sizes.items()})
-        super().__init__({
-            "requests": In(stream.Signature(self.request)),
-            "groups": In(8),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "skip_off": In(1),
-            "group_address": Out(shapes.groups),
-            "group_enable": Out(1),
-            "group": In(shapes.group_words),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "tape": In(WORD),
-            "items": Out(stream.Signature(self.item)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "requests": In(stream.Signature(self.request)),
+                "groups": In(8),
+                "slot": In(shapes.slot),
+                "descriptor": In(shapes.descriptor),
+                "skip_off": In(1),
+                "group_address": Out(shapes.groups),
+                "group_enable": Out(1),
+                "group": In(shapes.group_words),
+                "tape_address": Out(shapes.tape_address()),
+                "tape_enable": Out(1),
+                "tape": In(WORD),
+                "items": Out(stream.Signature(self.item)),
+                "busy": Out(1),
+            }
+        )
 
     def connect_job(self, m, engine):
         """Let an engine with ports of the same names give the job, and pass its memories on."""
@@ -86,8 +89,9 @@ class SpikeWindow(wiring.Component):
         scanner, placing = self._rows(m, walking, piece, advance)
         found, listing = list_bits(m, scanner.words, scanner.word, 0, "spike")
         addressing = self._list(m, found)
-        m.d.comb += self.busy.eq(self.requests.valid | waiting | read | walking | placing | scanner.busy | listing
-                                 | addressing)
+        m.d.comb += self.busy.eq(
+            self.requests.valid | waiting | read | walking | placing | scanner.busy | listing | addressing
+        )
         return m
 
     def _fetch(self, m, move):
@@ -112,7 +116,7 @@ class SpikeWindow(wiring.Component):
     def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
-        entry = self.shapes.group(self.group.as_value()[:self.shapes.group.size])
+        entry = self.shapes.group(self.group.as_value()[: self.shapes.group.size])
         piece = StructLayout({"group": self._layout, "step": self.shapes.step, "final": 1, **PLACE})
         now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
         kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins
@@ -121,8 +125,10 @@ class SpikeWindow(wiring.Component):
         last_row, last_column = Signal.like(now.row, name="last_row"), Signal.like(now.column, name="last_column")
         columns_end, rows_end, ends = Signal(), Signal(), Signal()
         m.d.sync += [
-            pooled.eq(d.pool != 1), last_tap.eq(d.kernel - 1),
-            last_row.eq(d.in_height - 1), last_column.eq(d.in_width - 1),
+            pooled.eq(d.pool != 1),
+            last_tap.eq(d.kernel - 1),
+            last_row.eq(d.in_height - 1),
+            last_column.eq(d.in_width - 1),
         ]
         m.d.comb += [
             columns_end.eq(~pooled | ((across == 0) & ((now.kx == last_tap) | (now.column == last_column)))),
@@ -133,10 +139,15 @@ class SpikeWindow(wiring.Component):
         ]
         with m.If(move):
             m.d.sync += [
-                walking.eq(read), last_group_here.eq(last_group), now.step.eq(request.step),
+                walking.eq(read),
+                last_group_here.eq(last_group),
+                now.step.eq(request.step),
                 *(now.group[name].eq(entry[name]) for name, _ in self._layout),
                 *(now[name].eq(request[name]) for name in PLACE),
-                kx.eq(request.kx), column.eq(request.column), down.eq(d.pool - 1), across.eq(d.pool - 1),
+                kx.eq(request.kx),
+                column.eq(request.column),
+                down.eq(d.pool - 1),
+                across.eq(d.pool - 1),
             ]
             with m.If(entry.constant):  # at no pixel
                 m.d.sync += [now[name].eq(0) for name in PLACE]
@@ -146,8 +157,13 @@ class SpikeWindow(wiring.Component):
                 with m.If(across == 0):
                     m.d.sync += [across.eq(d.pool - 1), now.kx.eq(now.kx + 1)]
             with m.Else():
-                m.d.sync += [now.kx.eq(kx), now.column.eq(column), across.eq(d.pool - 1),
-                             now.row.eq(now.row + 1), down.eq(down - 1)]
+                m.d.sync += [
+                    now.kx.eq(kx),
+                    now.column.eq(column),
+                    across.eq(d.pool - 1),
+                    now.row.eq(now.row + 1),
+                    down.eq(down - 1),
+                ]
                 with m.If(down == 0):
                     m.d.sync += [down.eq(d.pool - 1), now.ky.eq(now.ky + 1)]
         return walking, now
@@ -157,11 +173,16 @@ class SpikeWindow(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         address, bit = shapes.weight_address, shapes.tape_bit
         m.submodules.scanner = scanner = RowScanner(
-            width=WORD, base=shapes.tape_address().size, count=shapes.config.tape_words,
-            payload=StructLayout({"address": address, "low": 5}), keep_last=True)
+            width=WORD,
+            base=shapes.tape_address().size,
+            count=shapes.config.tape_words,
+            payload=StructLayout({"address": address, "low": 5}),
+            keep_last=True,
+        )
         kept = {"tape": shapes.tape_word, "channels": self._layout["channels"].width, "step": shapes.step, "final": 1}
-        place = StructLayout({**kept, "row": bit, "column": 7, "pixels": 4, "base": address, "down": address,
-                              "across": address})
+        place = StructLayout(
+            {**kept, "row": bit, "column": 7, "pixels": 4, "base": address, "down": address, "across": address}
+        )
         sizes = StructLayout({**kept, "pixel": bit, "bits": bit + 1, "address": address})
         start = StructLayout({**kept, "start": bit, "more": bit, "address": address})
 
@@ -179,8 +200,10 @@ class SpikeWindow(wiring.Component):
             placed.base.eq(group.row_base),
             placed.down.eq(piece.ky * group.row_stride),
             placed.across.eq(piece.kx * group.tap_stride),
-            placed.tape.eq(group.tape), placed.channels.eq(group.channels),
-            placed.step.eq(piece.step), placed.final.eq(piece.final),
+            placed.tape.eq(group.tape),
+            placed.channels.eq(group.channels),
+            placed.step.eq(piece.step),
+            placed.final.eq(piece.final),
         ]
         one, this = moved(m, advance, walking, placed, "placed")
         sized = Signal(sizes)
@@ -222,8 +245,10 @@ class SpikeWindow(wiring.Component):
         """The address of each spike's weights, a multiplication and then a sum; returns whether any is under way."""
         address, word = self.shapes.weight_address, found.p.payload
         about = {"base": address, "spike": 1, "none": 1, "last": 1}
-        item, scaled = Signal(StructLayout({"number": self.shapes.tape_bit, **about})), Signal(
-            StructLayout({"offset": address, **about}))
+        item, scaled = (
+            Signal(StructLayout({"number": self.shapes.tape_bit, **about})),
+            Signal(StructLayout({"offset": address, **about})),
+        )
         move = Signal()
         m.d.comb += [
             found.ready.eq(move),
@@ -274,16 +299,27 @@ class OutputRows(wiring.Component):
         self.shapes = shapes
         word = shapes.delta_word
         self.kept = {"exists": 1, "final": 1, "step": shapes.step}
-        self.row = StructLayout({"word": word, "end": word, "low": 5, "high": 5, **self.kept, "start": shapes.block,
-                                 "address": shapes.weight_address})
-        super().__init__({
-            "requests": In(stream.Signature(input_pixel(shapes))),
-            "descriptor": In(shapes.descriptor),
-            "row_stride": In(17),
-            "tap_stride": In(17),
-            "rows": Out(stream.Signature(self.row)),
-            "busy": Out(1),
-        })
+        self.row = StructLayout(
+            {
+                "word": word,
+                "end": word,
+                "low": 5,
+                "high": 5,
+                **self.kept,
+                "start": shapes.block,
+                "address": shapes.weight_address,
+            }
+        )
+        super().__init__(
+            {
+                "requests": In(stream.Signature(input_pixel(shapes))),
+                "descriptor": In(shapes.descriptor),
+                "row_stride": In(17),
+                "tap_stride": In(17),
+                "rows": Out(stream.Signature(self.row)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -308,8 +344,9 @@ class OutputRows(wiring.Component):
         column_end, row_end = Signal(), Signal()
         m.d.sync += [most.eq(d.kernel - d.stride - 1), more.eq(d.kernel > d.stride)]
         m.d.comb += [
-            now.exists.eq((now.row < d.out_height) & (now.ky < d.kernel)
-                          & (now.column < d.out_width) & (now.kx < d.kernel)),
+            now.exists.eq(
+                (now.row < d.out_height) & (now.ky < d.kernel) & (now.column < d.out_width) & (now.kx < d.kernel)
+            ),
             now.step.eq(step),
             column_end.eq((now.column == 0) | ~more | (now.kx > most)),
             row_end.eq((now.row == 0) | ~more | (now.ky > most)),
@@ -318,25 +355,38 @@ class OutputRows(wiring.Component):
         ]
         with m.If(move):
             m.d.sync += [
-                walking.eq(self.requests.valid), step.eq(asked.step),
-                now.row.eq(asked.row.place), now.ky.eq(asked.row.tap),
-                now.column.eq(asked.column.place), now.kx.eq(asked.column.tap),
-                column.eq(asked.column.place), kx.eq(asked.column.tap),
+                walking.eq(self.requests.valid),
+                step.eq(asked.step),
+                now.row.eq(asked.row.place),
+                now.ky.eq(asked.row.tap),
+                now.column.eq(asked.column.place),
+                now.kx.eq(asked.column.tap),
+                column.eq(asked.column.place),
+                kx.eq(asked.column.tap),
             ]
         with m.Elif(advance):
             m.d.sync += [now.column.eq(now.column - 1), now.kx.eq(now.kx + d.stride)]
             with m.If(column_end):
-                m.d.sync += [now.column.eq(column), now.kx.eq(kx),
-                             now.row.eq(now.row - 1), now.ky.eq(now.ky + d.stride)]
+                m.d.sync += [
+                    now.column.eq(column),
+                    now.kx.eq(kx),
+                    now.row.eq(now.row - 1),
+                    now.ky.eq(now.ky + d.stride),
+                ]
         return walking, now
 
     def _place(self, m, walking, tap, advance):
         """Places of the deltas and weights, in steps of one multiplication or a short sum each."""
         shapes, d = self.shapes, self.descriptor
         address, block = shapes.weight_address, shapes.block
-        factors, summed, started = (Signal(StructLayout(fields | self.kept)) for fields in (
-            {"row": block, "column": 8, "down": address, "across": address}, {"pixel": block, "address": address},
-            {"start": block, "address": address}))
+        factors, summed, started = (
+            Signal(StructLayout(fields | self.kept))
+            for fields in (
+                {"row": block, "column": 8, "down": address, "across": address},
+                {"pixel": block, "address": address},
+                {"start": block, "address": address},
+            )
+        )
         m.d.comb += [
             *(factors[name].eq(tap[name]) for name in self.kept),
             factors.row.eq(tap.row * d.out_width),

@@ -107,5 +107,6 @@ def select(values, index):
     if len(values) == 1:
         return values[0]
     pairs = [(values[n], values[n + 1] if n + 1 < len(values) else None) for n in range(0, len(values), 2)]
-    return select([high if low is None else low if high is None else Mux(index[0], high, low) for low, high in pairs],
-                  index[1:])
+    return select(
+        [high if low is None else low if high is None else Mux(index[0], high, low) for low, high in pairs], index[1:]
+    )

@@ -61,11 +61,13 @@ class CounterReply(Component):
     """
 
     def __init__(self):
-        super().__init__({
-            "read": In(stream.Signature(LINK_READ)),
-            "counters": In(32).array(len(LINK_COUNTERS)),
-            "o": Out(FlitStream),
-        })
+        super().__init__(
+            {
+                "read": In(stream.Signature(LINK_READ)),
+                "counters": In(32).array(len(LINK_COUNTERS)),
+                "o": Out(FlitStream),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -122,12 +124,14 @@ class HostLink(Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "s_axis": In(AxiStream),
-            "m_axis": Out(AxiStream),
-            "to_mesh": Out(FlitStream),
-            "from_mesh": In(FlitStream),
-        })
+        super().__init__(
+            {
+                "s_axis": In(AxiStream),
+                "m_axis": Out(AxiStream),
+                "to_mesh": Out(FlitStream),
+                "from_mesh": In(FlitStream),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -147,11 +151,15 @@ class HostLink(Component):
         connect(m, merge.o, buffer.i)
         s, outgoing = self.s_axis, self.m_axis
         m.d.comb += [
-            entry.i.payload.data.eq(s.tdata), entry.i.payload.last.eq(s.tlast),
-            entry.i.valid.eq(s.tvalid), s.tready.eq(entry.i.ready),
+            entry.i.payload.data.eq(s.tdata),
+            entry.i.payload.last.eq(s.tlast),
+            entry.i.valid.eq(s.tvalid),
+            s.tready.eq(entry.i.ready),
             report.drop.eq(gate.drop),
-            outgoing.tdata.eq(buffer.o.payload.data), outgoing.tlast.eq(buffer.o.payload.last),
-            outgoing.tvalid.eq(buffer.o.valid), buffer.o.ready.eq(outgoing.tready),
+            outgoing.tdata.eq(buffer.o.payload.data),
+            outgoing.tlast.eq(buffer.o.payload.last),
+            outgoing.tvalid.eq(buffer.o.valid),
+            buffer.o.ready.eq(outgoing.tready),
         ]
         events = {
             "words_in": s.tvalid & s.tready,

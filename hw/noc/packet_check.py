@@ -49,23 +49,34 @@ class PacketCheck(Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "header": In(32),
-            "begins": In(1),
-            "payload_words": In(range(MAX_PAYLOAD + 2)),
-            "last_word": In(32),
-            "busy": In(1),
-            "cause": Out(4),
-        })
+        super().__init__(
+            {
+                "header": In(32),
+                "begins": In(1),
+                "payload_words": In(range(MAX_PAYLOAD + 2)),
+                "last_word": In(32),
+                "busy": In(1),
+                "cause": Out(4),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         header = header_of(self.header)
         read = tag_of(Kind.READ, header.tag)
         words = Shape.cast(range(MAX_PAYLOAD + 1))
-        known = StructLayout({
-            "wrong_kind": 1, "shortest": words, "longest": words, "wrong_field": 1, "elsewhere": 1, "host": 1,
-            "no_read": 1, "count": read.count.shape()})
+        known = StructLayout(
+            {
+                "wrong_kind": 1,
+                "shortest": words,
+                "longest": words,
+                "wrong_field": 1,
+                "elsewhere": 1,
+                "host": 1,
+                "no_read": 1,
+                "count": read.count.shape(),
+            }
+        )
         now, kept = Signal(known), Signal(known)
         m.d.comb += [
             now.wrong_kind.eq(1),
@@ -79,7 +90,9 @@ class PacketCheck(Component):
                 shortest, longest = payload_range(kind)
                 with m.Case(kind):
                     m.d.comb += [
-                        now.wrong_kind.eq(0), now.shortest.eq(shortest), now.longest.eq(longest),
+                        now.wrong_kind.eq(0),
+                        now.shortest.eq(shortest),
+                        now.longest.eq(longest),
                         now.wrong_field.eq(header.tag[TAGS[kind].width :].any()),
                     ]
         with m.If(self.begins):

@@ -55,12 +55,14 @@ class PacketGate(Component):
         if not isinstance(config, ChipConfig):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self.config = config
-        super().__init__({
-            "i": In(FlitStream),
-            "o": Out(FlitStream),
-            "read": Out(stream.Signature(LINK_READ)),
-            "drop": Out(DROP),
-        })
+        super().__init__(
+            {
+                "i": In(FlitStream),
+                "o": Out(FlitStream),
+                "read": Out(stream.Signature(LINK_READ)),
+                "drop": Out(DROP),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

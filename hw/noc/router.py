@@ -32,10 +32,17 @@ def link_members(config):
 
 def router_signature(config):
     """Members of a router, see :class:`Router`."""
-    return Signature({
-        "x": In(3), "y": In(3), "local_in": In(FlitStream), "local_out": Out(FlitStream), **link_members(config),
-        "flits": Out(3), "stalled": Out(3),
-    })
+    return Signature(
+        {
+            "x": In(3),
+            "y": In(3),
+            "local_in": In(FlitStream),
+            "local_out": Out(FlitStream),
+            **link_members(config),
+            "flits": Out(3),
+            "stalled": Out(3),
+        }
+    )
 
 
 class Router(Component):

@@ -72,8 +72,11 @@ class UartChip(Component):
         connect(m, link.m_axis, self._chip.s_axis)
         connect(m, self._chip.m_axis, link.s_axis)
         m.d.comb += [
-            domain.clk.eq(ClockSignal()), domain.rst.eq(link.reset),
-            link.rx.eq(self.rx), self.tx.eq(link.tx), self.fault.eq(link.fault),
+            domain.clk.eq(ClockSignal()),
+            domain.rst.eq(link.reset),
+            link.rx.eq(self.rx),
+            self.tx.eq(link.tx),
+            self.fault.eq(link.fault),
         ]
         tick_bit = _bits(self._clock_hz * self._timeout / _TICKS)
         blink = _bits(self._clock_hz)

@@ -76,17 +76,27 @@ class UartLink(Component):
         connect(m, inbox.o, flipped(self.m_axis))
         connect(m, flipped(self.s_axis), outbox.i)
         m.d.comb += [
-            receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx), frames.i.eq(receiver.o),
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            frames.i.eq(receiver.o),
             *(getattr(session, name).eq(getattr(frames, name)) for name in ("data", "valid", "end", "good")),
             *(getattr(session, name).eq(getattr(inbox, name)) for name in ("expected", "fits")),
-            inbox.data.eq(frames.data), inbox.valid.eq(session.payload_valid),
-            inbox.keep.eq(session.keep), inbox.drop.eq(session.drop),
-            *(getattr(maker, name).eq(getattr(session, name)) for name in (
-                "session", "welcome", "lost", "poll", "nak", "acknowledge", "ack", "again")),
+            inbox.data.eq(frames.data),
+            inbox.valid.eq(session.payload_valid),
+            inbox.keep.eq(session.keep),
+            inbox.drop.eq(session.drop),
+            *(
+                getattr(maker, name).eq(getattr(session, name))
+                for name in ("session", "welcome", "lost", "poll", "nak", "acknowledge", "ack", "again")
+            ),
             *(getattr(maker, name).eq(getattr(inbox, name)) for name in ("expected", "taken")),
-            maker.enable.eq(~session.reset), session.answered.eq(maker.answered), maker.tick.eq(self.tick),
-            maker.written.eq(outbox.written), maker.data.eq(outbox.data),
-            outbox.acked.eq(maker.acked), outbox.address.eq(maker.address),
+            maker.enable.eq(~session.reset),
+            session.answered.eq(maker.answered),
+            maker.tick.eq(self.tick),
+            maker.written.eq(outbox.written),
+            maker.data.eq(outbox.data),
+            outbox.acked.eq(maker.acked),
+            outbox.address.eq(maker.address),
             self.reset.eq(session.reset),
         ]
         with m.If(session.damaged | maker.repeated | outbox.fault):

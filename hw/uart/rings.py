@@ -53,7 +53,9 @@ class Inbox(Component):
         end, full = Signal(POSITION), Signal()  # position after the last byte of the frame; no room for another
         m.d.comb += [
             full.eq((end[:RING_BITS] == self.taken[:RING_BITS]) & (end[RING_BITS] != self.taken[RING_BITS])),
-            write.addr.eq(end[:RING_BITS]), write.data.eq(self.data), write.en.eq(self.valid & ~full),
+            write.addr.eq(end[:RING_BITS]),
+            write.data.eq(self.data),
+            write.en.eq(self.valid & ~full),
             read.addr.eq(self.taken[:RING_BITS]),
         ]
         with m.If(self.keep):
@@ -85,8 +87,11 @@ class Inbox(Component):
             with m.If(~inside):
                 m.d.sync += [words.eq(byte), inside.eq(1)]
             with m.Else():
-                m.d.sync += [self.o.tdata.eq(Cat(self.o.tdata[8:], byte)), place.eq(place + 1),
-                             self.o.tvalid.eq(place == 3)]
+                m.d.sync += [
+                    self.o.tdata.eq(Cat(self.o.tdata[8:], byte)),
+                    place.eq(place + 1),
+                    self.o.tvalid.eq(place == 3),
+                ]
         with m.If(self.o.tvalid & self.o.tready):
             m.d.sync += [self.o.tvalid.eq(0), words.eq(words - 1), inside.eq(~self.o.tlast)]
 
@@ -124,14 +129,15 @@ class Outbox(Component):
         first = Signal()
         m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
         m.d.sync += used.eq(self.written - self.acked)
-        room = ~used[RING_BITS] & ~used[RING_BITS - 4:RING_BITS].all()  # for the longest packet, which takes 65 bytes
+        room = ~used[RING_BITS] & ~used[RING_BITS - 4 : RING_BITS].all()  # for the longest packet, which takes 65 bytes
         with m.FSM():
             with m.State("BETWEEN"), m.If(self.i.tvalid & room):
                 m.d.sync += [end.eq(end + 1), words.eq(0), first.eq(1)]
                 m.next = "WORDS"
             with m.State("WORDS"):
                 m.d.comb += [
-                    write.addr.eq(end[:RING_BITS]), write.en.eq(self.i.tvalid),
+                    write.addr.eq(end[:RING_BITS]),
+                    write.en.eq(self.i.tvalid),
                     write.data.eq(Array(self.i.tdata.word_select(k, 8) for k in range(4))[place]),
                     self.i.tready.eq(place == 3),
                     self.fault.eq(self.i.tvalid & first & (self.i.tdata[:4] == Kind.FAULT)),

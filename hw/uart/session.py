@@ -88,7 +88,8 @@ class Session(Component):
             self.drop.eq(self.end & ~self.keep),
             self.poll.eq(usual & ((header.bits & POLL) != 0)),
             self.nak.eq(~naked & ((self.damaged & opened) | (usual & ~self.keep & ~distance[-1]))),
-            self.acknowledge.eq(usual), self.ack.eq(header.ack),
+            self.acknowledge.eq(usual),
+            self.ack.eq(header.ack),
             self.again.eq(usual & ((header.bits & NAK) != 0)),
         ]
         left = Signal(range(_RESET_CYCLES))
@@ -104,8 +105,13 @@ class Session(Component):
         with m.If(hello):
             m.d.sync += self.welcome.eq(1)
             with m.If(~mine):
-                m.d.sync += [opened.eq(1), naked.eq(0), self.session.eq(header.session), left.eq(_RESET_CYCLES - 1),
-                             self.reset.eq(1)]
+                m.d.sync += [
+                    opened.eq(1),
+                    naked.eq(0),
+                    self.session.eq(header.session),
+                    left.eq(_RESET_CYCLES - 1),
+                    self.reset.eq(1),
+                ]
         with m.If(whole & ~hello & ~mine):
             m.d.sync += self.lost.eq(1)
         return m
@@ -142,13 +148,29 @@ class FrameMaker(Component):
             most = _ROM_BYTES - _HEADER_BYTES
             raise ValueError(f"welcome_payload must have at most {most} bytes, not {len(welcome_payload)}")
         self.welcome_payload = bytes(welcome_payload)
-        super().__init__({
-            "enable": In(1), "session": In(16), "welcome": In(1), "lost": In(1), "poll": In(1), "nak": In(1),
-            "acknowledge": In(1), "ack": In(POSITION), "again": In(1), "answered": Out(1),
-            "expected": In(POSITION), "taken": In(POSITION),
-            "written": In(POSITION), "acked": Out(POSITION), "address": Out(RING_BITS), "data": In(8),
-            "tick": In(1), "repeated": Out(1), "o": Out(stream.Signature(CONTENT)),
-        })
+        super().__init__(
+            {
+                "enable": In(1),
+                "session": In(16),
+                "welcome": In(1),
+                "lost": In(1),
+                "poll": In(1),
+                "nak": In(1),
+                "acknowledge": In(1),
+                "ack": In(POSITION),
+                "again": In(1),
+                "answered": Out(1),
+                "expected": In(POSITION),
+                "taken": In(POSITION),
+                "written": In(POSITION),
+                "acked": Out(POSITION),
+                "address": Out(RING_BITS),
+                "data": In(8),
+                "tick": In(1),
+                "repeated": Out(1),
+                "o": Out(stream.Signature(CONTENT)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -172,8 +194,12 @@ class FrameMaker(Component):
         answers = (answer | nak) & drained
         with m.If(~sending):
             m.d.sync += [
-                index.eq(0), welcome.eq(self.welcome), lost.eq(self.lost & ~self.welcome), ack.eq(self.taken),
-                bits.eq(0), with_data.eq(may_send),
+                index.eq(0),
+                welcome.eq(self.welcome),
+                lost.eq(self.lost & ~self.welcome),
+                ack.eq(self.taken),
+                bits.eq(0),
+                with_data.eq(may_send),
             ]
             with m.If(self.go_back | ahead[-1]):
                 m.d.sync += [next_.eq(self.acked), self.go_back.eq(0)]

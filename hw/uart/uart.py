@@ -32,8 +32,10 @@ def divisor(clock_hz, baud):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value!r}")
     if clock_hz < 6 * baud and clock_hz not in (4 * baud, 5 * baud):
-        raise ValueError(f"baud must be {clock_hz // 4}, {clock_hz // 5}, or at most {clock_hz // 6}, "
-                         f"a quarter, a fifth or a sixth of the clock's {clock_hz} Hz, not {baud!r}")
+        raise ValueError(
+            f"baud must be {clock_hz // 4}, {clock_hz // 5}, or at most {clock_hz // 6}, "
+            f"a quarter, a fifth or a sixth of the clock's {clock_hz} Hz, not {baud!r}"
+        )
     for width in range(1, _WIDEST + 1):
         step = round((baud << width) / clock_hz)
         if step and abs(step * clock_hz / (baud << width) - 1) <= _ERROR:
@@ -84,7 +86,9 @@ class UartReceiver(Component):
         m.d.sync += [self.o.valid.eq(0), Cat(phase, tick).eq(phase + self.step)]
         with m.If(~active):
             m.d.sync += [
-                active.eq(before & ~line), bits.eq(1 << 9), tick.eq(0),
+                active.eq(before & ~line),
+                bits.eq(1 << 9),
+                tick.eq(0),
                 # Half a bit until its middle, of which one cycle has gone by; and half a cycle, to round.
                 phase.eq((1 << self.width - 1) + self.step + self.step // 2),
             ]
@@ -128,8 +132,12 @@ class UartTransmitter(Component):
         m.d.comb += self.i.ready.eq(~active)
         with m.If(~active):
             m.d.sync += [
-                active.eq(self.i.valid), bits.eq(Cat(self.i.payload, 1)), self.tx.eq(~self.i.valid),
-                phase.eq(self.step), tick.eq(0)]
+                active.eq(self.i.valid),
+                bits.eq(Cat(self.i.payload, 1)),
+                self.tx.eq(~self.i.valid),
+                phase.eq(self.step),
+                tick.eq(0),
+            ]
         with m.Else():
             m.d.sync += Cat(phase, tick).eq(phase + self.step)
             with m.If(tick):

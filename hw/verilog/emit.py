@@ -44,13 +44,14 @@ _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decodi
 _CONSTANT = re.compile(r"^  always @\*\n    (\S.*? = \d+'\w+;)\n", re.MULTILINE)
 _RESET = re.compile(  # the end of a register's process, and the register
     r"    switch \\rst \[0\]\n      case 1'1\n        assign (\$\d+ \[[\d:]+\]) (\d+'[01]+)\n    end\n  end\n\n"
-    r"  cell \$dff (\S+)\n    parameter \\WIDTH (\d+)\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n")
+    r"  cell \$dff (\S+)\n    parameter \\WIDTH (\d+)\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n"
+)
 _CLOCKED_RESET = (
     r"  end\n\n  cell $sdff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n"
     r"    parameter \\SRST_POLARITY 1\n    parameter \\SRST_VALUE \2\n"
-    r"    connect \\SRST \\rst [0]\n    connect \\D \1\n")
-_NO_RESET = (
-    r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n")
+    r"    connect \\SRST \\rst [0]\n    connect \\D \1\n"
+)
+_NO_RESET = r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n"
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 

@@ -25,12 +25,17 @@ def expected_errors(job):
     for g, group in enumerate(job.groups):
         if group["constant"]:
             continue
-        for t, n in np.argwhere(group["bits"][:job.steps]):
+        for t, n in np.argwhere(group["bits"][: job.steps]):
             total = 0
             for pixel, address in seen[g, n]:
                 hit = np.flatnonzero(job.nonzero[t, pixel])
-                total += int(sum(product_model(
-                    weights[lane[hit], address + block[hit]], job.deltas[t, pixel, hit], job.config.format)))
+                total += int(
+                    sum(
+                        product_model(
+                            weights[lane[hit], address + block[hit]], job.deltas[t, pixel, hit], job.config.format
+                        )
+                    )
+                )
             if total:
                 target = {"x": group["x"], "y": group["y"], "neuron": group["neuron"] + n, "step": t}
                 results.append({"target": target, "sum": total})
@@ -53,8 +58,12 @@ class Run(EngineRun):
         Memory(bench, "weight_addresses", "weights", job.weights, "operand_enable")
         Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "operand_enable")
         sink = Sink(bench, "results", self.idle)
-        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
-                            ("skip_off", skip_off)):
+        for name, value in (
+            ("descriptor", job.descriptor()),
+            ("slot", job.slot),
+            ("live", job.live()),
+            ("skip_off", skip_off),
+        ):
             bench.set(name, value)
         cycles = await self.work()
         await bench.step(3)
@@ -97,8 +106,20 @@ async def without_masks_or_deltas(dut, lanes, masks, deltas):
     run = await Run.begin(dut, lanes, 0.2)
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
-        await run.do(Job(run.bench, config, spikes=masks, deltas=deltas, shape=DENSE, channels=[32, 5], last_lanes=1,
-                         blocks=2, steps=min(2, config.steps)), skip_off)
+        await run.do(
+            Job(
+                run.bench,
+                config,
+                spikes=masks,
+                deltas=deltas,
+                shape=DENSE,
+                channels=[32, 5],
+                last_lanes=1,
+                blocks=2,
+                steps=min(2, config.steps),
+            ),
+            skip_off,
+        )
 
 
 @cocotb.test()
@@ -109,8 +130,17 @@ async def few_cycles_are_lost(dut, lanes, deltas):
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 30, 30), (conv, 7, 7)):
-        job = Job(run.bench, config, spikes=0.4, deltas=deltas, shape=shape, channels=[size],
-                  blocks=min(blocks, 4096 // lanes // 64), last_lanes=lanes, steps=min(4, config.steps))
+        job = Job(
+            run.bench,
+            config,
+            spikes=0.4,
+            deltas=deltas,
+            shape=shape,
+            channels=[size],
+            blocks=min(blocks, 4096 // lanes // 64),
+            last_lanes=lanes,
+            steps=min(4, config.steps),
+        )
         terms, cycles = await run.do(job)
         used = terms / cycles / lanes
         dut._log.info("utilisation %.3f of %d lanes, kernel %d", used, lanes, shape["kernel"])
@@ -125,8 +155,17 @@ async def largest_sums_are_exact(dut, lanes):
     run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     for sign in (0, 1 << config.format.width - 1):
-        job = Job(run.bench, config, spikes=1.0, deltas=1.0, shape=DENSE, channels=[4], last_lanes=lanes, steps=1,
-                  blocks=min(Shapes(config).block_depth, config.window))
+        job = Job(
+            run.bench,
+            config,
+            spikes=1.0,
+            deltas=1.0,
+            shape=DENSE,
+            channels=[4],
+            last_lanes=lanes,
+            steps=1,
+            blocks=min(Shapes(config).block_depth, config.window),
+        )
         largest = int(config.format.encode(config.format.max_finite))
         job.weights = [np.full_like(bank, largest | sign) for bank in job.weights]
         job.deltas = np.full_like(job.deltas, largest)

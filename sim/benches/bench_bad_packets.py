@@ -61,11 +61,15 @@ def dropped_by_core(core):
         return Packet(kind, tag, payload, *core).words()
 
     spikes = {"slice": 0, "slot": 0, "step": 0, "word": 0, "train": 1}
-    slots = [] if CONFIG.slots == 8 else [  # else the field cannot name a slot that is not there
-        (packet(Kind.SPIKES, (1, 1), **spikes | {"slot": 7}), Cause.FIELD),
-        (packet(Kind.ERROR, (1, 2), neuron=0, step=0, slot=7), Cause.FIELD),
-        (packet(Kind.CREDIT, slice=0, slot=7, from_x=0, from_y=0), Cause.FIELD),
-    ]
+    slots = (
+        []
+        if CONFIG.slots == 8
+        else [  # else the field cannot name a slot that is not there
+            (packet(Kind.SPIKES, (1, 1), **spikes | {"slot": 7}), Cause.FIELD),
+            (packet(Kind.ERROR, (1, 2), neuron=0, step=0, slot=7), Cause.FIELD),
+            (packet(Kind.CREDIT, slice=0, slot=7, from_x=0, from_y=0), Cause.FIELD),
+        ]
+    )
     return [
         *slots,
         (packet(Kind.SPIKES, (1, 1), **spikes | {"slice": 15}), Cause.FIELD),

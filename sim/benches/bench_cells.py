@@ -12,8 +12,13 @@ from cocotb.triggers import FallingEdge
 
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
 MEMORIES = (  # widths of the ports A and B, write mode, reset mode
-    (18, 18, "NORMAL", "SYNC"), (9, 9, "WRITETHROUGH", "SYNC"), (18, 4, "READBEFOREWRITE", "SYNC"),
-    (1, 9, "NORMAL", "SYNC"), (4, 2, "WRITETHROUGH", "SYNC"), (36, 36, "NORMAL", "ASYNC"), (36, 9, "NORMAL", "SYNC"),
+    (18, 18, "NORMAL", "SYNC"),
+    (9, 9, "WRITETHROUGH", "SYNC"),
+    (18, 4, "READBEFOREWRITE", "SYNC"),
+    (1, 9, "NORMAL", "SYNC"),
+    (4, 2, "WRITETHROUGH", "SYNC"),
+    (36, 36, "NORMAL", "ASYNC"),
+    (36, 9, "NORMAL", "SYNC"),
 )
 INPUTS = {"CE": 1, "WE": 1, "RST": 1, "CS": 3, "AD": 14, "DI": 18}
 FACTORS = {"A": 18, "B": 18, "SIGNEDA": 1, "SIGNEDB": 1}
@@ -28,9 +33,11 @@ def top_module():
         pins = [f".{name}(m{number}_i[{k}])" for k, name in enumerate(_pins("A", INPUTS) + _pins("B", INPUTS))]
         pins += [f".DO{port}{k}(m{number}_o[{k + 18 * (port == 'B')}])" for port in "AB" for k in range(18)]
         pins += [".CLKA(clk)", ".CLKB(clk)", ".OCEA(1'b0)", ".OCEB(1'b1)"]
-        lines.append(f'DP16KD #(.DATA_WIDTH_A({width_a}), .DATA_WIDTH_B({width_b}), .WRITEMODE_A("{mode}"), '
-                     f'.WRITEMODE_B("{mode}"), .RESETMODE("{reset}"), .ASYNC_RESET_RELEASE("{reset}")) '
-                     f'm{number}({", ".join(pins)});')
+        lines.append(
+            f'DP16KD #(.DATA_WIDTH_A({width_a}), .DATA_WIDTH_B({width_b}), .WRITEMODE_A("{mode}"), '
+            f'.WRITEMODE_B("{mode}"), .RESETMODE("{reset}"), .ASYNC_RESET_RELEASE("{reset}")) '
+            f"m{number}({', '.join(pins)});"
+        )
     pins = [f".{name}(product_i[{k}])" for k, name in enumerate(_pins("", FACTORS))]
     pins += [f".P{k}(product_o[{k}])" for k in range(36)]
     pins += [f".{name}(1'b0)" for name in ("SOURCEA", "SOURCEB", *(f"C{k}" for k in range(18)))]
@@ -39,8 +46,7 @@ def top_module():
 
 
 def _pins(port, fields):
-    return [f"{name}{port}{k}" if size > 1 else f"{name}{port}"
-            for name, size in fields.items() for k in range(size)]
+    return [f"{name}{port}{k}" if size > 1 else f"{name}{port}" for name, size in fields.items() for k in range(size)]
 
 
 def _packed(fields, values):
@@ -82,8 +88,13 @@ class Memory:
             lists.append([(row, bit) for bit in _places(width, pins["AD"])])
             data = pins["DI"] | (inputs[1]["DI"] << 18 if width == 36 else 0)
             active = pins["CE"] and not pins["CS"] and not pins["RST"] and pins["WE"]
-            writes.append({place: data >> k & 1 for k, place in enumerate(lists[port])
-                           if active and (width < 18 or pins["AD"] >> k // 9 & 1)})
+            writes.append(
+                {
+                    place: data >> k & 1
+                    for k, place in enumerate(lists[port])
+                    if active and (width < 18 or pins["AD"] >> k // 9 & 1)
+                }
+            )
         before = dict(self.bits)
         for port in (0, 1):
             for place, bit in writes[port].items():
@@ -98,14 +109,20 @@ class Memory:
                 seen = after if self.mode == "WRITETHROUGH" else before
                 self.read[port] = [None if clash else seen.get(place) for place in lists[port]]
                 if clash and not active:
-                    self.lost.append((port, *(tuple(bits.get(place) for place in lists[port])
-                                              for bits in (before, self.bits))))
+                    self.lost.append(
+                        (port, *(tuple(bits.get(place) for place in lists[port]) for bits in (before, self.bits)))
+                    )
 
 
 def _random_inputs(random, port, widths, reset):
-    pins = {"CE": random.random() < 0.8, "WE": random.random() < 0.5, "RST": reset == "SYNC" and random.random() < 0.03,
-            "CS": random.choice((0, 0, 0, 0, 0, 1, 2, 4)),
-            "AD": random.choice((0, 5, 511)) << 5 | random.getrandbits(5), "DI": random.getrandbits(18)}
+    pins = {
+        "CE": random.random() < 0.8,
+        "WE": random.random() < 0.5,
+        "RST": reset == "SYNC" and random.random() < 0.03,
+        "CS": random.choice((0, 0, 0, 0, 0, 1, 2, 4)),
+        "AD": random.choice((0, 5, 511)) << 5 | random.getrandbits(5),
+        "DI": random.getrandbits(18),
+    }
     if widths[port] < 18:
         pins["DI"] &= (1 << widths[port]) - 1 if widths[0] < 36 else (1 << 18) - 1
     if widths[0] == 36 and port == 1:
@@ -136,8 +153,7 @@ async def memories_hold_what_is_written(dut):
     for _ in range(3000):
         for number, (model, case) in enumerate(zip(models, MEMORIES, strict=True)):
             inputs = [_random_inputs(random, port, case[:2], case[3]) for port in (0, 1)]
-            getattr(dut, f"m{number}_i").value = (
-                _packed(INPUTS, inputs[0]) | _packed(INPUTS, inputs[1]) << PORT_BITS)
+            getattr(dut, f"m{number}_i").value = _packed(INPUTS, inputs[0]) | _packed(INPUTS, inputs[1]) << PORT_BITS
             model.lost.clear()
             model.step(inputs)
         await FallingEdge(dut.clk)

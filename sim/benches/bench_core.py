@@ -12,7 +12,8 @@ from backspike.sim.session import Session, random_samples
 from backspike.sim.unit import Bench, Sink, Source
 
 CONFIG = ChipConfig(
-    columns=1, rows=1, lanes=2, slots=3, steps=3, slices=3, weights=2048, neurons=64, tape_words=6, peers=9)
+    columns=1, rows=1, lanes=2, slots=3, steps=3, slices=3, weights=2048, neurons=64, tape_words=6, peers=9
+)
 _TRAINING = Training(rate=2.0**-5, momentum=0.5)
 
 
@@ -101,8 +102,10 @@ async def started(dut, sizes, *, idle=0.0, stalls=0.0, **neuron):
     await chip.transport.start()
     network = Network.parse(sizes, steps=CONFIG.steps, bias=True, **neuron)
     generator = np.random.default_rng(cocotb.RANDOM_SEED)
-    weights = [network.format.round(generator.normal(0.4, 3, layer.shape) / np.sqrt(layer.inputs)) + 0.0
-               for layer in network.layers]
+    weights = [
+        network.format.round(generator.normal(0.4, 3, layer.shape) / np.sqrt(layer.inputs)) + 0.0
+        for layer in network.layers
+    ]
     await chip.load(network, _TRAINING, weights=weights)
     return chip, random_samples(network, 4, cocotb.RANDOM_SEED)
 

@@ -29,8 +29,10 @@ class Run:
         """Random counts; at a chance of 1 all of them as large as they can be."""
         random = self.bench.random
         for _ in range(cycles):
-            counts = {name: most if chance == 1 else random.randint(1, most) * (random.random() < chance)
-                      for name, most in self.most.items()}
+            counts = {
+                name: most if chance == 1 else random.randint(1, most) * (random.random() < chance)
+                for name, most in self.most.items()
+            }
             self.bench.set("count", counts)
             await self.bench.step()
             for name, count in counts.items():

@@ -104,8 +104,9 @@ class Run:
         """Integers of up to 96 bits, of all magnitudes; some zero."""
         random = self.bench.random
         lengths = [[random.choice((0, 10, 24, 40, 48, 60, 70, 95)) for _ in range(outputs)] for _ in range(steps)]
-        return np.array([[random.choice((1, -1)) * random.getrandbits(length) for length in row] for row in lengths],
-                        dtype=object).reshape(steps, outputs)
+        return np.array(
+            [[random.choice((1, -1)) * random.getrandbits(length) for length in row] for row in lengths], dtype=object
+        ).reshape(steps, outputs)
 
     def _word(self, value):
         """An error sum as the memory holds it; there are two words for 0."""
@@ -127,21 +128,34 @@ class Run:
         first, first_block = base(config.neurons, outputs), base(shapes.block_depth, shape.all_blocks)
         first_word = base(shapes.delta_depth, shape.bitmap_words)
         fields = {
-            **shape.fields(), "steps": steps, "soft": neuron.soft, "loss": loss,
-            "neuron_base": first, "block_base": first_block, "delta_base": first_word,
-            **layer_scalars(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt)}
+            **shape.fields(),
+            "steps": steps,
+            "soft": neuron.soft,
+            "loss": loss,
+            "neuron_base": first,
+            "block_base": first_block,
+            "delta_base": first_word,
+            **layer_scalars(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt),
+        }
         slot = config.slots - 1 if at_end else random.randrange(config.slots)
         label = random.choice((0, outputs - 1, random.randrange(outputs), NO_LABEL))
         own = bench.rng.random((2, config.steps, outputs)) < random.choice((0.1, 0.5, 0.9))
         own_memory = {
-            slot << shapes.neuron | first + n:
-                sum(int(bit) << 2 * t + k for k in range(2) for t, bit in enumerate(own[k, :, n]))
-            for n in range(outputs)}
+            slot << shapes.neuron | first + n: sum(
+                int(bit) << 2 * t + k for k in range(2) for t, bit in enumerate(own[k, :, n])
+            )
+            for n in range(outputs)
+        }
         error_sums = self._error_sums(steps, outputs)
-        where = [[t | first + n << shapes.step | slot << shapes.step + shapes.neuron for n in range(outputs)]
-                 for t in range(steps)]
-        self.sums = {address: self._word(int(value)) for row, values in zip(where, error_sums, strict=True)
-                     for address, value in zip(row, values, strict=True)}
+        where = [
+            [t | first + n << shapes.step | slot << shapes.step + shapes.neuron for n in range(outputs)]
+            for t in range(steps)
+        ]
+        self.sums = {
+            address: self._word(int(value))
+            for row, values in zip(where, error_sums, strict=True)
+            for address, value in zip(row, values, strict=True)
+        }
         before, self.bitmaps, banks = dict(self.sums), {}, [list(bank) for bank in self.banks]
         _ErrorSums(bench, self.sums, self.withheld / 3)
         Memory(bench, "own_address", "own", [own_memory], "error_enable")
@@ -158,8 +172,12 @@ class Run:
         assert not bench.bits("busy")
 
         deltas = self._golden(neuron, training, own[:, :steps], label if loss else None, error_sums)
-        bitmaps = {(lane, first_word + word, t): 0
-                   for lane in range(lanes) for word in range(shape.bitmap_words) for t in range(steps)}
+        bitmaps = {
+            (lane, first_word + word, t): 0
+            for lane in range(lanes)
+            for word in range(shape.bitmap_words)
+            for t in range(steps)
+        }
         patterns = fmt.encode(deltas)
         for t in range(steps):
             for lane in range(lanes):

@@ -30,8 +30,9 @@ class Learning(bench_gradient.Run):
         """
         bench = self.bench
         self.forget(self._count_both, lambda: self._write("gradient__"))
-        self.counts = dict.fromkeys(("errors__terms", "errors__row", "errors__result", "gradient__terms",
-                                     "gradient__rows"), 0)
+        self.counts = dict.fromkeys(
+            ("errors__terms", "errors__row", "errors__result", "gradient__terms", "gradient__rows"), 0
+        )
         masked = _with_bits(job, [job.random_bits(group["bits"].shape[1], masks) for group in job.groups])
         self.banks = [[bench.random.getrandbits(job.shapes.gradient_sum) for _ in bank] for bank in job.weights]
         self.width = job.shapes.gradient_sum
@@ -55,22 +56,29 @@ class Learning(bench_gradient.Run):
         cycles = bench.cycle - begin
         for _ in range(12):
             await bench.step()
-            assert not any(bench.bits(name) for name in (
-                "gradient__busy", "errors__busy", "errors__results__valid", "gradient__write_enables"))
+            assert not any(
+                bench.bits(name)
+                for name in ("gradient__busy", "errors__busy", "errors__results__valid", "gradient__write_enables")
+            )
         assert sink.items == (expected_errors(masked) if errors else []), (job.channels, job.blocks)
         assert self.banks == expected, (job.channels, job.blocks)
         steps = np.flatnonzero(job.nonzero.any(axis=(1, 2)))
         assert self.counts == {
             "errors__terms": masked.useful_terms(constant=False) if errors else 0,
             "errors__row": sum(
-                int(group["bits"][steps].sum()) for group in masked.groups if errors and not group["constant"]),
+                int(group["bits"][steps].sum()) for group in masked.groups if errors and not group["constant"]
+            ),
             "errors__result": len(sink.items),
             "gradient__terms": job.useful_terms(),
             "gradient__rows": sum(int(group["bits"][steps].sum()) for group in job.groups),
         }
-        either = _with_bits(job, [
-            group["bits"] | (other["bits"] if errors and not group["constant"] else 0)
-            for group, other in zip(job.groups, masked.groups, strict=True)])
+        either = _with_bits(
+            job,
+            [
+                group["bits"] | (other["bits"] if errors and not group["constant"] else 0)
+                for group, other in zip(job.groups, masked.groups, strict=True)
+            ],
+        )
         return either.useful_terms(), cycles
 
     def _count_both(self):
@@ -138,8 +146,9 @@ async def one_gradient_again_and_again(dut, lanes, idle, inputs):
     run = await Learning.begin(dut, lanes, idle=idle)
     config = CONFIGS[lanes]
     for masks, blocks in ((0.0, 1), (0.5, 1), (1.0, 1), (1.0, 2)):
-        await run.do(_job(run, config, spikes=0.9, deltas=0.9, channels=[inputs], blocks=blocks, steps=config.steps),
-                     1, masks)
+        await run.do(
+            _job(run, config, spikes=0.9, deltas=0.9, channels=[inputs], blocks=blocks, steps=config.steps), 1, masks
+        )
 
 
 @cocotb.test()

@@ -17,19 +17,18 @@ def _expected(job):
     fixed = [to_fixed_model(bank, job.config.format).astype(object) for bank in job.weights]
     sums = np.zeros((job.steps, job.pixels, job.blocks, lanes), dtype=object)
     for g, n, pixel, address in job.pairs():
-        for t in np.flatnonzero(job.groups[g]["bits"][:job.steps, n]):
+        for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
             for lane in range(lanes):
-                sums[t, pixel, :, lane] += fixed[lane][address:address + job.blocks]
+                sums[t, pixel, :, lane] += fixed[lane][address : address + job.blocks]
     results = []
     for t, pixel, block in np.ndindex(sums.shape[:3]):
         last = block == job.blocks - 1
         place = {"step": t, "block_last": int(last), "last": int(last and pixel == job.pixels - 1)}
-        results.append((place, list(sums[t, pixel, block][:job.last_lanes if last else lanes])))
+        results.append((place, list(sums[t, pixel, block][: job.last_lanes if last else lanes])))
     return results
 
 
 class Run(EngineRun):
-
     ENGINE, PREFIX = ForwardEngine, "forward"
 
     async def do(self, job, skip_off=0):
@@ -39,8 +38,17 @@ class Run(EngineRun):
         self.terms = 0
         Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
         Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
-        Memory(bench, "weight_address", "weights", [lambda address: sum(
-            int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights))], "weight_enable")
+        Memory(
+            bench,
+            "weight_address",
+            "weights",
+            [
+                lambda address: sum(
+                    int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights)
+                )
+            ],
+            "weight_enable",
+        )
         sink = Sink(bench, "results", self.idle)
         for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("skip_off", skip_off)):
             bench.set(name, value)
@@ -53,8 +61,8 @@ class Run(EngineRun):
         expected = _expected(job)
         assert [item["place"] for item in sink.items] == [place for place, _ in expected], (job.shape, job.blocks)
         for item, (place, sums) in zip(sink.items, expected, strict=True):
-            assert item["sums"][:len(sums)] == sums, (place, job.shape, job.channels, job.blocks)
-        terms = sum(int(job.groups[g]["bits"][:job.steps, n].sum()) for g, n, _, _ in job.pairs()) * job.outputs
+            assert item["sums"][: len(sums)] == sums, (place, job.shape, job.channels, job.blocks)
+        terms = sum(int(job.groups[g]["bits"][: job.steps, n].sum()) for g, n, _, _ in job.pairs()) * job.outputs
         assert self.terms == terms
         return terms, cycles
 
@@ -100,8 +108,16 @@ async def few_cycles_are_lost(dut, lanes, spikes):
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 60, 10), (conv, 7, 7)):
-        job = Job(run.bench, config, spikes=spikes, shape=shape, channels=[size], last_lanes=lanes,
-                  blocks=min(blocks, 4096 // lanes // 100), steps=min(3, config.steps))
+        job = Job(
+            run.bench,
+            config,
+            spikes=spikes,
+            shape=shape,
+            channels=[size],
+            last_lanes=lanes,
+            blocks=min(blocks, 4096 // lanes // 100),
+            steps=min(3, config.steps),
+        )
         terms, cycles = await run.do(job)
         dut._log.info("utilisation %.3f with %d lanes, kernel %d", terms / (cycles * lanes), lanes, shape["kernel"])
         assert cycles - terms / lanes < 0.1 * cycles + 40 * job.steps
@@ -115,7 +131,7 @@ async def largest_sums_are_exact(dut, lanes):
     config = CONFIGS[lanes]
     channels = [config.window] * (config.tape_words * 32 // config.window)
     for sign in (0, 1 << config.format.width - 1):
-        job = Job(run.bench, config, spikes=1.0, shape=DENSE, channels=channels[:config.groups], blocks=1, steps=1)
+        job = Job(run.bench, config, spikes=1.0, shape=DENSE, channels=channels[: config.groups], blocks=1, steps=1)
         largest = int(config.format.encode(config.format.max_finite)) | sign
         job.weights = [np.full_like(bank, largest) for bank in job.weights]
         await run.do(job)

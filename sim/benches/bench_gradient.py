@@ -12,7 +12,6 @@ from backspike.sim.unit import Memory
 
 
 class Run(EngineRun):
-
     ENGINE, PREFIX = GradientEngine, "gradient"
 
     async def do(self, job, skip_off=0, gradients=None):
@@ -29,8 +28,12 @@ class Run(EngineRun):
         Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
         Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "delta_enables")
         Memory(bench, "read_addresses", "gradients", self.banks, "read_enables")
-        for name, value in (("descriptor", job.descriptor()), ("slot", job.slot), ("live", job.live()),
-                            ("skip_off", skip_off)):
+        for name, value in (
+            ("descriptor", job.descriptor()),
+            ("slot", job.slot),
+            ("live", job.live()),
+            ("skip_off", skip_off),
+        ):
             bench.set(name, value)
         cycles = await self.work()
         for _ in range(12):
@@ -52,7 +55,7 @@ class Run(EngineRun):
         fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
         banks = [list(bank) for bank in self.banks]
         for g, n, pixel, address in job.pairs():
-            for t in np.flatnonzero(job.groups[g]["bits"][:job.steps, n]):
+            for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
                 for output in np.flatnonzero(job.nonzero[t, pixel]):
                     lane, block = output % job.config.lanes, output // job.config.lanes
                     banks[lane][address + block] += fixed[t, pixel, output]
@@ -98,8 +101,10 @@ async def few_and_many_terms(dut, lanes, spikes, deltas):
     run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
     for skip_off in (0, 1):
-        await run.do(Job(run.bench, config, spikes=spikes, deltas=deltas, shape=DENSE, channels=[32, 5], last_lanes=1,
-                         blocks=2), skip_off)
+        await run.do(
+            Job(run.bench, config, spikes=spikes, deltas=deltas, shape=DENSE, channels=[32, 5], last_lanes=1, blocks=2),
+            skip_off,
+        )
 
 
 @cocotb.test()
@@ -120,8 +125,17 @@ async def few_cycles_are_lost(dut, lanes, spikes):
     config = CONFIGS[lanes]
     conv = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
     for shape, size, blocks in ((DENSE, 60, 30), (conv, 7, 7)):
-        job = Job(run.bench, config, spikes=spikes, deltas=0.15, shape=shape, channels=[size],
-                  blocks=min(blocks, 4096 // lanes // 64), last_lanes=lanes, steps=min(4, config.steps))
+        job = Job(
+            run.bench,
+            config,
+            spikes=spikes,
+            deltas=0.15,
+            shape=shape,
+            channels=[size],
+            blocks=min(blocks, 4096 // lanes // 64),
+            last_lanes=lanes,
+            steps=min(4, config.steps),
+        )
         terms, cycles = await run.do(job)
         used = terms / cycles / lanes
         dut._log.info("utilisation %.3f of %d lanes, kernel %d", used, lanes, shape["kernel"])

@@ -37,8 +37,16 @@ _CHIPS = {
     "host_access_8": CHIPS[8],
     "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, groups=5, momentum=False, format=E4M3),
     "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else
-        steps=2, slots=8, slices=16, tape_words=1 << 9, groups=1 << 8, peers=1 << 8, batch_terms=1 << 23, weights=64,
-        neurons=16),
+        steps=2,
+        slots=8,
+        slices=16,
+        tape_words=1 << 9,
+        groups=1 << 8,
+        peers=1 << 8,
+        batch_terms=1 << 23,
+        weights=64,
+        neurons=16,
+    ),
 }
 COUNTER, CONTROL = 0xC0DE, 5  # what the bench's counters and control word are
 
@@ -51,21 +59,23 @@ class HostMemories(Component):
 
     def __init__(self, config):
         self.config, self.shapes = config, (shapes := Shapes(config))
-        super().__init__({
-            "flits": In(FlitStream),
-            "data_packets": Out(stream.Signature(shapes.packet)),
-            "fault_packets": Out(stream.Signature(shapes.packet)),
-            "reading": Out(1),
-            "dropped": Out(1),
-            "look": In(32),
-            "write_gradient": In(config.lanes),
-            "gradient": In(shapes.gradient_sum),
-            "group": Out(GROUP.width),
-            "descriptor": Out(32),
-            "peer": Out(shapes.peer_entry.size),
-            "spikes": Out(32),
-            "masks": Out(32),
-        })
+        super().__init__(
+            {
+                "flits": In(FlitStream),
+                "data_packets": Out(stream.Signature(shapes.packet)),
+                "fault_packets": Out(stream.Signature(shapes.packet)),
+                "reading": Out(1),
+                "dropped": Out(1),
+                "look": In(32),
+                "write_gradient": In(config.lanes),
+                "gradient": In(shapes.gradient_sum),
+                "group": Out(GROUP.width),
+                "descriptor": Out(32),
+                "peer": Out(shapes.peer_entry.size),
+                "spikes": Out(32),
+                "masks": Out(32),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -77,14 +87,23 @@ class HostMemories(Component):
         wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
-            receiver.idle.eq(1), receiver.accepts.eq(1), receiver.reading.eq(replies.reading),
-            replies.read.eq(receiver.read), replies.region.eq(receiver.region),
-            replies.address.eq(receiver.address), replies.count.eq(receiver.count),
-            self.reading.eq(replies.reading), self.dropped.eq(receiver.dropped),
+            receiver.idle.eq(1),
+            receiver.accepts.eq(1),
+            receiver.reading.eq(replies.reading),
+            replies.read.eq(receiver.read),
+            replies.region.eq(receiver.region),
+            replies.address.eq(receiver.address),
+            replies.count.eq(receiver.count),
+            self.reading.eq(replies.reading),
+            self.dropped.eq(receiver.dropped),
         ]
-        looks = {"group": (memories.groups, "forward", 0), "peer": (memories.peers, "targets", 0),
-                 "spikes": (memories.spikes, "forward", 0), "masks": (memories.masks, "errors", 0),
-                 "descriptor": (memories.spikes, "gradient", self.shapes.descriptors)}
+        looks = {
+            "group": (memories.groups, "forward", 0),
+            "peer": (memories.peers, "targets", 0),
+            "spikes": (memories.spikes, "forward", 0),
+            "masks": (memories.masks, "errors", 0),
+            "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
+        }
         for name, (ram, port, base) in looks.items():
             m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
         for k in range(self.config.lanes):
@@ -92,7 +111,8 @@ class HostMemories(Component):
             m.d.comb += [
                 memories.weights[k].read["forward"].addr.eq(host.bank_address()),
                 gradients.read["gradient"].addr.eq(host.bank_address()),
-                gradients.write.en.eq(self.write_gradient[k]), gradients.write.addr.eq(self.look),
+                gradients.write.en.eq(self.write_gradient[k]),
+                gradients.write.addr.eq(self.look),
                 gradients.write.data.eq(self.gradient),
             ]
             host.write_bank(Region.WEIGHT, k, memories.weights[k].write, Const(0))
@@ -156,7 +176,7 @@ class Run:
         for n, item in enumerate(items):
             assert parse_header(item["header"])[2]["region"] == region
             assert item["words"][0] == address + 2 * n
-            words += item["words"][1:item["length"]]
+            words += item["words"][1 : item["length"]]
         assert len(words) == count
         return words
 
@@ -232,14 +252,17 @@ async def weights_and_tables(dut, name):
     config, number = run.config, (1 << run.config.format.width) - 1
     regions = [Region.WEIGHT, Region.VELOCITY] if config.momentum else [Region.WEIGHT]
     written = {
-        (region, address): run.random.getrandbits(32) for region in regions for address in run.ends(config.weights)}
+        (region, address): run.random.getrandbits(32) for region in regions for address in run.ends(config.weights)
+    }
     for (region, address), word in written.items():
         await run.write(region, address, word)
     for (region, address), word in written.items():
         assert await run.read(region, address) == [word & number]
     depth, entry = config.slices * DESCRIPTOR_STRIDE, (1 << run.shapes.peer_entry.size) - 1
     for region, table, size, mask in (
-            (Region.DESCRIPTOR, "descriptor", depth, 0xFFFFFFFF), (Region.PEER, "peer", config.peers, entry)):
+        (Region.DESCRIPTOR, "descriptor", depth, 0xFFFFFFFF),
+        (Region.PEER, "peer", config.peers, entry),
+    ):
         words = {address: run.random.getrandbits(32) for address in run.ends(size)}
         for address, word in words.items():
             await run.write(region, address, word)

@@ -51,8 +51,10 @@ class Bench:
                 end.set_pause_generator(iter(lambda: self.random.random() < self.idle, None))
         self.monitors = {}
         for name, valid, ready, payload in (
-            ("s_axis", "_tvalid", "_tready", ("_tdata", "_tlast")), ("to_mesh", "__valid", "__ready", ("__payload",)),
-            ("m_axis", "_tvalid", "_tready", ("_tdata", "_tlast")), ("from_mesh", "__valid", "__ready", ("__payload",)),
+            ("s_axis", "_tvalid", "_tready", ("_tdata", "_tlast")),
+            ("to_mesh", "__valid", "__ready", ("__payload",)),
+            ("m_axis", "_tvalid", "_tready", ("_tdata", "_tlast")),
+            ("from_mesh", "__valid", "__ready", ("__payload",)),
         ):
             pins = [getattr(dut, name + part) for part in (valid, ready, *payload)]
             self.monitors[name] = HandshakeMonitor(dut.clk, dut.rst, pins[0], pins[1], pins[2:], name=name)
@@ -166,7 +168,10 @@ async def random_packets(dut, idle):
     sent = sum(map(len, got))
     assert sent <= counters.pop("words_out") <= sent + 3  # some words of the reply itself
     assert counters == {
-        "words_in": words_in + 2, "packets_in": 201, "packets_out": len(got), "dropped": len(dropped),
+        "words_in": words_in + 2,
+        "packets_in": 201,
+        "packets_out": len(got),
+        "dropped": len(dropped),
     }
 
 

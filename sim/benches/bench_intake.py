@@ -33,19 +33,48 @@ from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 from backspike.sim.unit import Bench, Memory, Sink, Source, pack
 
-CONFIG = ChipConfig(
-    slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
+CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
 LIMITS = {
-    Region.WEIGHT: 96, Region.GRADIENT: 96, Region.GRADIENT_HIGH: 96, Region.VELOCITY: 96, Region.DESCRIPTOR: 48,
-    Region.NEED: 3, Region.GROUP: 24, Region.PEER: 7, Region.TAPE: 5 * TAPE_SLOT_STRIDE, Region.CONTROL: 2,
+    Region.WEIGHT: 96,
+    Region.GRADIENT: 96,
+    Region.GRADIENT_HIGH: 96,
+    Region.VELOCITY: 96,
+    Region.DESCRIPTOR: 48,
+    Region.NEED: 3,
+    Region.GROUP: 24,
+    Region.PEER: 7,
+    Region.TAPE: 5 * TAPE_SLOT_STRIDE,
+    Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
 }
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
-    "event", "event_slice", "event_slot", "event_step", "event_train", "event_label", "tape_write", "tape_address",
-    "spikes", "masks", "error_address", "error_read", "error_write", "error_end", "new_error_sum", "write", "region",
-    "address", "data", "update", "update_slice", "clear", "packet", "dropped")
+    "event",
+    "event_slice",
+    "event_slot",
+    "event_step",
+    "event_train",
+    "event_label",
+    "tape_write",
+    "tape_address",
+    "spikes",
+    "masks",
+    "error_address",
+    "error_read",
+    "error_write",
+    "error_end",
+    "new_error_sum",
+    "write",
+    "region",
+    "address",
+    "data",
+    "update",
+    "update_slice",
+    "clear",
+    "packet",
+    "dropped",
+)
 
 
 class Intake(Component):
@@ -55,21 +84,23 @@ class Intake(Component):
         self.shapes = Shapes(CONFIG)
         self.receiver, self.slots, self.replies = Receiver(self.shapes), SlotTable(self.shapes), Replies(self.shapes)
         members = self.receiver.signature.members
-        super().__init__({
-            "flits": In(FlitStream),
-            "idle": In(1),
-            "erase": In(1),
-            "erase_address": In(self.shapes.error_address()),
-            "error_sum": In(members["error_sum"].shape),
-            **{name: members[name] for name in _FROM_RECEIVER},
-            "accepts": Out(1),
-            "reading": Out(1),
-            "fetch_region": Out(4),
-            "fetch_address": Out(32),
-            "word": In(32),
-            "data_packets": Out(stream.Signature(self.shapes.packet)),
-            "fault_packets": Out(stream.Signature(self.shapes.packet)),
-        })
+        super().__init__(
+            {
+                "flits": In(FlitStream),
+                "idle": In(1),
+                "erase": In(1),
+                "erase_address": In(self.shapes.error_address()),
+                "error_sum": In(members["error_sum"].shape),
+                **{name: members[name] for name in _FROM_RECEIVER},
+                "accepts": Out(1),
+                "reading": Out(1),
+                "fetch_region": Out(4),
+                "fetch_address": Out(32),
+                "word": In(32),
+                "data_packets": Out(stream.Signature(self.shapes.packet)),
+                "fault_packets": Out(stream.Signature(self.shapes.packet)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -81,8 +112,10 @@ class Intake(Component):
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
-            *(getattr(slots, name).eq(getattr(receiver, name))
-              for name in ("event_slice", "event_slot", "event_step", "event", "event_train", "event_label")),
+            *(
+                getattr(slots, name).eq(getattr(receiver, name))
+                for name in ("event_slice", "event_slot", "event_step", "event", "event_train", "event_label")
+            ),
             slots.erase.eq(self.erase),
             slots.erase_address.eq(self.erase_address),
             receiver.idle.eq(self.idle),
@@ -233,7 +266,7 @@ class Run:
         await bench.step(20)
         self.compare()
         assert [item | {"words": item["words"][:1]} for item in self.faults.items] == self.expected_faults
-        sent = [item | {"words": item["words"][:item["length"]]} for item in self.data.items]
+        sent = [item | {"words": item["words"][: item["length"]]} for item in self.data.items]
         assert sent == self.expected_data
         assert not bench.bits("reading") and not bench.bits("data_packets__valid")
 
@@ -247,8 +280,13 @@ class Run:
         if not low <= length <= high:
             return Cause.LENGTH
         tag = TAGS[kind].unpack(HEADER.unpack(words[0])["tag"])
-        bounds = {"slice": CONFIG.slices, "slot": CONFIG.slots, "step": CONFIG.steps, "word": CONFIG.tape_words,
-                  "neuron": CONFIG.neurons}
+        bounds = {
+            "slice": CONFIG.slices,
+            "slot": CONFIG.slots,
+            "step": CONFIG.steps,
+            "word": CONFIG.tape_words,
+            "neuron": CONFIG.neurons,
+        }
         if any(tag[name] >= bound for name, bound in bounds.items() if name in tag):
             return Cause.FIELD
         if kind == Kind.READ:
@@ -269,9 +307,12 @@ class Run:
 
     def _write_cause(self, region, address):
         limit = 0 if region in READ_ONLY else LIMITS.get(region, 0)
-        if address >= limit or (region == Region.TAPE and not (
-                address % TAPE_STRIDE < CONFIG.tape_words
-                and address % TAPE_SLOT_STRIDE // TAPE_STRIDE < CONFIG.steps)):
+        if address >= limit or (
+            region == Region.TAPE
+            and not (
+                address % TAPE_STRIDE < CONFIG.tape_words and address % TAPE_SLOT_STRIDE // TAPE_STRIDE < CONFIG.steps
+            )
+        ):
             return Cause.FIELD
         return 0 if self.idle or region == Region.CONTROL else Cause.STATE
 
@@ -282,7 +323,7 @@ class Run:
         if fields["kind"] == Kind.WRITE:
             region = fields["tag"] & 15
             refused = 0
-            for n, word in enumerate(words[2:MAX_PAYLOAD + 1]):
+            for n, word in enumerate(words[2 : MAX_PAYLOAD + 1]):
                 address = words[1] + n & 0xFFFFFFFF
                 refused = refused or self._write_cause(region, address)
                 if not refused:
@@ -330,9 +371,13 @@ class Run:
     def _expect_data(self, region, address, count):
         for first in range(address, address + count, 2):
             words = [content(region, k) for k in range(first, min(first + 2, address + count))]
-            self.expected_data.append({
-                "header": header(Kind.DATA, host=1, region=region, from_x=X, from_y=Y, link=0),
-                "words": [first, *words], "length": 1 + len(words)})
+            self.expected_data.append(
+                {
+                    "header": header(Kind.DATA, host=1, region=region, from_x=X, from_y=Y, link=0),
+                    "words": [first, *words],
+                    "length": 1 + len(words),
+                }
+            )
 
 
 def random_packet(random):
@@ -344,8 +389,14 @@ def random_packet(random):
     except ValueError:
         return [random.getrandbits(28) << 4 | code, *(random.getrandbits(32) for _ in range(random.randrange(5)))]
     length = random.choice([low, high, random.randint(low, high), random.randint(low, high), random.randrange(20)])
-    bounds = {"slice": CONFIG.slices, "slot": CONFIG.slots, "step": CONFIG.steps, "word": CONFIG.tape_words,
-              "neuron": CONFIG.neurons, "region": 11}
+    bounds = {
+        "slice": CONFIG.slices,
+        "slot": CONFIG.slots,
+        "step": CONFIG.steps,
+        "word": CONFIG.tape_words,
+        "neuron": CONFIG.neurons,
+        "region": 11,
+    }
     tag = {}
     for name, width in TAGS[kind].fields.items():
         bound = bounds.get(name, 1 << width)
@@ -355,15 +406,25 @@ def random_packet(random):
     words = [header(kind, X, Y, **tag), *(random.getrandbits(32) for _ in range(length))]
     if kind in (Kind.WRITE, Kind.READ) and length:
         limit = LIMITS.get(tag["region"], 0)
-        words[1] = random.choice((0, random.randrange(limit + 1), max(limit - random.randrange(16), 0), limit,
-                                  random.getrandbits(32), 0xFFFFFFFF - random.randrange(3)))
+        words[1] = random.choice(
+            (
+                0,
+                random.randrange(limit + 1),
+                max(limit - random.randrange(16), 0),
+                limit,
+                random.getrandbits(32),
+                0xFFFFFFFF - random.randrange(3),
+            )
+        )
         if tag["region"] == Region.TAPE:
             word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
             step = random.choice((0, CONFIG.steps - 1, CONFIG.steps, random.randrange(16)))
             words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
         if tag["region"] == Region.NEED and length > 1:
-            words[2:] = [NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
-                         for _ in words[2:]]
+            words[2:] = [
+                NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
+                for _ in words[2:]
+            ]
     return words
 
 
@@ -451,10 +512,17 @@ async def bad_and_good_in_turn(dut):
     ]
     error = header(Kind.ERROR, neuron=3, step=1, slot=0)
     bad = [
-        [0], [15], [header(Kind.DATA, region=0, from_x=0, from_y=0, link=0), 1, 2],
-        [error, 1], [error], [error, 1, 2, 3, 4], [good[0][0], 9],
-        [header(Kind.WRITE, region=Region.WEIGHT), 7], [header(Kind.WRITE, region=Region.WEIGHT)],
-        [header(Kind.WRITE, region=Region.WEIGHT), 0, *range(40)], [header(Kind.WRITE, region=12), 0, 1],
+        [0],
+        [15],
+        [header(Kind.DATA, region=0, from_x=0, from_y=0, link=0), 1, 2],
+        [error, 1],
+        [error],
+        [error, 1, 2, 3, 4],
+        [good[0][0], 9],
+        [header(Kind.WRITE, region=Region.WEIGHT), 7],
+        [header(Kind.WRITE, region=Region.WEIGHT)],
+        [header(Kind.WRITE, region=Region.WEIGHT), 0, *range(40)],
+        [header(Kind.WRITE, region=12), 0, 1],
         [header(Kind.UPDATE, slice=3, clear=0, **_rest(Kind.UPDATE, "slice", "clear"))],
     ]
     sent = 0
@@ -565,4 +633,3 @@ async def reports_wait_or_are_left_out(dut):
     await run.bench.step(5)
     assert [parse_header(item["header"])[2]["cause"] for item in run.faults.items] == [Cause.KIND]
     assert run.faults.items[0]["words"][0] == 0
-

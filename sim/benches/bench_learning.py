@@ -50,7 +50,7 @@ async def same_bits_for_any_placement(dut):
     for place in places:
         await chip.load(network, training, weights=weights, **place)
         for start in (0, 3):
-            await chip.train(spikes[:, start:start + 3], labels[start:start + 3])
+            await chip.train(spikes[:, start : start + 3], labels[start : start + 3])
         finals.append([network.format.encode(weight).tolist() for weight in await chip.call("read_weights")])
     assert all(final == finals[0] for final in finals)
     assert any((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
@@ -104,8 +104,11 @@ async def networks_are_loaded_at_run_time(dut):
     variants = [
         ("12-10", {"steps": 1, "strict": True}, {}),
         ("33-7-1", {"steps": 3, "reset": "soft", "reset_value": 1.0, "kappa": 0.9, "theta": 0.75}, {"momentum": 0.5}),
-        ("5-64-3-9", {"steps": 4, "reset": "hard", "width": 0.6, "bias": True, "kappa_back": 0.25, "amplitude": 1.5},
-         {"momentum": 0.875, "loss_scale": 0.3}),
+        (
+            "5-64-3-9",
+            {"steps": 4, "reset": "hard", "width": 0.6, "bias": True, "kappa_back": 0.25, "amplitude": 1.5},
+            {"momentum": 0.875, "loss_scale": 0.3},
+        ),
         ("70-1-2", {"steps": 2, "reset": "hard", "kappa": 0.0}, {"rate": 0.4}),
     ]
     for number, (sizes, options, constants) in enumerate(variants):

@@ -140,7 +140,12 @@ async def an_end_that_comes_late_is_an_element(dut, depth):
     items.send({"entry": 0, "none": 1, "last": 1})
     await bench.until(lambda: not bench.bits("busy") and commands.empty, 50)
     assert [(item["payload"], item["none"], item["first"], item["last"]) for item in sink.items] == [
-        (1, 0, 1, 0), (1, 0, 0, 0), (1, 1, 0, 1), (2, 0, 1, 0), (2, 0, 0, 1)]
+        (1, 0, 1, 0),
+        (1, 0, 0, 0),
+        (1, 1, 0, 1),
+        (2, 0, 1, 0),
+        (2, 0, 0, 1),
+    ]
 
 
 @cocotb.test()
@@ -190,13 +195,21 @@ class Gradients:
         place = random.randrange(len(self.deltas))
         block = random.randrange(8)
         step = place & (1 << SHAPES.step) - 1
-        self.source.send({
-            "entry": {"address": address - block & 63, "spike": int(unused != "spike")},
-            "payload": {"block": block, "address": {"step": step, "block": place >> SHAPES.step},
-                        "hit": int(unused != "hit")},
-            "none": int(unused == "none"), "first": random.getrandbits(1), "last": random.getrandbits(1)})
+        self.source.send(
+            {
+                "entry": {"address": address - block & 63, "spike": int(unused != "spike")},
+                "payload": {
+                    "block": block,
+                    "address": {"step": step, "block": place >> SHAPES.step},
+                    "hit": int(unused != "hit"),
+                },
+                "none": int(unused == "none"),
+                "first": random.getrandbits(1),
+                "last": random.getrandbits(1),
+            }
+        )
         if unused is None:
-            value = int(to_fixed_model(self.deltas[place:place + 1], SHAPES.config.format)[0])
+            value = int(to_fixed_model(self.deltas[place : place + 1], SHAPES.config.format)[0])
             self.expected[address] = self.expected[address] + value & (1 << self.bits) - 1
             self.terms += 1
 

@@ -68,15 +68,19 @@ class Measuring(MeasuredRun):
         for number in range(self.scenario.batches):
             chosen = slice(number * size, (number + 1) * size)
             result, cycles = await self.call(
-                self.driver.train_batch(self.expected["inputs"][:, chosen], self.expected["labels"][chosen]))
+                self.driver.train_batch(self.expected["inputs"][:, chosen], self.expected["labels"][chosen])
+            )
             before, counters = counters, await self.counters()
             self.measured["batches"].append({"cycles": cycles, "counters": _difference(counters, before)})
             self.note("train", chosen.stop, self.scenario.batches * size)
             if self.differs(self.spike_difference(self.expected["spikes"][:, chosen], result.spikes, chosen.start)):
                 return True
         weights, _ = await self.call(self.driver.read_weights())
-        different = self.differs(first_weight_difference(
-            self.weights("trained"), weights, self.scenario.batches - 1, self.scenario.model.format))
+        different = self.differs(
+            first_weight_difference(
+                self.weights("trained"), weights, self.scenario.batches - 1, self.scenario.model.format
+            )
+        )
         self.measured["weights_equal"] = not different
         return different
 
@@ -95,8 +99,10 @@ class Measuring(MeasuredRun):
 
 def _difference(after, before):
     """What counters of 32 bits have counted between two looks."""
-    return {core: {name: (value - before[core][name]) % 2**32 for name, value in values.items()}
-            for core, values in after.items()}
+    return {
+        core: {name: (value - before[core][name]) % 2**32 for name, value in values.items()}
+        for core, values in after.items()
+    }
 
 
 @cocotb.test()

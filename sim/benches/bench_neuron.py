@@ -69,8 +69,13 @@ class Run:
         bench.watchers[:] = [self._write]
         outputs = shape.count
         first = bench.random.randint(0, config.neurons - outputs) if first is None else first
-        fields = {"last_lanes": shape.last_lanes, "neuron_base": first, "steps": steps, "soft": neuron.soft,
-                  **layer_scalars(neuron, Training(rate=0.5), fmt)}
+        fields = {
+            "last_lanes": shape.last_lanes,
+            "neuron_base": first,
+            "steps": steps,
+            "soft": neuron.soft,
+            **layer_scalars(neuron, Training(rate=0.5), fmt),
+        }
         fields = garbage_descriptor(self.shapes, **fields)
         slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
         self.own, self.saturated = {}, 0
@@ -98,11 +103,21 @@ class Run:
             for n in range(outputs):
                 own[slot, first + n, t] = int(output.spikes[n]), int(output.masks[n])
             for word in range(-(-outputs // WORD)):
-                spikes, masks = (sum(int(bit) << n for n, bit in enumerate(bits[WORD * word:WORD * (word + 1)]))
-                                 for bits in output)
-                words.append({
-                    "targets_base": fields["targets_base"] % (1 << self.shapes.peer), "targets": fields["targets"],
-                    "slot": slot, "train": train, "step": t, "word": word, "spikes": spikes, "masks": masks})
+                spikes, masks = (
+                    sum(int(bit) << n for n, bit in enumerate(bits[WORD * word : WORD * (word + 1)])) for bits in output
+                )
+                words.append(
+                    {
+                        "targets_base": fields["targets_base"] % (1 << self.shapes.peer),
+                        "targets": fields["targets"],
+                        "slot": slot,
+                        "train": train,
+                        "step": t,
+                        "word": word,
+                        "spikes": spikes,
+                        "masks": masks,
+                    }
+                )
         assert sink.items == words
         assert self.own == own
         for n in range(outputs):
@@ -116,7 +131,7 @@ class Run:
         lanes, results = shape.lanes, []
         for pixel, row in enumerate(sums):
             for block in range(shape.blocks):
-                part = [int(value) for value in row[block * lanes:(block + 1) * lanes]]
+                part = [int(value) for value in row[block * lanes : (block + 1) * lanes]]
                 part += [self.bench.random.getrandbits(20) for _ in range(lanes - len(part))]
                 last = block == shape.blocks - 1
                 place = {"step": step, "block_last": last, "last": last and pixel == shape.pixels - 1}

@@ -71,9 +71,19 @@ class Mesh:
         name = mesh_name(CONFIG)
         self.random = random
         self.clock, self.reset = dut.clk, dut.rst
-        self.pins = {part: getattr(dut, f"{name}_{part}") for part in (
-            "in_payload", "in_valid", "in_ready", "out_payload", "out_valid", "out_ready", "flits", "stalled",
-        )}
+        self.pins = {
+            part: getattr(dut, f"{name}_{part}")
+            for part in (
+                "in_payload",
+                "in_valid",
+                "in_ready",
+                "out_payload",
+                "out_valid",
+                "out_ready",
+                "flits",
+                "stalled",
+            )
+        }
         self.streams = HOST + 1
         self.send_rate = [1.0] * self.streams
         self.take_rate = [1.0] * self.streams

@@ -107,8 +107,11 @@ def _as_terms(unit, cases, valid, rng):
     count = unit.TERMS
     stimulus = np.zeros((count * len(valid), valid.shape[1]), dtype=Ports.of(unit, Flow.In).dtype)
     order = rng.permuted(np.broadcast_to(np.arange(count), (*valid.shape, count)), axis=-1)
-    zero = np.stack([(cases[left] == 0) | (cases[right] == 0) for left, right in ("ab", "cd")]
-                    + [np.asarray(cases["addend"] == 0, dtype=bool)], axis=-1)
+    zero = np.stack(
+        [(cases[left] == 0) | (cases[right] == 0) for left, right in ("ab", "cd")]
+        + [np.asarray(cases["addend"] == 0, dtype=bool)],
+        axis=-1,
+    )
     garbage = {name: random_numbers(rng, unit.fmt, valid.shape) for name in "ab"}
     for k in range(count):
         part, row = order[..., k], stimulus[k::count]
@@ -137,12 +140,12 @@ async def _check_results(dut, unit, cases, rng, valid):
     response, stray = await stream(dut, stimulus, outputs, unit.latency)
     for k in range(every - 1):
         assert not response[k::every]["done"].any(), "a result before the last term"
-    response = response[every - 1::every]
+    response = response[every - 1 :: every]
 
     value, saturated = unit.model(**{"sums" if name == "sum" else name: values for name, values in cases.items()})
     expected = np.zeros(valid.shape, dtype=outputs)
     expected["done"], expected["value"], expected["saturated"] = valid, value, saturated
-    expected["tag_out"] = stimulus["tag"][every - 1::every]
+    expected["tag_out"] = stimulus["tag"][every - 1 :: every]
     relevant = np.where(valid, response, np.zeros((), dtype=outputs))
     relevant["done"] = response["done"]
     wrong = np.argwhere(relevant != np.where(valid, expected, np.zeros((), dtype=outputs)))

@@ -132,13 +132,13 @@ async def in_turns_without_gaps(dut, sources, length):
             run.send(n, length)
     packets = await run.finish()
     order = [packet[0] >> _BITS for packet in packets]
-    assert all(sorted(order[k:k + sources]) == list(range(sources)) for k in range(0, len(order), sources))
+    assert all(sorted(order[k : k + sources]) == list(range(sources)) for k in range(0, len(order), sources))
     assert run.sink.cycles[-1] - run.sink.cycles[0] == len(run.sink.items) - 1
 
 
 def _packets(sink):
     """Packets as words, of a stream in front of the output."""
-    return [[item["header"], *item["words"][:item["length"]]] for item in sink.items]
+    return [[item["header"], *item["words"][: item["length"]]] for item in sink.items]
 
 
 def _two_or_three(value):
@@ -162,11 +162,16 @@ async def errors(dut, chip):
     values += [random.choice((1, -1)) * random.getrandbits(random.randrange(1, 96)) for _ in range(200)]
     expected = []
     for value in values:
-        target = {"x": random.randrange(8), "y": random.randrange(8), "step": random.randrange(config.steps),
-                  "neuron": random.choice((0, (1 << 14) - 1, random.randrange(1 << 14)))}
+        target = {
+            "x": random.randrange(8),
+            "y": random.randrange(8),
+            "step": random.randrange(config.steps),
+            "neuron": random.choice((0, (1 << 14) - 1, random.randrange(1 << 14))),
+        }
         source.send({"target": target, "sum": value})
-        expected.append([header(Kind.ERROR, target.pop("x"), target.pop("y"), **target, slot=slot),
-                         *_two_or_three(value)])
+        expected.append(
+            [header(Kind.ERROR, target.pop("x"), target.pop("y"), **target, slot=slot), *_two_or_three(value)]
+        )
     await bench.until(lambda: source.empty)
     await bench.step(50)
     assert _split(sink.items) == expected
@@ -192,14 +197,29 @@ async def spikes(dut, chip):
     expected = []
     for _ in range(60):
         targets = random.randint(1, 5)
-        word = {"targets_base": random.randint(0, config.peers - targets), "targets": targets,
-                "slot": random.choice((0, config.slots - 1)), "train": random.randrange(2),
-                "step": random.choice((0, config.steps - 1)), "word": random.choice((0, last, random.randint(0, last))),
-                "spikes": random.getrandbits(32), "masks": random.getrandbits(32)}
+        word = {
+            "targets_base": random.randint(0, config.peers - targets),
+            "targets": targets,
+            "slot": random.choice((0, config.slots - 1)),
+            "train": random.randrange(2),
+            "step": random.choice((0, config.steps - 1)),
+            "word": random.choice((0, last, random.randint(0, last))),
+            "spikes": random.getrandbits(32),
+            "masks": random.getrandbits(32),
+        }
         source.send(word)
-        for peer in peers[word["targets_base"]:word["targets_base"] + targets]:
-            head = header(Kind.SPIKES, peer["x"], peer["y"], peer["host"], slice=peer["slice"], slot=word["slot"],
-                          step=word["step"], word=(peer["word"] + word["word"]) % 512, train=word["train"])
+        for peer in peers[word["targets_base"] : word["targets_base"] + targets]:
+            head = header(
+                Kind.SPIKES,
+                peer["x"],
+                peer["y"],
+                peer["host"],
+                slice=peer["slice"],
+                slot=word["slot"],
+                step=word["step"],
+                word=(peer["word"] + word["word"]) % 512,
+                train=word["train"],
+            )
             expected.append([head, word["spikes"], word["masks"]])
     await bench.until(lambda: source.empty and not bench.bits("busy"))
     assert _packets(sink) == expected
@@ -228,6 +248,17 @@ async def notes(dut, chip):
             await bench.step(3)
             more = {"from_x": 6, "from_y": 3} if credit else {}
             assert _packets(sink) == [
-                [header(Kind.CREDIT if credit else Kind.ERRORS_DONE, peer["x"], peer["y"], peer["host"],
-                        slice=peer["slice"], slot=slot, **more)] for peer in peers[base:base + sources]]
+                [
+                    header(
+                        Kind.CREDIT if credit else Kind.ERRORS_DONE,
+                        peer["x"],
+                        peer["y"],
+                        peer["host"],
+                        slice=peer["slice"],
+                        slot=slot,
+                        **more,
+                    )
+                ]
+                for peer in peers[base : base + sources]
+            ]
             sink.items.clear()

@@ -65,10 +65,15 @@ class Rows:
                 looked = begin = max(looked, free)
                 free = begin + max(1, len(bits))
                 for n in bits or [None]:
-                    self.items.append({
-                        "number": 0 if n is None else n + WORD * k, "none": int(n is None),
-                        "hits": 0 if n is None else sum((word >> n & 1) << bank for bank, word in enumerate(hits)),
-                        "last": int(k == end and n in (None, *bits[-1:])), "payload": row["payload"]})
+                    self.items.append(
+                        {
+                            "number": 0 if n is None else n + WORD * k,
+                            "none": int(n is None),
+                            "hits": 0 if n is None else sum((word >> n & 1) << bank for bank, word in enumerate(hits)),
+                            "last": int(k == end and n in (None, *bits[-1:])),
+                            "payload": row["payload"],
+                        }
+                    )
                 self.cycles += range(begin, free)
 
     def check(self, found):
@@ -108,7 +113,9 @@ async def a_bit_comes_each_cycle(dut, form, density):
     await bench.start()
     await bench.until(lambda: source.empty and not bench.bits("busy"))
     rows.check(sink.items)
-    assert all(cycle - sink.cycles[0] <= latest - rows.cycles[0]
-               for cycle, latest in zip(sink.cycles, rows.cycles, strict=True))
+    assert all(
+        cycle - sink.cycles[0] <= latest - rows.cycles[0]
+        for cycle, latest in zip(sink.cycles, rows.cycles, strict=True)
+    )
     if not density[0]:
         assert sink.cycles[-1] - sink.cycles[0] == len(sink.cycles) - 1

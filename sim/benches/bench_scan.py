@@ -66,8 +66,17 @@ def _sequences(bench, count, empty, longest):
             low, high = random.choice((0, random.randrange(WIDTH))), random.choice((WIDTH - 1, random.randrange(WIDTH)))
             if words == 1:
                 low, high = min(low, high), max(low, high)
-            rows.append({"base": random.randint(0, 64 - words), "end": words - 1, "low": low, "high": high,
-                         "empty": int(random.random() < empty / 5), "final": 0, "payload": random.randrange(12)})
+            rows.append(
+                {
+                    "base": random.randint(0, 64 - words),
+                    "end": words - 1,
+                    "low": low,
+                    "high": high,
+                    "empty": int(random.random() < empty / 5),
+                    "final": 0,
+                    "payload": random.randrange(12),
+                }
+            )
         rows[-1]["final"] = 1
         sequences.append(rows)
     return memory, sequences
@@ -93,8 +102,9 @@ def _rows(sequences):
 
 
 @cocotb.test()
-@cocotb.parametrize(keep_last=[0, 1], idle=[(0, 0), (0.4, 0), (0, 0.6), (0.3, 0.3)], empty=[0.0, 0.5, 0.9],
-                    longest=[1, 4], every=[0, 1])
+@cocotb.parametrize(
+    keep_last=[0, 1], idle=[(0, 0), (0.4, 0), (0, 0.6), (0.3, 0.3)], empty=[0.0, 0.5, 0.9], longest=[1, 4], every=[0, 1]
+)
 async def scanner_passes_words_that_are_not_zero(dut, keep_last, idle, empty, longest, every):
     """Only bits of the row count, or all of them; the last word of a sequence may come without any."""
     bench = Bench(dut, f"scanner_{keep_last}", _scanner(keep_last))
@@ -160,8 +170,14 @@ async def enumerator_lists_bits(dut, width, idle):
     bench = Bench(dut, name, units()[name])
     masks = [bench.random.choice((0, 1, (1 << width) - 1, bench.random.randrange(1 << width))) for _ in range(150)]
     banks = BANKS if width == WIDTH else 1
-    words = [{"mask": mask, "hits": [bench.random.getrandbits(width) for _ in range(banks)],
-              "payload": bench.random.randrange(32)} for mask in masks]
+    words = [
+        {
+            "mask": mask,
+            "hits": [bench.random.getrandbits(width) for _ in range(banks)],
+            "payload": bench.random.randrange(32),
+        }
+        for mask in masks
+    ]
     source, sink = Source(bench, "words", idle[0]), Sink(bench, "items", idle[1])
     source.send(*words)
     expected = _items([tuple(word.values()) for word in words])
@@ -193,8 +209,12 @@ async def no_bubble_between_rows(dut, keep_last, depth, idle):
 
     bench.watchers.append(see)
     source.send(*rows)
-    expected = _items([(word["mask"], word["hits"], {name: word[name] for name in ("index", "last", "payload")})
-                       for word in _scanned(memory, sequences, keep_last, every)])
+    expected = _items(
+        [
+            (word["mask"], word["hits"], {name: word[name] for name in ("index", "last", "payload")})
+            for word in _scanned(memory, sequences, keep_last, every)
+        ]
+    )
     await bench.start()
     await bench.until(lambda: len(sink.items) >= len(expected))
     await bench.step(10)

@@ -58,7 +58,7 @@ class Terminal:
         self.waiting = (self.waiting + data)[-_KEPT:]
         with contextlib.suppress(BlockingIOError):
             while self.waiting:
-                self.waiting = self.waiting[os.write(self.master, self.waiting):]
+                self.waiting = self.waiting[os.write(self.master, self.waiting) :]
 
 
 @cocotb.test()

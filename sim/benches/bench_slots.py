@@ -13,7 +13,8 @@ _CONFIGS = {
     "slots_2x1": ChipConfig(slots=2, slices=1, steps=5, neurons=16),
     "slots_3x3": ChipConfig(slots=3, slices=3, steps=1, neurons=16),
     "slots_8x4": ChipConfig(slots=8, slices=4, steps=16, neurons=16),
-    "slots_2x16": ChipConfig(slots=2, slices=16, steps=2, neurons=32)}
+    "slots_2x16": ChipConfig(slots=2, slices=16, steps=2, neurons=32),
+}
 
 
 def units():
@@ -106,14 +107,19 @@ class Run:
     def random_need(self):
         random = self.random
         steps = random.randint(1, self.config.steps)
-        return {"inputs": random.randint(1, 4), "steps": steps, "credits": random.choice((0, 2, 2 * steps, 3 * steps)),
-                "markers": random.randint(1, 3), "label": random.randrange(2)}
+        return {
+            "inputs": random.randint(1, 4),
+            "steps": steps,
+            "credits": random.choice((0, 2, 2 * steps, 3 * steps)),
+            "markers": random.randint(1, 3),
+            "label": random.randrange(2),
+        }
 
     async def write_need(self, n, need):
         self.bench.set("need_slice", n)
         self.bench.set("need", NEED.pack(**need))
         await self.bench.pulse("need_write")
-        self.models[n:n + 1] = [Model(self.config.slots, need)]
+        self.models[n : n + 1] = [Model(self.config.slots, need)]
 
     async def erase(self):
         """As the backward thread of a core does after a restart; the counts of all slices begin again."""
@@ -135,8 +141,11 @@ class Run:
 
     def anywhere(self):
         random = self.random
-        return (random.randrange(self.config.slices), random.randrange(self.config.slots),
-                random.randrange(1 << self.shapes.step))
+        return (
+            random.randrange(self.config.slices),
+            random.randrange(self.config.slots),
+            random.randrange(1 << self.shapes.step),
+        )
 
     def ask(self, *place):
         self.asked = place
@@ -237,10 +246,14 @@ class Run:
         """What the threads of a core wait for, if they have no job."""
         forward, backward, credit, inputs, errors = (
             any(getattr(model, name) for model in self.models)
-            for name in ("ready_forward", "ready_backward", "needs_credit", "needs_input", "needs_errors"))
+            for name in ("ready_forward", "ready_backward", "needs_credit", "needs_input", "needs_errors")
+        )
         free = not any(model.running for model in self.models)
-        return {"no_input": free and inputs and not forward and not credit,
-                "no_credit": free and credit and not forward, "no_errors": errors and not backward}
+        return {
+            "no_input": free and inputs and not forward and not credit,
+            "no_credit": free and credit and not forward,
+            "no_errors": errors and not backward,
+        }
 
     def compare(self):
         bench, models = self.bench, self.models
@@ -345,8 +358,17 @@ async def needs_beyond_the_chip(dut):
     await run.start()
     bench, most = run.bench, run.config.tape_words
     right = {"inputs": 1, "steps": 1, "credits": 0, "markers": 0, "label": 1}
-    wrong = ({"inputs": 0}, {"inputs": 2 * most}, {"inputs": 2 * most + 1}, {"inputs": 1 << 13 | 1},
-             {"steps": 0}, {"steps": 3}, {"steps": 16}, {"steps": 17}, {"steps": 31})
+    wrong = (
+        {"inputs": 0},
+        {"inputs": 2 * most},
+        {"inputs": 2 * most + 1},
+        {"inputs": 1 << 13 | 1},
+        {"steps": 0},
+        {"steps": 3},
+        {"steps": 16},
+        {"steps": 17},
+        {"steps": 31},
+    )
     for n in (0, 2):
         await run.write_need(n, right | {"inputs": 0})
     for change in ({}, *wrong, {"inputs": most}):

@@ -34,8 +34,11 @@ class Run(MeasuredRun):
     """
 
     def __init__(self, dut, folder):
-        super().__init__(folder, Scenario.from_json((folder / "scenario.json").read_text()),
-                         {"train_cycles": [], "losses": [], "correct": []})
+        super().__init__(
+            folder,
+            Scenario.from_json((folder / "scenario.json").read_text()),
+            {"train_cycles": [], "losses": [], "correct": []},
+        )
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)
         self.batches = int(os.environ["BACKSPIKE_BATCHES"]) if "BACKSPIKE_BATCHES" in os.environ else None
@@ -67,7 +70,7 @@ class Run(MeasuredRun):
     async def train(self):
         """Train batch by batch; whether a difference was found."""
         total = self.order.size
-        for number, chosen in enumerate(self.order[:self.batches]):
+        for number, chosen in enumerate(self.order[: self.batches]):
             spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
             watch = cocotb.start_soon(self.watch_activity()) if number == 0 else None
             result, cycles = await self.call(self.driver.train_batch(spikes, labels))
@@ -75,10 +78,18 @@ class Run(MeasuredRun):
                 watch.cancel()
             self.measured["train_cycles"].append(cycles)
             self.score(result, labels)
-            self.note("train", (number + 1) * len(chosen), total, loss=self.measured["losses"][-1],
-                      accuracy=sum(self.measured["correct"]) / ((number + 1) * len(chosen)))
-            if self.differs(first_spike_difference(
-                    self.expected["train_spikes"][number], result.spikes, self.layers - 1, number * len(chosen))):
+            self.note(
+                "train",
+                (number + 1) * len(chosen),
+                total,
+                loss=self.measured["losses"][-1],
+                accuracy=sum(self.measured["correct"]) / ((number + 1) * len(chosen)),
+            )
+            if self.differs(
+                first_spike_difference(
+                    self.expected["train_spikes"][number], result.spikes, self.layers - 1, number * len(chosen)
+                )
+            ):
                 return True
             weights, _ = await self.call(self.driver.read_weights())
             expected = self.weights(f"weights_{number}")
@@ -103,8 +114,10 @@ class Run(MeasuredRun):
             result, took = await self.call(self.driver.evaluate(self.data.test_spikes[:, chosen]))
             parts.append(result.spikes)
             cycles += took
-            right = sum((part.sum(axis=0).argmax(axis=1) == self.data.test_labels[k:k + part.shape[1]]).sum()
-                        for k, part in zip(range(0, total, self.scenario.batch), parts, strict=False))
+            right = sum(
+                (part.sum(axis=0).argmax(axis=1) == self.data.test_labels[k : k + part.shape[1]]).sum()
+                for k, part in zip(range(0, total, self.scenario.batch), parts, strict=False)
+            )
             self.measured[f"{name}_accuracy"] = int(right) / chosen.stop
             self.note(name, chosen.stop, total, accuracy=int(right) / chosen.stop)
         spikes = np.concatenate(parts, axis=1)

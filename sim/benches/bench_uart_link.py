@@ -81,8 +81,12 @@ class Line:
         result = []
         while words > 0:
             size = self.random.choice((1, 3, 3, 16, self.random.randint(1, 16)))
-            result.append([self.random.choice(special) if self.random.random() < 0.2 else self.random.getrandbits(32)
-                           for _ in range(size)])
+            result.append(
+                [
+                    self.random.choice(special) if self.random.random() < 0.2 else self.random.getrandbits(32)
+                    for _ in range(size)
+                ]
+            )
             if result[-1][0] & 15 == Kind.FAULT:
                 result[-1][0] ^= 1  # the link would take the echo for a fault of the chip
             words -= size

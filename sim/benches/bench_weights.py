@@ -69,8 +69,11 @@ class Run:
         if bench.bits("enable"):
             address = bench.bits("address") % self.shapes.weight_depth
             self.read = {name: getattr(self, name)[:, address].copy() for name in self.MEMORIES}
-        writes = (("weight_write", "weight_value", self.weight), ("velocity_write", "velocity_value", self.velocity),
-                  ("gradient_clear", None, self.gradient))
+        writes = (
+            ("weight_write", "weight_value", self.weight),
+            ("velocity_write", "velocity_value", self.velocity),
+            ("gradient_clear", None, self.gradient),
+        )
         for port, value, memory in writes:
             if bench.bits(port):
                 assert bench.bits("busy"), "the memories are only the unit's while it is busy"

@@ -20,8 +20,9 @@ class Pair(Component):
         widths = {"input": 0, "output": 0}
         for value, direction in port_values(component).values():
             widths[direction] += len(value)
-        super().__init__({"stimulus": In(widths["input"]), "first": Out(widths["output"]),
-                          "second": Out(widths["output"])})
+        super().__init__(
+            {"stimulus": In(widths["input"]), "first": Out(widths["output"]), "second": Out(widths["output"])}
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -68,17 +68,31 @@ def test_the_largest_chip_that_was_built_is_listed():
     assert rows["ulx3s_25f"] == "none"
 
 
-@pytest.mark.parametrize(("name", "sequential", "weights"), [
-    ("ulx3s_85f", None, 1024), ("ulx3s_85f", 0, 1024), ("ulx3s_85f", 1, 736), ("icebreaker", 1, 10240),
-    ("icebreaker", None, 10240), ("icebreaker", 0, 1024),
-])
+@pytest.mark.parametrize(
+    ("name", "sequential", "weights"),
+    [
+        ("ulx3s_85f", None, 1024),
+        ("ulx3s_85f", 0, 1024),
+        ("ulx3s_85f", 1, 736),
+        ("icebreaker", 1, 10240),
+        ("icebreaker", None, 10240),
+        ("icebreaker", 0, 1024),
+    ],
+)
 def test_each_kind_of_core_has_sizes_of_its_own(name, sequential, weights, monkeypatch):
     """By default; what is given counts."""
     found = []
     monkeypatch.setattr("backspike.fpga.build.build_chip", lambda board, config, *_, **__: found.append(config))
     for given in ([], ["--neurons=32"]):
-        main(["bitstream", f"--board={name}", "--cores=1", *given,
-              *([] if sequential is None else [f"--sequential={sequential}"])])
+        main(
+            [
+                "bitstream",
+                f"--board={name}",
+                "--cores=1",
+                *given,
+                *([] if sequential is None else [f"--sequential={sequential}"]),
+            ]
+        )
     assert [config.weights for config in found] == [weights] * 2
     assert found[0].sequential == (name == "icebreaker" if sequential is None else bool(sequential))
     assert found[1].neurons == 32
@@ -91,7 +105,7 @@ def test_the_document_holds_the_tables_of_what_was_built():
     text = _DOCUMENT.read_text(encoding="utf-8")
     assert update_document(text, read_built()) == text
     for name, (_, rows) in {"boards": board_rows(read_built()), "builds": build_rows(read_built())}.items():
-        table = text[text.index(f"<!-- {name} -->"):text.index(f"<!-- end of {name} -->")]
+        table = text[text.index(f"<!-- {name} -->") : text.index(f"<!-- end of {name} -->")]
         assert all(f"| {row[0]} | {row[1]} |" in table for row in rows)
         assert table.count("\n") == len(rows) + 3
 

@@ -27,8 +27,7 @@ def build(name, link, folder, **options):
     return build_design(board, link, folder, frequency=frequency, say=said.append, **options), said
 
 
-@pytest.mark.parametrize(
-    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DEVICES.values())])
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in DEVICES.values())])
 def test_a_small_design_becomes_a_bitstream(name, echo, tmp_path):
     """On a small device of each family, or on every device if there is time; nextpnr knows it as our list does."""
     board = board_named(name)
@@ -75,7 +74,9 @@ def test_a_clock_that_is_too_fast_is_refused_with_one_that_is_not(echo, tmp_path
         build("icebreaker", echo, tmp_path, clock=180)
     found = re.fullmatch(
         r"the clock must be at most ([\d.]+) MHz, not 180, for the timing of this design; ([\d.]+) MHz is possible "
-        r"with this board's PLL, as may be another seed of the placement", str(caught.value))
+        r"with this board's PLL, as may be another seed of the placement",
+        str(caught.value),
+    )
     assert found
     assert 20 < float(found[2]) <= float(found[1]) < 180
     assert not (tmp_path / "top.bin").exists()
@@ -98,8 +99,10 @@ def test_a_design_that_does_not_fit_is_refused_before_place_and_route(echo, tmp_
                 m.submodules += Instance("long", i_clk=ClockSignal(), i_d=line[index], o_q=line[index + 1])
             return m
 
-    long = ("module long(input clk, input d, output q); reg [1023:0] r; assign q = r[1023];"
-            "always @(posedge clk) r <= {r[1022:0], d ^ r[7]}; endmodule")
+    long = (
+        "module long(input clk, input d, output q); reg [1023:0] r; assign q = r[1023];"
+        "always @(posedge clk) r <= {r[1022:0], d ^ r[7]}; endmodule"
+    )
     with pytest.raises(ValueError) as caught:
         build("icebreaker", Many(), tmp_path, modules={"long": long}, core="long", cores=7)
     text = r"7 cores would not fit iCEBreaker: needed are 7,[\d,]+ FF of 5,280; 4 cores would fit"
@@ -113,14 +116,20 @@ def test_a_router_that_comes_back_from_its_best_is_ended():
     """Not one that is long with its last wires, nor any other tool."""
     said = []
     watched = _until_hopeless(said.append)
-    lines = [f"  {10 * number} s  iter={number} wires=1000 overused={wires} overuse={wires} archfail=NA"
-             for number, wires in [(1, 9000), (20, 400), (60, 450), (69, 390), (119, 900), (125, 890)]]
+    lines = [
+        f"  {10 * number} s  iter={number} wires=1000 overused={wires} overuse={wires} archfail=NA"
+        for number, wires in [(1, 9000), (20, 400), (60, 450), (69, 390), (119, 900), (125, 890)]
+    ]
     watched("  5 s  at iteration #1: wirelen = 5000")
     for line in lines[:5]:
         watched(line)
-    with pytest.raises(ValueError, match=(
+    with pytest.raises(
+        ValueError,
+        match=(
             "the design was not routed: 390 wires were in use twice in pass 69 of the router, and 890 in pass 125; "
-            "fewer cores would be, as may be another seed")):
+            "fewer cores would be, as may be another seed"
+        ),
+    ):
         watched(lines[5])
     assert said[1:] == lines
     patient = _until_hopeless(said.append)
@@ -130,17 +139,39 @@ def test_a_router_that_comes_back_from_its_best_is_ended():
 
 def test_calls_of_the_retired_gowin_tool_are_translated():
     name, arguments = _modern(
-        "nextpnr-gowin", "--quiet", "--log", "top.tim", "--device", "GW1NR", "--family", "GW1N-9C", "--cst", "top.cst",
-        "--write", "x")
+        "nextpnr-gowin",
+        "--quiet",
+        "--log",
+        "top.tim",
+        "--device",
+        "GW1NR",
+        "--family",
+        "GW1N-9C",
+        "--cst",
+        "top.cst",
+        "--write",
+        "x",
+    )
     assert name == "nextpnr-himbaechel"
-    assert arguments == ["--log", "top.tim", "--device", "GW1NR", "--vopt", "family=GW1N-9C", "--vopt", "cst=top.cst",
-                         "--write", "x"]
+    assert arguments == [
+        "--log",
+        "top.tim",
+        "--device",
+        "GW1NR",
+        "--vopt",
+        "family=GW1N-9C",
+        "--vopt",
+        "cst=top.cst",
+        "--write",
+        "x",
+    ]
     assert _modern("icepack", "a", "b") == ("icepack", ["a", "b"])
 
 
 def test_a_build_is_recorded_in_place_of_an_earlier_one(echo, tmp_path):
-    report, _ = build("icebreaker", echo, tmp_path,
-                      about={"cores": 1, "lanes": 1, "baud": 10**6, "chip": ChipConfig().to_dict()})
+    report, _ = build(
+        "icebreaker", echo, tmp_path, about={"cores": 1, "lanes": 1, "baud": 10**6, "chip": ChipConfig().to_dict()}
+    )
     report["core"] = {"lut": 30, "ff": 20, "ram": 0, "dsp": 0}
     path, document = tmp_path / "built.json", tmp_path / "fpga.md"
     path.write_text("[]")
@@ -166,8 +197,9 @@ def test_a_chip_becomes_a_bitstream(name, tmp_path):
     assert (tmp_path / "top.bit").stat().st_size == report["bitstream"]["bytes"]
 
 
-@pytest.mark.parametrize(("lut", "ff", "density"), [(0.1, 0.2, "0.60"), (0.7, 0.2, "0.82"), (0.3, 0.75, "0.87"),
-                                                    (0.9, 0.8, "0.95")])
+@pytest.mark.parametrize(
+    ("lut", "ff", "density"), [(0.1, 0.2, "0.60"), (0.7, 0.2, "0.82"), (0.3, 0.75, "0.87"), (0.9, 0.8, "0.95")]
+)
 def test_cells_are_as_close_as_the_design_needs(lut, ff, density):
     board = board_named("ulx3s_25f")
     needs = {"lut": lut * board.resources.lut, "ff": ff * board.resources.ff}

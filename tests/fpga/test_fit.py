@@ -18,10 +18,13 @@ def needs(cores):
 
 
 def test_submodules_count_as_often_as_they_are_there():
-    stat = {"modules": {
-        "\\top": {"num_cells_by_type": {"\\tile": 3, "LUT4": 10, "CCU2C": 2, "EHXPLLL": 1}},
-        "\\tile": {"num_cells_by_type": {"\\part": 2, "TRELLIS_FF": 5, "TRELLIS_DPR16X4": 1}},
-        "\\part": {"num_cells_by_type": {"LUT4": 7, "DP16KD": 1, "PDPW16KD": 1, "MULT18X18D": 1}}}}
+    stat = {
+        "modules": {
+            "\\top": {"num_cells_by_type": {"\\tile": 3, "LUT4": 10, "CCU2C": 2, "EHXPLLL": 1}},
+            "\\tile": {"num_cells_by_type": {"\\part": 2, "TRELLIS_FF": 5, "TRELLIS_DPR16X4": 1}},
+            "\\part": {"num_cells_by_type": {"LUT4": 7, "DP16KD": 1, "PDPW16KD": 1, "MULT18X18D": 1}},
+        }
+    }
     counted = count_modules("some words before\n" + json.dumps(stat), FAMILIES["ecp5"])
     assert counted["part"] == {"lut": 7, "ff": 0, "ram": 2, "dsp": 1}
     assert counted["tile"] == {"lut": 20, "ff": 5, "ram": 4, "dsp": 2}
@@ -31,10 +34,26 @@ def test_submodules_count_as_often_as_they_are_there():
 @pytest.mark.parametrize(
     ("family", "cells", "expected"),
     [
-        ("ice40", {"SB_LUT4": 3, "SB_DFFESR": 2, "SB_DFF": 1, "SB_RAM40_4K": 4, "SB_MAC16": 1, "SB_GB": 1},
-         (3, 3, 4, 1)),
-        ("gw1n", {"LUT4": 2, "LUT1": 1, "MUX2_LUT5": 5, "ALU": 4, "DFFRE": 6, "SDPB": 1, "RAM16SDP4": 1,
-                  "MULT18X18": 2, "IBUF": 3}, (15, 6, 1, 2)),
+        (
+            "ice40",
+            {"SB_LUT4": 3, "SB_DFFESR": 2, "SB_DFF": 1, "SB_RAM40_4K": 4, "SB_MAC16": 1, "SB_GB": 1},
+            (3, 3, 4, 1),
+        ),
+        (
+            "gw1n",
+            {
+                "LUT4": 2,
+                "LUT1": 1,
+                "MUX2_LUT5": 5,
+                "ALU": 4,
+                "DFFRE": 6,
+                "SDPB": 1,
+                "RAM16SDP4": 1,
+                "MULT18X18": 2,
+                "IBUF": 3,
+            },
+            (15, 6, 1, 2),
+        ),
     ],
 )
 def test_cells_of_the_other_families(family, cells, expected):
@@ -48,11 +67,19 @@ def test_what_fits_is_not_refused():
 @pytest.mark.parametrize(
     ("board", "cores", "message"),
     [
-        ("ulx3s_25f", 4, "4 cores would not fit ULX3S 25F: needed are 38,000 LUT4 of 24,288; 2 cores would fit; boards "
-                         "with room for it: ecpix5_45f, ecpix5_85f, orangecrab_85f, ulx3s_45f, ulx3s_85f"),
+        (
+            "ulx3s_25f",
+            4,
+            "4 cores would not fit ULX3S 25F: needed are 38,000 LUT4 of 24,288; 2 cores would fit; boards "
+            "with room for it: ecpix5_45f, ecpix5_85f, orangecrab_85f, ulx3s_45f, ulx3s_85f",
+        ),
         ("ulx3s_85f", 12, "12 cores would not fit ULX3S 85F: needed are 110,000 LUT4 of 83,640; 8 cores would fit"),
-        ("icebreaker", 1, "1 core would not fit iCEBreaker: needed are 11,000 LUT4 of 5,280; no supported board of "
-                          "this family has room for it"),
+        (
+            "icebreaker",
+            1,
+            "1 core would not fit iCEBreaker: needed are 11,000 LUT4 of 5,280; no supported board of "
+            "this family has room for it",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_numbers_and_a_way_out(board, cores, message):
@@ -63,13 +90,20 @@ def test_what_does_not_fit_is_refused_with_numbers_and_a_way_out(board, cores, m
 
 @pytest.mark.parametrize(
     "line",
-    ["Unable to place cell 'a.b', no BELs remaining to implement cell type 'TRELLIS_COMB'",
-     "Unable to find legal placement for cell 'top.x', check constraints and utilisation.",
-     "Failed to expand region (0, 0) |_> (70, 50) of 9000 DP16KDs"],
+    [
+        "Unable to place cell 'a.b', no BELs remaining to implement cell type 'TRELLIS_COMB'",
+        "Unable to find legal placement for cell 'top.x', check constraints and utilisation.",
+        "Failed to expand region (0, 0) |_> (70, 50) of 9000 DP16KDs",
+    ],
 )
 def test_a_full_device_is_explained(line):
-    error = explain_failure(board_named("ulx3s_25f"), f"Info: Placing\nERROR: {line}\n1 warning, 1 error\n",
-                            needs=needs(2), core=CORE, cores=2)
+    error = explain_failure(
+        board_named("ulx3s_25f"),
+        f"Info: Placing\nERROR: {line}\n1 warning, 1 error\n",
+        needs=needs(2),
+        core=CORE,
+        cores=2,
+    )
     assert isinstance(error, ValueError)
     assert str(error).startswith("the design does not fit ULX3S 25F, with 20,000 LUT4 of 24,288 (")
     assert "boards with room for it: ecpix5_45f" in str(error)

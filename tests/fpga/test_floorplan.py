@@ -28,9 +28,18 @@ def row(place):
     return int(place.split("/")[1][1:])
 
 
-@pytest.mark.parametrize(("device", "cores", "rows"), [
-    ("LFE5U-25F", 1, 2), ("LFE5U-25F", 2, 1), ("LFE5U-45F", 4, 2), ("LFE5U-85F", 3, 2), ("LFE5U-85F", 10, 2),
-    ("LFE5U-85F", 12, 1), ("LFE5U-85F", 14, 2)])
+@pytest.mark.parametrize(
+    ("device", "cores", "rows"),
+    [
+        ("LFE5U-25F", 1, 2),
+        ("LFE5U-25F", 2, 1),
+        ("LFE5U-45F", 4, 2),
+        ("LFE5U-85F", 3, 2),
+        ("LFE5U-85F", 10, 2),
+        ("LFE5U-85F", 12, 1),
+        ("LFE5U-85F", 14, 2),
+    ],
+)
 def test_a_core_has_its_places_side_by_side(device, cores, rows):
     places = core_places(GRIDS[device], cores, 14, 6)
     assert len(places) == cores
@@ -66,8 +75,12 @@ def netlist(cores, rams):
     kinds = ["DP16KD"] * rams + ["MULT18X18D", "LUT4"]
     cells = {f"cell {i}": {"type": kind, "attributes": {}, "connections": {}} for i, kind in enumerate(kinds)}
     instances = {f"core {i}": {"type": "core", "attributes": {}} for i in range(cores)}
-    return {"modules": {"core": {"cells": cells},
-                        "top": {"cells": {**instances, "ram": {"type": "DP16KD", "attributes": {}}}}}}
+    return {
+        "modules": {
+            "core": {"cells": cells},
+            "top": {"cells": {**instances, "ram": {"type": "DP16KD", "attributes": {}}}},
+        }
+    }
 
 
 def test_each_core_gets_a_module_with_places():

@@ -28,11 +28,13 @@ def emit_late(config, folder):
     ports = description["modules"][TILE_MODULE]["ports"]
     names = [port["name"] for port in ports]
     inner = tile.read_text().replace(f"module {TILE_MODULE}(", "module late_tile(", 1)
-    lines = [f"module {TILE_MODULE}({', '.join(names)});",
-             *(f"  {port['direction']} [{port['width'] - 1}:0] {port['name']};" for port in ports),
-             "  reg late; always @(posedge clk) late <= rst;",
-             f"  late_tile t({', '.join(f'.{name}({name})' for name in names if name != 'rst')}, .rst(late));",
-             "endmodule"]
+    lines = [
+        f"module {TILE_MODULE}({', '.join(names)});",
+        *(f"  {port['direction']} [{port['width'] - 1}:0] {port['name']};" for port in ports),
+        "  reg late; always @(posedge clk) late <= rst;",
+        f"  late_tile t({', '.join(f'.{name}({name})' for name in names if name != 'rst')}, .rst(late));",
+        "endmodule",
+    ]
     tile.write_text(inner + "\n".join(lines) + "\n")
     return paths
 
@@ -40,10 +42,20 @@ def emit_late(config, folder):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A function that trains a chip on some cores, from netlist or Verilog: what the bench measured."""
+
     def train(cores, emit):
         folder = tmp_path_factory.mktemp("trained")
-        scenario = Scenario(cores=cores, network=NETWORKS[cores], chip=CHIP, samples=32, batch=8, tests=24, epochs=2,
-                            seed=default_seed(), idle=0.1)
+        scenario = Scenario(
+            cores=cores,
+            network=NETWORKS[cores],
+            chip=CHIP,
+            samples=32,
+            batch=8,
+            tests=24,
+            epochs=2,
+            seed=default_seed(),
+            idle=0.1,
+        )
         assert simulate_training(scenario, folder, emit=emit)["difference"] is None
         return json.loads((folder / "measured.json").read_text())
 
@@ -64,7 +76,8 @@ def test_a_netlist_of_a_sequential_core_trains_as_the_golden_model_and_as_the_ve
     """With its program in block RAMs."""
     chip = CHIP | {name: value for name, value in SMALL_SEQUENTIAL.items() if name in ("weights", "sequential")}
     scenario = Scenario(
-        cores=1, network="64-6-10", chip=chip, samples=8, batch=4, tests=4, epochs=1, seed=default_seed())
+        cores=1, network="64-6-10", chip=chip, samples=8, batch=4, tests=4, epochs=1, seed=default_seed()
+    )
     measured = {}
     for name, emit in (("netlist", emit_netlist), ("verilog", emit_late)):
         assert simulate_training(scenario, tmp_path / name, emit=emit)["difference"] is None
@@ -89,7 +102,8 @@ class Contents(Component):
         m = Module()
         random = Random(self.width)
         m.submodules.memory = memory = Memory(
-            shape=self.width, depth=self.depth, init=[random.getrandbits(self.width) for _ in range(self.depth)])
+            shape=self.width, depth=self.depth, init=[random.getrandbits(self.width) for _ in range(self.depth)]
+        )
         read = memory.read_port()
         m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
         return m
@@ -111,8 +125,10 @@ def test_the_contents_of_a_memory_are_those_of_the_verilog(width, depth, tmp_pat
 def test_a_netlist_has_the_ports_of_its_module(tmp_path):
     """Vectors remain vectors, and names remain names: a bench cannot tell the difference."""
     source = tmp_path / "m.v"
-    source.write_text("module m(clk, a, y);\n  input clk;\n  input [7:0] a;\n  output [7:0] y;\n  reg [7:0] y;\n"
-                      "  always @(posedge clk) y <= y + a;\nendmodule\n")
+    source.write_text(
+        "module m(clk, a, y);\n  input clk;\n  input [7:0] a;\n  output [7:0] y;\n  reg [7:0] y;\n"
+        "  always @(posedge clk) y <= y + a;\nendmodule\n"
+    )
     netlist, models, *_ = synthesise_netlist([source], "m", tmp_path)
     text = netlist.read_text()
     assert all(line in text for line in ("module m(", "  input clk;", "  input [7:0] a;", "  output [7:0] y;"))

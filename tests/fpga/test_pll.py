@@ -28,8 +28,12 @@ def frequencies(kind, reference, dividers):
 
 
 RANGES = {
-    "ecp5": {"CLKI_DIV": range(1, 129), "CLKFB_DIV": range(1, 129), "CLKOP_DIV": range(1, 129),
-             "CLKOS_DIV": range(1, 129)},
+    "ecp5": {
+        "CLKI_DIV": range(1, 129),
+        "CLKFB_DIV": range(1, 129),
+        "CLKOP_DIV": range(1, 129),
+        "CLKOS_DIV": range(1, 129),
+    },
     "ice40": {"DIVR": range(16), "DIVF": range(128), "DIVQ": range(1, 7)},
     "gw1n": {"IDIV_SEL": range(64), "FBDIV_SEL": range(64), "ODIV_SEL": (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)},
 }
@@ -64,8 +68,18 @@ def test_every_setting_keeps_to_the_limits(kind, reference):
 
 @pytest.mark.parametrize(
     ("kind", "reference", "wanted"),
-    [("ecp5", 25, 25), ("ecp5", 25, 40), ("ecp5", 48, 24), ("ecp5", 100, 75), ("ecp5", 50, 60), ("ice40", 12, 18),
-     ("ice40", 12, 48), ("gw1n", 27, 18), ("gw1n", 27, 54), ("gw2a", 27, 27)],
+    [
+        ("ecp5", 25, 25),
+        ("ecp5", 25, 40),
+        ("ecp5", 48, 24),
+        ("ecp5", 100, 75),
+        ("ecp5", 50, 60),
+        ("ice40", 12, 18),
+        ("ice40", 12, 48),
+        ("gw1n", 27, 18),
+        ("gw1n", 27, 54),
+        ("gw2a", 27, 27),
+    ],
 )
 def test_possible_clocks_are_met_exactly(kind, reference, wanted):
     assert pll_setting(kind, reference, wanted).output == wanted
@@ -79,8 +93,9 @@ def test_ice40_is_as_good_as_any_setting():
         for divf in range(128):
             for divq in range(1, 7):
                 detector, oscillator, output, _ = frequencies("ice40", 12, {"DIVR": divr, "DIVF": divf, "DIVQ": divq})
-                ranges = zip((limits.detector, limits.oscillator, limits.output), (detector, oscillator, output),
-                             strict=True)
+                ranges = zip(
+                    (limits.detector, limits.oscillator, limits.output), (detector, oscillator, output), strict=True
+                )
                 if all(low <= value <= high for (low, high), value in ranges):
                     outputs.add(output)
     for wanted in range(17, 276, 7):

@@ -63,9 +63,21 @@ def test_a_late_reset_is_the_reset_of_the_verilog(make, tmp_path):
 
 
 def test_a_register_of_another_kind_is_refused():
-    cell = {"type": "TRELLIS_FF", "parameters": {"LSRMUX": "LSR", "SRMODE": "ASYNC"}, "attributes": {},
-            "port_directions": {"LSR": "input"}, "connections": {"LSR": [3]}}
-    netlist = {"modules": {"m": {"ports": {"rst": {"bits": [2]}, "clk": {"bits": [4]}}, "cells": {"r": cell},
-                                 "netnames": {"rst": {"bits": [2]}, "a": {"bits": [3]}}}}}
+    cell = {
+        "type": "TRELLIS_FF",
+        "parameters": {"LSRMUX": "LSR", "SRMODE": "ASYNC"},
+        "attributes": {},
+        "port_directions": {"LSR": "input"},
+        "connections": {"LSR": [3]},
+    }
+    netlist = {
+        "modules": {
+            "m": {
+                "ports": {"rst": {"bits": [2]}, "clk": {"bits": [4]}},
+                "cells": {"r": cell},
+                "netnames": {"rst": {"bits": [2]}, "a": {"bits": [3]}},
+            }
+        }
+    }
     with pytest.raises(ValueError, match="SRMODE of a register must be LSR and LSR_OVER_CE, not LSR and ASYNC, as in"):
         put_reset(netlist, "m")

@@ -67,8 +67,10 @@ def test_a_missing_package_is_named(path, monkeypatch):
     monkeypatch.setitem(tools._REGISTRY, "ecppack", ("a-package-that-is-not-there", ""))
     with pytest.raises(ModuleNotFoundError) as caught:
         find_tool("ecppack")
-    assert str(caught.value) == ("ecppack is not on PATH, and the package a-package-that-is-not-there is missing; "
-                                 "install backspike with its extra 'fpga'")
+    assert str(caught.value) == (
+        "ecppack is not on PATH, and the package a-package-that-is-not-there is missing; "
+        "install backspike with its extra 'fpga'"
+    )
 
 
 def python(text):
@@ -77,8 +79,9 @@ def python(text):
 
 def test_progress_is_the_last_interesting_line(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "_SILENCE", 0.5)
-    text = ("import time\nfor i in range(4): print('Info: step', i, flush=True); print('noise', flush=True)\n"
-            "time.sleep(2)")
+    text = (
+        "import time\nfor i in range(4): print('Info: step', i, flush=True); print('noise', flush=True)\ntime.sleep(2)"
+    )
     said = []
     code, seconds = run_tool(python(text), [], tmp_path, "x.log", progress=("x.log", "^Info: (.*)$"), say=said.append)
     assert code == 0
@@ -94,7 +97,8 @@ def test_a_failure_is_passed_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("SIGKILL", "signal 9, perhaps for want of memory"), ("SIGTERM", "signal 15")])
+    ("name", "said"), [("SIGKILL", "signal 9, perhaps for want of memory"), ("SIGTERM", "signal 15")]
+)
 def test_a_tool_that_is_killed_has_not_just_failed(name, said, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_tool(python(f"import os, signal; os.kill(os.getpid(), signal.{name})"), [], tmp_path, "x.log")
@@ -103,6 +107,7 @@ def test_a_tool_that_is_killed_has_not_just_failed(name, said, tmp_path):
 
 def test_a_tool_ends_with_the_program(tmp_path):
     """Whoever interrupts the program does not leave an hour of place and route behind."""
+
     def interrupted(line):
         raise KeyboardInterrupt
 

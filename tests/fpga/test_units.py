@@ -55,8 +55,10 @@ def test_a_unit_is_found_by_the_end_of_its_path():
     assert str(caught.value) == "unit must be one of chip.core, tile.core, not just 'core'"
     with pytest.raises(ValueError) as caught:
         find_unit(paths, "ward")
-    assert str(caught.value) == ("unit must be a path or the end of one, such as chip, chip.core, tile, tile.core, "
-                                 "tile.core.forward; there is no 'ward'")
+    assert str(caught.value) == (
+        "unit must be a path or the end of one, such as chip, chip.core, tile, tile.core, "
+        "tile.core.forward; there is no 'ward'"
+    )
 
 
 def test_area_and_clock_of_an_adder(tmp_path):
@@ -74,12 +76,16 @@ def test_a_unit_of_wires_costs_nothing(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sizes", "engines"), [
+    ("sizes", "engines"),
+    [
         (SMALL, ("engine", "engine.lane_0", "learning", "learning.product_0", "learning.gradient_0")),
-        (SMALL | {"dense_only": False},
-         ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0")),
+        (
+            SMALL | {"dense_only": False},
+            ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0"),
+        ),
         (SMALL_SEQUENTIAL, ("lane",)),
-    ])
+    ],
+)
 def test_engines_and_their_lanes_reach_100_mhz_alone(sizes, engines, tmp_path):
     units, text = unit_sources(ChipConfig(columns=1, rows=1, **sizes), FAMILIES["ecp5"])
     for engine in engines:

@@ -58,8 +58,11 @@ def test_matrix_product_is_exact_and_rounded_once(data):
     b = np.array(data.draw(st.lists(finite, min_size=inner * columns, max_size=inner * columns)))
     b = b.reshape(inner, columns)
     total = exact.matmul(a, b, BINARY16.lsb, BINARY16.lsb)
-    expected = [sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
-                for row in a.tolist() for col in b.T.tolist()]
+    expected = [
+        sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
+        for row in a.tolist()
+        for col in b.T.tolist()
+    ]
     assert as_fractions(total) == expected
     check_rounding(total)
 
@@ -91,11 +94,14 @@ def test_the_largest_products_with_the_smallest(inner):
         a[1, -1] = 2.0**-24
         b[-1] = 2.0**-24
     else:
-        a[1, 0] = -2.0**-24
+        a[1, 0] = -(2.0**-24)
         b[0] = 2.0**-24
     total = exact.matmul(a, b, -24, -24)
-    expected = [sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
-                for row in a.tolist() for col in b.T.tolist()]
+    expected = [
+        sum((Fraction(x) * Fraction(y) for x, y in zip(row, col, strict=True)), Fraction(0))
+        for row in a.tolist()
+        for col in b.T.tolist()
+    ]
     assert as_fractions(total) == expected
     check_rounding(total)
 

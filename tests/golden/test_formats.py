@@ -115,10 +115,16 @@ E4M3 = Format(exponent=4, mantissa=3)
         (lambda: Format(exponent=1), ValueError, "exponent must be 2 to 5, not 1"),
         (lambda: Format(mantissa=0), ValueError, "mantissa must be 1 to 10, not 0"),
         (lambda: Format(mantissa=11), ValueError, "mantissa must be 1 to 10, not 11"),
-        (lambda: E4M3.decode([0, 0x78]), ValueError,
-         "0x78 is not the pattern of a finite number of Format(exponent=4, mantissa=3)"),
-        (lambda: E4M3.decode(0x100), ValueError,
-         "0x100 is not the pattern of a finite number of Format(exponent=4, mantissa=3)"),
+        (
+            lambda: E4M3.decode([0, 0x78]),
+            ValueError,
+            "0x78 is not the pattern of a finite number of Format(exponent=4, mantissa=3)",
+        ),
+        (
+            lambda: E4M3.decode(0x100),
+            ValueError,
+            "0x100 is not the pattern of a finite number of Format(exponent=4, mantissa=3)",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(call, error, message):

@@ -7,8 +7,18 @@ import pytest
 
 from backspike.golden.network import Conv, Dense, Network, Neuron
 
-GEOMETRY = ("in_channels", "in_height", "in_width", "out_channels", "out_height", "out_width", "kernel", "stride",
-            "padding", "pool")
+GEOMETRY = (
+    "in_channels",
+    "in_height",
+    "in_width",
+    "out_channels",
+    "out_height",
+    "out_width",
+    "kernel",
+    "stride",
+    "padding",
+    "pool",
+)
 DEEP = "1x28x28-c16k3s2p1-c32k3p1-a2-c32k3p1-64-10"
 
 
@@ -37,11 +47,14 @@ def test_geometry_of_a_deep_network():
     assert [type(layer) for layer in network.layers] == [Conv, Conv, Conv, Dense, Dense]
 
 
-@pytest.mark.parametrize("text, kernel, pool, rows", [
-    ("1x28x28-c16k3s2p1-a2-64-10", 7, 2, 16 * 49),
-    ("1x28x28-a2-64-10", 14, 2, 14 * 14),
-    ("3x4x4-a4-64-10", 1, 4, 3),
-])
+@pytest.mark.parametrize(
+    "text, kernel, pool, rows",
+    [
+        ("1x28x28-c16k3s2p1-a2-64-10", 7, 2, 16 * 49),
+        ("1x28x28-a2-64-10", 14, 2, 14 * 14),
+        ("3x4x4-a4-64-10", 1, 4, 3),
+    ],
+)
 def test_a_dense_layer_behind_a_pooling_is_a_kernel_over_the_whole_map(text, kernel, pool, rows):
     network = Network.parse(text)
     layer = network.layers[-2]
@@ -51,10 +64,18 @@ def test_a_dense_layer_behind_a_pooling_is_a_kernel_over_the_whole_map(text, ker
     assert Network.parse(str(network)) == network
 
 
-@pytest.mark.parametrize("text, same", [
-    ("64-128-10", None), ("1x8x8-128-10", "64-128-10"), ("4x1x1-c3k1-2", None), ("2x9x7-c3k7p6-c2k5s4p4-3", None),
-    ("1x8x8-c4k3s1p0-3", "1x8x8-c4k3-3"), ("1x8x8-a2-c4k4-3", "1x8x8-a2-4-3"), ("1x15x15-c4k15-3", None),
-])
+@pytest.mark.parametrize(
+    "text, same",
+    [
+        ("64-128-10", None),
+        ("1x8x8-128-10", "64-128-10"),
+        ("4x1x1-c3k1-2", None),
+        ("2x9x7-c3k7p6-c2k5s4p4-3", None),
+        ("1x8x8-c4k3s1p0-3", "1x8x8-c4k3-3"),
+        ("1x8x8-a2-c4k4-3", "1x8x8-a2-4-3"),
+        ("1x15x15-c4k15-3", None),
+    ],
+)
 def test_notation_comes_back(text, same):
     network = Network.parse(text)
     assert str(network) == (same or text)
@@ -68,10 +89,16 @@ def conv(**changes):
 ERRORS = [
     (lambda: conv(in_channels=0), ValueError, "in_channels must be at least 1, not 0"),
     (lambda: conv(out_channels=2.0), TypeError, "out_channels must be an integer, not 2.0"),
-    (lambda: conv(kernel=8, in_height=20, in_width=20), ValueError,
-     "kernel must be 1 to 7, or at most 15 and the whole pooled map of 20 x 20 without padding, not 8"),
-    (lambda: conv(kernel=16, in_height=16, in_width=16), ValueError,
-     "kernel must be 1 to 7, or at most 15 and the whole pooled map of 16 x 16 without padding, not 16"),
+    (
+        lambda: conv(kernel=8, in_height=20, in_width=20),
+        ValueError,
+        "kernel must be 1 to 7, or at most 15 and the whole pooled map of 20 x 20 without padding, not 8",
+    ),
+    (
+        lambda: conv(kernel=16, in_height=16, in_width=16),
+        ValueError,
+        "kernel must be 1 to 7, or at most 15 and the whole pooled map of 16 x 16 without padding, not 16",
+    ),
     (lambda: conv(kernel=7), ValueError, "kernel must be at most 6, in_width / pool + 2 * padding, not 7"),
     (lambda: conv(stride=5), ValueError, "stride must be 1 to 4, not 5"),
     (lambda: conv(stride=True), TypeError, "stride must be an integer, not True"),
@@ -81,27 +108,63 @@ ERRORS = [
     (lambda: conv(pool=4), ValueError, "in_width must be divisible by pool 4, not 6"),
     (lambda: conv(neuron=None), TypeError, "neuron must be a Neuron, not None"),
     (lambda: conv(bias=1), TypeError, "bias must be True or False, not 1"),
-    (lambda: Network(layers=[conv()], steps=2), ValueError,
-     "the last layer must have one output pixel, not a map of 3 x 6 x 4"),
-    (lambda: Network(layers=[conv(), conv(in_channels=3)], steps=2), ValueError,
-     "layers[1] must have inputs of 3 x 6 x 4, not 3 x 8 x 6"),
-    (lambda: Network(layers=[conv(), Dense(inputs=71, outputs=2)], steps=2), ValueError,
-     "layers[1].inputs must be 72, not 71"),
-    (lambda: Network(layers=[Dense(inputs=4, outputs=96), conv()], steps=2), ValueError,
-     "layers[1] must have inputs of 96 x 1 x 1, not 2 x 8 x 6"),
+    (
+        lambda: Network(layers=[conv()], steps=2),
+        ValueError,
+        "the last layer must have one output pixel, not a map of 3 x 6 x 4",
+    ),
+    (
+        lambda: Network(layers=[conv(), conv(in_channels=3)], steps=2),
+        ValueError,
+        "layers[1] must have inputs of 3 x 6 x 4, not 3 x 8 x 6",
+    ),
+    (
+        lambda: Network(layers=[conv(), Dense(inputs=71, outputs=2)], steps=2),
+        ValueError,
+        "layers[1].inputs must be 72, not 71",
+    ),
+    (
+        lambda: Network(layers=[Dense(inputs=4, outputs=96), conv()], steps=2),
+        ValueError,
+        "layers[1] must have inputs of 96 x 1 x 1, not 2 x 8 x 6",
+    ),
     (lambda: Network(layers=["conv"], steps=2), TypeError, "layers must be Dense or Conv, not 'conv'"),
     (lambda: Network.parse(784), TypeError, "sizes must be a string, not 784"),
-    (lambda: Network.parse("1x28x28-c3k3p3-10"), ValueError,
-     "c3k3p3 in 1x28x28-c3k3p3-10: padding must be 0 to 2, not 3"),
-    (lambda: Network.parse("1x28x20-a2-10"), ValueError,
-     "10 in 1x28x20-a2-10: the pooled map before a fully connected layer must be square, not 28 x 20"),
-    (lambda: Network.parse("1x7x7-a2-10"), ValueError,
-     "10 in 1x7x7-a2-10: in_height must be divisible by pool 2, not 7"),
+    (
+        lambda: Network.parse("1x28x28-c3k3p3-10"),
+        ValueError,
+        "c3k3p3 in 1x28x28-c3k3p3-10: padding must be 0 to 2, not 3",
+    ),
+    (
+        lambda: Network.parse("1x28x20-a2-10"),
+        ValueError,
+        "10 in 1x28x20-a2-10: the pooled map before a fully connected layer must be square, not 28 x 20",
+    ),
+    (
+        lambda: Network.parse("1x7x7-a2-10"),
+        ValueError,
+        "10 in 1x7x7-a2-10: in_height must be divisible by pool 2, not 7",
+    ),
 ]
-RULE = "sizes must be two or more items joined by '-': an input (784 or 1x28x28), then layers (128 or c16k3s2p1) " \
-       "and poolings before a layer (a2), not "
-MALFORMED = ["4", "4-0", "", "-", "1x28-10", "1x28x28-c3-10", "1x28x28-a1-10", "1x28x28-a2", "1x28x28-a2-a2-10",
-             "4-3.5", "784-10-x", "1x28x28-c3k3p1s2-10", "٤-3"]
+RULE = (
+    "sizes must be two or more items joined by '-': an input (784 or 1x28x28), then layers (128 or c16k3s2p1) "
+    "and poolings before a layer (a2), not "
+)
+MALFORMED = [
+    "4",
+    "4-0",
+    "",
+    "-",
+    "1x28-10",
+    "1x28x28-c3-10",
+    "1x28x28-a1-10",
+    "1x28x28-a2",
+    "1x28x28-a2-a2-10",
+    "4-3.5",
+    "784-10-x",
+    "1x28x28-c3k3p1s2-10",
+    "٤-3",
+]
 
 
 @pytest.mark.parametrize("call, kind, message", ERRORS, ids=[message for _, _, message in ERRORS])

@@ -23,7 +23,13 @@ NEURONS = {
     "soft, snnTorch's reset, strict": {"reset_value": 1.0, "strict": True, "kappa": 0.9},
     "hard": {"reset": "hard"},
     "hard, strict, odd constants": {
-        "reset": "hard", "strict": True, "kappa": 0.7, "theta": 0.8, "width": 1.7, "amplitude": 0.6, "kappa_back": 0.3,
+        "reset": "hard",
+        "strict": True,
+        "kappa": 0.7,
+        "theta": 0.8,
+        "width": 1.7,
+        "amplitude": 0.6,
+        "kappa_back": 0.3,
     },
     "soft, no leak back": {"kappa_back": 0.0, "amplitude": 3.3},
 }
@@ -70,8 +76,11 @@ def pair(network, training, weights):
 def compare_trace(trace, deltas, errors, records):
     for layer in range(len(trace.layers)):
         for name, array in (
-            ("u", trace.layers[layer].potentials), ("s", trace.layers[layer].spikes),
-            ("m", trace.layers[layer].masks), ("e", errors[layer]), ("delta", deltas[layer]),
+            ("u", trace.layers[layer].potentials),
+            ("s", trace.layers[layer].spikes),
+            ("m", trace.layers[layer].masks),
+            ("e", errors[layer]),
+            ("delta", deltas[layer]),
         ):
             expected = np.array([record[name][layer] for record in records], dtype=np.float64).transpose(1, 0, 2)
             assert same_bits(array, expected), f"{name} of layer {layer}"
@@ -147,8 +156,10 @@ def test_gradients_are_not_rounded_and_do_not_depend_on_the_order_of_samples():
         trace = learning.Trace(np.ones((1, 4, 1), dtype=np.uint8), ())
         (total,) = learning.accumulate(network, trace, [deltas[:, order]], arithmetic)
         assert total.integers().tolist() == [[(2048 << 24) + 1]]
-    parts = [learning.accumulate(network, learning.Trace(np.ones((1, 2, 1), dtype=bool), ()), [deltas[:, half]],
-                                 arithmetic) for half in (slice(0, 2), slice(2, 4))]
+    parts = [
+        learning.accumulate(network, learning.Trace(np.ones((1, 2, 1), dtype=bool), ()), [deltas[:, half]], arithmetic)
+        for half in (slice(0, 2), slice(2, 4))
+    ]
     assert arithmetic.add(parts[0][0], parts[1][0]).integers().tolist() == [[(2048 << 24) + 1]]
 
 
@@ -201,10 +212,13 @@ def test_initial_weights_are_numbers_of_the_format_and_depend_on_the_seed_only()
     assert weights[0].min() < 0 and weights[1].min() >= 0, "the last layer starts with weights of one sign"
 
 
-@pytest.mark.parametrize("sizes, neuron", [
-    ("1x8x8-c16k3p1-a2-c16k3p1-c16k3p1-c16k3p1-c16k3p1-c16k3p1-10", {}),
-    ("64-50-40-40-40-40-40-40-10", {"reset": "hard", "theta": 0.3, "width": 0.6, "bias": True}),
-])
+@pytest.mark.parametrize(
+    "sizes, neuron",
+    [
+        ("1x8x8-c16k3p1-a2-c16k3p1-c16k3p1-c16k3p1-c16k3p1-c16k3p1-10", {}),
+        ("64-50-40-40-40-40-40-40-10", {"reset": "hard", "theta": 0.3, "width": 0.6, "bias": True}),
+    ],
+)
 def test_balanced_weights_keep_spikes_in_every_layer_of_a_deep_network(sizes, neuron):
     network = Network.parse(sizes, steps=4, **neuron)
     spikes = np.random.default_rng(1).random((4, 80, 64)) < 0.2
@@ -232,32 +246,58 @@ ERRORS = [
     (lambda: Dense(inputs=2.0, outputs=3), TypeError, "inputs must be an integer, not 2.0"),
     (lambda: Dense(inputs=2, outputs=3, bias=None), TypeError, "bias must be True or False, not None"),
     (lambda: Network(layers=[], steps=2), ValueError, "layers must be at least one Dense or Conv, not ()"),
-    (lambda: Network(layers=[Dense(inputs=2, outputs=3), Dense(inputs=2, outputs=3)], steps=2), ValueError,
-     "layers[1].inputs must be 3, not 2"),
+    (
+        lambda: Network(layers=[Dense(inputs=2, outputs=3), Dense(inputs=2, outputs=3)], steps=2),
+        ValueError,
+        "layers[1].inputs must be 3, not 2",
+    ),
     (lambda: Network.parse("4-3", steps=True), TypeError, "steps must be an integer, not True"),
-    (lambda: Network.parse("4-3", theta=1e-9), ValueError,
-     f"theta must not round to zero in {BINARY16}, but 1e-09 does"),
-    (lambda: Network.parse("4-3", theta=1e9), ValueError,
-     f"theta must be at most 65504 in {BINARY16}, not 1000000000.0"),
+    (
+        lambda: Network.parse("4-3", theta=1e-9),
+        ValueError,
+        f"theta must not round to zero in {BINARY16}, but 1e-09 does",
+    ),
+    (
+        lambda: Network.parse("4-3", theta=1e9),
+        ValueError,
+        f"theta must be at most 65504 in {BINARY16}, not 1000000000.0",
+    ),
     (lambda: Training(rate=0), ValueError, "rate must be more than 0, not 0"),
     (lambda: Training(rate=0.1, momentum=2), ValueError, "momentum must be at least 0 and at most 1, not 2"),
-    (lambda: Trainer(Network.parse("4-3"), Training(rate=1e-9), seed=0), ValueError,
-     f"rate must not round to zero in {BINARY16}, but 1e-09 does"),
-    (lambda: Trainer(Network.parse("4-3"), Training(rate=0.1)), ValueError,
-     "exactly one of weights and seed must be given"),
-    (lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), weights=[np.zeros((3, 4))]), ValueError,
-     "weights[0] must be [4, 3], not [3, 4]"),
-    (lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), weights=[np.full((4, 3), 0.1)]), ValueError,
-     "weights[0] must be numbers of the format"),
-    (lambda: small().forward(np.zeros((4, 2, 5), dtype=np.uint8)), ValueError,
-     "spikes must be [4, B, 4], not [4, 2, 5]"),
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=1e-9), seed=0),
+        ValueError,
+        f"rate must not round to zero in {BINARY16}, but 1e-09 does",
+    ),
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=0.1)),
+        ValueError,
+        "exactly one of weights and seed must be given",
+    ),
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), weights=[np.zeros((3, 4))]),
+        ValueError,
+        "weights[0] must be [4, 3], not [3, 4]",
+    ),
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), weights=[np.full((4, 3), 0.1)]),
+        ValueError,
+        "weights[0] must be numbers of the format",
+    ),
+    (
+        lambda: small().forward(np.zeros((4, 2, 5), dtype=np.uint8)),
+        ValueError,
+        "spikes must be [4, B, 4], not [4, 2, 5]",
+    ),
     (lambda: small().forward(np.full((4, 2, 4), 2, dtype=np.uint8)), ValueError, "spikes must be 0 or 1, not 2"),
-    (lambda: small().forward(np.zeros((4, 2, 4))), TypeError,
-     "spikes must be an array of uint8 or bool, not float64"),
+    (lambda: small().forward(np.zeros((4, 2, 4))), TypeError, "spikes must be an array of uint8 or bool, not float64"),
     (lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0, 3]), ValueError, "labels must be 0 to 2, not 3"),
     (lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0]), ValueError, "labels must be [2], not [1]"),
-    (lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0.0, 1.0]), TypeError,
-     "labels must be an array of integers, not float64"),
+    (
+        lambda: small().train_batch(np.zeros((4, 2, 4), dtype=bool), [0.0, 1.0]),
+        TypeError,
+        "labels must be an array of integers, not float64",
+    ),
 ]
 
 

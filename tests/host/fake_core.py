@@ -85,8 +85,18 @@ class FakeCore:
         values = self.table(DESCRIPTOR, Region.DESCRIPTOR, index * DESCRIPTOR_STRIDE)
         values["channels"] = (values["blocks"] - 1) * self.config.lanes + values["last_lanes"]
         values["outputs"] = values["channels"] * values["out_width"] * values["out_height"]
-        for name in ("threshold", "mask_low", "mask_high", "kappa", "reset", "kappa_back", "amplitude", "loss_scale",
-                     "minus_rate", "momentum"):
+        for name in (
+            "threshold",
+            "mask_low",
+            "mask_high",
+            "kappa",
+            "reset",
+            "kappa_back",
+            "amplitude",
+            "loss_scale",
+            "minus_rate",
+            "momentum",
+        ):
             values[name] = self.units(values[name])
         return values
 
@@ -210,8 +220,11 @@ class FakeCore:
                     for kx in kernel:
                         above, left = (at * d["stride"] + k - d["padding"] for at, k in ((y, ky), (x, kx)))
                         if 0 <= above < d["in_height"] // d["pool"] and 0 <= left < d["in_width"] // d["pool"]:
-                            found += [((ky, kx), (above * d["pool"] + i) * d["in_width"] + left * d["pool"] + j)
-                                      for i in pool for j in pool]
+                            found += [
+                                ((ky, kx), (above * d["pool"] + i) * d["in_width"] + left * d["pool"] + j)
+                                for i in pool
+                                for j in pool
+                            ]
                 yield found
 
     def bit(self, number, slot, where, step, kind):
@@ -262,8 +275,7 @@ class FakeCore:
             for k in range(0, d["outputs"], 32):
                 words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
                 tag = {"slice": peer["slice"], "slot": number, "step": step, "word": peer["word"] + k // 32}
-                self.post(Kind.SPIKES, {**tag, "train": slot.train}, words,
-                          x=peer["x"], y=peer["y"], host=peer["host"])
+                self.post(Kind.SPIKES, {**tag, "train": slot.train}, words, x=peer["x"], y=peer["y"], host=peer["host"])
         if step + 1 == d["steps"]:
             slot.stage = "backward"
             own.forward = (number + 1) % self.config.slots
@@ -288,8 +300,7 @@ class FakeCore:
             elif not spike:
                 total += d["kappa"] * slot.u[n]
             slot.u[n] = self.rounded(total)
-        return ([int(u >= d["threshold"]) for u in slot.u],
-                [int(d["mask_low"] <= u <= d["mask_high"]) for u in slot.u])
+        return ([int(u >= d["threshold"]) for u in slot.u], [int(d["mask_low"] <= u <= d["mask_high"]) for u in slot.u])
 
     def backward(self, index):
         """Deltas and errors; the gradients follow in a job of their own, so that errors may be far ahead of them."""

@@ -37,7 +37,8 @@ class LinkDevice:
                     self.begin(frame.session)
                     self.sessions += 1
                 self.answers.append(
-                    Frame(HELLO, self.session, self.taken % MODULUS, 0, pack_welcome(self.config, WINDOW_BITS)))
+                    Frame(HELLO, self.session, self.taken % MODULUS, 0, pack_welcome(self.config, WINDOW_BITS))
+                )
             elif frame.session != self.session:
                 self.answers.append(Frame(LOST, self.session or 0, 0, 0))
             else:
@@ -100,7 +101,7 @@ class LinkDevice:
             if drained:
                 self.answer = self.nak = False
             start = self.next - self.acked
-            payload = bytes(self.out[start:start + _CHUNK]) if more else b""
+            payload = bytes(self.out[start : start + _CHUNK]) if more else b""
             frames.append(Frame(bits, self.session, self.taken, self.next, payload))
             self.next += len(payload)
         return b"".join(frame.encode() for frame in frames)

@@ -53,8 +53,10 @@ def test_the_link_limits_the_slices_of_the_first_layer():
 
 def test_the_work_of_a_convolution():
     """By hand: 2 channels of 4 x 4 inputs, 3 x 3 kernel, padding 1: of 144 taps 100 are inside."""
-    layers = [Conv(in_channels=2, in_height=4, in_width=4, kernel=3, padding=1, out_channels=4),
-              Conv(in_channels=4, in_height=4, in_width=4, kernel=2, pool=2, out_channels=3)]
+    layers = [
+        Conv(in_channels=2, in_height=4, in_width=4, kernel=3, padding=1, out_channels=4),
+        Conv(in_channels=4, in_height=4, in_width=4, kernel=2, pool=2, out_channels=3),
+    ]
     network = Network(layers=layers, steps=2)
     densities = (Density(spikes=0.5, deltas=1), Density(spikes=0.25, masks=0.5, deltas=1))
     slices = np.array([[1, 1], [0, 1]])
@@ -121,8 +123,10 @@ def test_the_matrix_of_a_cut_needs_what_its_layout_uses():
 def test_arranging_shortens_the_ways_and_keeps_the_pieces():
     network, config = Network.parse("784-256-128-10"), ChipConfig(columns=5, rows=4, weights=32768)
     cores, densities = path(5, 4), layer_densities(network, None)
-    before = [replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1]) for n, p in enumerate(
-        balanced(network, config, cores, densities))]
+    before = [
+        replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1])
+        for n, p in enumerate(balanced(network, config, cores, densities))
+    ]
     after = arrange(network, before, cores, densities)
     pairs = [[(p, q) for p in own for q in own if q.layer == p.layer + 1] for own in (before, after)]
     ways = [sum(flits(network, p, densities) * (abs(p.x - q.x) + abs(p.y - q.y)) for p, q in own) for own in pairs]

@@ -23,8 +23,16 @@ COURSE = Course(network="64-12-10", steps=3, neuron={"reset": "hard"}, bias=True
 def written(path, **values):
     """A training in a file."""
     weights = [weight / 2 for weight in COURSE.weights()]
-    state = Checkpoint(COURSE, COURSE.weights(), weights, 2, 3, Score(3, 24, 5, 77), [{"samples": 40, "loss": 1 / 3}],
-                       chip=ChipConfig().to_dict())
+    state = Checkpoint(
+        COURSE,
+        COURSE.weights(),
+        weights,
+        2,
+        3,
+        Score(3, 24, 5, 77),
+        [{"samples": 40, "loss": 1 / 3}],
+        chip=ChipConfig().to_dict(),
+    )
     state = replace(state, **values)
     state.save(path)
     return state
@@ -93,10 +101,14 @@ def edited(path, change):
         (lambda d: d.pop("score"), "{path} does not describe a training: KeyError('score')"),
         (lambda d: d["course"].update(colour=1), "{path} does not describe a training: TypeError("),
         (lambda d: d.update(epoch=5), "epoch of {path} must be 0 to 4, and batch at least 0, not 5 and 3"),
-        (lambda d: d["course"].update(network="64-13-10"), "weights_0 of {path} must be [65, 13] for the network, not "
-         "[65, 12]"),
-        (lambda d: d["course"].update(network="64-12-12-10"), "neuron[2].kappa of {path} must be 0.5, as in this "
-         "version, not None"),
+        (
+            lambda d: d["course"].update(network="64-13-10"),
+            "weights_0 of {path} must be [65, 13] for the network, not [65, 12]",
+        ),
+        (
+            lambda d: d["course"].update(network="64-12-12-10"),
+            "neuron[2].kappa of {path} must be 0.5, as in this version, not None",
+        ),
         (lambda d: d["constants"].update({"training[1].rate": 0.5}), "training[1].rate of {path} must be 0.0"),
         (lambda d: d["course"].update(tests=21), "data 'digits' must have the fingerprint "),
     ],
@@ -110,8 +122,10 @@ def test_a_file_that_does_not_fit_is_refused(change, text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04 no", b"something", b"\x93NUMPY\x01\x00", None],
-    ids=["empty", "zip", "text", "npy", "cut"])
+    "content",
+    [b"", b"PK\x03\x04 no", b"something", b"\x93NUMPY\x01\x00", None],
+    ids=["empty", "zip", "text", "npy", "cut"],
+)
 def test_what_is_no_such_file_is_refused(content, tmp_path):
     path = tmp_path / "a.npz"
     written(path)
@@ -157,8 +171,11 @@ def test_moved_data_are_the_same_data(tmp_path):
 
 @pytest.mark.parametrize(("name", "most"), [("samples", 1437), ("tests", 360)])
 def test_more_data_than_there_are_are_refused(name, most):
-    assert getattr(Course(**{name: most}), name) == most == Course(**{name: most}).dataset().__dict__[
-        "train_labels" if name == "samples" else "test_labels"].size
+    assert (
+        getattr(Course(**{name: most}), name)
+        == most
+        == Course(**{name: most}).dataset().__dict__["train_labels" if name == "samples" else "test_labels"].size
+    )
     with pytest.raises(ValueError, match=f"{name} must be at most {most} for the data 'digits', not {most + 1}"):
         Course(**{name: most + 1}).dataset()
     with pytest.raises(ValueError, match=f"{name} must be at least 1, not 0"):

@@ -113,7 +113,8 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
         assert main([command]) == 2
         message = capsys.readouterr().err
         assert re.fullmatch(
-            rf"backspike {command}: \S+ is missing; install the package with its extra 'sim'\n", message)
+            rf"backspike {command}: \S+ is missing; install the package with its extra 'sim'\n", message
+        )
 
 
 def test_a_missing_data_package_is_named(capsys, monkeypatch, tmp_path):

@@ -37,10 +37,19 @@ def networks(draw):
         for _ in range(draw(st.integers(1, 3))):
             pool = draw(st.sampled_from([n for n in (1, 1, 2, 3) if shape[1] % n == shape[2] % n == 0]))
             kernel = draw(st.integers(1, min(3, shape[1] // pool, shape[2] // pool)))
-            layers.append(Conv(
-                in_channels=shape[0], in_height=shape[1], in_width=shape[2], pool=pool, kernel=kernel,
-                stride=draw(st.integers(1, 3)), padding=draw(st.integers(0, kernel - 1)),
-                out_channels=draw(st.integers(1, 20)), bias=draw(bias)))
+            layers.append(
+                Conv(
+                    in_channels=shape[0],
+                    in_height=shape[1],
+                    in_width=shape[2],
+                    pool=pool,
+                    kernel=kernel,
+                    stride=draw(st.integers(1, 3)),
+                    padding=draw(st.integers(0, kernel - 1)),
+                    out_channels=draw(st.integers(1, 20)),
+                    bias=draw(bias),
+                )
+            )
             shape = layers[-1].out_map
     for _ in range(draw(st.integers(1, 3))):
         layers.append(Dense(inputs=int(np.prod(shape)), outputs=draw(st.integers(1, 90)), bias=draw(bias)))
@@ -52,9 +61,14 @@ def networks(draw):
 def plans(draw):
     network = draw(networks())
     config = ChipConfig(
-        columns=draw(st.integers(1, 3)), rows=draw(st.integers(1, 3)), lanes=draw(st.sampled_from([1, 2, 4, 8])),
-        slots=draw(st.integers(2, 8)), slices=draw(st.integers(2, 16)), weights=draw(st.sampled_from([2048, 16384])),
-        neurons=draw(st.sampled_from([256, 2048])), window=draw(st.sampled_from([32, 64, 1024])),
+        columns=draw(st.integers(1, 3)),
+        rows=draw(st.integers(1, 3)),
+        lanes=draw(st.sampled_from([1, 2, 4, 8])),
+        slots=draw(st.integers(2, 8)),
+        slices=draw(st.integers(2, 16)),
+        weights=draw(st.sampled_from([2048, 16384])),
+        neurons=draw(st.sampled_from([256, 2048])),
+        window=draw(st.sampled_from([32, 64, 1024])),
     )
     options = {
         "strategy": draw(st.sampled_from(["balanced", "shuffled"])),
@@ -88,8 +102,9 @@ class Loaded:
 
     def groups(self, part):
         d = self.descriptor(part)
-        return [self.get(GROUP, part.core, Region.GROUP, (d["groups_base"] + k) * GROUP_STRIDE)
-                for k in range(d["groups"])]
+        return [
+            self.get(GROUP, part.core, Region.GROUP, (d["groups_base"] + k) * GROUP_STRIDE) for k in range(d["groups"])
+        ]
 
     def need(self, part):
         return self.get(NEED, part.core, Region.NEED, part.index)
@@ -107,8 +122,11 @@ CHECK = settings(max_examples=80, deadline=None, derandomize=True)
 def test_every_address_exists_and_is_written_once(plan):
     config = plan.config
     sizes = {
-        Region.WEIGHT: config.weights, Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
-        Region.NEED: config.slices, Region.GROUP: config.groups * GROUP_STRIDE, Region.PEER: config.peers,
+        Region.WEIGHT: config.weights,
+        Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
+        Region.NEED: config.slices,
+        Region.GROUP: config.groups * GROUP_STRIDE,
+        Region.PEER: config.peers,
         Region.TAPE: TAPE_SLOT_STRIDE * config.slots,
     }
     loaded = Loaded(plan, initial_weights(plan.network, 0))
@@ -117,14 +135,20 @@ def test_every_address_exists_and_is_written_once(plan):
         assert y < config.rows
         assert max(words) < sizes[region]
     blocks = config.neurons // config.lanes
-    ends = {"neuron": config.neurons, "block": blocks, "delta": -(-blocks // 32) + config.slices,
-            "weight": config.weights // config.lanes, "tape": config.tape_words}
+    ends = {
+        "neuron": config.neurons,
+        "block": blocks,
+        "delta": -(-blocks // 32) + config.slices,
+        "weight": config.weights // config.lanes,
+        "tape": config.tape_words,
+    }
     taken = Counter()
     for part in plan.slices:
         d = loaded.descriptor(part)
         pixels = d["out_width"] * d["out_height"]
         spans = {
-            "neuron": (d["neuron_base"], pixels * part.channels), "block": (d["block_base"], pixels * d["blocks"]),
+            "neuron": (d["neuron_base"], pixels * part.channels),
+            "block": (d["block_base"], pixels * d["blocks"]),
             "delta": (d["delta_base"], -(-pixels * d["blocks"] // 32)),
             "weight": (d["weight_base"], d["weight_words"]),
         }
@@ -233,9 +257,17 @@ def test_the_engines_lists_hold_every_window(plan):
         assert layer.kernel**2 * d["blocks"] <= most
         assert d["replay"] == (sum(seen) <= most)
         assert [d[name] for name in ("kernel", "stride", "padding", "pool")] == [
-            layer.kernel, layer.stride, layer.padding, layer.pool]
+            layer.kernel,
+            layer.stride,
+            layer.padding,
+            layer.pool,
+        ]
         assert [d[name] for name in ("in_height", "in_width", "out_height", "out_width")] == [
-            layer.in_height, layer.in_width, layer.out_height, layer.out_width]
+            layer.in_height,
+            layer.in_width,
+            layer.out_height,
+            layer.out_width,
+        ]
 
 
 @CHECK
@@ -291,8 +323,11 @@ def test_biases_spike_in_every_slot(plan):
         constant = [g["tape"] for g in loaded.groups(part) if g["constant"]]
         assert len(constant) == plan.network.layers[part.layer].bias
         for slot in range(plan.config.slots):
-            expected[part.core].update((slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word, 1)
-                                       for word in constant for step in range(plan.network.steps))
+            expected[part.core].update(
+                (slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word, 1)
+                for word in constant
+                for step in range(plan.network.steps)
+            )
     assert expected == {core: loaded.memory[*core, Region.TAPE] for core in plan.cores}
 
 
@@ -308,14 +343,21 @@ def test_inputs_of_a_dense_slice_are_split_where_the_list_is_short():
 
     assert groups(64) == [(0, 45, 0, 0, 0), (2, 35, 135, 0, 0), (4, 1, 240, 0, 1)]
     assert groups(32) == [
-        (0, 32, 0, 0, 0), (1, 13, 96, 32, 0), (2, 32, 135, 0, 0), (3, 3, 231, 32, 0), (4, 1, 240, 0, 1)]
+        (0, 32, 0, 0, 0),
+        (1, 13, 96, 32, 0),
+        (2, 32, 135, 0, 0),
+        (3, 3, 231, 32, 0),
+        (4, 1, 240, 0, 1),
+    ]
 
 
 def test_strides_of_a_convolution():
     """Three blocks of 2 lanes, groups of 2 and 1 channels: kernel taps are 2 * 3 and 1 * 3 words apart."""
-    layers = [Conv(in_channels=1, in_height=4, in_width=4, kernel=1, out_channels=3),
-              Conv(in_channels=3, in_height=4, in_width=4, kernel=2, stride=2, out_channels=6, bias=True),
-              Dense(inputs=24, outputs=2)]
+    layers = [
+        Conv(in_channels=1, in_height=4, in_width=4, kernel=1, out_channels=3),
+        Conv(in_channels=3, in_height=4, in_width=4, kernel=2, stride=2, out_channels=6, bias=True),
+        Dense(inputs=24, outputs=2),
+    ]
     pieces = [Piece(0, 0, 0, 0, 2), Piece(0, 1, 0, 2, 1), Piece(1, 0, 1, 0, 6), Piece(2, 1, 1, 0, 2)]
     plan = compile_network(Network(layers=layers, steps=1), TRAINING, ChipConfig(lanes=2), strategy=pieces)
     found = [[g[name] for name in ("row_base", "row_stride", "tap_stride")] for g in plan.groups(plan.layers[1][0])]
@@ -358,13 +400,27 @@ def test_given_pieces():
 def test_a_plan_as_json_values():
     """Forward: 4 steps of 6 * 0.2 terms and one potential, for 5 outputs; 2 cycles for each delta."""
     plan = compile_network(Network.parse("6-5"), TRAINING, ChipConfig(columns=1, rows=1))
-    load = {"forward": 44, "errors": 0, "gradients": 4, "deltas": 40, "backward": 44, "port_in": 12, "port_out": 2,
-            "cycles": 44}
+    load = {
+        "forward": 44,
+        "errors": 0,
+        "gradients": 4,
+        "deltas": 40,
+        "backward": 44,
+        "port_in": 12,
+        "port_out": 2,
+        "cycles": 44,
+    }
     memories = {"weights": 30, "neurons": 5, "tape_words": 1, "groups": 1, "slices": 1, "peers": 2}
     assert plan.to_dict() == {
-        "network": "6-5", "steps": 4, "loss": "rate", "hops": 0.0, "mesh": [1, 1],
+        "network": "6-5",
+        "steps": 4,
+        "loss": "rate",
+        "hops": 0.0,
+        "mesh": [1, 1],
         "memories": {"weights": 16384, "neurons": 256, "tape_words": 64, "groups": 32, "slices": 4, "peers": 64},
-        "cycles": 44, "balance": 1.0, "link": 12,
+        "cycles": 44,
+        "balance": 1.0,
+        "link": 12,
         "slices": [{"core": [0, 0], "index": 0, "layer": 0, "first": 0, "channels": 5, "outputs": 5}],
         "cores": [{"core": [0, 0], **memories, "load": load}],
     }

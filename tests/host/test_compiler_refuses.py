@@ -24,30 +24,57 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
 @pytest.mark.parametrize(
     ("sizes", "config", "message"),
     [
-        ("784-256-128-10", {"weights": 8192},
-         "layer 0 needs 200,704 weights on 4 cores of 8,192: use at least 30 cores or weights=58800"),
-        ("784-256-128-10", {"weights": 1024, "columns": 8, "rows": 8, "groups": 64},
-         "layer 0 needs 200,704 weights on 64 cores of 1,024: use weights=3920"),
-        ("64-64-64", {"weights": 4608, "columns": 1, "rows": 1},
-         "layer 1 needs 4,096 weights on 1 core of 4,608 that hold the layers before it: use at least 2 cores or "
-         "weights=8192"),
-        ("64-600-10", {"weights": 65536, "neurons": 128},
-         "layer 0 needs 600 neurons on 4 cores of 128: use at least 5 cores or neurons=153"),
+        (
+            "784-256-128-10",
+            {"weights": 8192},
+            "layer 0 needs 200,704 weights on 4 cores of 8,192: use at least 30 cores or weights=58800",
+        ),
+        (
+            "784-256-128-10",
+            {"weights": 1024, "columns": 8, "rows": 8, "groups": 64},
+            "layer 0 needs 200,704 weights on 64 cores of 1,024: use weights=3920",
+        ),
+        (
+            "64-64-64",
+            {"weights": 4608, "columns": 1, "rows": 1},
+            "layer 1 needs 4,096 weights on 1 core of 4,608 that hold the layers before it: use at least 2 cores or "
+            "weights=8192",
+        ),
+        (
+            "64-600-10",
+            {"weights": 65536, "neurons": 128},
+            "layer 0 needs 600 neurons on 4 cores of 128: use at least 5 cores or neurons=153",
+        ),
         ("4000-10", {"weights": 131072}, "layer 0 does not fit on 4 cores of 64 tape words: use tape_words=125"),
-        ("64-32-32-32-32-10", {"columns": 1, "rows": 1},
-         "layer 4 does not fit on 1 core of 4 slices: use at least 2 cores or slices=5"),
-        ("64-600-10", {"weights": 8192, "neurons": 128},
-         "layer 0 does not fit on 4 cores of 8,192 weights and 128 neurons: use at least 6 cores or weights=11136 and "
-         "neurons=174"),
+        (
+            "64-32-32-32-32-10",
+            {"columns": 1, "rows": 1},
+            "layer 4 does not fit on 1 core of 4 slices: use at least 2 cores or slices=5",
+        ),
+        (
+            "64-600-10",
+            {"weights": 8192, "neurons": 128},
+            "layer 0 does not fit on 4 cores of 8,192 weights and 128 neurons: use at least 6 cores or weights=11136 and "
+            "neurons=174",
+        ),
         ("5000-10", {}, "layer 0 does not fit on 4 cores of 64 tape words: use tape_words=157"),
-        ("1x28x28-c10k3-a2-c10k3-10", {"neurons": 1000},
-         "layer 0 does not fit on 4 cores of 1,000 neurons and 64 tape words: use neurons=2028 and tape_words=277"),
-        ("1x28x28-c4k3p1-a2-64-10", {},
-         "layer 0 does not fit on 4 cores of 256 neurons, 64 tape words and 4 slices: use neurons=3140, tape_words=413 "
-         "and slices=5"),
-        ("20000-10", {},
-         "layer 0 does not fit on 4 cores of 16,384 weights: use smaller layers, as no chip of so many cores can hold "
-         "this network"),
+        (
+            "1x28x28-c10k3-a2-c10k3-10",
+            {"neurons": 1000},
+            "layer 0 does not fit on 4 cores of 1,000 neurons and 64 tape words: use neurons=2028 and tape_words=277",
+        ),
+        (
+            "1x28x28-c4k3p1-a2-64-10",
+            {},
+            "layer 0 does not fit on 4 cores of 256 neurons, 64 tape words and 4 slices: use neurons=3140, tape_words=413 "
+            "and slices=5",
+        ),
+        (
+            "20000-10",
+            {},
+            "layer 0 does not fit on 4 cores of 16,384 weights: use smaller layers, as no chip of so many cores can hold "
+            "this network",
+        ),
     ],
 )
 def test_capacity_advice(sizes, config, message):
@@ -61,13 +88,21 @@ def test_capacity_advice(sizes, config, message):
         st.lists(st.integers(1, 300), min_size=2, max_size=4).map(lambda sizes: "-".join(map(str, sizes))),
         st.sampled_from(["1x12x12-c8k3p1-a2-c12k3p1-40-10", "2x16x16-c6k5s2p2-c10k3-a2-20-10", "3x9x9-c40k1-64-10"]),
     ),
-    st.sampled_from([1, 2, 8]), st.integers(1, 4),
+    st.sampled_from([1, 2, 8]),
+    st.integers(1, 4),
 )
 def test_each_remedy_is_enough(sizes, lanes, cores):
     network = Network.parse(sizes)
     columns, rows = mesh_shape(cores)
-    chip = {"columns": columns, "rows": rows, "lanes": lanes, "weights": 2048, "neurons": 64, "tape_words": 12,
-            "peers": 128}
+    chip = {
+        "columns": columns,
+        "rows": rows,
+        "lanes": lanes,
+        "weights": 2048,
+        "neurons": 64,
+        "tape_words": 12,
+        "peers": 128,
+    }
     try:
         compile_network(network, TRAINING, ChipConfig(**chip))
     except CapacityError as error:
@@ -82,14 +117,23 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
 @pytest.mark.parametrize(
     ("error", "arguments", "message"),
     [
-        (CapacityError, {"training": Training(rate=0.5, momentum=0.5), "momentum": False},
-         "momentum is 0.5 and the chip has no velocity memory: use momentum=0 in the training, or a chip with "
-         "momentum=True"),
+        (
+            CapacityError,
+            {"training": Training(rate=0.5, momentum=0.5), "momentum": False},
+            "momentum is 0.5 and the chip has no velocity memory: use momentum=0 in the training, or a chip with "
+            "momentum=True",
+        ),
         (CapacityError, {"steps": 5}, "the network has 5 steps and the chip holds 4: use steps=5"),
-        (ValueError, {"format": Format(exponent=4, mantissa=3)},
-         "network.format must be the chip's, Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)"),
-        (ValueError, {"options": {"strategy": "best"}},
-         "strategy must be 'balanced', 'shuffled' or a list of Piece, not 'best'"),
+        (
+            ValueError,
+            {"format": Format(exponent=4, mantissa=3)},
+            "network.format must be the chip's, Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)",
+        ),
+        (
+            ValueError,
+            {"options": {"strategy": "best"}},
+            "strategy must be 'balanced', 'shuffled' or a list of Piece, not 'best'",
+        ),
         (TypeError, {"options": {"strategy": 3}}, "strategy must be 'balanced', 'shuffled' or a list of Piece, not 3"),
         (TypeError, {"options": {"strategy": [3]}}, "strategy must be a list of Piece, not 3"),
         (ValueError, {"options": {"loss": "mse"}}, "loss must be 'rate' or 'external', not 'mse'"),
@@ -97,18 +141,33 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer or None, not 2.0"),
         (TypeError, {"options": {"seed": "a"}}, "seed must be an integer, not 'a'"),
         (TypeError, {"options": {"density": 0.5}}, "density must be a Density, one for each layer, or None, not 0.5"),
-        (ValueError, {"options": {"density": [Density()] * 3}},
-         "density must have one Density for each of 1 layers, not 3"),
+        (
+            ValueError,
+            {"options": {"density": [Density()] * 3}},
+            "density must have one Density for each of 1 layers, not 3",
+        ),
         (TypeError, {"training": None}, "training must be a Training, not None"),
-        (ValueError, {"options": {"strategy": [Piece(0, 2, 0, 0, 5)]}},
-         "placement must use cores of the 2 x 2 mesh, not (2, 0)"),
+        (
+            ValueError,
+            {"options": {"strategy": [Piece(0, 2, 0, 0, 5)]}},
+            "placement must use cores of the 2 x 2 mesh, not (2, 0)",
+        ),
         (ValueError, {"options": {"strategy": [Piece(1, 0, 0, 0, 5)]}}, "placement must name layers 0 to 0, not 1"),
-        (ValueError, {"options": {"strategy": [Piece(0, 0, 0, 0, 4)]}},
-         "placement must hold all 5 channels of layer 0, not 4"),
-        (ValueError, {"options": {"strategy": [Piece(0, 0, 0, 0, 2), Piece(0, 1, 0, 3, 2)]}},
-         "placement must hold every channel of layer 0 once, which 2 is not"),
-        (CapacityError, {"options": {"strategy": [Piece(0, 0, 0, n, 1) for n in range(5)]}},
-         "core (0, 0) needs slices=5 and has 4: use more or other cores for these layers, or slices=5"),
+        (
+            ValueError,
+            {"options": {"strategy": [Piece(0, 0, 0, 0, 4)]}},
+            "placement must hold all 5 channels of layer 0, not 4",
+        ),
+        (
+            ValueError,
+            {"options": {"strategy": [Piece(0, 0, 0, 0, 2), Piece(0, 1, 0, 3, 2)]}},
+            "placement must hold every channel of layer 0 once, which 2 is not",
+        ),
+        (
+            CapacityError,
+            {"options": {"strategy": [Piece(0, 0, 0, n, 1) for n in range(5)]}},
+            "core (0, 0) needs slices=5 and has 4: use more or other cores for these layers, or slices=5",
+        ),
     ],
 )
 def test_arguments_are_checked(error, arguments, message):
@@ -144,16 +203,25 @@ def test_labels_and_outputs_fit_their_fields():
 @pytest.mark.parametrize(
     ("sizes", "config", "message"),
     [
-        ("4x10x10-c4k5-10", {"window": 64},
-         "an output pixel of layer 0 sees 100 inputs of one producer and the chip's lists have 64 entries: use a "
-         "smaller kernel or pool, or window=128"),
-        ("1x28x28-c4k3p1-a4-10", {"window": 512},
-         "an output pixel of layer 1 sees 784 inputs of one producer and the chip's lists have 512 entries: use a "
-         "smaller kernel or pool, or window=1024"),
+        (
+            "4x10x10-c4k5-10",
+            {"window": 64},
+            "an output pixel of layer 0 sees 100 inputs of one producer and the chip's lists have 64 entries: use a "
+            "smaller kernel or pool, or window=128",
+        ),
+        (
+            "1x28x28-c4k3p1-a4-10",
+            {"window": 512},
+            "an output pixel of layer 1 sees 784 inputs of one producer and the chip's lists have 512 entries: use a "
+            "smaller kernel or pool, or window=1024",
+        ),
         ("1x200x8-c4k3s2-10", {}, "layer 0 has in_height=200: use a network where it is at most 127"),
-        ("1x28x28-c4k3p1-10", {"batch_terms": 3135},
-         "a sample adds 3,136 terms to a gradient of layer 0 and the chip's sums hold 3,135: use batch_terms=3136 "
-         "times the samples of a batch"),
+        (
+            "1x28x28-c4k3p1-10",
+            {"batch_terms": 3135},
+            "a sample adds 3,136 terms to a gradient of layer 0 and the chip's sums hold 3,135: use batch_terms=3136 "
+            "times the samples of a batch",
+        ),
     ],
 )
 def test_what_no_placement_makes_fit(sizes, config, message):
@@ -168,8 +236,10 @@ def test_channels_of_a_slice_keep_to_the_lists():
     assert max(part.channels for part in plan.layers[0]) == 3
     assert max(part.channels for part in plan.layers[1]) <= 14
     pieces = [Piece(0, 0, 0, 0, 4), Piece(0, 0, 0, 4, 4), Piece(1, 0, 0, 0, 30), Piece(2, 0, 0, 0, 10)]
-    message = ("a slice of layer 0 has 4 channels and the chip's lists of 128 entries allow 3: use smaller slices or a "
-               "larger window")
+    message = (
+        "a slice of layer 0 has 4 channels and the chip's lists of 128 entries allow 3: use smaller slices or a "
+        "larger window"
+    )
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled(sizes, options={"strategy": pieces}, **chip)
 
@@ -185,14 +255,16 @@ def test_a_slice_has_one_group_less_than_the_table():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([np.full((6, 5), 0.1)],
-         f"weights of layer 0 must be finite numbers of {BINARY16}, not 0.1 at (0, 0)"),
-        ([np.where(np.arange(30).reshape(6, 5) == 17, np.nan, 0)],
-         f"weights of layer 0 must be finite numbers of {BINARY16}, not nan at (3, 2)"),
-        ([np.where(np.arange(30).reshape(6, 5) == 29, -np.inf, 0)],
-         f"weights of layer 0 must be finite numbers of {BINARY16}, not -inf at (5, 4)"),
-        ([np.full((6, 5), 65536.0)],
-         f"weights of layer 0 must be finite numbers of {BINARY16}, not 65536.0 at (0, 0)"),
+        ([np.full((6, 5), 0.1)], f"weights of layer 0 must be finite numbers of {BINARY16}, not 0.1 at (0, 0)"),
+        (
+            [np.where(np.arange(30).reshape(6, 5) == 17, np.nan, 0)],
+            f"weights of layer 0 must be finite numbers of {BINARY16}, not nan at (3, 2)",
+        ),
+        (
+            [np.where(np.arange(30).reshape(6, 5) == 29, -np.inf, 0)],
+            f"weights of layer 0 must be finite numbers of {BINARY16}, not -inf at (5, 4)",
+        ),
+        ([np.full((6, 5), 65536.0)], f"weights of layer 0 must be finite numbers of {BINARY16}, not 65536.0 at (0, 0)"),
         ([np.zeros((5, 6))], "weights of layer 0 must have shape (6, 5), not (5, 6)"),
         ([], "weights must have one array per layer, 1, not 0"),
     ],

@@ -92,20 +92,32 @@ DAMAGE = [
     (rewrite(NAMES[0], lambda b: b + b"\0"), f"{NAMES[0]} must have 140 bytes of data, not 141"),
     (rewrite(NAMES[0], lambda b: b[:9]), f"{NAMES[0]} must have a header of 16 bytes, not 9 bytes in all"),
     (rewrite(NAMES[1], lambda b: b""), f"{NAMES[1]} must have a header of 8 bytes, not 0 bytes in all"),
-    (rewrite(NAMES[0], lambda b: b"\0\0\x0d\x03" + b[4:]),
-     f"{NAMES[0]} must start with the magic number 0x803, not 0xd03"),
+    (
+        rewrite(NAMES[0], lambda b: b"\0\0\x0d\x03" + b[4:]),
+        f"{NAMES[0]} must start with the magic number 0x803, not 0xd03",
+    ),
     (rewrite(NAMES[1], lambda b: file_bytes(range(6))), f"{NAMES[1]} must have 7 labels, one per image, not 6"),
-    (rewrite(NAMES[1], lambda b: file_bytes([1, 2, 3, 10, 0, 0, 0])),
-     f"{NAMES[1]} must have labels 0 to 9, not 10 (label 3)"),
-    (rewrite(NAMES[0], lambda b: file_bytes(np.zeros((0, 4, 5)))),
-     f"{NAMES[0]} must not be empty, but its header says 0 x 4 x 5"),
-    (rewrite(NAMES[0], lambda b: struct.pack(">4I", 0x803, *[0xFFFFFFFF] * 3) + b"x"),
-     f"{NAMES[0]} must have {0xFFFFFFFF**3} bytes of data, not 1"),
+    (
+        rewrite(NAMES[1], lambda b: file_bytes([1, 2, 3, 10, 0, 0, 0])),
+        f"{NAMES[1]} must have labels 0 to 9, not 10 (label 3)",
+    ),
+    (
+        rewrite(NAMES[0], lambda b: file_bytes(np.zeros((0, 4, 5)))),
+        f"{NAMES[0]} must not be empty, but its header says 0 x 4 x 5",
+    ),
+    (
+        rewrite(NAMES[0], lambda b: struct.pack(">4I", 0x803, *[0xFFFFFFFF] * 3) + b"x"),
+        f"{NAMES[0]} must have {0xFFFFFFFF**3} bytes of data, not 1",
+    ),
     (rewrite(NAMES[2] + ".gz", lambda b: b[:-9]), f"{NAMES[2]}.gz is truncated or corrupt: "),
-    (rewrite(NAMES[2] + ".gz", lambda b: b[:20] + bytes([b[20] ^ 0xFF]) + b[21:]),
-     f"{NAMES[2]}.gz is truncated or corrupt: "),
-    (rewrite(NAMES[2] + ".gz", lambda b: gzip.compress(file_bytes(np.zeros((3, 5, 4))))),
-     f"{NAMES[2]}.gz must have images of (4, 5) as "),
+    (
+        rewrite(NAMES[2] + ".gz", lambda b: b[:20] + bytes([b[20] ^ 0xFF]) + b[21:]),
+        f"{NAMES[2]}.gz is truncated or corrupt: ",
+    ),
+    (
+        rewrite(NAMES[2] + ".gz", lambda b: gzip.compress(file_bytes(np.zeros((3, 5, 4))))),
+        f"{NAMES[2]}.gz must have images of (4, 5) as ",
+    ),
 ]
 
 

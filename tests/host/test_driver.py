@@ -43,8 +43,9 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     draw = np.random.default_rng(1)
     bounds = [np.sqrt(24 / layer.shape[0]) * layer.neuron.theta / layer.pool for layer in net.layers]
     pairs = zip(bounds, net.layers, strict=True)
-    weights = [net.format.round(draw.uniform(-bound, bound, layer.shape) + min(0.125, bound / 8))
-               for bound, layer in pairs]
+    weights = [
+        net.format.round(draw.uniform(-bound, bound, layer.shape) + min(0.125, bound / 8)) for bound, layer in pairs
+    ]
     chip.run(driver.load(weights))
     return chip, driver, weights
 
@@ -97,19 +98,33 @@ MAPS = Neuron(width=3.0)
 
 def conv(channels, size, count, kernel, **options):
     height, width = size
-    return Conv(in_channels=channels, in_height=height, in_width=width, out_channels=count, kernel=kernel,
-                **{"neuron": MAPS, **options})
+    return Conv(
+        in_channels=channels,
+        in_height=height,
+        in_width=width,
+        out_channels=count,
+        kernel=kernel,
+        **{"neuron": MAPS, **options},
+    )
 
 
 CONVOLUTIONS = {
-    "flattened": [conv(2, (5, 6), 3, 3, stride=2, padding=1, bias=True),
-                  Dense(inputs=27, outputs=4, bias=True, neuron=MAPS)],
-    "pooled": [conv(1, (6, 8), 5, 3, padding=2, pool=2), conv(5, (5, 6), 4, 2, padding=1),
-               conv(4, (6, 7), 3, 6, bias=True, neuron=Neuron(width=2.0, reset="hard")),
-               Dense(inputs=6, outputs=3, neuron=MAPS)],
+    "flattened": [
+        conv(2, (5, 6), 3, 3, stride=2, padding=1, bias=True),
+        Dense(inputs=27, outputs=4, bias=True, neuron=MAPS),
+    ],
+    "pooled": [
+        conv(1, (6, 8), 5, 3, padding=2, pool=2),
+        conv(5, (5, 6), 4, 2, padding=1),
+        conv(4, (6, 7), 3, 6, bias=True, neuron=Neuron(width=2.0, reset="hard")),
+        Dense(inputs=6, outputs=3, neuron=MAPS),
+    ],
     "pooled to one pixel": [conv(3, (6, 6), 6, 3, padding=1, bias=True), conv(6, (6, 6), 5, 3, pool=2, bias=True)],
-    "kernel of one": [conv(3, (4, 3), 40, 1, bias=True), conv(40, (4, 3), 6, 1, stride=2),
-                      Dense(inputs=24, outputs=3, neuron=MAPS)],
+    "kernel of one": [
+        conv(3, (4, 3), 40, 1, bias=True),
+        conv(40, (4, 3), 6, 1, stride=2),
+        Dense(inputs=24, outputs=3, neuron=MAPS),
+    ],
 }
 
 

@@ -18,7 +18,8 @@ from backspike.hw.config import ChipConfig
 
 
 @pytest.mark.parametrize(
-    ("options", "config"), [({}, {}), ({"strategy": "shuffled", "seed": 4}, {"lanes": 4, "columns": 3, "slots": 3})])
+    ("options", "config"), [({}, {}), ({"strategy": "shuffled", "seed": 4}, {"lanes": 4, "columns": 3, "slots": 3})]
+)
 def test_training_goes_on_with_loaded_velocities(options, config):
     net = network()
     chip, driver, weights = start(net)

@@ -107,8 +107,10 @@ def test_a_batch_beyond_the_exact_sums_is_refused():
         chip.run(driver.train_batch(*data(net, samples), update=update))
 
     def refuse(samples, total):
-        message = (f"samples between two updates must be at most 4, not {total}: each adds 3 terms to a gradient, and "
-                   "the chip's batch_terms is 14")
+        message = (
+            f"samples between two updates must be at most 4, not {total}: each adds 3 terms to a gradient, and "
+            "the chip's batch_terms is 14"
+        )
         with pytest.raises(ValueError, match=exactly(message)):
             driver.train_batch(*data(net, samples))
 
@@ -176,10 +178,8 @@ def test_counters_and_control():
         (ValueError, {"labels": [-1, 5]}, "labels must be 0 to 4, not -1 of sample 0"),
         (ValueError, {"labels": [0]}, "labels must have shape (2,), one per sample, not (1,)"),
         (TypeError, {"labels": [0.0, 1.0]}, "labels must be integers, not float64"),
-        (ValueError, {"labels": None},
-         "train_batch must get labels, not errors, as the plan's loss is 'rate'"),
-        (ValueError, {"errors": print},
-         "train_batch must get labels, not errors, as the plan's loss is 'rate'"),
+        (ValueError, {"labels": None}, "train_batch must get labels, not errors, as the plan's loss is 'rate'"),
+        (ValueError, {"errors": print}, "train_batch must get labels, not errors, as the plan's loss is 'rate'"),
     ],
 )
 def test_bad_input_is_refused(error, change, message):

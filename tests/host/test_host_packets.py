@@ -53,8 +53,10 @@ def test_malformed_packets_are_refused(words, message):
 @pytest.mark.parametrize(
     ("fault", "text"),
     [
-        (Fault(Cause.FIELD, (1, 2), CREDIT),
-         "core (1, 2) dropped a CREDIT packet with slice=0, slot=0, from_x=0, from_y=0: cause FIELD"),
+        (
+            Fault(Cause.FIELD, (1, 2), CREDIT),
+            "core (1, 2) dropped a CREDIT packet with slice=0, slot=0, from_x=0, from_y=0: cause FIELD",
+        ),
         (Fault(Cause.KIND, None, 0xF), "the host link dropped a packet with header 0x0000000f: cause KIND"),
         (Fault(9, None, 0), "the host link dropped a packet with header 0x00000000: cause 9"),
     ],

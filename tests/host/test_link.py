@@ -30,9 +30,14 @@ from backspike.hw.config import ChipConfig
 CONFIG = ChipConfig(columns=3, rows=2, weights=1000)
 _SPECIAL = st.sampled_from([0, 0x7E7E7E7E, 0x7D5E7D5D, 0xFFFFFFFF])
 _PACKETS = st.lists(st.lists(st.integers(0, 2**32 - 1) | _SPECIAL, min_size=1, max_size=16), max_size=60)
-_DAMAGE = st.fixed_dictionaries({
-    "kind": st.sampled_from(["drop", "flip", "repeat", "insert", "cut", "truncate", "twice"]),
-    "place": st.floats(0, 1), "size": st.integers(1, 400), "byte": st.integers(1, 255)})
+_DAMAGE = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["drop", "flip", "repeat", "insert", "cut", "truncate", "twice"]),
+        "place": st.floats(0, 1),
+        "size": st.integers(1, 400),
+        "byte": st.integers(1, 255),
+    }
+)
 
 
 def damaged(data, how):  # noqa: PLR0911 - one for each kind
@@ -43,9 +48,9 @@ def damaged(data, how):  # noqa: PLR0911 - one for each kind
     end = place + how["size"]
     match how["kind"]:
         case "drop":
-            return data[:place] + data[place + 1:]
+            return data[:place] + data[place + 1 :]
         case "flip":
-            return data[:place] + bytes([data[place] ^ how["byte"]]) + data[place + 1:]
+            return data[:place] + bytes([data[place] ^ how["byte"]]) + data[place + 1 :]
         case "repeat":
             return data[:place] + data[place:end] * 2 + data[end:]
         case "insert":
@@ -109,8 +114,12 @@ def test_long_streams_on_bad_lines(seed, rate):
     def pick():
         if line.random() > rate * 200:
             return None
-        return {"kind": line.choice(["drop", "flip", "repeat", "cut", "truncate"]), "place": line.random(),
-                "size": line.randint(1, 3000), "byte": line.randint(1, 255)}
+        return {
+            "kind": line.choice(["drop", "flip", "repeat", "cut", "truncate"]),
+            "place": line.random(),
+            "size": line.randint(1, 3000),
+            "byte": line.randint(1, 255),
+        }
 
     for packet in packets:
         exchange.link.send(packet)
@@ -197,11 +206,14 @@ def test_an_impossible_window_is_refused():
         unpack_welcome(pack_welcome(CONFIG, 12))
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"timeout": 0}, "timeout must be more than 0, not 0"),
-    ({"frame": 0}, "frame must be 1 to 1024, not 0"),
-    ({"session": 65536}, "session must be 1 to 65535, not 65536"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": 0}, "timeout must be more than 0, not 0"),
+        ({"frame": 0}, "frame must be 1 to 1024, not 0"),
+        ({"session": 65536}, "session must be 1 to 65535, not 65536"),
+    ],
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Link(**options)
@@ -220,8 +232,8 @@ def test_frames_are_found_after_any_garbage(garbage, payloads, cut):
     data = b"".join(frame.encode() for frame in frames)
     reader, found = FrameReader(), []
     for start in range(0, len(garbage + b"~" + data), cut + 1):
-        found += reader.read((garbage + b"~" + data)[start:start + cut + 1])
-    assert [frame for frame in found if frame is not None][-len(frames):] == frames or not frames
+        found += reader.read((garbage + b"~" + data)[start : start + cut + 1])
+    assert [frame for frame in found if frame is not None][-len(frames) :] == frames or not frames
 
 
 def test_endless_garbage_is_not_kept():
@@ -236,10 +248,38 @@ def test_endless_garbage_is_not_kept():
 
 _CONFIGS = [
     ChipConfig(),
-    ChipConfig(columns=8, rows=8, lanes=8, slots=8, steps=16, slices=16, weights=1 << 17, neurons=1 << 14,
-               tape_words=512, groups=256, peers=256, window=1 << 12, batch_terms=1 << 23, momentum=False),
-    ChipConfig(columns=1, rows=1, lanes=1, slots=2, steps=1, slices=1, weights=32, neurons=16, tape_words=2, groups=2,
-               peers=2, window=32, batch_terms=8, format=Format(exponent=2, mantissa=1)),
+    ChipConfig(
+        columns=8,
+        rows=8,
+        lanes=8,
+        slots=8,
+        steps=16,
+        slices=16,
+        weights=1 << 17,
+        neurons=1 << 14,
+        tape_words=512,
+        groups=256,
+        peers=256,
+        window=1 << 12,
+        batch_terms=1 << 23,
+        momentum=False,
+    ),
+    ChipConfig(
+        columns=1,
+        rows=1,
+        lanes=1,
+        slots=2,
+        steps=1,
+        slices=1,
+        weights=32,
+        neurons=16,
+        tape_words=2,
+        groups=2,
+        peers=2,
+        window=32,
+        batch_terms=8,
+        format=Format(exponent=2, mantissa=1),
+    ),
     ChipConfig(dense_only=True, weights=1000),
     ChipConfig(dense_only=True, sequential=True, weights=1000),
 ]
@@ -260,11 +300,14 @@ def test_every_field_of_the_configuration_is_described():
             assert unpack_chip(pack_chip(other)) == other != CONFIG
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    ([1], f"a chip's description must have {CHIP.word_count} words, not 1"),
-    ([0] * CHIP.word_count, "exponent must be 2 to 5, not 0"),
-    ([0xFFFFFFFF] * CHIP.word_count, f"a chip's description must have {CHIP.width} bits, not 0x"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([1], f"a chip's description must have {CHIP.word_count} words, not 1"),
+        ([0] * CHIP.word_count, "exponent must be 2 to 5, not 0"),
+        ([0xFFFFFFFF] * CHIP.word_count, f"a chip's description must have {CHIP.width} bits, not 0x"),
+    ],
+)
 def test_impossible_descriptions(words, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         unpack_chip(words)

@@ -37,9 +37,7 @@ def between(fmt, low, high):
     scale = Fraction(2) ** -fmt.lsb
     low, high = low * scale, high * scale
     pairs = zip(numbers(fmt), units(fmt), strict=True)
-    return [
-        n for n, k in pairs if k * low.denominator > low.numerator and k * high.denominator < high.numerator
-    ]
+    return [n for n, k in pairs if k * low.denominator > low.numerator and k * high.denominator < high.numerator]
 
 
 def value(fmt, pattern):
@@ -103,8 +101,10 @@ def test_scalars_are_the_rounded_constants():
         "momentum": np.float16(0.9),
     }
     half = float(np.float16(1.1)) / 2
-    assert abs(decoded["mask_low"] - float(theta)) < half <= float(theta) - np.nextafter(
-        np.float16(decoded["mask_low"]), np.float16(-1)
+    assert (
+        abs(decoded["mask_low"] - float(theta))
+        < half
+        <= float(theta) - np.nextafter(np.float16(decoded["mask_low"]), np.float16(-1))
     )
 
 

@@ -16,7 +16,7 @@ def test_a_score_is_that_of_the_formula():
     errors = counts / 4 - np.eye(6)[labels]
     assert math.isclose(score.loss, (errors**2).sum(axis=1).mean() / 2)
     assert score.accuracy == (counts.argmax(axis=1) == labels).mean()
-    parts = [Score.of(counts[k:k + 7], labels[k:k + 7], 4) for k in range(0, 40, 7)]
+    parts = [Score.of(counts[k : k + 7], labels[k : k + 7], 4) for k in range(0, 40, 7)]
     assert sum(parts, Score(4)) == score
 
 

@@ -121,8 +121,11 @@ def opened(port, resend=0.05):
     return open_chip(str(port), 1_000_000, timeout=5, resend=resend)
 
 
-@pytest.mark.parametrize("options", [{}, {"errors": 0.0003}, {"vanish": [1000, 1500]},
-                                     {"errors": 0.0003, "vanish": [500, 500, 1000]}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"errors": 0.0003}, {"vanish": [1000, 1500]}, {"errors": 0.0003, "vanish": [500, 500, 1000]}],
+    ids=str,
+)
 def test_what_is_loaded_is_read(port, options):
     with Board(port, **options), opened(port, 0.05 if options else 1.0) as chip:
         assert chip.config == CONFIG

@@ -136,8 +136,10 @@ def stopped(port, tmp_path):
         (["--resume", "--load=x.npz"], "load must not be given with resume"),
         (["--resume", "--overwrite"], "overwrite must not be given with resume"),
         ([], "{path} exists: use --resume to go on with it, --overwrite, or another --save"),
-        (["--save={other}", "--load={path}", "--network=64-9-10"], "network must be '64-8-10' as in {path}, not "
-         "'64-9-10'"),
+        (
+            ["--save={other}", "--load={path}", "--network=64-9-10"],
+            "network must be '64-8-10' as in {path}, not '64-9-10'",
+        ),
         (["--save={other}", "--load={path}", "--reset=hard"], "reset must be 'soft' as in {path}, not 'hard'"),
         (["--save={other}", "--load={other}"], "{other} is not a file"),
         (["--save={other}", "--resume"], "{other} is not a file"),
@@ -157,8 +159,11 @@ def test_an_impossible_request_does_not_reach_the_chip(options, text, port, stop
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ({"format": {"exponent": 4, "mantissa": 3}}, "format of the network must be the chip's, Format(exponent=4, "
-         "mantissa=3), not Format(exponent=5, mantissa=10)"),
+        (
+            {"format": {"exponent": 4, "mantissa": 3}},
+            "format of the network must be the chip's, Format(exponent=4, "
+            "mantissa=3), not Format(exponent=5, mantissa=10)",
+        ),
         ({"momentum": False}, "momentum is 0.875 and the chip has no velocity memory"),
         ({"steps": 1}, "the network has 2 steps and the chip holds 1"),
     ],
@@ -184,8 +189,20 @@ def test_beginning_with_weights_of_a_file(port, stopped, tmp_path):
 
     np.savez(tmp_path / "c.npz", **{f"weights_{k}": weight for k, weight in enumerate(weights)})
     port.chip = Chip()
-    assert train(tmp_path / "b.npz", f"--load={tmp_path / 'c.npz'}", "--network=64-8-10", "--steps=2", "--samples=5",
-                 "--tests=2", "--batch=5", "--epochs=1", "--overwrite") == 0
+    assert (
+        train(
+            tmp_path / "b.npz",
+            f"--load={tmp_path / 'c.npz'}",
+            "--network=64-8-10",
+            "--steps=2",
+            "--samples=5",
+            "--tests=2",
+            "--batch=5",
+            "--epochs=1",
+            "--overwrite",
+        )
+        == 0
+    )
     assert same(Checkpoint.load(tmp_path / "b.npz").weights, trainer.weights)
 
 

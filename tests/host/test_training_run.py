@@ -51,7 +51,8 @@ def test_a_whole_training_is_the_golden_models(whole):
 def test_the_log_has_every_batch_and_epoch(whole):
     batches, epochs = (events(whole[0], name) for name in ("batch", "epoch"))
     assert [(line["epoch"], line["batch"]) for line in batches] == [
-        (e, b) for e in range(1, EPOCHS + 1) for b in range(1, BATCHES + 1)]
+        (e, b) for e in range(1, EPOCHS + 1) for b in range(1, BATCHES + 1)
+    ]
     for epoch in epochs:
         own = [(line, 5 if line["batch"] < BATCHES else 2) for line in batches if line["epoch"] == epoch["epoch"]]
         for name in ("loss", "accuracy"):
@@ -94,16 +95,25 @@ def test_a_batch_with_a_fault_is_repeated(kind, whole, tmp_path, capsys):
     chip = Chip(faults={2: kind, 6 if reloads else 4: kind})
     result, _ = train(tmp_path, chip, compare=True)
     assert result == "finished" and same_as_whole(tmp_path, whole)
-    assert chip.names[3:7] == (["recover", "load", "train_batch", "train_batch"] if reloads else
-                               ["recover", "train_batch", "recover", "train_batch"])
+    assert chip.names[3:7] == (
+        ["recover", "load", "train_batch", "train_batch"]
+        if reloads
+        else ["recover", "train_batch", "recover", "train_batch"]
+    )
     told = [line for line in capsys.readouterr().out.splitlines() if "repeating" in line]
     assert told == [f"epoch 1, batch 2: train_batch: {FAULT_TEXT}; repeating ({count} of 3)" for count in (1, 2)]
     assert [line["count"] for line in events(tmp_path, "fault")] == [1, 2]
 
 
 def test_faults_while_loading_testing_and_saving(whole, tmp_path):
-    numbers = {"load": Kind.UPDATED, "evaluate": Kind.SPIKES, "read_weights": Kind.DATA,
-               "read_velocities": Kind.READ, "change_training": Kind.DATA, "recover": Kind.UPDATE}
+    numbers = {
+        "load": Kind.UPDATED,
+        "evaluate": Kind.SPIKES,
+        "read_weights": Kind.DATA,
+        "read_velocities": Kind.READ,
+        "change_training": Kind.DATA,
+        "recover": Kind.UPDATE,
+    }
 
     class Once(Chip):
         """Each kind of operation fails the first time."""
@@ -143,6 +153,7 @@ def test_a_batch_that_always_fails_ends_the_training(tmp_path):
 
 def test_a_batch_that_always_fails_in_its_update_ends_the_training(tmp_path):
     """Although the batches before it are trained again each time."""
+
     class Broken(Chip):
         def run(self, operation, timeout=None):
             if operation.name == "train_batch" and self._since_load() == 2:
@@ -210,8 +221,11 @@ def test_a_chip_without_velocities_trains_without_momentum(tmp_path):
     ("config", "text"),
     [
         ({"momentum": False}, "momentum is 0.875 and the chip has no velocity memory"),
-        ({"format": {"exponent": 4, "mantissa": 3}}, "format of the network must be the chip's, "
-         "Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)"),
+        (
+            {"format": {"exponent": 4, "mantissa": 3}},
+            "format of the network must be the chip's, "
+            "Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)",
+        ),
         ({"batch_terms": 9}, "batch is 5 and the chip's gradients hold 4 samples of this network: use batch=4"),
         ({"weights": 64}, "weights"),
     ],

@@ -65,8 +65,10 @@ def test_many_cores_cost_little(emitted, tmp_path):
     seconds_of_one = _processor_seconds() - start
     size = sum(len(text) for text in texts.values())
     size_of_one = sum(path.stat().st_size for path in one)
-    print(f"20 cores: {seconds:.1f} s, {seconds / seconds_of_one:.2f} times one core; "
-          f"{size} bytes, {size / size_of_one:.2f} times one core")
+    print(
+        f"20 cores: {seconds:.1f} s, {seconds / seconds_of_one:.2f} times one core; "
+        f"{size} bytes, {size / size_of_one:.2f} times one core"
+    )
     assert seconds <= 1.5 * seconds_of_one
     assert size <= 1.5 * size_of_one
 
@@ -123,9 +125,19 @@ def test_description_lists_the_ports(emitted, description, name):
     assert {(port, direction, int(high or 0) + 1) for direction, high, port in declared} == ports
     if name == CHIP_MODULE:
         assert {port for port, _, _ in ports} == {
-            "clk", "rst", "activity", *(f"{side}_axis_{part}" for side in "sm" for part in (
-                "tdata", "tlast", "tvalid", "tready",
-            )),
+            "clk",
+            "rst",
+            "activity",
+            *(
+                f"{side}_axis_{part}"
+                for side in "sm"
+                for part in (
+                    "tdata",
+                    "tlast",
+                    "tvalid",
+                    "tready",
+                )
+            ),
         }
 
 
@@ -148,8 +160,11 @@ def test_description_is_enough_to_speak_to_the_chip(description):
     group = {name: 1 for name in GROUP.fields}
     assert pack(packets["tables"]["group"]["fields"], group) == GROUP.pack(**group)
     assert packets["strides"] == {
-        "DESCRIPTOR": DESCRIPTOR_STRIDE, "GROUP": GROUP_STRIDE, "TAPE_STEP": TAPE_STRIDE,
-        "TAPE_SLOT": TAPE_SLOT_STRIDE}
+        "DESCRIPTOR": DESCRIPTOR_STRIDE,
+        "GROUP": GROUP_STRIDE,
+        "TAPE_STEP": TAPE_STRIDE,
+        "TAPE_SLOT": TAPE_SLOT_STRIDE,
+    }
     assert packets["core_counters"]["wg_terms"] == COUNTERS.index("wg_terms")
     assert packets["link_counters"]["dropped"] == LINK_COUNTERS.index("dropped")
 

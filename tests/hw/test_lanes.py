@@ -18,8 +18,9 @@ from backspike.sim.softfloat import softfloat_mul_add
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2)]
 UNITS = [
     pytest.param(1_000_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 10, "terms": 1000}, id="spike-binary16"),
-    pytest.param(1_000_000, {"kind": "ProductLane", "exponent": 5, "mantissa": 10, "terms": 1000},
-                 id="product-binary16"),
+    pytest.param(
+        1_000_000, {"kind": "ProductLane", "exponent": 5, "mantissa": 10, "terms": 1000}, id="product-binary16"
+    ),
     pytest.param(50_000, {"kind": "SpikeLane", "exponent": 4, "mantissa": 3, "terms": 1}, id="spike-e4m3-one-term"),
     pytest.param(50_000, {"kind": "SpikeLane", "exponent": 5, "mantissa": 2, "terms": 64}, id="spike-e5m2"),
     pytest.param(50_000, {"kind": "ProductLane", "exponent": 4, "mantissa": 3, "terms": 64}, id="product-e4m3"),

@@ -22,19 +22,28 @@ CLOCKS = [12_000_000, 25_000_000, 27_000_000, 33_333_333, 48_000_000, 50_000_000
 RATES = [9600, 115_200, 921_600, 1_000_000, 2_000_000, 3_000_000, 12_000_000]
 
 
-@pytest.mark.parametrize(("clock_hz", "baud"), [
-    (clock_hz, baud) for clock_hz, baud in product(CLOCKS, RATES) if clock_hz >= 6 * baud or clock_hz == 4 * baud])
+@pytest.mark.parametrize(
+    ("clock_hz", "baud"),
+    [(clock_hz, baud) for clock_hz, baud in product(CLOCKS, RATES) if clock_hz >= 6 * baud or clock_hz == 4 * baud],
+)
 def test_rates_are_met(clock_hz, baud):
     step, width = divisor(clock_hz, baud)
     assert abs(clock_hz * step / 2**width / baud - 1) <= 0.001
 
 
-@pytest.mark.parametrize(("clock_hz", "baud", "message"), [
-    (12_000_000, 3_100_000, "baud must be 3000000, 2400000, or at most 2000000, a quarter, a fifth or a sixth of the "
-     "clock's 12000000 Hz, not 3100000"),
-    (100_000_000, 1, "baud must be at least 6 with a clock of 100000000 Hz, not 1"),
-    (100_000_000, 0, "baud must be at least 1, not 0"),
-])
+@pytest.mark.parametrize(
+    ("clock_hz", "baud", "message"),
+    [
+        (
+            12_000_000,
+            3_100_000,
+            "baud must be 3000000, 2400000, or at most 2000000, a quarter, a fifth or a sixth of the "
+            "clock's 12000000 Hz, not 3100000",
+        ),
+        (100_000_000, 1, "baud must be at least 6 with a clock of 100000000 Hz, not 1"),
+        (100_000_000, 0, "baud must be at least 1, not 0"),
+    ],
+)
 def test_impossible_rates(clock_hz, baud, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         divisor(clock_hz, baud)
@@ -61,10 +70,20 @@ def simulate(module, clock_hz, *processes):
     simulator.run()
 
 
-@pytest.mark.parametrize(("clock_hz", "baud", "drift"), [
-    (12_000_000, 3_000_000, 1.01), (12_000_000, 3_000_000, 0.99), (15_000_000, 3_000_000, 1.02),
-    (25_000_000, 3_000_000, 1.02), (25_000_000, 3_000_000, 0.98), (27_000_000, 2_000_000, 1.03),
-    (50_000_000, 3_000_000, 1.03), (50_000_000, 3_000_000, 0.97), (33_333_333, 1_000_000, 0.96)])
+@pytest.mark.parametrize(
+    ("clock_hz", "baud", "drift"),
+    [
+        (12_000_000, 3_000_000, 1.01),
+        (12_000_000, 3_000_000, 0.99),
+        (15_000_000, 3_000_000, 1.02),
+        (25_000_000, 3_000_000, 1.02),
+        (25_000_000, 3_000_000, 0.98),
+        (27_000_000, 2_000_000, 1.03),
+        (50_000_000, 3_000_000, 1.03),
+        (50_000_000, 3_000_000, 0.97),
+        (33_333_333, 1_000_000, 0.96),
+    ],
+)
 def test_receiver(clock_hz, baud, drift):
     """Bytes at a rate that differs from the receiver's, at any phase of its clock, without pauses and with."""
     random, receiver, received = Random(f"{clock_hz} {drift}"), UartReceiver(clock_hz=clock_hz, baud=baud), []
@@ -82,7 +101,8 @@ def test_receiver(clock_hz, baud, drift):
 
     async def receive(context):
         async for _, _, valid, data, broken in context.tick().sample(
-                receiver.o.valid, receiver.o.data, receiver.o.broken):
+            receiver.o.valid, receiver.o.data, receiver.o.broken
+        ):
             if valid:
                 assert not broken
                 received.append(data)
@@ -164,8 +184,9 @@ def _contents(random, count):
 
 def test_frames_of_the_chip_are_those_of_the_host():
     sender, random, line = FrameSender(), Random(2), bytearray()
-    frames = [Frame(k % 16, random.getrandbits(16), k, 3 * k, content)
-              for k, content in enumerate(_contents(random, 30))]
+    frames = [
+        Frame(k % 16, random.getrandbits(16), k, 3 * k, content) for k, content in enumerate(_contents(random, 30))
+    ]
     contents = [frame.encode() for frame in frames]
 
     async def send(context):
@@ -198,8 +219,11 @@ def test_the_chip_finds_the_frames_that_the_host_finds():
         frame = Frame(k % 16, random.getrandbits(16), k, 3 * k, payload).encode()
         place, kind = random.randrange(len(frame)), random.randrange(8)
         line += {
-            0: frame[:place] + frame[place + 1:], 1: frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1:],
-            2: frame[:place] + frame[place:] * 2, 3: random.randbytes(place) + frame, 4: frame[place:],
+            0: frame[:place] + frame[place + 1 :],
+            1: frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :],
+            2: frame[:place] + frame[place:] * 2,
+            3: random.randbytes(place) + frame,
+            4: frame[place:],
         }.get(kind, frame)
     expected = FrameReader().read(bytes(line))
 
@@ -212,7 +236,8 @@ def test_the_chip_finds_the_frames_that_the_host_finds():
 
     async def receive(context):
         async for _, _, data, valid, end, good in context.tick().sample(
-                receiver.data, receiver.valid, receiver.end, receiver.good):
+            receiver.data, receiver.valid, receiver.end, receiver.good
+        ):
             if valid:
                 content.append(data)
             if end:

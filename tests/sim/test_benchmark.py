@@ -16,8 +16,9 @@ from backspike.sim.benchmark_cases import CASES, Case, chosen_runs
 from backspike.sim.benchmark_pictures import draw_benchmark
 from backspike.sim.benchmark_report import make_benchmark_report
 
-SMALL = Case(name="small", scenario={"network": "64-24-10", "batch": 4}, cores=(2,), samples=8, tests=6, dense=3,
-             epochs=1)
+SMALL = Case(
+    name="small", scenario={"network": "64-24-10", "batch": 4}, cores=(2,), samples=8, tests=6, dense=3, epochs=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,10 @@ def test_chip_and_golden_model_are_equal(finished):
     assert [run["name"] for run in report["runs"]] == ["small-2c1l"]
     measured = json.loads((folder / "runs" / "small-2c1l" / "record.json").read_text())
     assert {name: (len(part["batches"]), part["weights_equal"]) for name, part in measured.items()} == {
-        "whole": (2, True), "skipping": (1, True), "dense": (1, True)}
+        "whole": (2, True),
+        "skipping": (1, True),
+        "dense": (1, True),
+    }
     assert 0.2 < report["runs"][0]["accuracy"] <= 1, "the weights are trained ones"
 
 
@@ -44,12 +48,15 @@ def golden_terms(folder):
     trainer = Trainer(run.scenario.model, run.scenario.training, weights=[expected["initial_0"], expected["initial_1"]])
     forward = back = gradient = 0
     for start in range(0, SMALL.samples, 4):
-        spikes, labels = expected["inputs"][:, start:start + 4], expected["labels"][start:start + 4]
+        spikes, labels = expected["inputs"][:, start : start + 4], expected["labels"][start : start + 4]
         trace = trainer.forward(spikes)
         deltas, _ = learning.backward(
-            trainer.network, trainer.weights, trace, trainer.training, trainer.arithmetic, labels=labels)
-        per_step = [[values.astype(bool).sum(axis=2) for values in arrays] for arrays in (
-            (spikes, trace.layers[0].spikes), deltas, (trace.layers[0].masks,))]
+            trainer.network, trainer.weights, trace, trainer.training, trainer.arithmetic, labels=labels
+        )
+        per_step = [
+            [values.astype(bool).sum(axis=2) for values in arrays]
+            for arrays in ((spikes, trace.layers[0].spikes), deltas, (trace.layers[0].masks,))
+        ]
         (inputs, hidden), (hidden_deltas, deltas), (masks,) = per_step
         forward += int(inputs.sum()) * 24 + int(hidden.sum()) * 10
         back += int((masks * deltas).sum())
@@ -87,8 +94,10 @@ def test_shares_of_the_time_add_up(finished):
     for run in finished[1]["runs"]:
         time = run["time"]
         forward = sum(time[key] for key in ("fp_busy", "fp_no_input", "fp_no_credit", "fp_other", "unused"))
-        backward = sum(time[key] for key in (
-            "errors_and_gradients", "delta_busy", "update_busy", "no_errors", "backward_other", "unused"))
+        backward = sum(
+            time[key]
+            for key in ("errors_and_gradients", "delta_busy", "update_busy", "no_errors", "backward_other", "unused")
+        )
         assert forward == pytest.approx(1, abs=0.02)
         assert backward == pytest.approx(1, abs=0.02)
         assert time["unused"] == 0
@@ -176,7 +185,10 @@ def test_every_case_fits_its_chips(case):
 def test_samples_and_cores_can_be_chosen():
     runs = chosen_runs(["digits", "lanes-dense"], cores=[1, 6], samples=5, seed=7)
     assert [run.name for run in runs] == [
-        "digits-1c1l", "digits-6c1l", *(f"lanes-dense-{cores}c{lanes}l" for cores in (1, 6) for lanes in (1, 4, 8))]
+        "digits-1c1l",
+        "digits-6c1l",
+        *(f"lanes-dense-{cores}c{lanes}l" for cores in (1, 6) for lanes in (1, 4, 8)),
+    ]
     for run in runs:
         assert (run.scenario.samples, run.scenario.batch, run.scenario.tests, run.scenario.seed) == (5, 5, 5, 7)
         assert (run.compared.samples, run.compared.batch) == (5, 5)

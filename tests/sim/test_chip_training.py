@@ -16,18 +16,36 @@ CHIPS = {
     "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "groups": 48, "window": 1024},
     "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, **SMALL, "slots": 8, "steps": 5},
     "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
-    "2x1-2lanes-8bit": {"columns": 2, "rows": 1, "lanes": 2, "format": {"exponent": 4, "mantissa": 3}, **SMALL,
-                        "slots": 7, "batch_terms": 1 << 13},
+    "2x1-2lanes-8bit": {
+        "columns": 2,
+        "rows": 1,
+        "lanes": 2,
+        "format": {"exponent": 4, "mantissa": 3},
+        **SMALL,
+        "slots": 7,
+        "batch_terms": 1 << 13,
+    },
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
     "1x1-sequential": {"columns": 1, "rows": 1, **SEQUENTIAL},
     "2x2-sequential": {"columns": 2, "rows": 2, **SEQUENTIAL, "slots": 3},
 }
-DENSE = ["same_bits_for_any_placement", "same_bits_with_pauses", "networks_are_loaded_at_run_time",
-         "evaluation_between_training", "errors_from_the_host", "saturation_is_flagged"]
+DENSE = [
+    "same_bits_for_any_placement",
+    "same_bits_with_pauses",
+    "networks_are_loaded_at_run_time",
+    "evaluation_between_training",
+    "errors_from_the_host",
+    "saturation_is_flagged",
+]
 """Tests that need neither convolutions nor skipping that can be switched off."""
-EIGHT_BITS = ["same_bits_for_any_placement", "same_bits_with_pauses", "convolutions_train", "layers_may_differ",
-              "saturation_is_flagged"]
+EIGHT_BITS = [
+    "same_bits_for_any_placement",
+    "same_bits_with_pauses",
+    "convolutions_train",
+    "layers_may_differ",
+    "saturation_is_flagged",
+]
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
@@ -37,8 +55,11 @@ MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense", "2x2-sequential"]
 """Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=pytest.mark.slow if name in MINUTES else ()) for name in CHIPS], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in MINUTES else ()) for name in CHIPS],
+    ids=str,
+)
 def chip(request, tmp_path_factory):
     """A built simulation and the configuration of its chip."""
     fields = CHIPS[request.param]
@@ -57,13 +78,23 @@ def _tests(fields):
 
 def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
-    run(built, "backspike.sim.benches.bench_learning", seed=default_seed(), env={"BACKSPIKE_CHIP": json.dumps(fields)},
-        only=_tests(fields))
+    run(
+        built,
+        "backspike.sim.benches.bench_learning",
+        seed=default_seed(),
+        env={"BACKSPIKE_CHIP": json.dumps(fields)},
+        only=_tests(fields),
+    )
 
 
 def test_bad_packets_do_no_harm(chip):
     built, fields = chip
     if "format" in fields:
         pytest.skip("the format plays no part in what is dropped")
-    run(built, "backspike.sim.benches.bench_bad_packets", seed=default_seed(),
-        env={"BACKSPIKE_CHIP": json.dumps(fields)}, only=FEW if _tests(fields) == FEW else None)
+    run(
+        built,
+        "backspike.sim.benches.bench_bad_packets",
+        seed=default_seed(),
+        env={"BACKSPIKE_CHIP": json.dumps(fields)},
+        only=FEW if _tests(fields) == FEW else None,
+    )

@@ -56,15 +56,19 @@ class Pair:
 
     def compare(self):
         fmt = NETWORK.format
-        for found, expected in ((self.run(self.driver.read_weights()), self.golden.weights),
-                                (self.run(self.driver.read_velocities()), self.golden.velocities)):
+        for found, expected in (
+            (self.run(self.driver.read_weights()), self.golden.weights),
+            (self.run(self.driver.read_velocities()), self.golden.velocities),
+        ):
             assert all((fmt.encode(a) == fmt.encode(b)).all() for a, b in zip(found, expected, strict=True))
 
 
 def test_training_on_a_bad_line(built, tmp_path):
     """Flipped, lost and repeated bytes, a line that is silent at times, a port that vanishes: the same bits."""
-    with serial_chip(built, tmp_path / "port", seed=default_seed(), vanish=[1500, 4500], **BAD) as (port, seen), \
-            opened(port) as chip:
+    with (
+        serial_chip(built, tmp_path / "port", seed=default_seed(), vanish=[1500, 4500], **BAD) as (port, seen),
+        opened(port) as chip,
+    ):
         assert chip.config == CONFIG
         pair = Pair(chip, default_seed())
         pair.train(4)

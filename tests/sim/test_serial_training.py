@@ -16,15 +16,35 @@ from backspike.host.checkpoint import Checkpoint
 from backspike.hw.config import ChipConfig
 from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
 
-CHIP = ChipConfig(columns=1, rows=1, steps=2, slices=2, weights=1024, neurons=32, tape_words=8, groups=4, peers=8,
-                  window=128, batch_terms=1 << 10)
+CHIP = ChipConfig(
+    columns=1,
+    rows=1,
+    steps=2,
+    slices=2,
+    weights=1024,
+    neurons=32,
+    tape_words=8,
+    groups=4,
+    peers=8,
+    window=128,
+    batch_terms=1 << 10,
+)
 CHIPS = {"engines": CHIP, "sequential": replace(CHIP, dense_only=True, sequential=True)}
 OPTIONS = ["--network=64-6-10", "--steps=2", "--samples=10", "--tests=4", "--batch=4", "--epochs=2", "--seed=3"]
 
 
 def command(name, port, *options):
-    return [sys.executable, "-m", "backspike.host.cli", name, f"--port={port}", f"--baud={BAUD}", "--timeout=300",
-            "--resend=3", *options]
+    return [
+        sys.executable,
+        "-m",
+        "backspike.host.cli",
+        name,
+        f"--port={port}",
+        f"--baud={BAUD}",
+        "--timeout=300",
+        "--resend=3",
+        *options,
+    ]
 
 
 @pytest.mark.parametrize("core", CHIPS)
@@ -32,19 +52,32 @@ def test_an_interrupted_training_gives_the_golden_models_weights(core, tmp_path)
     """SIGINT in the second batch; then it goes on; then the weights are tested."""
     path, environment = tmp_path / "weights.npz", {**os.environ, "OMP_NUM_THREADS": "1"}
     with serial_chip(build_serial_chip(CHIPS[core], tmp_path / "chip"), tmp_path / "port") as (port, _):
-        first = subprocess.Popen(command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True,
-                                 env=environment)
+        first = subprocess.Popen(
+            command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True, env=environment
+        )
         for line in first.stdout:
             if "batch 1/3" in line:
                 first.send_signal(signal.SIGINT)
         assert first.wait(600) == 130
         state = Checkpoint.load(path)
         assert (state.epoch, state.batch) in ((0, 1), (0, 2))
-        again = subprocess.run(command("train", port, f"--save={path}", "--resume", "--compare"), capture_output=True,
-                               text=True, timeout=1200, check=False, env=environment)
+        again = subprocess.run(
+            command("train", port, f"--save={path}", "--resume", "--compare"),
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+            env=environment,
+        )
         assert again.returncode == 0, again.stderr
-        tests = subprocess.run(command("evaluate", port, f"--load={path}", "--tests=4", "--compare"), text=True,
-                               capture_output=True, timeout=600, check=False, env=environment)
+        tests = subprocess.run(
+            command("evaluate", port, f"--load={path}", "--tests=4", "--compare"),
+            text=True,
+            capture_output=True,
+            timeout=600,
+            check=False,
+            env=environment,
+        )
         assert tests.returncode == 0, tests.stderr
     assert "equal in every bit" in again.stdout and "equal in every bit" in tests.stdout
     state = Checkpoint.load(path)

@@ -9,8 +9,20 @@ import pytest
 from backspike.sim import training
 from backspike.sim.scenario import Scenario
 
-SMALL = Scenario(cores=2, lanes=2, network="64-20-10", steps=3, samples=20, batch=8, tests=16, epochs=2, seed=5,
-                 bias=True, momentum=0.5, idle=0.1)
+SMALL = Scenario(
+    cores=2,
+    lanes=2,
+    network="64-20-10",
+    steps=3,
+    samples=20,
+    batch=8,
+    tests=16,
+    epochs=2,
+    seed=5,
+    bias=True,
+    momentum=0.5,
+    idle=0.1,
+)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,8 @@ class DenseForward(wiring.Component):
         shapes = self.shapes
         payload = StructLayout({"row": shapes.weight_address, "end": 1, "last": 1})
         m.submodules.bits = bits = RowBits(
-            base=shapes.tape_address().size, words=shapes.config.tape_words, payload=payload)
+            base=shapes.tape_address().size, words=shapes.config.tape_words, payload=payload
+        )
         walking = self._rows(m, bits)
         reducing = self._reduce(m, bits)
         m.d.comb += [
@@ -49,7 +50,7 @@ class DenseForward(wiring.Component):
     def _rows(self, m, bits):
         """For each block, a row of each group; the table puts out the row's group, once its address has settled."""
         shapes, d = self.shapes, self.descriptor
-        group = shapes.group(self.group.as_value()[:shapes.group.size])
+        group = shapes.group(self.group.as_value()[: shapes.group.size])
         index, block = Signal(shapes.groups), Signal(shapes.block)
         walking, settled = Signal(), Signal()
         last_group, last_block, word = Signal(), Signal(), Signal(shapes.tape_word)
@@ -58,9 +59,9 @@ class DenseForward(wiring.Component):
             self.group_address.eq(d.groups_base + index),
             self.group_enable.eq(1),
             # From 1 to as many as the indices can tell: the lower bits are enough.
-            last_group.eq((index + 1)[:len(index)] == d.groups[:len(index)]),
-            last_block.eq((block + 1)[:len(block)] == d.blocks[:len(block)]),
-            row.base.eq(Cat(group.tape[:len(word)], self.slot, self.step)),
+            last_group.eq((index + 1)[: len(index)] == d.groups[: len(index)]),
+            last_block.eq((block + 1)[: len(block)] == d.blocks[: len(block)]),
+            row.base.eq(Cat(group.tape[: len(word)], self.slot, self.step)),
             row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.row.eq(group.row_base + block),
             row.payload.end.eq(last_group),
@@ -125,7 +126,9 @@ class DenseForward(wiring.Component):
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
-                lane.valid.eq(at_lane_full), lane.last.eq(at_lane.last),
-                lane.nonzero.eq(at_lane.nonzero), lane.operand.eq(self.weights[k]),
+                lane.valid.eq(at_lane_full),
+                lane.last.eq(at_lane.last),
+                lane.nonzero.eq(at_lane.nonzero),
+                lane.operand.eq(self.weights[k]),
             ]
         return Cat(full for full, _ in pipeline).any() | self.results.valid

@@ -36,8 +36,9 @@ class DenseLearning(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        super().__init__({
-            "errors": Out(Signature(error_ports(shapes))), "gradient": Out(Signature(gradient_ports(shapes)))})
+        super().__init__(
+            {"errors": Out(Signature(error_ports(shapes))), "gradient": Out(Signature(gradient_ports(shapes)))}
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -74,8 +75,16 @@ class DenseLearning(wiring.Component):
         shapes, errors, gradient = self.shapes, self.errors, self.gradient
         run, item, address = Signal(), pairs.items.p, Signal(shapes.weight_address)
         delta, first = Signal(shapes.delta_address()), Signal(shapes.block)
-        control = StructLayout({"masked": 1, "spikes": 1, "last": 1, "hits": shapes.config.lanes,
-                                "input": shapes.tape_bit, "step": shapes.step})
+        control = StructLayout(
+            {
+                "masked": 1,
+                "spikes": 1,
+                "last": 1,
+                "hits": shapes.config.lanes,
+                "input": shapes.tape_bit,
+                "step": shapes.step,
+            }
+        )
         now = Signal(control)
         m.d.comb += [
             now.masked.eq(item.use.masked & pairs.items.valid),
@@ -88,7 +97,10 @@ class DenseLearning(wiring.Component):
         ]
         with m.If(run):
             m.d.sync += [
-                address.eq(item.row + item.block), delta.block.eq(first + item.block), delta.step.eq(item.step)]
+                address.eq(item.row + item.block),
+                delta.block.eq(first + item.block),
+                delta.step.eq(item.step),
+            ]
         stages = [(pairs.items.valid, now)]
         for name in ("asked", "read", *(f"lane_{k}" for k in range(ProductLane.latency))):
             stages.append(moved(m, run, *stages[-1], name))
@@ -115,8 +127,11 @@ class DenseLearning(wiring.Component):
         for k, lane in enumerate(lanes):
             m.submodules[f"product_{k}"] = EnableInserter(run)(lane)
             m.d.comb += [
-                lane.valid.eq(read.masked), lane.last.eq(read.last), lane.nonzero.eq(read.hits[k]),
-                lane.a.eq(errors.weights[k]), lane.b.eq(errors.deltas[k]),
+                lane.valid.eq(read.masked),
+                lane.last.eq(read.last),
+                lane.nonzero.eq(read.hits[k]),
+                lane.a.eq(errors.weights[k]),
+                lane.b.eq(errors.deltas[k]),
             ]
         total, target = sum(lane.sum for lane in lanes), result.p.target
         m.d.comb += errors.result.eq(result.valid & result.ready)
@@ -146,7 +161,8 @@ class DenseLearning(wiring.Component):
         with m.If(run):
             # The gradients of a step are all different: only those of two steps can be the same.
             m.d.sync += [
-                address[1].eq(address[0]), address[2].eq(address[1]),
+                address[1].eq(address[0]),
+                address[2].eq(address[1]),
                 at_adding.eq(read.spikes & now.spikes & (read.step != now.step)),
                 at_writing.eq(read.spikes & adding.lanes.any() & (read.step != adding.step)),
             ]

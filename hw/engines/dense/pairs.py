@@ -45,32 +45,43 @@ class Pairs(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         lanes = shapes.config.lanes
-        self._row = StructLayout({"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step,
-                                  "use": USE})
-        self.item = StructLayout({
-            "row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE,
-            "block": shapes.block, "hits": lanes, "last": 1})
-        super().__init__({
-            "start": In(1),
-            "slot": In(shapes.slot),
-            "descriptor": In(shapes.descriptor),
-            "live": In(shapes.config.steps),
-            "errors": In(1),
-            "group_address": Out(shapes.groups),
-            "group_words": In(shapes.group_words),
-            "group": Out(shapes.group),
-            "tape_address": Out(shapes.tape_address()),
-            "tape_enable": Out(1),
-            "masks": In(WORD),
-            "spikes": In(WORD),
-            "bitmap_address": Out(shapes.bitmap_address()),
-            "bitmap_enable": Out(1),
-            "bitmaps": In(ArrayLayout(WORD, lanes)),
-            "items": Out(stream.Signature(self.item)),
-            "quiet": In(1),
-            "busy": Out(1),
-            "found": Out(USE),
-        })
+        self._row = StructLayout(
+            {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
+        )
+        self.item = StructLayout(
+            {
+                "row": shapes.weight_address,
+                "input": shapes.tape_bit,
+                "step": shapes.step,
+                "use": USE,
+                "block": shapes.block,
+                "hits": lanes,
+                "last": 1,
+            }
+        )
+        super().__init__(
+            {
+                "start": In(1),
+                "slot": In(shapes.slot),
+                "descriptor": In(shapes.descriptor),
+                "live": In(shapes.config.steps),
+                "errors": In(1),
+                "group_address": Out(shapes.groups),
+                "group_words": In(shapes.group_words),
+                "group": Out(shapes.group),
+                "tape_address": Out(shapes.tape_address()),
+                "tape_enable": Out(1),
+                "masks": In(WORD),
+                "spikes": In(WORD),
+                "bitmap_address": Out(shapes.bitmap_address()),
+                "bitmap_enable": Out(1),
+                "bitmaps": In(ArrayLayout(WORD, lanes)),
+                "items": Out(stream.Signature(self.item)),
+                "quiet": In(1),
+                "busy": Out(1),
+                "found": Out(USE),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -92,13 +103,14 @@ class Pairs(wiring.Component):
         """A row of input bits for each live step."""
         shapes, group = self.shapes, groups.group
         m.submodules.inputs = bits = RowBits(
-            base=shapes.tape_address().size, words=shapes.config.tape_words, payload=shapes.step, banks=2)
+            base=shapes.tape_address().size, words=shapes.config.tape_words, payload=shapes.step, banks=2
+        )
         step, looking, live = Signal(shapes.step), Signal(), Signal()
         row = bits.rows.p
         m.d.comb += [
             live.eq(self.live.bit_select(step, 1)),
             bits.rows.valid.eq(looking & live),
-            row.base.eq(Cat(group.tape[:shapes.tape_word], self.slot, step)),
+            row.base.eq(Cat(group.tape[: shapes.tape_word], self.slot, step)),
             row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.eq(step),
             self.tape_address.eq(bits.address),
@@ -110,15 +122,16 @@ class Pairs(wiring.Component):
         with m.If(groups.begin):
             m.d.sync += [looking.eq(1), step.eq(0)]
         with m.Elif(looking & (~live | bits.rows.ready)):
-            following = (step + 1)[:len(step)]
-            m.d.sync += [step.eq(following), looking.eq(following != self.descriptor.steps[:len(step)])]
+            following = (step + 1)[: len(step)]
+            m.d.sync += [step.eq(following), looking.eq(following != self.descriptor.steps[: len(step)])]
         return bits, looking
 
     def _outputs(self, m, groups, inputs):
         """A row of bits of the deltas for each input."""
         shapes, d = self.shapes, self.descriptor
         m.submodules.outputs = bits = RowBits(
-            base=shapes.bitmap_address().size, words=shapes.delta_depth, payload=self._row, banks=shapes.config.lanes)
+            base=shapes.bitmap_address().size, words=shapes.delta_depth, payload=self._row, banks=shapes.config.lanes
+        )
         placed, advance = Signal(self._row), Signal()
         # An input every other cycle at most: so the chain of those who wait for each other ends here.
         one, this, empty = relay(m, inputs.items.valid & ~inputs.items.p.none, inputs.items.p, advance, "input_found")
@@ -135,7 +148,7 @@ class Pairs(wiring.Component):
         m.d.comb += [
             advance.eq(free),
             bits.rows.valid.eq(two),
-            row.base.eq(Cat(d.delta_base[:shapes.delta_word], that.step)),
+            row.base.eq(Cat(d.delta_base[: shapes.delta_word], that.step)),
             row.end.eq(last_word(d.blocks, max(6, shapes.block))),
             row.payload.eq(that),
             self.bitmap_address.eq(bits.address),

@@ -54,15 +54,17 @@ class RowBits(wiring.Component):
         place = self.row["end"].shape if words > 1 else 1
         self._number = Cat(Signal(5), Signal(place)).shape()
         self.item = StructLayout({"number": self._number, "hits": banks, "none": 1, "last": 1, "payload": payload})
-        super().__init__({
-            "rows": In(stream.Signature(self.row)),
-            "address": Out(base),
-            "enable": Out(1),
-            "bits": In(ArrayLayout(WORD, banks)),
-            "off": In(banks),
-            "items": Out(stream.Signature(self.item)),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "rows": In(stream.Signature(self.row)),
+                "address": Out(base),
+                "enable": Out(1),
+                "bits": In(ArrayLayout(WORD, banks)),
+                "off": In(banks),
+                "items": Out(stream.Signature(self.item)),
+                "busy": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -73,7 +75,7 @@ class RowBits(wiring.Component):
         step, words = Signal(), Signal(ArrayLayout(WORD, banks))
         useful, take = Signal(), Signal()
         m.d.comb += [
-            self.address.eq(Cat((row.base + number)[:len(number)], row.base[len(number):])),
+            self.address.eq(Cat((row.base + number)[: len(number)], row.base[len(number) :])),
             at_end.eq(number == row.end),
             self.enable.eq(step),
             self.rows.ready.eq(step & at_end),
@@ -83,7 +85,9 @@ class RowBits(wiring.Component):
             with m.If(self.rows.valid):
                 m.d.sync += [
                     number.eq(Mux(at_end, 0, number + 1)),
-                    read.index.eq(number), read.last.eq(at_end), read.payload.eq(row.payload),
+                    read.index.eq(number),
+                    read.last.eq(at_end),
+                    read.payload.eq(row.payload),
                 ]
         # A block RAM is late: its word is only looked at when it stands in a register.
         fetched, place = Signal(), Signal(about)
@@ -94,7 +98,7 @@ class RowBits(wiring.Component):
                 m.d.sync += words[k].eq(0)
         some = Signal(WORD // _BYTE)  # which bytes are not zero
         m.d.comb += [
-            some.eq(Cat(Cat(words[bank][k:k + _BYTE] for bank in range(banks)).any() for k in range(0, WORD, _BYTE))),
+            some.eq(Cat(Cat(words[bank][k : k + _BYTE] for bank in range(banks)).any() for k in range(0, WORD, _BYTE))),
             useful.eq(some.any() | place.last),
             step.eq(~fetched | ~useful | take),
         ]
@@ -139,8 +143,14 @@ class RowBits(wiring.Component):
         with m.If(take):
             m.d.sync += [full.eq(valid), held.eq(read), words.eq(given)]
         with m.If(free):
-            m.d.sync += [listing.eq(full), index.eq(Cat(number, held.index)), last.eq(held.last & final),
-                         payload.eq(held.payload), none.eq(~left.any()), marks.eq(found)]
+            m.d.sync += [
+                listing.eq(full),
+                index.eq(Cat(number, held.index)),
+                last.eq(held.last & final),
+                payload.eq(held.payload),
+                none.eq(~left.any()),
+                marks.eq(found),
+            ]
         # Clearing comes first, by the reset of a register; where a register is cleared, it would not be loaded.
         for k, bit in enumerate(left):
             with m.If(clear & (number == k)):
