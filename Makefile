@@ -123,22 +123,22 @@ help:
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
-	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
+	$(RUN) backspike.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
 
 bench: $(STAMP) tools
-	$(RUN) backspike.host.cli bench $(call options,$(BENCH))
+	$(RUN) backspike.cli bench $(call options,$(BENCH))
 
 verilog: $(STAMP)
-	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))
+	$(RUN) backspike.cli verilog $(call options,$(CHIP))
 
 bitstream: $(STAMP)
-	$(RUN) backspike.host.cli bitstream $(call options,$(BITSTREAM)) $(call switches,RECORD)
+	$(RUN) backspike.cli bitstream $(call options,$(BITSTREAM)) $(call switches,RECORD)
 
 boards: $(STAMP)
-	$(RUN) backspike.host.cli boards
+	$(RUN) backspike.cli boards
 
 synth: $(STAMP)
-	$(RUN) backspike.host.cli synth $(call options,$(SYNTH))
+	$(RUN) backspike.cli synth $(call options,$(SYNTH))
 
 test: $(STAMP) tools
 	$(RUN) pytest $(PROCESSES) $(ARGS)

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from backspike.fpga.pll import LIMITS, pll_setting
+from backspike.fpga.flow.pll import LIMITS, pll_setting
 
 REFERENCES = {"ecp5": (12, 25, 48, 50, 100), "ice40": (12, 48), "gw1n": (27,), "gw2a": (27,)}
 CASES = [(kind, reference) for kind, references in REFERENCES.items() for reference in references]

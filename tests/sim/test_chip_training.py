@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.spec.config import ChipConfig
 
 SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 6, "window": 256}
 SEQUENTIAL = SMALL | {"weights": 6144, "neurons": 192, "dense_only": True, "sequential": True}
@@ -80,7 +80,7 @@ def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
     run(
         built,
-        "backspike.sim.benches.bench_learning",
+        "tests.hw.benches.bench_learning",
         seed=default_seed(),
         env={"BACKSPIKE_CHIP": json.dumps(fields)},
         only=_tests(fields),
@@ -93,7 +93,7 @@ def test_bad_packets_do_no_harm(chip):
         pytest.skip("the format plays no part in what is dropped")
     run(
         built,
-        "backspike.sim.benches.bench_bad_packets",
+        "tests.hw.benches.bench_bad_packets",
         seed=default_seed(),
         env={"BACKSPIKE_CHIP": json.dumps(fields)},
         only=FEW if _tests(fields) == FEW else None,

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from backspike.golden.trainer import Trainer
-from backspike.host.checkpoint import Checkpoint
-from backspike.hw.config import ChipConfig
-from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
+from backspike.host.training.checkpoint import Checkpoint
+from backspike.sim.serial.serial_chip import BAUD, build_serial_chip, serial_chip
+from backspike.spec.config import ChipConfig
 
 CHIP = ChipConfig(
     columns=1,
@@ -37,7 +37,7 @@ def command(name, port, *options):
     return [
         sys.executable,
         "-m",
-        "backspike.host.cli",
+        "backspike.cli",
         name,
         f"--port={port}",
         f"--baud={BAUD}",
