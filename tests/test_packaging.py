@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel: it holds the five parts of the package and nothing else, and works where only it is installed."""
+"""The wheel: it holds the parts of the package and nothing else, and works where only it is installed."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("fpga", "golden", "host", "hw", "sim")
+PARTS = ("cli", "fpga", "golden", "host", "hw", "sim", "spec")
 DATA = ["fpga/built.json", "fpga/cells/dp16kd.v", "fpga/cells/mult18x18d.v"]
 
 

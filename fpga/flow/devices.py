@@ -17,8 +17,8 @@ class Device:
     ----------
     family: a key of ``families.FAMILIES``
     lut, ff: four-input look-up tables and flip-flops
-    ram: block RAMs: of 18 kbit on ECP5 and Gowin, of 4 kbit on iCE40
-    dsp: multipliers of 18 x 18 bit (iCE40: 16 x 16)
+    ram: block RAMs of 18 kbit
+    dsp: multipliers of 18 x 18 bit
     """
 
     family: str
@@ -39,7 +39,6 @@ DEVICES = {
     "LFE5U-85F": Device("ecp5", 83640, 83640, 208, 156),
     "LFE5UM5G-45F": Device("ecp5", 43848, 43848, 108, 72),
     "LFE5UM5G-85F": Device("ecp5", 83640, 83640, 208, 156),
-    "iCE40UP5K": Device("ice40", 5280, 5280, 30, 8),
     "GW1NR-9C": Device("gw1n", 8640, 6480, 26, 20),
     "GW2A-18": Device("gw2a", 20736, 15552, 46, 48),
 }

@@ -171,24 +171,6 @@ FAMILIES = {
             "--lpf-allow-unconstrained",
         ),
     ),
-    "ice40": Family(
-        synth="synth_ice40 -device u -dsp -spram",
-        mapping=(
-            "abc -lut 4",
-            "ice40_wrapcarry -unwrap",
-            "techmap -map +/ice40/ff_map.v",
-            "clean",
-            "opt_lut -tech ice40",
-        ),
-        cells=(
-            ("SB_LUT4", {"lut": 1}),
-            ("SB_DFF.*", {"ff": 1}),
-            ("SB_RAM40_4K.*", {"ram": 1}),
-            ("SB_MAC16", {"dsp": 1}),
-        ),
-        bels={"lut": ["ICESTORM_LC"], "ram": ["ICESTORM_RAM"], "dsp": ["ICESTORM_DSP"]},
-        bitstream="top.bin",
-    ),
     "gw1n": _gowin("gw1n"),
     "gw2a": _gowin("gw2a"),
 }

@@ -12,7 +12,6 @@ from backspike.fpga.flow.devices import DEVICES
 __all__ = ["LIMITS", "Limits", "Setting", "pll_instance", "pll_setting"]
 
 _GOWIN_OUTPUT_DIVIDERS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
-_ICE40_FILTERS = ((17, 1), (26, 2), (44, 3), (66, 4), (101, 5), (133, 6))  # detector up to MHz: FILTER_RANGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +27,6 @@ class Limits:
 LIMITS = {
     # FPGA-DS-02012, sysCLOCK PLL timing; the reference may be 8 MHz, but then the detector would be too slow
     "ecp5": Limits(reference=(10, 400), detector=(10, 400), oscillator=(400, 800), output=(Fraction("3.125"), 400)),
-    # FPGA-DS-02008, sysCLOCK PLL timing
-    "ice40": Limits(reference=(10, 133), detector=(10, 133), oscillator=(533, 1066), output=(16, 275)),
     # DS117, PLL parameters of C6/I5
     "gw1n": Limits(reference=(3, 400), detector=(3, 400), oscillator=(400, 1200), output=(Fraction("3.125"), 600)),
     # DS102, PLL parameters of C8/I7
@@ -111,17 +108,6 @@ def _ecp5(limits, reference, wanted):
                 yield Setting(oscillator / clkos, detector, oscillator, dividers)
 
 
-def _ice40(limits, reference, wanted):
-    for divider, detector in _detectors(limits, reference, 16):
-        for factor in range(1, 129):
-            oscillator = detector * factor
-            if not limits.oscillator[0] <= oscillator <= limits.oscillator[1]:
-                continue
-            for shift in range(1, 7):
-                dividers = {"DIVR": divider - 1, "DIVF": factor - 1, "DIVQ": shift}
-                yield Setting(oscillator / (1 << shift), detector, oscillator, dividers)
-
-
 def _gowin(limits, reference, wanted):
     for divider, detector in _detectors(limits, reference, 64):
         for factor in range(1, 65):
@@ -132,7 +118,7 @@ def _gowin(limits, reference, wanted):
                     yield Setting(detector * factor, detector, oscillator, dividers)
 
 
-_CANDIDATES = {"ecp5": _ecp5, "ice40": _ice40, "gw1n": _gowin, "gw2a": _gowin}
+_CANDIDATES = {"ecp5": _ecp5, "gw1n": _gowin, "gw2a": _gowin}
 
 
 def pll_instance(device, setting, reference, clock_in, clock_out, locked):
@@ -143,7 +129,7 @@ def pll_instance(device, setting, reference, clock_in, clock_out, locked):
     device: a key of ``DEVICES``
     setting: Setting
     reference: MHz
-    clock_in: what comes from the input buffer; on iCE40 the I/O port itself, as the PLL takes the place of its buffer
+    clock_in: what comes from the input buffer
     clock_out, locked: Signal(1) that the PLL drives
     """
     kind = DEVICES[device].family
@@ -182,22 +168,6 @@ def pll_instance(device, setting, reference, clock_in, clock_out, locked):
             i_PHASEDIR=Const(1),
             i_PHASESTEP=Const(1),
             i_PHASELOADREG=Const(1),
-        )
-    if kind == "ice40":
-        filter_range = next(value for most, value in _ICE40_FILTERS if setting.detector <= most)
-        return Instance(
-            "SB_PLL40_PAD",
-            p_FEEDBACK_PATH="SIMPLE",
-            p_PLLOUT_SELECT="GENCLK",
-            p_DIVR=Const(setting.dividers["DIVR"], 4),
-            p_DIVF=Const(setting.dividers["DIVF"], 7),
-            p_DIVQ=Const(setting.dividers["DIVQ"], 3),
-            p_FILTER_RANGE=Const(filter_range, 3),
-            i_PACKAGEPIN=clock_in,
-            o_PLLOUTGLOBAL=clock_out,
-            o_LOCK=locked,
-            i_RESETB=Const(1),
-            i_BYPASS=Const(0),
         )
     return Instance(
         "rPLL",

