@@ -18,7 +18,7 @@ def _tile_signature(config):
 
 
 def _default_core(config):
-    from backspike.hw.core import Core  # noqa: PLC0415 - loaded only where it is used
+    from backspike.hw.core.core import Core  # noqa: PLC0415 - loaded only where it is used
 
     return Core(config)
 

@@ -55,6 +55,7 @@ class Shapes:
         self.tables = config.slices * tables.DESCRIPTOR_STRIDE
         # Words of the descriptors lie behind the spikes, from here on.
         self.descriptors = 1 << max(self.tape_address().size, index_bits(self.tables))
+        self.spike_address = index_bits(self.descriptors + self.tables)
         self.packet = StructLayout({"header": 32, "words": ArrayLayout(32, 3), "length": 2})
 
     def tape_address(self):
@@ -77,6 +78,6 @@ class Shapes:
         """Layout of an address in a lane's delta memory."""
         return StructLayout({"step": self.step, "block": self.block})
 
-    def own_address(self):
-        """Layout of an address of the core's own spike and mask bits."""
+    def history_address(self):
+        """Layout of an address of the spikes and masks of all steps."""
         return StructLayout({"neuron": self.neuron, "slot": self.slot})

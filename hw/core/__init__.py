@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """The core: two threads around the engines, memories, packets in and out."""
-
-from backspike.hw.core.core import Core
-
-__all__ = ["Core"]

@@ -7,11 +7,6 @@ from amaranth.lib import wiring
 from backspike.hw.core.counters import Counters
 from backspike.hw.core.interface import CORE_MEMBERS
 from backspike.hw.core.memory.memories import Memories
-from backspike.hw.core.memory.memory_arbiters import (
-    connect_backward_memories,
-    connect_forward_memories,
-    connect_weight_memories,
-)
 from backspike.hw.core.receive.host_access import HostAccess
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.schedule.backward_thread import BackwardThread
@@ -25,12 +20,9 @@ from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.core.update.weight_update import WeightUpdate
-from backspike.hw.engines.back_propagation import BackwardEngine
-from backspike.hw.engines.dense.forward import DenseForward
-from backspike.hw.engines.dense.learning import DenseLearning
 from backspike.hw.engines.feed_forward import ForwardEngine
+from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.engines.ports import error_result, forward_result
-from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import Region
@@ -68,9 +60,7 @@ class Core(wiring.Component):
         self._receive(m)
         self._forward(m)
         self._backward(m)
-        connect_forward_memories(m, self)
-        connect_backward_memories(m, self)
-        connect_weight_memories(m, self)
+        self._memories(m)
         self._arithmetic(m)
         self._send(m)
         self._count(m)
@@ -78,33 +68,30 @@ class Core(wiring.Component):
 
     def _add_units(self, m, shapes):
         """Every unit is a submodule of the name that it has as an attribute here."""
-        self.memories = Memories(m, shapes)
         neuron = NeuronUpdate(shapes, forward_result(shapes))
+        receiver, replies = Receiver(shapes), Replies(shapes)
         units = {
             "slots": SlotTable(shapes),
-            "receiver": Receiver(shapes),
-            "replies": Replies(shapes),
+            "receiver": receiver,
+            "replies": replies,
+            "host": HostAccess(shapes, receiver, replies),
+            "memories": Memories(shapes),
             "arithmetic": Arithmetic(shapes),
             "forward": ForwardThread(shapes),
-            "engine": DenseForward(shapes) if self.config.dense_only else ForwardEngine(shapes),
+            "engine": ForwardEngine(shapes),
             "neuron": neuron,
             "spike_sender": SpikeSender(shapes, neuron.word),
             "backward": BackwardThread(shapes),
             "delta": DeltaUpdate(shapes),
+            "learning": LearningEngine(shapes),
             "error_packets": ErrorPackets(shapes, error_result(shapes)),
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
-        if self.config.dense_only:
-            m.submodules.learning = learning = DenseLearning(shapes)
-            self.errors, self.gradient = learning.errors, learning.gradient
-        else:
-            units |= {"errors": BackwardEngine(shapes), "gradient": GradientEngine(shapes)}
         for name, unit in units.items():
             m.submodules[name] = unit
             setattr(self, name, unit)
-        self.host = HostAccess(m, shapes, self.memories, self.receiver, self.replies)
         self.skip_off = Signal()
 
     def _receive(self, m):
@@ -130,7 +117,7 @@ class Core(wiring.Component):
             slots.event.eq(receiver.event),
             slots.event_train.eq(receiver.event_train),
             slots.event_label.eq(receiver.event_label),
-            slots.need_write.eq(self.host.writes(Region.NEED)),
+            slots.need_write.eq(self.host.writes_need),
             slots.need_slice.eq(receiver.address),
             slots.need.eq(receiver.data),
             replies.x.eq(self.x),
@@ -141,11 +128,84 @@ class Core(wiring.Component):
             replies.count.eq(receiver.count),
             replies.blocked.eq(~receiver.idle),
         ]
-        with m.If(self.host.writes(Region.CONTROL) & (receiver.address == 0)):
+        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes", "masks"):
+            m.d.comb += getattr(self.host, name).eq(getattr(receiver, name))
+        m.d.comb += [
+            self.host.reading.eq(replies.reading),
+            self.host.idle.eq(receiver.idle),
+            self.host.fetch_region.eq(replies.fetch_region),
+            self.host.fetch_address.eq(replies.fetch_address),
+            self.host.counter.eq(self.counters.value),
+            self.host.control.eq(Cat(self.skip_off, ~receiver.idle | self.backward.erasing, self.counters.saturated)),
+            replies.word.eq(self.host.word),
+        ]
+        with m.If(self.host.writes_control & (receiver.address == 0)):
             m.d.sync += self.skip_off.eq(receiver.data[0])
-        control = Cat(self.skip_off, ~receiver.idle | self.backward.erasing, self.counters.saturated)
-        self.host.fetch(self.counters.value, control)
-        self.host.write_tape()
+
+    def _memories(self, m):
+        memories, receiver, backward = self.memories, self.receiver, self.backward
+        for name in ("host", "neuron", "delta", "update"):
+            wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
+        wiring.connect(m, self.spike_sender.peers, memories.targets)
+        sums, new = memories.receiver.sums, memories.receiver.new_sums
+        m.d.comb += [
+            memories.sources.enable.eq(1),
+            memories.sources.address.eq(backward.peer_address),
+            backward.peer.eq(memories.sources.data),
+            memories.erase.enable.eq(backward.erase),
+            memories.erase.address.eq(backward.erase_address),
+            sums.enable.eq(receiver.error_read),
+            sums.address.eq(receiver.error_address),
+            receiver.error_sum.eq(sums.data),
+            new.enable.eq(receiver.error_write),
+            new.address.eq(receiver.error_address),
+            new.data.eq(receiver.new_error_sum),
+            memories.receiver.ends.eq(receiver.error_end),
+        ]
+        for thread, port in ((self.forward, memories.forward_descriptors), (backward, memories.backward_descriptors)):
+            m.d.comb += [
+                port.enable.eq(thread.loading),
+                port.address.eq(thread.descriptor_address),
+                thread.descriptor_data.eq(port.data),
+            ]
+        self._engine_memories(m)
+
+    def _engine_memories(self, m):
+        engine, learning = self.engine, self.learning
+        forward, learns = self.memories.forward, self.memories.learning
+        for unit, port in ((engine, forward), (learning, learns)):
+            m.d.comb += [
+                port.fan_in.enable.eq(unit.group_enable),
+                port.fan_in.address.eq(unit.group_address),
+                unit.group.eq(port.fan_in.data),
+                port.tape.enable.eq(unit.tape_enable),
+                port.tape.address.eq(unit.tape_address),
+            ]
+        m.d.comb += [
+            engine.tape.eq(forward.tape.data),
+            forward.weights.enable.eq(engine.weight_enable),
+            forward.weights.address.eq(engine.weight_address),
+            engine.weights.eq(forward.weights.data),
+            learning.spikes.eq(learns.tape.data.spikes),
+            learning.masks.eq(learns.tape.data.masks),
+            learns.bitmaps.enable.eq(learning.bitmap_enable),
+            learns.bitmaps.address.eq(learning.bitmap_address),
+            learning.bitmaps.eq(learns.bitmaps.data),
+        ]
+        for k in range(self.config.lanes):
+            m.d.comb += [
+                getattr(learns, f"operands_{k}").enable.eq(learning.operand_enables[k]),
+                getattr(learns, f"operands_{k}").address.weight.eq(learning.operand_addresses[k]),
+                getattr(learns, f"operands_{k}").address.delta.eq(learning.delta_addresses[k]),
+                learning.weights[k].eq(getattr(learns, f"operands_{k}").data.weight),
+                learning.deltas[k].eq(getattr(learns, f"operands_{k}").data.delta),
+                getattr(learns, f"gradients_{k}").enable.eq(1),
+                getattr(learns, f"gradients_{k}").address.eq(learning.read_addresses[k]),
+                learning.gradients[k].eq(getattr(learns, f"gradients_{k}").data),
+                getattr(learns, f"new_gradients_{k}").enable.eq(learning.write_enables[k]),
+                getattr(learns, f"new_gradients_{k}").address.eq(learning.write_addresses[k]),
+                getattr(learns, f"new_gradients_{k}").data.eq(learning.sums[k]),
+            ]
 
     def _forward(self, m):
         forward, engine, neuron, slots = self.forward, self.engine, self.neuron, self.slots
@@ -174,7 +234,7 @@ class Core(wiring.Component):
 
     def _backward(self, m):
         backward, slots, delta = self.backward, self.slots, self.delta
-        errors, gradient, update = self.errors, self.gradient, self.update
+        learning, update = self.learning, self.update
         m.d.comb += [
             backward.x.eq(self.x),
             backward.y.eq(self.y),
@@ -196,22 +256,22 @@ class Core(wiring.Component):
             delta.start.eq(backward.delta_start),
             backward.delta_busy.eq(delta.busy),
             delta.label.eq(slots.backward_label),
-            errors.start.eq(backward.errors_start),
-            backward.errors_busy.eq(errors.busy),
-            gradient.start.eq(backward.gradient_start),
-            backward.gradient_busy.eq(gradient.busy),
+            learning.start.eq(backward.gradient_start),
+            learning.errors.eq(backward.errors_start),
+            learning.skip_off.eq(self.skip_off),
+            learning.live.eq(delta.live),
+            backward.errors_busy.eq(learning.bp_busy),
+            backward.gradient_busy.eq(learning.busy),
             update.start.eq(backward.weights_start),
             update.clear.eq(backward.weights_clear),
             update.velocities.eq(backward.weights_velocities),
             backward.weights_busy.eq(update.busy),
             self.error_packets.slot.eq(backward.job_slot),
         ]
-        for unit in (delta, errors, gradient):
+        for unit in (delta, learning):
             m.d.comb += unit.slot.eq(backward.job_slot)
-        for unit in (delta, errors, gradient, update):
+        for unit in (delta, learning, update):
             m.d.comb += unit.descriptor.eq(backward.descriptor)
-        for unit in (errors, gradient):
-            m.d.comb += [unit.skip_off.eq(self.skip_off), unit.live.eq(delta.live)]
 
     def _arithmetic(self, m):
         arithmetic = self.arithmetic
@@ -221,7 +281,7 @@ class Core(wiring.Component):
             m.d.comb += unit.result.eq(arithmetic.result)
 
     def _send(self, m):
-        wiring.connect(m, self.errors.results, self.error_packets.results)
+        wiring.connect(m, self.learning.results, self.error_packets.results)
         sources = (
             self.error_packets.packets,
             self.spike_sender.packets,
@@ -239,19 +299,19 @@ class Core(wiring.Component):
             "cycles": 1,
             "fp_busy": self.forward.busy,
             "fp_terms": self.engine.terms,
-            "fp_results": self.neuron.potential_write,
+            "fp_results": self.neuron.memory.new_potentials.enable,
             "fp_stalled": self.engine.stalled,
             "fp_no_input": slots.no_input & ~self.forward.busy,
             "fp_no_credit": slots.no_credit & ~self.forward.busy,
-            "bp_busy": self.errors.busy,
-            "bp_terms": self.errors.terms,
-            "bp_rows": self.errors.row,
-            "bp_results": self.errors.result,
-            "bp_stalled": self.errors.stalled,
-            "wg_busy": self.gradient.busy,
-            "wg_terms": self.gradient.terms,
-            "wg_rows": self.gradient.rows,
-            "wg_stalled": self.gradient.stalled,
+            "bp_busy": self.learning.bp_busy,
+            "bp_terms": self.learning.bp_terms,
+            "bp_rows": self.learning.bp_row,
+            "bp_results": self.learning.bp_result,
+            "bp_stalled": self.learning.bp_stalled,
+            "wg_busy": self.learning.busy,
+            "wg_terms": self.learning.wg_terms,
+            "wg_rows": self.learning.wg_row,
+            "wg_stalled": self.learning.wg_stalled,
             "no_errors": slots.no_errors & ~self.backward.busy,
             "delta_busy": self.delta.busy,
             "update_busy": self.update.busy,
@@ -265,8 +325,8 @@ class Core(wiring.Component):
         }
         m.d.comb += [counters.count[name].eq(value) for name, value in counts.items()]
         m.d.comb += [
-            counters.clear.eq(self.host.writes(Region.CONTROL) & (receiver.address == 1)),
+            counters.clear.eq(self.host.writes_control & (receiver.address == 1)),
             counters.index.eq(self.replies.fetch_address),
             self.replies.late.eq((self.replies.fetch_region == Region.COUNTER) & ~counters.fresh),
-            self.activity.eq(Cat(self.forward.busy, self.errors.busy, self.gradient.busy)),
+            self.activity.eq(Cat(self.forward.busy, self.learning.bp_busy, self.learning.busy)),
         ]

@@ -1,96 +1,275 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memories of a core and their ports."""
+"""The memories of a core, and who has which port of them."""
 
-from types import SimpleNamespace
-
-from amaranth.hdl import Mux, Signal, signed
-from amaranth.lib import memory
+from amaranth.hdl import Module, signed
+from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import In, Out
 
-from backspike.hw.core.update.neuron import OWN_BITS
+from backspike.hw.core.memory.arbiters import PortArbiter
+from backspike.hw.core.receive.host_access import HostMemory
+from backspike.hw.core.update.delta import DeltaMemory
+from backspike.hw.core.update.neuron import HISTORY, NeuronMemory, potential_layout
+from backspike.hw.core.update.weight_update import WeightMemory
+from backspike.hw.engines.memory import ForwardMemory, LearningMemory
+from backspike.hw.ram import Ram, ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
-__all__ = ["Memories", "Ram"]
+__all__ = ["Memories", "ReceiverMemory"]
 
 
-class Ram:
-    """A memory with one write port and named read ports, all with one cycle of latency.
+class ReceiverMemory(wiring.Signature):
+    """The error sums as the receiver sees them; it goes before the delta update, for reading and for writing.
 
-    A word that is read in the cycle in which it is written is undefined: nothing relies on it, and a block RAM would
-    need logic around it.
+    Members
+    -------
+    sums : ReadPort
+        The receiver has the port while ``enable``.
+    new_sums : WritePort
+    ends : Out(1)
+        There may be a write in this cycle; from a register.
+    """
+
+    def __init__(self, shapes):
+        sums = shapes.error_sum
+        super().__init__(
+            {
+                "sums": Out(ReadPort(shapes.error_address(), shapes.error_word())),
+                "new_sums": Out(WritePort(shapes.error_address(), signed(sums))),
+                "ends": Out(1),
+            }
+        )
+
+
+class Memories(wiring.Component):
+    """All memories of a core, each with its arbiters.
+
+    Weights, gradients, velocities, deltas and bitmaps have a bank for each lane.
 
     Parameters
     ----------
-    m: module that gets the memory as a submodule
-    name: of the submodule
-    shape, depth: of the memory
-    readers: names of the read ports
-    parts: write enable for each element of an array shape instead of one for the word
-    style: how an FPGA should make it, "block" or "distributed", where its tools would choose the other
-    shared: a reader that is not used while the memory is written; it shares its address with the write port, so that a
-        block RAM with two ports has room for another reader
+    shapes : Shapes
+
+    Members
+    -------
+    host, receiver, neuron, delta, update, forward, learning : In
+        The memories as these units see them.
+    erase : In(WritePort)
+        Sets an error sum to "none".
+    forward_descriptors, backward_descriptors : In(ReadPort)
+        Descriptions of slices, which lie behind the spikes. An engine starts after its description has been read.
+    targets, sources : In(ReadPort)
+        Table of destinations and sources of packets.
+
+    Latency: one cycle from an address to its word. Reset: no memory has needed contents.
     """
 
-    def __init__(self, m, name, shape, depth, readers, *, parts=False, style=None, shared=None):
-        self.depth = depth
-        attributes = {"no_rw_check": 1} | ({"ram_style": style} if style else {})
-        m.submodules[name] = ram = memory.Memory(shape=shape, depth=depth, init=[], attrs=attributes)
-        self.write = write = ram.write_port(granularity=1 if parts else None)
-        self.read = {reader: ram.read_port() for reader in readers}
-        if shared:
-            read = self.read[shared]
-            self.write = _own_address(write, "write_address")
-            self.read[shared] = _own_address(read, "read_address")
-            address = Signal.like(write.addr, name=f"{name}_address")
+    def __init__(self, shapes):
+        self.shapes = shapes
+        descriptors = ReadPort(shapes.slice + 4, WORD)
+        routes = ReadPort(shapes.peer, shapes.peer_entry)
+        super().__init__(
+            {
+                "host": In(HostMemory(shapes)),
+                "receiver": In(ReceiverMemory(shapes)),
+                "erase": In(WritePort(shapes.error_address(), None)),
+                "neuron": In(NeuronMemory(shapes)),
+                "delta": In(DeltaMemory(shapes)),
+                "update": In(WeightMemory(shapes)),
+                "forward": In(ForwardMemory(shapes)),
+                "learning": In(LearningMemory(shapes)),
+                "forward_descriptors": In(descriptors),
+                "backward_descriptors": In(descriptors),
+                "targets": In(routes),
+                "sources": In(routes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self._add_tables(m)
+        self._add_tape(m)
+        self._add_neurons(m)
+        self._add_error_sums(m)
+        for k in range(self.shapes.config.lanes):
+            self._add_deltas(m, k)
+            self._add_weights(m, k)
+        return m
+
+    def _add_tables(self, m):
+        shapes, config = self.shapes, self.shapes.config
+        m.submodules.fan_in = fan_in = Ram(
+            shapes.groups, shapes.group_words, config.groups, ("forward", "learning"), parts=shapes.group_words.length
+        )
+        m.submodules.routes = routes = Ram(shapes.peer, shapes.peer_entry, config.peers, ("targets", "sources"))
+        _join(m, self.host.fan_in, fan_in.write)
+        _join(m, self.forward.fan_in, fan_in.forward)
+        _join(m, self.learning.fan_in, fan_in.learning)
+        _join(m, self.host.routes, routes.write)
+        _join(m, self.targets, routes.targets)
+        _join(m, self.sources, routes.sources)
+
+    def _add_tape(self, m):
+        """Spikes and masks; a description is read before its engine starts, so it lies behind the spikes."""
+        shapes = self.shapes
+        depth = shapes.descriptors + shapes.tables
+        m.submodules.spikes = spikes = Ram(shapes.spike_address, WORD, depth, ("forward", "learning"))
+        m.submodules.masks = masks = Ram(shapes.tape_address(), WORD, 1 << shapes.tape_address().size, ("learning",))
+        _join(m, self.host.spikes, spikes.write)
+        _join(m, self.host.masks, masks.write)
+        tape = self.learning.tape
+        for name, engine, word, descriptors in (
+            ("forward", self.forward.tape, self.forward.tape.data, self.forward_descriptors),
+            ("learning", tape, tape.data.spikes, self.backward_descriptors),
+        ):
+            m.submodules[f"spikes_{name}"] = arbiter = PortArbiter(
+                ReadPort(shapes.spike_address, WORD), ("descriptors", "engine")
+            )
+            wiring.connect(m, arbiter.port, getattr(spikes, name))
             m.d.comb += [
-                address.eq(Mux(write.en, self.write.addr, self.read[shared].addr)),
-                write.addr.eq(address),
-                read.addr.eq(address),
+                arbiter.descriptors_claims.eq(descriptors.enable),
+                arbiter.descriptors.enable.eq(1),
+                arbiter.descriptors.address.eq(shapes.descriptors | descriptors.address),
+                descriptors.data.eq(arbiter.descriptors.data),
+                arbiter.engine.enable.eq(engine.enable),
+                arbiter.engine.address.eq(engine.address),
+                word.eq(arbiter.engine.data),
             ]
+        m.d.comb += [
+            masks.learning.address.eq(tape.address),
+            masks.learning.enable.eq(tape.enable),
+            tape.data.masks.eq(masks.learning.data),
+        ]
 
-
-def _own_address(port, name):
-    """The port with another address signal."""
-    return SimpleNamespace(addr=Signal.like(port.addr, name=name), en=port.en, data=port.data)
-
-
-class Memories:
-    """All memories of a core. Those in lists have one bank for each lane.
-
-    Parameters
-    ----------
-    m: module of the core
-    shapes: Shapes
-    """
-
-    def __init__(self, m, shapes):
-        config = shapes.config
-        number, lanes = shapes.number, range(config.lanes)
-        engines = ("errors",) if config.dense_only else ("errors", "gradient")  # for dense layers they are one
-        tape_depth = 1 << shapes.tape_address().size
-        delta_depth = 1 << shapes.delta_address().size
-
-        def banks(name, *details, **options):
-            return [Ram(m, f"{name}_{k}", *details, **options) for k in lanes]
-
-        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"), shared="errors")
-        self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
-        self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
-        self.deltas = banks("deltas", number, delta_depth, engines)
-        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
-        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
-        # The description of a slice is read before its engines start: it lies behind the spikes that they read.
-        self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
-        self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
-        self.own = Ram(
-            m,
-            "own",
-            ArrayLayout(OWN_BITS, config.steps),
-            1 << shapes.own_address().size,
+    def _add_neurons(self, m):
+        shapes, config = self.shapes, self.shapes.config
+        m.submodules.potentials = potentials = Ram(
+            shapes.neuron, potential_layout(shapes), config.neurons, ("neuron",), style="block"
+        )
+        m.submodules.history = history = Ram(
+            shapes.history_address(),
+            ArrayLayout(HISTORY, config.steps),
+            1 << shapes.history_address().size,
             ("delta",),
-            parts=True,
+            parts=config.steps,
             style="block",
         )
-        self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
-        self.error_sums = Ram(m, "error_sums", shapes.error_word(), 1 << shapes.error_address().size, ("any",))
-        self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))
+        _join(m, self.neuron.potentials, potentials.neuron)
+        _join(m, self.neuron.new_potentials, potentials.write)
+        _join(m, self.neuron.history, history.write)
+        _join(m, self.delta.history, history.delta)
+
+    def _add_error_sums(self, m):
+        shapes, receiver, delta = self.shapes, self.receiver, self.delta
+        address, word = shapes.error_address(), shapes.error_word()
+        m.submodules.error_sums = sums = Ram(address, word, 1 << address.size, ("any",))
+        m.submodules.error_sums_read = reads = PortArbiter(ReadPort(address, word), ("receiver", "delta"))
+        m.submodules.error_sums_write = writes = PortArbiter(WritePort(address, None), ("receiver", "erase", "delta"))
+        wiring.connect(m, reads.port, sums.any)
+        _join(m, receiver.sums, reads.receiver)
+        _join(m, delta.error_sums, reads.delta)
+        _join(m, self.erase, writes.erase)
+        _join(m, delta.cleared, writes.delta)
+        m.d.comb += [
+            reads.receiver_claims.eq(receiver.sums.enable),
+            delta.error_taken.eq(receiver.sums.enable),
+            delta.clearing.eq(~receiver.ends),
+            writes.receiver_claims.eq(receiver.new_sums.enable),
+            writes.receiver.enable.eq(receiver.new_sums.enable),
+            writes.receiver.address.eq(receiver.new_sums.address),
+            writes.erase_claims.eq(self.erase.enable),
+            sums.write.enable.eq(writes.port.enable),
+            sums.write.address.eq(writes.port.address),
+            sums.write.data.sum.eq(receiver.new_sums.data),
+            sums.write.data.none.eq(~receiver.new_sums.enable),
+        ]
+
+    def _add_deltas(self, m, k):
+        """The delta update has the banks of lane k to itself while it runs; then the engines read them."""
+        shapes, delta, operands = self.shapes, self.delta, getattr(self.learning, f"operands_{k}")
+        address, bits = shapes.delta_address(), shapes.bitmap_address()
+        m.submodules[f"deltas_{k}"] = deltas = Ram(address, shapes.number, 1 << address.size, ("any",))
+        m.submodules[f"bitmaps_{k}"] = bitmaps = Ram(bits, WORD, 1 << bits.size, ("learning",))
+        m.submodules[f"deltas_{k}_read"] = reads = PortArbiter(ReadPort(address, shapes.number), ("delta", "engine"))
+        wiring.connect(m, reads.port, deltas.any)
+        self._write_lane(m, delta.deltas, k, deltas.write)
+        self._write_lane(m, delta.bitmaps, k, bitmaps.write)
+        m.d.comb += [
+            reads.delta_claims.eq(delta.claims),
+            reads.delta.enable.eq(delta.old_deltas.enable),
+            reads.delta.address.eq(delta.old_deltas.address),
+            delta.old_deltas.data[k].eq(reads.delta.data),
+            reads.engine.enable.eq(operands.enable),
+            reads.engine.address.eq(operands.address.delta),
+            operands.data.delta.eq(reads.engine.data),
+            bitmaps.learning.enable.eq(self.learning.bitmaps.enable),
+            bitmaps.learning.address.eq(self.learning.bitmaps.address),
+            self.learning.bitmaps.data[k].eq(bitmaps.learning.data),
+        ]
+
+    def _add_weights(self, m, k):
+        """Weights, gradients and velocities of lane k: for the host while it reads, for the update while it runs."""
+        shapes, config = self.shapes, self.shapes.config
+        address, number, total = shapes.weight_address, shapes.number, signed(shapes.gradient_sum)
+        operands, sums = (getattr(self.learning, f"{name}_{k}") for name in ("operands", "gradients"))
+        depth = shapes.weight_depth
+        m.submodules[f"weights_{k}"] = weights = Ram(address, number, depth, ("forward", "learning"), shared="learning")
+        m.submodules[f"gradients_{k}"] = gradients = Ram(address, total, depth, ("any",))
+        self._read_banks(m, k, "weights", weights.forward, self.forward.weights, self.forward.weights.data[k])
+        self._read_banks(m, k, "gradients", gradients.any, sums, sums.data)
+        m.d.comb += [
+            weights.learning.enable.eq(operands.enable),
+            weights.learning.address.eq(operands.address.weight),
+            operands.data.weight.eq(weights.learning.data),
+        ]
+        self._write_bank(m, k, "weights", weights.write)
+        m.submodules[f"gradients_{k}_write"] = writes = PortArbiter(WritePort(address, total), ("update", "engine"))
+        wiring.connect(m, writes.port, gradients.write)
+        _join(m, getattr(self.learning, f"new_gradients_{k}"), writes.engine)
+        self._write_lane(m, self.update.gradients, k, writes.update)
+        m.d.comb += writes.update_claims.eq(self.update.claims)
+        if config.momentum:
+            m.submodules[f"velocities_{k}"] = velocities = Ram(address, number, depth, ("any",))
+            self._read_banks(m, k, "velocities", velocities.any)
+            self._write_bank(m, k, "velocities", velocities.write)
+
+    def _read_banks(self, m, k, name, port, engine=None, word=None):
+        """Host, update and, where it reads this bank, an engine share a read port."""
+        owners = ("host", "update", *(() if engine is None else ("engine",)))
+        m.submodules[f"{name}_{k}_read"] = arbiter = PortArbiter(port.signature.flip(), owners)
+        wiring.connect(m, arbiter.port, port)
+        for owner in ("host", "update"):
+            banks, own = getattr(self, owner).banks, getattr(arbiter, owner)
+            m.d.comb += [
+                own.enable.eq(banks.enable),
+                own.address.eq(banks.address),
+                getattr(banks.data, name)[k].eq(own.data),
+            ]
+        m.d.comb += arbiter.host_claims.eq(self.host.claims)
+        if engine is not None:
+            m.d.comb += [
+                arbiter.update_claims.eq(self.update.claims),
+                arbiter.engine.enable.eq(engine.enable),
+                arbiter.engine.address.eq(engine.address),
+                word.eq(arbiter.engine.data),
+            ]
+
+    def _write_bank(self, m, k, name, port):
+        m.submodules[f"{name}_{k}_write"] = arbiter = PortArbiter(port.signature.flip(), ("update", "host"))
+        wiring.connect(m, arbiter.port, port)
+        m.d.comb += arbiter.update_claims.eq(self.update.claims)
+        for owner in ("update", "host"):
+            self._write_lane(m, getattr(getattr(self, owner), name), k, getattr(arbiter, owner))
+
+    def _write_lane(self, m, source, k, port):
+        """Pass on what is written if it is for lane k; an address has the lane, and the place in its bank."""
+        here = source.address.lane == k if self.shapes.config.lanes > 1 else 1
+        place = source.address["place" if "place" in source.address.shape().members else "address"]
+        m.d.comb += [port.enable.eq(source.enable & here), port.address.eq(place)]
+        if "data" in source.signature.members:
+            m.d.comb += port.data.eq(source.data)
+
+
+def _join(m, source, target):
+    """Connect a port of the component itself with one of a unit inside."""
+    wiring.connect(m, wiring.flipped(source), target)

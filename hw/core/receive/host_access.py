@@ -1,105 +1,179 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses of a core's memories as the host sees them."""
 
-from amaranth.hdl import Array, Cat, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from backspike.hw.core.update.weight_update import banks_layout
+from backspike.hw.ram import ReadPort, WritePort
+from backspike.hw.shapes import WORD
 from backspike.spec.tables import GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
-__all__ = ["HostAccess"]
+__all__ = ["HostAccess", "HostMemory"]
 
 
-class HostAccess:
-    """Writes of the host to the tables and memories, and its reads while the core is idle.
+class HostMemory(wiring.Signature):
+    """What packets write, and what the host reads.
+
+    Members
+    -------
+    banks : ReadPort
+        Of ``banks_layout``; while ``claims``.
+    claims : Out(1)
+    weights, velocities : WritePort
+        A word of one lane's bank.
+    fan_in : WritePort
+        A word of an entry.
+    routes : WritePort
+    spikes, masks : WritePort
+        Of the tape; the descriptors lie behind the spikes.
+    """
+
+    def __init__(self, shapes):
+        place = StructLayout({"lane": shapes.lane, "address": shapes.weight_address})
+        super().__init__(
+            {
+                "banks": Out(ReadPort(shapes.weight_address, banks_layout(shapes))),
+                "claims": Out(1),
+                "weights": Out(WritePort(place, shapes.number)),
+                "velocities": Out(WritePort(place, shapes.number)),
+                "fan_in": Out(WritePort(shapes.groups, shapes.group_words, parts=shapes.group_words.length)),
+                "routes": Out(WritePort(shapes.peer, shapes.peer_entry)),
+                "spikes": Out(WritePort(shapes.spike_address, WORD)),
+                "masks": Out(WritePort(shapes.tape_address(), WORD)),
+            }
+        )
+
+
+class HostAccess(wiring.Component):
+    """Writes of packets to the tables and memories, and the host's reads while the core is idle.
 
     Parameters
     ----------
-    m: module of the core
-    shapes: Shapes
-    memories: Memories
-    receiver: Receiver, whose writes these are
-    replies: Replies, which fetches words
+    shapes : Shapes
+    receiver, replies : wiring.Component
+        For the shapes of their ports, which those of the same names here take.
+
+    Members
+    -------
+    write, region, address, data : In
+        A word of a WRITE.
+    tape_write, tape_address, spikes, masks : In
+        A word of a SPIKES packet; ``masks`` is 0 with a word of a WRITE.
+    reading, idle : In(1)
+        The host reads; no engine runs.
+    fetch_region, fetch_address : In
+    counter, control : In
+        Value of the counter, and the control word, that are read.
+    word : Out(32)
+        Two cycles after its address.
+    writes_need, writes_control : Out(1)
+        The word of the WRITE is for this region.
+    memory : Out(HostMemory)
     """
 
-    def __init__(self, m, shapes, memories, receiver, replies):
-        self.m, self.shapes, self.memories = m, shapes, memories
-        self.receiver, self.replies = receiver, replies
-        self.lane_bits = shapes.config.lanes.bit_length() - 1
-        m.d.comb += [
-            memories.peers.write.en.eq(self.writes(Region.PEER)),
-            memories.peers.write.addr.eq(receiver.address),
-            memories.peers.write.data.eq(receiver.data),
-        ]
-        groups, part_bits = memories.groups.write, exact_log2(GROUP_STRIDE)
-        part = receiver.address[:part_bits]
-        m.d.comb += [
-            groups.en.eq(Mux(self.writes(Region.GROUP), 1 << part, 0)),  # an entry's last address has no part
-            groups.addr.eq(receiver.address >> part_bits),
-            *(word.eq(receiver.data) for word in groups.data),
-        ]
+    def __init__(self, shapes, receiver, replies):
+        self.shapes = shapes
+        self.lane_bits = exact_log2(shapes.config.lanes)
+        super().__init__(
+            {
+                "write": In(1),
+                "region": In(4),
+                "address": In(receiver.address.shape()),
+                "data": In(32),
+                "tape_write": In(1),
+                "tape_address": In(shapes.tape_address()),
+                "spikes": In(WORD),
+                "masks": In(WORD),
+                "reading": In(1),
+                "idle": In(1),
+                "fetch_region": In(4),
+                "fetch_address": In(replies.fetch_address.shape()),
+                "counter": In(32),
+                "control": In(3),
+                "word": Out(32),
+                "writes_need": Out(1),
+                "writes_control": Out(1),
+                "memory": Out(HostMemory(shapes)),
+            }
+        )
 
-    def writes(self, region):
-        """The host writes a word of this region now."""
-        return self.receiver.write & (self.receiver.region == region)
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += [
+            self.writes_need.eq(self._writes(Region.NEED)),
+            self.writes_control.eq(self._writes(Region.CONTROL)),
+        ]
+        self._write_banks(m)
+        self._write_tables(m)
+        self._write_tape(m)
+        self._fetch(m)
+        return m
 
-    def write_bank(self, region, k, port, busy):
-        """Let the host write lane k's bank of a region while ``busy`` is 0; the engines' statements come after."""
-        receiver, bits = self.receiver, self.lane_bits
-        lane = receiver.address[:bits]
-        with self.m.If(~busy):
-            self.m.d.comb += [
-                port.en.eq(self.writes(region) & ((lane == k) if bits else 1)),
-                port.addr.eq(receiver.address >> bits),
-                port.data.eq(receiver.data),
+    def _writes(self, region):
+        return self.write & (self.region == region)
+
+    def _write_banks(self, m):
+        for region, port in ((Region.WEIGHT, self.memory.weights), (Region.VELOCITY, self.memory.velocities)):
+            m.d.comb += [
+                port.enable.eq(self._writes(region)),
+                port.address.lane.eq(self.address[: self.lane_bits]),
+                port.address.address.eq(self.address >> self.lane_bits),
+                port.data.eq(self.data),
             ]
 
-    def bank_address(self):
-        """Word of a bank that the host reads."""
-        return self.replies.fetch_address >> self.lane_bits
-
-    def fetch(self, counters, control):
-        """Connect the word that the host reads, given the counters' value and the control word."""
-        memories = self.memories
-        lane = self.replies.fetch_address[: self.lane_bits] if self.lane_bits else 0
-        gradient = Signal(signed(64))
-        self.m.d.comb += gradient.eq(Array(_signed(ram.read["gradient"].data) for ram in memories.gradients)[lane])
-        fetched = {
-            Region.WEIGHT: [ram.read["forward"].data for ram in memories.weights],
-            Region.VELOCITY: [ram.read["update"].data for ram in memories.velocities],
-        }
-        word = Signal(32)
-        with self.m.Switch(self.replies.fetch_region):
-            for region, banks in fetched.items():
-                if banks:
-                    with self.m.Case(region):
-                        self.m.d.sync += word.eq(Array(banks)[lane])
-            with self.m.Case(Region.GRADIENT):
-                self.m.d.sync += word.eq(gradient[:32])
-            with self.m.Case(Region.GRADIENT_HIGH):
-                self.m.d.sync += word.eq(gradient[32:])
-            with self.m.Case(Region.CONTROL):
-                self.m.d.sync += word.eq(Mux(self.replies.fetch_address == 0, control, 0))
-            with self.m.Case(Region.COUNTER):
-                self.m.d.sync += word.eq(counters)
-        self.m.d.comb += self.replies.word.eq(word)
-
-    def write_tape(self):
-        """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
-        receiver, by_host, described = self.receiver, self.writes(Region.TAPE), self.writes(Region.DESCRIPTOR)
-        spikes, masks = self.memories.spikes.write, self.memories.masks.write
-        place, address, base = receiver.tape_address, receiver.address, self.shapes.descriptors
-        step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
-        written = Cat(address[: len(place.word)], slot[: len(place.slot)], step[: len(place.step)])
-        self.m.d.comb += [
-            spikes.en.eq(by_host | described | receiver.tape_write),
-            spikes.addr.eq(Mux(described, base | address[: exact_log2(base)], Mux(by_host, written, place))),
-            spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
-            masks.en.eq(by_host | receiver.tape_write),
-            masks.addr.eq(Mux(by_host, written, place)),
-            masks.data.eq(receiver.masks),  # 0 with a word of the host
+    def _write_tables(self, m):
+        routes, fan_in, part_bits = self.memory.routes, self.memory.fan_in, exact_log2(GROUP_STRIDE)
+        m.d.comb += [
+            routes.enable.eq(self._writes(Region.PEER)),
+            routes.address.eq(self.address),
+            routes.data.as_value().eq(self.data),
+            # An entry's last address has no part.
+            fan_in.enable.eq(Mux(self._writes(Region.GROUP), 1 << self.address[:part_bits], 0)),
+            fan_in.address.eq(self.address >> part_bits),
+            *(word.eq(self.data) for word in fan_in.data),
         ]
 
+    def _write_tape(self, m):
+        """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
+        by_host, described = self._writes(Region.TAPE), self._writes(Region.DESCRIPTOR)
+        spikes, masks, place, address = self.memory.spikes, self.memory.masks, self.tape_address, self.address
+        step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
+        base = self.shapes.descriptors
+        written = Cat(address[: len(place.word)], slot[: len(place.slot)], step[: len(place.step)])
+        m.d.comb += [
+            spikes.enable.eq(by_host | described | self.tape_write),
+            spikes.address.eq(Mux(described, base | address[: exact_log2(base)], Mux(by_host, written, place))),
+            spikes.data.eq(Mux(self.tape_write, self.spikes, self.data)),
+            masks.enable.eq(by_host | self.tape_write),
+            masks.address.eq(Mux(by_host, written, place)),
+            masks.data.eq(self.masks),
+        ]
 
-def _signed(data):
-    """A memory's output, of whatever shape it is declared, as two's complement."""
-    return Value.cast(data).as_signed()
+    def _fetch(self, m):
+        banks = self.memory.banks
+        lane = self.fetch_address[: self.lane_bits] if self.lane_bits else 0
+        gradient = Signal(signed(64))
+        m.d.comb += [
+            self.memory.claims.eq(self.reading & self.idle),  # counters may be read while engines run
+            banks.enable.eq(1),
+            banks.address.eq(self.fetch_address >> self.lane_bits),
+            gradient.eq(Array(banks.data.gradients)[lane]),
+        ]
+        with m.Switch(self.fetch_region):
+            with m.Case(Region.WEIGHT):
+                m.d.sync += self.word.eq(Array(banks.data.weights)[lane])
+            if self.shapes.config.momentum:
+                with m.Case(Region.VELOCITY):
+                    m.d.sync += self.word.eq(Array(banks.data.velocities)[lane])
+            with m.Case(Region.GRADIENT):
+                m.d.sync += self.word.eq(gradient[:32])
+            with m.Case(Region.GRADIENT_HIGH):
+                m.d.sync += self.word.eq(gradient[32:])
+            with m.Case(Region.CONTROL):
+                m.d.sync += self.word.eq(Mux(self.fetch_address == 0, self.control, 0))
+            with m.Case(Region.COUNTER):
+                m.d.sync += self.word.eq(self.counter)

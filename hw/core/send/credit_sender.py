@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.send.packet_arbiter import packet_header
+from backspike.hw.ram import ReadPort
 from backspike.spec.packets import Kind
 
 __all__ = ["Notifier"]
@@ -24,7 +25,7 @@ class Notifier(wiring.Component):
     active: send; must stay high until ``done``
     credit: CREDIT packets, otherwise ERRORS_DONE
     slot, sources_base, sources: which slot, and the part of the peer table (at least one source)
-    peer_address, peer: peer table, one cycle of latency
+    peers: peer table
     packets: packet stream
     done: the last packet is taken in this cycle
     """
@@ -40,8 +41,7 @@ class Notifier(wiring.Component):
                 "slot": In(shapes.slot),
                 "sources_base": In(8),
                 "sources": In(8),
-                "peer_address": Out(shapes.peer),
-                "peer": In(shapes.peer_entry),
+                "peers": Out(ReadPort(shapes.peer, shapes.peer_entry)),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "done": Out(1),
             }
@@ -50,11 +50,12 @@ class Notifier(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         number, read = Signal(self.shapes.peer), Signal()
-        peer = self.peer
+        peer = self.peers.data
         place = {"x": peer.x, "y": peer.y, "host": peer.host, "slice": peer.slice, "slot": self.slot}
         taken = self.packets.valid & self.packets.ready
         m.d.comb += [
-            self.peer_address.eq(self.sources_base + number),
+            self.peers.address.eq(self.sources_base + number),
+            self.peers.enable.eq(1),
             self.packets.valid.eq(self.active & read),
             self.packets.p.header.eq(
                 Mux(

@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.send.packet_arbiter import packet_header
+from backspike.hw.ram import ReadPort
 from backspike.spec.packets import Kind
 
 __all__ = ["SpikeSender"]
@@ -22,7 +23,7 @@ class SpikeSender(wiring.Component):
     Members
     -------
     words: stream from the neuron update
-    peer_address, peer: peer table, one cycle of latency
+    peers: peer table
     packets: packet stream
     busy: a word is in work
     """
@@ -32,8 +33,7 @@ class SpikeSender(wiring.Component):
         super().__init__(
             {
                 "words": In(stream.Signature(word)),
-                "peer_address": Out(shapes.peer),
-                "peer": In(shapes.peer_entry),
+                "peers": Out(ReadPort(shapes.peer, shapes.peer_entry)),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "busy": Out(1),
             }
@@ -43,10 +43,11 @@ class SpikeSender(wiring.Component):
         m = Module()
         word = self.words.p
         number, read = Signal(self.shapes.peer), Signal()
-        peer, packet = self.peer, self.packets.p
+        peer, packet = self.peers.data, self.packets.p
         m.d.comb += [
             self.busy.eq(self.words.valid),
-            self.peer_address.eq(word.targets_base + number),
+            self.peers.address.eq(word.targets_base + number),
+            self.peers.enable.eq(1),
             self.packets.valid.eq(self.words.valid & read),
             packet.header.eq(
                 packet_header(

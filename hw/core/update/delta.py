@@ -7,10 +7,51 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
-from backspike.hw.core.update.neuron import OWN_BITS
+from backspike.hw.core.update.neuron import HISTORY
+from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
-__all__ = ["DeltaUpdate"]
+__all__ = ["DeltaMemory", "DeltaUpdate"]
+
+
+class DeltaMemory(wiring.Signature):
+    """The memories of the delta update.
+
+    Members
+    -------
+    error_sums : ReadPort
+    error_taken : In(1)
+        Somebody else has this port in this cycle.
+    cleared : WritePort
+        Sets an error sum to "none".
+    clearing : In(1)
+        That can be done in this cycle.
+    history : ReadPort
+        Spikes and masks of a neuron, all steps.
+    old_deltas : ReadPort
+        All lanes' deltas at an address.
+    deltas, bitmaps : WritePort
+        A delta; a word of flags of those that are not zero.
+    claims : Out(1)
+        The deltas are read by nobody else.
+    """
+
+    def __init__(self, shapes):
+        steps, lanes = shapes.config.steps, shapes.config.lanes
+        lane = {"lane": shapes.lane}
+        super().__init__(
+            {
+                "error_sums": Out(ReadPort(shapes.error_address(), shapes.error_word())),
+                "error_taken": In(1),
+                "cleared": Out(WritePort(shapes.error_address(), None)),
+                "clearing": In(1),
+                "history": Out(ReadPort(shapes.history_address(), ArrayLayout(HISTORY, steps))),
+                "old_deltas": Out(ReadPort(shapes.delta_address(), ArrayLayout(shapes.number, lanes))),
+                "deltas": Out(WritePort(StructLayout({"place": shapes.delta_address(), **lane}), shapes.number)),
+                "bitmaps": Out(WritePort(StructLayout({"place": shapes.bitmap_address(), **lane}), WORD)),
+                "claims": Out(1),
+            }
+        )
 
 
 class DeltaUpdate(wiring.Component):
@@ -34,20 +75,13 @@ class DeltaUpdate(wiring.Component):
     -------
     start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
         slice's first neuron
-    error_address, error_sum: read port of the error sums, one cycle of latency; error_taken: somebody else has it in
-        this cycle; error_enable: of the own bits; clear, cleared: write "none" to ``clear_address``, only if that can
-        be done in this cycle (also possible while not ``busy``: the parent may use the port for others)
-    own_address, own: the core's own spike and mask bits, at error_enable
-    delta_address, stored: read port of the delta memories, one cycle of latency; delta_lane selects the lane
-    write, write_lane, write_address, value: write port of the delta memories
-    bitmap_write, bitmap_word, bitmap: write one step of a word of non-zero flags (same lane, step of write_address)
+    memory: error sums, history, deltas and their bitmaps
     live: by step: whether any delta is not zero; until the next ``start``
     request, result: to and from the elementwise unit
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        number = shapes.number
         super().__init__(
             {
                 "start": In(1),
@@ -55,25 +89,7 @@ class DeltaUpdate(wiring.Component):
                 "slot": In(shapes.slot),
                 "label": In(14),
                 "descriptor": In(shapes.descriptor),
-                "error_address": Out(shapes.error_address()),
-                "error_enable": Out(1),
-                "error_sum": In(shapes.error_word()),
-                "error_taken": In(1),
-                "clear": Out(1),
-                "clear_address": Out(shapes.error_address()),
-                "cleared": In(1),
-                "own_address": Out(shapes.own_address()),
-                "own": In(ArrayLayout(OWN_BITS, shapes.config.steps)),
-                "delta_address": Out(shapes.delta_address()),
-                "delta_lane": Out(shapes.lane),
-                "stored": In(number),
-                "write": Out(1),
-                "write_lane": Out(shapes.lane),
-                "write_address": Out(shapes.delta_address()),
-                "value": Out(number),
-                "bitmap_write": Out(1),
-                "bitmap_word": Out(shapes.delta_word),
-                "bitmap": Out(WORD),
+                "memory": Out(DeltaMemory(shapes)),
                 "live": Out(shapes.config.steps),
                 "request": Out(stream.Signature(request_layout(shapes))),
                 "result": In(result_layout(shapes)),
@@ -101,7 +117,7 @@ class DeltaUpdate(wiring.Component):
         labelled = Signal()  # the neuron at the memories' outputs is the target
         latency = result_latency(self.shapes) + 1
         under_way = Signal(range(latency + 1))  # cycles until the last result is written
-        m.d.comb += self.busy.eq(reading | given | under_way.any())
+        m.d.comb += [self.busy.eq(reading | given | under_way.any()), self.memory.claims.eq(self.busy)]
         with m.If(go):
             m.d.sync += under_way.eq(latency)
         with m.Elif(under_way.any()):
@@ -175,27 +191,31 @@ class DeltaUpdate(wiring.Component):
         """Addresses of the memories; first the error is read, then the next step's delta."""
         d = self.descriptor
         neuron, block = Signal(self.shapes.neuron), Signal(self.shapes.block)
-        advance, waiting, error_address = Signal(), Signal(), Signal(self.error_address.shape())
+        advance, waiting, error_address = Signal(), Signal(), Signal(self.shapes.error_address())
+        sums, cleared, history, deltas = (
+            getattr(self.memory, name) for name in ("error_sums", "cleared", "history", "old_deltas")
+        )
         m.d.comb += [
             # What waits at the outputs is read again and again, as somebody else may have used the port meanwhile.
             waiting.eq(given & ~go),
-            advance.eq(~waiting & ~self.error_taken),
-            self.error_address.eq(Mux(waiting, self.clear_address, error_address)),
-            self.error_enable.eq(advance),
+            advance.eq(~waiting & ~self.memory.error_taken),
+            sums.address.eq(Mux(waiting, cleared.address, error_address)),
+            sums.enable.eq(1),
+            history.enable.eq(advance),
+            deltas.enable.eq(1),
             block.eq(place.block + d.block_base),
             neuron.eq(place.local + d.neuron_base),
             error_address.neuron.eq(neuron),
             error_address.step.eq(place.step),
             error_address.slot.eq(self.slot),
-            self.own_address.neuron.eq(neuron),
-            self.own_address.slot.eq(self.slot),
-            self.delta_lane.eq(read.lane),
+            history.address.neuron.eq(neuron),
+            history.address.slot.eq(self.slot),
         ]
         with m.If(advance):
             m.d.sync += [
                 given.eq(reading),
                 read.eq(place),
-                self.clear_address.eq(error_address),
+                cleared.address.eq(error_address),
                 labelled.eq(self.label == place.local),
                 after.block.eq(block),
                 after.step.eq(place.step + 1),
@@ -203,9 +223,9 @@ class DeltaUpdate(wiring.Component):
         with m.Elif(go):
             m.d.sync += given.eq(0)
         with m.If(waiting):
-            m.d.comb += self.delta_address.eq(after)
+            m.d.comb += deltas.address.eq(after)
         with m.Else():
-            m.d.comb += [self.delta_address.block.eq(block), self.delta_address.step.eq(place.step)]
+            m.d.comb += [deltas.address.block.eq(block), deltas.address.step.eq(place.step)]
         return advance
 
     def _request(self, m, read, given, go, advance, labelled, after):
@@ -213,22 +233,28 @@ class DeltaUpdate(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         fmt, steps = shapes.config.format, shapes.config.steps
         request, tag = self.request.p, self.request.p.tag
-        bits, looked = Signal(self.own.shape()), Signal()  # own bits in a register, as block RAMs are late
+        memory, history = self.memory, self.memory.history.data
+        bits, looked, stored = (
+            Signal(history.shape()),
+            Signal(),
+            Signal(shapes.number),
+        )  # the history in a register, as block RAMs are late
         error = Signal(shapes.number)
-        m.d.sync += [bits.eq(self.own), looked.eq(given & ~advance & ~go)]
+        m.d.comb += stored.eq(Array(memory.old_deltas.data)[read.lane])
+        m.d.sync += [bits.eq(history), looked.eq(given & ~advance & ~go)]
         with m.If(~looked):
-            m.d.sync += error.eq(self.stored)
+            m.d.sync += error.eq(stored)
         own = bits[read.step]
         # Spikes of the target are missing where there are none, those of others are in excess where there are.
         wrong = sum((bits[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
         values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
         foreign = Signal()  # the error sum at the memory's output is somebody else's
-        m.d.sync += foreign.eq(self.error_taken)
+        m.d.sync += foreign.eq(memory.error_taken)
         m.d.comb += [
             need_clear.eq(~read.deltas & ~d.loss & read.exists),
-            self.clear.eq(looked & need_clear & self.cleared & ~foreign & self.request.ready),
-            self.request.valid.eq(looked & (~need_clear | (self.cleared & ~foreign))),
+            memory.cleared.enable.eq(looked & need_clear & memory.clearing & ~foreign & self.request.ready),
+            self.request.valid.eq(looked & (~need_clear | (memory.clearing & ~foreign))),
             go.eq(self.request.valid & self.request.ready & request.last),
             follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts
             use_next.eq(second | ~own.mask),
@@ -238,7 +264,7 @@ class DeltaUpdate(wiring.Component):
             tag.step.eq(read.step),
             tag.word.eq(read.block[5:]),
             tag.flush.eq(read.flush),
-            request.addend.eq(self.error_sum.sum),
+            request.addend.eq(memory.error_sums.data.sum),
             request.last.eq(~read.deltas | second | ~(own.mask & follows)),
         ]
         with m.If(self.request.valid & self.request.ready):
@@ -246,7 +272,7 @@ class DeltaUpdate(wiring.Component):
         with m.If(read.deltas):
             m.d.comb += [
                 request.a.eq(Mux(use_next, d.kappa_back, d.amplitude)),
-                request.b.eq(Mux(use_next, self.stored, error)),
+                request.b.eq(Mux(use_next, stored, error)),
                 request.product.eq(read.exists & (own.mask | follows)),
             ]
         with m.Else():
@@ -254,30 +280,33 @@ class DeltaUpdate(wiring.Component):
                 request.a.eq(d.loss_scale),
                 request.b.eq(Cat(values[wrong[:5]], labelled)),
                 request.product.eq(read.exists & d.loss),
-                request.add.eq(read.exists & ~d.loss & ~self.error_sum.none),
+                request.add.eq(read.exists & ~d.loss & ~memory.error_sums.data.none),
             ]
 
     def _write(self, m):
         """Results into the delta memory; flags of deltas that are not zero into the bitmap."""
         d, tag = self.descriptor, self.result.tag
+        deltas, bitmaps = self.memory.deltas, self.memory.bitmaps
         finished, delta, nonzero, written = Signal(), Signal(), Signal(), Signal()
         place = Signal(WORD, init=1)  # of the next flag, as one bit
         m.d.comb += [
             delta.eq(self.result.valid & (tag.client == Client.DELTA)),
             finished.eq(delta | (self.result.valid & (tag.client == Client.ERROR))),
             nonzero.eq(self.result.value[:-1].any()),
-            self.bitmap_write.eq(written),
+            bitmaps.enable.eq(written),
+            bitmaps.address.lane.eq(deltas.address.lane),
+            bitmaps.address.place.step.eq(deltas.address.place.step),
         ]
-        m.d.sync += [self.write.eq(finished), written.eq(delta & tag.flush)]
+        m.d.sync += [deltas.enable.eq(finished), written.eq(delta & tag.flush)]
         with m.If(finished):
             m.d.sync += [
-                self.write_lane.eq(tag.lane),
-                self.write_address.block.eq(tag.index),
-                self.write_address.step.eq(tag.step),
-                self.value.eq(self.result.value),
-                self.bitmap_word.eq(d.delta_base + tag.word),
+                deltas.address.lane.eq(tag.lane),
+                deltas.address.place.block.eq(tag.index),
+                deltas.address.place.step.eq(tag.step),
+                deltas.data.eq(self.result.value),
+                bitmaps.address.place.word.eq(d.delta_base + tag.word),
             ]
-        m.d.sync += self.bitmap.eq(Mux(written, 0, self.bitmap) | (place & (delta & nonzero).replicate(WORD)))
+        m.d.sync += bitmaps.data.eq(Mux(written, 0, bitmaps.data) | (place & (delta & nonzero).replicate(WORD)))
         with m.If(delta & tag.flush):
             m.d.sync += place.eq(1)
         with m.Elif(delta):

@@ -8,12 +8,32 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.numbers import not_below
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
+from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
-__all__ = ["OWN_BITS", "NeuronUpdate"]
+__all__ = ["HISTORY", "NeuronMemory", "NeuronUpdate", "potential_layout"]
 
-OWN_BITS = StructLayout({"spike": 1, "mask": 1})
+HISTORY = StructLayout({"spike": 1, "mask": 1})
 """What the backward pass needs to know of a neuron and step."""
+
+
+def potential_layout(shapes):
+    """A neuron's membrane potential, and whether it has just spiked."""
+    return StructLayout({"spike": 1, "value": shapes.number})
+
+
+class NeuronMemory(wiring.Signature):
+    """The memories of the neuron update: potentials, and the history of spikes and masks by step."""
+
+    def __init__(self, shapes):
+        potential, steps = potential_layout(shapes), shapes.config.steps
+        super().__init__(
+            {
+                "potentials": Out(ReadPort(shapes.neuron, potential)),
+                "new_potentials": Out(WritePort(shapes.neuron, potential)),
+                "history": Out(WritePort(shapes.history_address(), ArrayLayout(HISTORY, steps), parts=steps)),
+            }
+        )
 
 
 class NeuronUpdate(wiring.Component):
@@ -33,9 +53,7 @@ class NeuronUpdate(wiring.Component):
     -------
     results: stream from the feed-forward engine
     slot, train, descriptor: of the job
-    potential_address, potential: potential memory {spike, value}, one cycle of latency
-    potential_write, potential_write_address, potential_value: its write port
-    own_write, own_address, own_bits: write enable of each step, address and bits of the core's own spikes and masks
+    memory: potentials, read and written; the bits of each step in the history
     request, result: to and from the elementwise unit
     words: stream of {targets_base, targets, slot, train, step, word, spikes, masks}
     busy: something is inside, apart from words that wait to be sent
@@ -43,8 +61,6 @@ class NeuronUpdate(wiring.Component):
 
     def __init__(self, shapes, result):
         self.shapes = shapes
-        steps = shapes.config.steps
-        self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
         self.word = StructLayout(
             {
                 "targets_base": shapes.peer,
@@ -63,14 +79,7 @@ class NeuronUpdate(wiring.Component):
                 "slot": In(shapes.slot),
                 "train": In(1),
                 "descriptor": In(shapes.descriptor),
-                "potential_address": Out(shapes.neuron),
-                "potential": In(self.potential_layout),
-                "potential_write": Out(1),
-                "potential_write_address": Out(shapes.neuron),
-                "potential_value": Out(self.potential_layout),
-                "own_write": Out(steps),
-                "own_address": Out(shapes.own_address()),
-                "own_bits": Out(ArrayLayout(OWN_BITS, steps)),
+                "memory": Out(NeuronMemory(shapes)),
                 "request": Out(stream.Signature(request_layout(shapes))),
                 "result": In(result_layout(shapes)),
                 "words": Out(stream.Signature(self.word)),
@@ -92,6 +101,7 @@ class NeuronUpdate(wiring.Component):
         """Read each neuron's potential and ask for the update; returns whether it is the last of a word."""
         shapes, d = self.shapes, self.descriptor
         lanes, fmt = shapes.config.lanes, shapes.config.format
+        potentials = self.memory.potentials
         request, tag, place = self.request.p, self.request.p.tag, self.results.p.place
         lane = Signal(shapes.lane)
         local = Signal(shapes.neuron)  # number of the neuron in its step
@@ -102,17 +112,18 @@ class NeuronUpdate(wiring.Component):
         m.d.comb += [
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
             last.eq(place.last & last_lane),
-            self.potential_address.eq(d.neuron_base + local),
+            potentials.address.eq(d.neuron_base + local),
+            potentials.enable.eq(1),
             first.eq(place.step == 0),
-            spiked.eq(self.potential.spike & ~first),
+            spiked.eq(potentials.data.spike & ~first),
             repeat.eq(spiked & d.soft),
             tag.client.eq(Client.NEURON),
-            tag.index.eq(self.potential_address),
+            tag.index.eq(potentials.address),
             tag.step.eq(place.step),
             tag.word.eq(local[5:]),
             tag.flush.eq(local[:5].all() | last),
             request.a.eq(Mux(resetting, Const(int(fmt.encode(-1.0)), fmt.width), d.kappa)),
-            request.b.eq(Mux(resetting, d.reset, self.potential.value)),
+            request.b.eq(Mux(resetting, d.reset, potentials.data.value)),
             request.addend.eq(self.results.p.sums[lane] << -fmt.lsb),
             request.add.eq(~leaking & ~resetting),
             request.product.eq(resetting | (leaking & ~first & (d.soft | ~spiked))),
@@ -142,25 +153,26 @@ class NeuronUpdate(wiring.Component):
         shapes, d, tag = self.shapes, self.descriptor, self.result.tag
         fmt = shapes.config.format
         number = slice(0, fmt.width)
-        bits, finished = Signal(OWN_BITS), Signal()
+        potentials, history = self.memory.new_potentials, self.memory.history
+        bits, finished = Signal(HISTORY), Signal()
         value = self.result.value
         m.d.comb += [
             finished.eq(self.result.valid & (tag.client == Client.NEURON)),
             bits.spike.eq(not_below(value, d.threshold[number], fmt)),
             bits.mask.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
-            self.potential_write.eq(finished),
-            self.potential_write_address.eq(tag.index),
-            self.potential_value.spike.eq(bits.spike),
-            self.potential_value.value.eq(value),
-            self.own_write.eq(Mux(finished, 1 << tag.step, 0)),
-            self.own_address.neuron.eq(tag.index),
-            self.own_address.slot.eq(self.slot),
-            *(self.own_bits[t].eq(bits) for t in range(shapes.config.steps)),
+            potentials.enable.eq(finished),
+            potentials.address.eq(tag.index),
+            potentials.data.spike.eq(bits.spike),
+            potentials.data.value.eq(value),
+            history.enable.eq(Mux(finished, 1 << tag.step, 0)),
+            history.address.neuron.eq(tag.index),
+            history.address.slot.eq(self.slot),
+            *(history.data[t].eq(bits) for t in range(shapes.config.steps)),
         ]
         # The bits go in from registers, a cycle later. The place of the next neuron is one bit, which is the enable of
         # its flip-flops: no shifter.
         place = Signal(WORD, init=1)
-        word, arrived, new, flushed = Signal(self.word), Signal(), Signal(OWN_BITS), Signal()
+        word, arrived, new, flushed = Signal(self.word), Signal(), Signal(HISTORY), Signal()
         m.d.comb += self.words.p.eq(word)
         m.d.sync += [arrived.eq(finished), new.eq(bits), flushed.eq(finished & tag.flush)]
         with m.If(taken):

@@ -1,14 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight update at the end of a batch: velocity, weight, cleared gradient."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
+from backspike.hw.ram import ReadPort, WritePort
 
-__all__ = ["WeightUpdate"]
+__all__ = ["WeightMemory", "WeightUpdate", "banks_layout"]
+
+
+def banks_layout(shapes):
+    """What stands at one address in the banks of all lanes; gradients are exact sums in units of the format's lsb."""
+    lanes = shapes.config.lanes
+    return StructLayout(
+        {
+            "weights": ArrayLayout(shapes.number, lanes),
+            "gradients": ArrayLayout(signed(shapes.gradient_sum), lanes),
+            "velocities": ArrayLayout(shapes.number, lanes),
+        }
+    )
+
+
+class WeightMemory(wiring.Signature):
+    """The banks of weights, gradients and velocities of all lanes, which the weight update has to itself.
+
+    Members
+    -------
+    banks : ReadPort
+        Of :func:`banks_layout`.
+    weights, velocities, gradients : WritePort
+        One word of one lane's bank; a gradient can only be set to 0.
+    claims : Out(1)
+    """
+
+    def __init__(self, shapes):
+        place = StructLayout({"lane": shapes.lane, "address": shapes.weight_address})
+        super().__init__(
+            {
+                "banks": Out(ReadPort(shapes.weight_address, banks_layout(shapes))),
+                "weights": Out(WritePort(place, shapes.number)),
+                "velocities": Out(WritePort(place, shapes.number)),
+                "gradients": Out(WritePort(place, None)),
+                "claims": Out(1),
+            }
+        )
 
 
 class WeightUpdate(wiring.Component):
@@ -25,17 +63,13 @@ class WeightUpdate(wiring.Component):
     Members
     -------
     start: pulse; clear (change no weight), velocities (clear them too) and descriptor are stable while ``busy``
-    address: read address of all weight, gradient and velocity banks; enable holds their outputs while 0
-    lane: which lane's outputs stand in weight, gradient (an exact sum, in units of the format's lsb) and velocity
-    gradient_clear, velocity_write, weight_write: write enables; velocity_value and weight_value what is written
-    gradient_lane, gradient_address, velocity_lane, ...: where
+    memory: the banks
     request, result: to and from the elementwise unit
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        number, place = shapes.number, {"lane": shapes.lane, "address": shapes.weight_address}
-        self.place = StructLayout(place)
+        self.place = StructLayout({"lane": shapes.lane, "address": shapes.weight_address})
         super().__init__(
             {
                 "start": In(1),
@@ -43,20 +77,7 @@ class WeightUpdate(wiring.Component):
                 "velocities": In(1),
                 "busy": Out(1),
                 "descriptor": In(shapes.descriptor),
-                "address": Out(shapes.weight_address),
-                "enable": Out(1),
-                "lane": Out(shapes.lane),
-                "weight": In(number),
-                "gradient": In(signed(shapes.gradient_sum)),
-                "velocity": In(number),
-                "gradient_clear": Out(1),
-                "gradient_place": Out(self.place),
-                "velocity_write": Out(1),
-                "velocity_place": Out(self.place),
-                "velocity_value": Out(number),
-                "weight_write": Out(1),
-                "weight_place": Out(self.place),
-                "weight_value": Out(number),
+                "memory": Out(WeightMemory(shapes)),
                 "request": Out(stream.Signature(request_layout(shapes))),
                 "result": In(result_layout(shapes)),
             }
@@ -64,7 +85,7 @@ class WeightUpdate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        d, config, place = self.descriptor, self.shapes.config, self.place
+        d, config, place, memory = self.descriptor, self.shapes.config, self.place, self.memory
         latency = result_latency(self.shapes)
         phase = Signal(2)
         walk = Signal(place)  # the next gradient and velocity to be read
@@ -82,23 +103,23 @@ class WeightUpdate(wiring.Component):
             weight.eq(self.result.valid & (tag.client == Client.WEIGHT)),
             self.busy.eq(tail.any()),
             # The old weight is read where the velocity has just been found.
-            self.address.eq(Mux(back, moved.place.address, walk.address)),
-            self.enable.eq(begin | back),
-            self.lane.eq(read.lane),
-            self.gradient_clear.eq(given & (phase == 1)),
-            self.gradient_place.eq(read),
-            self.velocity_write.eq(Mux(self.clear, self.gradient_clear & self.velocities, velocity)),
-            self.velocity_place.eq(read),
-            self.weight_write.eq(weight),
-            self.weight_place.lane.eq(tag.lane),
-            self.weight_place.address.eq(tag.index),
-            self.weight_value.eq(value),
+            memory.claims.eq(self.busy),
+            memory.banks.address.eq(Mux(back, moved.place.address, walk.address)),
+            memory.banks.enable.eq(begin | back),
+            memory.gradients.enable.eq(given & (phase == 1)),
+            memory.gradients.address.eq(read),
+            memory.velocities.enable.eq(Mux(self.clear, memory.gradients.enable & self.velocities, velocity)),
+            memory.velocities.address.eq(read),
+            memory.weights.enable.eq(weight),
+            memory.weights.address.lane.eq(tag.lane),
+            memory.weights.address.address.eq(tag.index),
+            memory.weights.data.eq(value),
         ]
         with m.If(~self.clear):
             m.d.comb += [
-                self.velocity_place.lane.eq(tag.lane),
-                self.velocity_place.address.eq(tag.index),
-                self.velocity_value.eq(value),
+                memory.velocities.address.lane.eq(tag.lane),
+                memory.velocities.address.address.eq(tag.index),
+                memory.velocities.data.eq(value),
             ]
         self._request(m, phase, given, moved, read)
         m.d.sync += phase.eq(phase + 1)
@@ -136,10 +157,13 @@ class WeightUpdate(wiring.Component):
     def _request(self, m, phase, given, moved, read):
         """A velocity in phases 0 and 1, a weight whose velocity came since the last phase 3 in phases 2 and 3."""
         request, tag, d, config = self.request.p, self.request.p.tag, self.descriptor, self.shapes.config
-        fmt = config.format
+        fmt, banks = config.format, self.memory.banks.data
+        weight, gradient, velocity = (
+            Array(getattr(banks, name))[read.lane] for name in ("weights", "gradients", "velocities")
+        )
         m.d.comb += [
             request.last.eq(phase[0]),
-            request.addend.eq(self.gradient << -fmt.lsb),
+            request.addend.eq(gradient << -fmt.lsb),
             tag.lane.eq(read.lane if config.lanes > 1 else 0),  # what is always 0 is no hardware
             tag.index.eq(read.address),
         ]
@@ -149,7 +173,7 @@ class WeightUpdate(wiring.Component):
                 tag.client.eq(Client.WEIGHT),
                 request.product.eq(1),
                 request.a.eq(Mux(phase[0], Const(int(fmt.encode(1.0)), fmt.width), d.minus_rate)),
-                request.b.eq(Mux(phase[0], self.weight, moved.value)),
+                request.b.eq(Mux(phase[0], weight, moved.value)),
             ]
         with m.Else():
             m.d.comb += [
@@ -160,6 +184,6 @@ class WeightUpdate(wiring.Component):
             if config.momentum:  # what was never written may stand in a velocity as long as the momentum is 0
                 m.d.comb += [
                     request.a.eq(d.momentum),
-                    request.b.eq(self.velocity),
+                    request.b.eq(velocity),
                     request.product.eq(~phase[0] & d.momentum[: fmt.width - 1].any()),
                 ]

@@ -5,7 +5,7 @@ import cocotb
 import numpy as np
 
 from backspike.golden.network import Network, Training
-from backspike.hw.core import Core
+from backspike.hw.core.core import Core
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import COUNTERS
 from backspike.spec.packets import Kind, Packet, header, parse_header

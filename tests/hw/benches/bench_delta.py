@@ -14,7 +14,7 @@ from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.packets import NO_LABEL
 from tests.support.small_chips import CHIPS, LANES, Outputs, garbage_descriptor
-from tests.support.unit import Bench, Memory, Others, WithArithmetic
+from tests.support.unit import Bench, Memory, Others, WithArithmetic, pack
 
 NEURONS = (
     Neuron(kappa=0.9, reset="hard"),
@@ -34,7 +34,7 @@ def units():
 
 
 class _Deltas:
-    """The delta memory of all lanes, of which ``delta_lane`` selects one; what is being written reads as garbage."""
+    """The delta memory of all lanes; what is being written reads as garbage."""
 
     def __init__(self, run):
         self.run, self.bench = run, run.bench
@@ -42,27 +42,28 @@ class _Deltas:
         run.bench.agents.append(self)
 
     def drive(self):
-        self.bench.set("stored", self.words[self.bench.bits("delta_lane") % len(self.words)])
+        self.bench.set("memory__old_deltas__data", self.words)
 
     def sample(self):
         bench = self.bench
-        address = bench.bits("delta_address")
+        address = bench.bits("memory__old_deltas__address")
         self.words = [bank[address] for bank in self.run.banks]
-        if bench.bits("write") and address == bench.bits("write_address"):
-            self.words[bench.bits("write_lane")] = bench.random.getrandbits(self.run.config.format.width)
+        written = bench.get("memory__deltas__address")
+        if bench.bits("memory__deltas__enable") and address == pack(self.run.shapes.delta_address(), written["place"]):
+            self.words[written["lane"]] = bench.random.getrandbits(self.run.config.format.width)
 
 
 class _ErrorSums(Memory):
     """The error sums, whose read port somebody else takes in some cycles."""
 
     def __init__(self, bench, sums, share):
-        super().__init__(bench, "error_address", "error_sum", [sums])
+        super().__init__(bench, "memory__error_sums__address", "memory__error_sums__data", [sums])
         self.share, self.taken = share, False
 
     def drive(self):
         super().drive()
         self.taken = self.bench.random.random() < self.share
-        self.bench.set("error_taken", self.taken)
+        self.bench.set("memory__error_taken", self.taken)
 
     def sample(self):
         super().sample()
@@ -79,7 +80,7 @@ class _Cleared:
 
     def drive(self):
         self.now = self.bench.random.random() >= self.withheld
-        self.bench.set("cleared", self.now)
+        self.bench.set("memory__clearing", self.now)
 
     def sample(self):
         pass
@@ -158,7 +159,7 @@ class Run:
         }
         before, self.bitmaps, banks = dict(self.sums), {}, [list(bank) for bank in self.banks]
         _ErrorSums(bench, self.sums, self.withheld / 3)
-        Memory(bench, "own_address", "own", [own_memory], "error_enable")
+        Memory(bench, "memory__history__address", "memory__history__data", [own_memory], "memory__history__enable")
         _Deltas(self)
         self.cleared = _Cleared(bench, self.withheld)
         Others(bench, [Client.NEURON], self.others)
@@ -216,15 +217,18 @@ class Run:
 
     def _write(self):
         bench = self.bench
-        if bench.bits("clear") and self.cleared.now:
-            self.sums[bench.bits("clear_address")] = 1 << 96 | bench.random.getrandbits(96)
-        if bench.bits("write"):
+        if bench.bits("memory__cleared__enable") and self.cleared.now:
+            self.sums[bench.bits("memory__cleared__address")] = 1 << 96 | bench.random.getrandbits(96)
+        if bench.bits("memory__deltas__enable"):
             assert bench.bits("busy"), "the memory is only the unit's while it is busy"
-            self.banks[bench.bits("write_lane")][bench.bits("write_address")] = bench.bits("value")
-        if bench.bits("bitmap_write"):
-            key = bench.bits("write_lane"), bench.bits("bitmap_word"), bench.get("write_address")["step"]
+            address = bench.get("memory__deltas__address")
+            place = pack(self.shapes.delta_address(), address["place"])
+            self.banks[address["lane"]][place] = bench.bits("memory__deltas__data")
+        if bench.bits("memory__bitmaps__enable"):
+            address = bench.get("memory__bitmaps__address")
+            key = address["lane"], address["place"]["word"], address["place"]["step"]
             assert key not in self.bitmaps, "written twice"
-            self.bitmaps[key] = bench.bits("bitmap")
+            self.bitmaps[key] = bench.bits("memory__bitmaps__data")
 
 
 @cocotb.test()

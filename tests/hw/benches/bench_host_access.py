@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of how the host reaches a core's tables and memories: packets in, contents of the memories, DATA out."""
 
-from types import SimpleNamespace
-
 import cocotb
-from amaranth.hdl import Const, Module, signed
+from amaranth.hdl import Module, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.hw.core.memory.memories import Ram
+from backspike.hw.core.memory.memories import Memories
 from backspike.hw.core.receive.host_access import HostAccess
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.send.read_replies import Replies
@@ -71,8 +68,9 @@ class HostMemories(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.receiver, m.submodules.replies = receiver, replies = Receiver(self.shapes), Replies(self.shapes)
-        memories = self._memories(m)
-        host = HostAccess(m, self.shapes, memories, receiver, replies)
+        m.submodules.memories = memories = Memories(self.shapes)
+        m.submodules.host = host = HostAccess(self.shapes, receiver, replies)
+        wiring.connect(m, host.memory, memories.host)
         wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
         wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
@@ -89,48 +87,37 @@ class HostMemories(Component):
             self.dropped.eq(receiver.dropped),
         ]
         looks = {
-            "group": (memories.groups, "forward", 0),
-            "peer": (memories.peers, "targets", 0),
-            "spikes": (memories.spikes, "forward", 0),
-            "masks": (memories.masks, "errors", 0),
-            "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
+            "group": (memories.forward.fan_in, memories.forward.fan_in.data),
+            "peer": (memories.targets, memories.targets.data),
+            "spikes": (memories.forward.tape, memories.forward.tape.data),
+            "masks": (memories.learning.tape, memories.learning.tape.data.masks),
+            "descriptor": (memories.backward_descriptors, memories.backward_descriptors.data),
         }
-        for name, (ram, port, base) in looks.items():
-            m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
-        for k in range(self.config.lanes):
-            gradients = memories.gradients[k]
+        for name, (port, data) in looks.items():
             m.d.comb += [
-                memories.weights[k].read["forward"].addr.eq(host.bank_address()),
-                gradients.read["gradient"].addr.eq(host.bank_address()),
-                gradients.write.en.eq(self.write_gradient[k]),
-                gradients.write.addr.eq(self.look),
-                gradients.write.data.eq(self.gradient),
+                port.address.eq(self.look),
+                port.enable.eq(1),
+                Value.cast(getattr(self, name)).eq(data),
             ]
-            host.write_bank(Region.WEIGHT, k, memories.weights[k].write, Const(0))
-            if memories.velocities:
-                m.d.comb += memories.velocities[k].read["update"].addr.eq(host.bank_address())
-                host.write_bank(Region.VELOCITY, k, memories.velocities[k].write, Const(0))
-        host.fetch(Const(COUNTER), CONTROL)
-        host.write_tape()
+        for k in range(self.config.lanes):
+            gradients = getattr(memories.learning, f"new_gradients_{k}")
+            m.d.comb += [
+                gradients.enable.eq(self.write_gradient[k]),
+                gradients.address.eq(self.look),
+                gradients.data.eq(self.gradient),
+            ]
+        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes", "masks"):
+            m.d.comb += getattr(host, name).eq(getattr(receiver, name))
+        m.d.comb += [
+            host.reading.eq(replies.reading),
+            host.idle.eq(1),
+            host.fetch_region.eq(replies.fetch_region),
+            host.fetch_address.eq(replies.fetch_address),
+            host.counter.eq(COUNTER),
+            host.control.eq(CONTROL),
+            replies.word.eq(host.word),
+        ]
         return m
-
-    def _memories(self, m):
-        """Those memories of a core that the host reaches, with one reader each."""
-        config, shapes = self.config, self.shapes
-        depth, tape = shapes.weight_depth, 1 << shapes.tape_address().size
-
-        def banks(name, shape, reader):
-            return [Ram(m, f"{name}_{k}", shape, depth, (reader,)) for k in range(config.lanes)]
-
-        return SimpleNamespace(
-            weights=banks("weights", shapes.number, "forward"),
-            gradients=banks("gradients", signed(shapes.gradient_sum), "gradient"),
-            velocities=banks("velocities", shapes.number, "update") if config.momentum else [],
-            spikes=Ram(m, "spikes", 32, shapes.descriptors + shapes.tables, ("forward", "gradient")),
-            masks=Ram(m, "masks", 32, tape, ("errors",)),
-            groups=Ram(m, "groups", ArrayLayout(32, 3), config.groups, ("forward",), parts=True),
-            peers=Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets",)),
-        )
 
 
 def units():

@@ -79,7 +79,7 @@ class Run:
         fields = garbage_descriptor(self.shapes, **fields)
         slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
         self.own, self.saturated = {}, 0
-        Memory(bench, "potential_address", "potential", [self.potentials])
+        Memory(bench, "memory__potentials__address", "memory__potentials__data", [self.potentials])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
         for name, value in (("descriptor", fields), ("slot", slot), ("train", train)):
@@ -141,12 +141,13 @@ class Run:
     def _write(self):
         bench = self.bench
         self.saturated |= bench.bits("saturated")
-        if bench.bits("potential_write"):
-            self.potentials[bench.bits("potential_write_address")] = bench.bits("potential_value")
-        enables = bench.bits("own_write")
-        assert bool(enables) == bool(bench.bits("potential_write"))
+        potentials, history = "memory__new_potentials__", "memory__history__"
+        if bench.bits(potentials + "enable"):
+            self.potentials[bench.bits(potentials + "address")] = bench.bits(potentials + "data")
+        enables = bench.bits(history + "enable")
+        assert bool(enables) == bool(bench.bits(potentials + "enable"))
         if enables:
-            address, bits = bench.get("own_address"), bench.get("own_bits")
+            address, bits = bench.get(history + "address"), bench.get(history + "data")
             for t in range(self.config.steps):
                 if enables >> t & 1:
                     key = address["slot"], address["neuron"], t

@@ -179,9 +179,9 @@ async def errors(dut, chip):
 
 
 def _peer_table(bench, config):
-    """Random peers behind ``peer``."""
+    """Random entries of the table of destinations and sources."""
     table = [bench.random.getrandbits(PEER.width) for _ in range(config.peers)]
-    Memory(bench, "peer_address", "peer", [table])
+    Memory(bench, "peers__address", "peers__data", [table])
     return [PEER.unpack(word) for word in table]
 
 

@@ -36,7 +36,7 @@ def units():
 class Run:
     """A bench that does updates one after the other, and the memories: [lane][address]."""
 
-    MEMORIES = ("weight", "gradient", "velocity")
+    MEMORIES = ("weights", "gradients", "velocities")
 
     def __init__(self, dut, name):
         self.config = _CHIPS[name]
@@ -50,35 +50,29 @@ class Run:
         """New contents: random finite numbers and exact sums of all magnitudes, or chosen from some."""
         rng, fmt = self.bench.rng, self.config.format
         shape = self.config.lanes, self.shapes.weight_depth
-        for name in ("weight", "velocity"):
+        for name in ("weights", "velocities"):
             setattr(self, name, random_numbers(rng, fmt, shape) if numbers is None else rng.choice(numbers, shape))
         exact = random_sums(rng, fmt, self.shapes.gradient_sum, shape)
-        self.gradient = exact if sums is None else rng.choice(np.array(sums, dtype=object), shape)
+        self.gradients = exact if sums is None else rng.choice(np.array(sums, dtype=object), shape)
 
     async def start(self):
         await self.bench.start()
 
     def drive(self):
-        """What the memories put out for the lane that is selected."""
-        lane = self.bench.bits("lane") % self.config.lanes
-        for name in self.MEMORIES:
-            self.bench.set(name, int(self.read[name][lane]))
+        """What the banks put out."""
+        self.bench.set("memory__banks__data", {name: list(map(int, self.read[name])) for name in self.MEMORIES})
 
     def sample(self):
         bench = self.bench
-        if bench.bits("enable"):
-            address = bench.bits("address") % self.shapes.weight_depth
+        if bench.bits("memory__banks__enable"):
+            address = bench.bits("memory__banks__address") % self.shapes.weight_depth
             self.read = {name: getattr(self, name)[:, address].copy() for name in self.MEMORIES}
-        writes = (
-            ("weight_write", "weight_value", self.weight),
-            ("velocity_write", "velocity_value", self.velocity),
-            ("gradient_clear", None, self.gradient),
-        )
-        for port, value, memory in writes:
-            if bench.bits(port):
-                assert bench.bits("busy"), "the memories are only the unit's while it is busy"
-                place = bench.get(port.split("_")[0] + "_place")
-                memory[place["lane"], place["address"]] = bench.bits(value) if value else 0
+        for name in self.MEMORIES:
+            if bench.bits(f"memory__{name}__enable"):
+                assert bench.bits("memory__claims"), "the memories are only the unit's while it claims them"
+                place = bench.get(f"memory__{name}__address")
+                value = 0 if name == "gradients" else bench.bits(f"memory__{name}__data")
+                getattr(self, name)[place["lane"], place["address"]] = value
 
     async def do(self, training, base, words, clear=0, velocities=0):
         """One update, compared with the model; returns the cycles that it took."""
@@ -90,26 +84,26 @@ class Run:
         bench.set("velocities", velocities)
         part = slice(base, base + words)
         after = {name: getattr(self, name).copy() for name in self.MEMORIES}
-        after["gradient"][:, part] = 0
+        after["gradients"][:, part] = 0
         if clear and velocities:
-            after["velocity"][:, part] = 0
+            after["velocities"][:, part] = 0
         elif not clear:
             weights, gradients, old = (getattr(self, name)[:, part] for name in self.MEMORIES)
             unit, one = Elementwise(fmt, self.shapes.error_sum, 1), int(fmt.encode(1.0))
             old = old if self.config.momentum and training.momentum else np.zeros_like(old)
             new, _ = unit.model(fields["momentum"], old, 0, 0, gradients << -fmt.lsb)
-            after["velocity"][:, part] = new
-            after["weight"][:, part], _ = unit.model(fields["minus_rate"], new, one, weights, 0)
+            after["velocities"][:, part] = new
+            after["weights"][:, part], _ = unit.model(fields["minus_rate"], new, one, weights, 0)
         begin = bench.cycle
         await bench.pulse("start")
         await bench.until(lambda: not bench.bits("busy"))
         cycles = bench.cycle - begin
         for _ in range(20):
             await bench.step()
-            writes = [bench.bits(name) for name in ("weight_write", "velocity_write", "gradient_clear", "busy")]
+            writes = [bench.bits(f"memory__{name}__enable") for name in self.MEMORIES] + [bench.bits("busy")]
             assert not any(writes)
         for name in self.MEMORIES:
-            if name != "velocity" or self.config.momentum:  # without, there is no memory behind the port
+            if name != "velocities" or self.config.momentum:  # without, there is no memory behind the port
                 wrong = np.argwhere(getattr(self, name) != after[name])
                 assert not len(wrong), f"{name}: {len(wrong)} wrong, first at {wrong[0]}"
         return cycles
@@ -135,7 +129,7 @@ async def updates_of_random_slices(dut, name):
         for words in (1, random.randint(2, 40), random.randint(2, depth)):
             run.fill()
             if not momentum:  # then nobody need have written the velocities
-                run.velocity = run.bench.rng.integers(0, 1 << run.config.format.width, run.velocity.shape)
+                run.velocities = run.bench.rng.integers(0, 1 << run.config.format.width, run.velocities.shape)
             await run.do(_training(run, momentum), random.randint(0, depth - words), words)
 
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memories that the engines read and write, as they see them."""
+
+from amaranth.lib import wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import Out
+
+from backspike.hw.ram import ReadPort, WritePort
+from backspike.hw.shapes import WORD
+
+__all__ = ["ForwardMemory", "LearningMemory"]
+
+
+class ForwardMemory(wiring.Signature):
+    """Of the feed-forward engine.
+
+    Members
+    -------
+    fan_in : ReadPort
+        Table of groups of inputs.
+    tape : ReadPort
+        Words of input spikes.
+    weights : ReadPort
+        The banks of all lanes at one address.
+    """
+
+    def __init__(self, shapes):
+        super().__init__(
+            {
+                "fan_in": Out(ReadPort(shapes.groups, shapes.group_words)),
+                "tape": Out(ReadPort(shapes.tape_address(), WORD)),
+                "weights": Out(ReadPort(shapes.weight_address, ArrayLayout(shapes.number, shapes.config.lanes))),
+            }
+        )
+
+
+class LearningMemory(wiring.Signature):
+    """Of the engines of back-propagation and of the weight gradient.
+
+    Members
+    -------
+    fan_in : ReadPort
+        Table of groups of inputs.
+    tape : ReadPort
+        Words of input spikes, with their masks.
+    bitmaps : ReadPort
+        Flags of deltas that are not zero, of all lanes.
+    operands_<lane> : ReadPort
+        A weight and a delta.
+    gradients_<lane> : ReadPort
+    new_gradients_<lane> : WritePort
+    """
+
+    def __init__(self, shapes):
+        lanes, total = shapes.config.lanes, shapes.gradient_sum
+        address = StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()})
+        operands = StructLayout({"weight": shapes.number, "delta": shapes.number})
+        super().__init__(
+            {
+                "fan_in": Out(ReadPort(shapes.groups, shapes.group_words)),
+                "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"spikes": WORD, "masks": WORD}))),
+                "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, lanes))),
+                **{f"operands_{k}": Out(ReadPort(address, operands)) for k in range(lanes)},
+                **{f"gradients_{k}": Out(ReadPort(shapes.weight_address, total)) for k in range(lanes)},
+                **{f"new_gradients_{k}": Out(WritePort(shapes.weight_address, total)) for k in range(lanes)},
+            }
+        )
