@@ -27,12 +27,9 @@ from backspike.hw.core.replies import Replies
 from backspike.hw.core.slots import SlotTable
 from backspike.hw.core.spike_sender import SpikeSender
 from backspike.hw.core.weight_update import WeightUpdate
-from backspike.hw.engines.back_propagation import BackwardEngine
-from backspike.hw.engines.dense.forward import DenseForward
-from backspike.hw.engines.dense.learning import DenseLearning
 from backspike.hw.engines.feed_forward import ForwardEngine
+from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.engines.ports import error_result, forward_result
-from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.shapes import Shapes
 
 __all__ = ["Core"]
@@ -86,21 +83,17 @@ class Core(wiring.Component):
             "replies": Replies(shapes),
             "arithmetic": Arithmetic(shapes),
             "forward": ForwardThread(shapes),
-            "engine": DenseForward(shapes) if self.config.dense_only else ForwardEngine(shapes),
+            "engine": ForwardEngine(shapes),
             "neuron": neuron,
             "spike_sender": SpikeSender(shapes, neuron.word),
             "backward": BackwardThread(shapes),
             "delta": DeltaUpdate(shapes),
+            "learning": LearningEngine(shapes),
             "error_packets": ErrorPackets(shapes, error_result(shapes)),
             "update": WeightUpdate(shapes),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
-        if self.config.dense_only:
-            m.submodules.learning = learning = DenseLearning(shapes)
-            self.errors, self.gradient = learning.errors, learning.gradient
-        else:
-            units |= {"errors": BackwardEngine(shapes), "gradient": GradientEngine(shapes)}
         for name, unit in units.items():
             m.submodules[name] = unit
             setattr(self, name, unit)
@@ -174,7 +167,7 @@ class Core(wiring.Component):
 
     def _backward(self, m):
         backward, slots, delta = self.backward, self.slots, self.delta
-        errors, gradient, update = self.errors, self.gradient, self.update
+        learning, update = self.learning, self.update
         m.d.comb += [
             backward.x.eq(self.x),
             backward.y.eq(self.y),
@@ -196,22 +189,22 @@ class Core(wiring.Component):
             delta.start.eq(backward.delta_start),
             backward.delta_busy.eq(delta.busy),
             delta.label.eq(slots.backward_label),
-            errors.start.eq(backward.errors_start),
-            backward.errors_busy.eq(errors.busy),
-            gradient.start.eq(backward.gradient_start),
-            backward.gradient_busy.eq(gradient.busy),
+            learning.start.eq(backward.gradient_start),
+            learning.errors.eq(backward.errors_start),
+            learning.skip_off.eq(self.skip_off),
+            learning.live.eq(delta.live),
+            backward.errors_busy.eq(learning.bp_busy),
+            backward.gradient_busy.eq(learning.busy),
             update.start.eq(backward.weights_start),
             update.clear.eq(backward.weights_clear),
             update.velocities.eq(backward.weights_velocities),
             backward.weights_busy.eq(update.busy),
             self.error_packets.slot.eq(backward.job_slot),
         ]
-        for unit in (delta, errors, gradient):
+        for unit in (delta, learning):
             m.d.comb += unit.slot.eq(backward.job_slot)
-        for unit in (delta, errors, gradient, update):
+        for unit in (delta, learning, update):
             m.d.comb += unit.descriptor.eq(backward.descriptor)
-        for unit in (errors, gradient):
-            m.d.comb += [unit.skip_off.eq(self.skip_off), unit.live.eq(delta.live)]
 
     def _arithmetic(self, m):
         arithmetic = self.arithmetic
@@ -221,7 +214,7 @@ class Core(wiring.Component):
             m.d.comb += unit.result.eq(arithmetic.result)
 
     def _send(self, m):
-        wiring.connect(m, self.errors.results, self.error_packets.results)
+        wiring.connect(m, self.learning.results, self.error_packets.results)
         sources = (
             self.error_packets.packets,
             self.spike_sender.packets,
@@ -243,15 +236,15 @@ class Core(wiring.Component):
             "fp_stalled": self.engine.stalled,
             "fp_no_input": slots.no_input & ~self.forward.busy,
             "fp_no_credit": slots.no_credit & ~self.forward.busy,
-            "bp_busy": self.errors.busy,
-            "bp_terms": self.errors.terms,
-            "bp_rows": self.errors.row,
-            "bp_results": self.errors.result,
-            "bp_stalled": self.errors.stalled,
-            "wg_busy": self.gradient.busy,
-            "wg_terms": self.gradient.terms,
-            "wg_rows": self.gradient.rows,
-            "wg_stalled": self.gradient.stalled,
+            "bp_busy": self.learning.bp_busy,
+            "bp_terms": self.learning.bp_terms,
+            "bp_rows": self.learning.bp_row,
+            "bp_results": self.learning.bp_result,
+            "bp_stalled": self.learning.bp_stalled,
+            "wg_busy": self.learning.busy,
+            "wg_terms": self.learning.wg_terms,
+            "wg_rows": self.learning.wg_row,
+            "wg_stalled": self.learning.wg_stalled,
             "no_errors": slots.no_errors & ~self.backward.busy,
             "delta_busy": self.delta.busy,
             "update_busy": self.update.busy,
@@ -268,5 +261,5 @@ class Core(wiring.Component):
             counters.clear.eq(self.host.writes(Region.CONTROL) & (receiver.address == 1)),
             counters.index.eq(self.replies.fetch_address),
             self.replies.late.eq((self.replies.fetch_region == Region.COUNTER) & ~counters.fresh),
-            self.activity.eq(Cat(self.forward.busy, self.errors.busy, self.gradient.busy)),
+            self.activity.eq(Cat(self.forward.busy, self.learning.bp_busy, self.learning.busy)),
         ]

@@ -62,7 +62,7 @@ class HostAccess:
         memories = self.memories
         lane = self.replies.fetch_address[: self.lane_bits] if self.lane_bits else 0
         gradient = Signal(signed(64))
-        self.m.d.comb += gradient.eq(Array(_signed(ram.read["gradient"].data) for ram in memories.gradients)[lane])
+        self.m.d.comb += gradient.eq(Array(_signed(ram.read["learning"].data) for ram in memories.gradients)[lane])
         fetched = {
             Region.WEIGHT: [ram.read["forward"].data for ram in memories.weights],
             Region.VELOCITY: [ram.read["update"].data for ram in memories.velocities],

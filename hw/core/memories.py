@@ -66,22 +66,21 @@ class Memories:
     def __init__(self, m, shapes):
         config = shapes.config
         number, lanes = shapes.number, range(config.lanes)
-        engines = ("errors",) if config.dense_only else ("errors", "gradient")  # for dense layers they are one
         tape_depth = 1 << shapes.tape_address().size
         delta_depth = 1 << shapes.delta_address().size
 
         def banks(name, *details, **options):
             return [Ram(m, f"{name}_{k}", *details, **options) for k in lanes]
 
-        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "errors"), shared="errors")
-        self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("gradient",))
+        self.weights = banks("weights", number, shapes.weight_depth, ("forward", "learning"), shared="learning")
+        self.gradients = banks("gradients", signed(shapes.gradient_sum), shapes.weight_depth, ("learning",))
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
-        self.deltas = banks("deltas", number, delta_depth, engines)
-        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
-        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
+        self.deltas = banks("deltas", number, delta_depth, ("learning",))
+        self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, ("learning",))
+        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", "learning"), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
-        self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
-        self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
+        self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "learning"))
+        self.masks = Ram(m, "masks", WORD, tape_depth, ("learning",))
         self.own = Ram(
             m,
             "own",

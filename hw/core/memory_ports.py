@@ -11,18 +11,21 @@ __all__ = ["connect_backward_memories", "connect_forward_memories", "connect_wei
 def connect_forward_memories(m, core):
     """What the feed-forward thread reads and writes, apart from the weights; spikes and tables, also of others."""
     mem, neuron = core.memories, core.neuron
-    engines = {"forward": core.engine, "errors": core.errors, "gradient": core.gradient}
-    for port, thread in (("forward", core.forward), ("gradient", core.backward)):
-        unit, tape = engines[port], mem.spikes.read[port]
+    engine, learning = core.engine, core.learning
+    for port, unit, thread in (("forward", engine, core.forward), ("learning", learning, core.backward)):
+        tape, group = mem.spikes.read[port], mem.groups.read[port]
         m.d.comb += [
             tape.addr.eq(Mux(thread.loading, core.shapes.descriptors | thread.descriptor_address, unit.tape_address)),
             tape.en.eq(unit.tape_enable | thread.loading),
-            unit.tape.eq(tape.data),
             thread.descriptor_data.eq(tape.data),
+            group.addr.eq(unit.group_address),
+            group.en.eq(unit.group_enable),
+            unit.group.eq(group.data),
         ]
-    for port, group in mem.groups.read.items():
-        unit = engines[port]
-        m.d.comb += [group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data)]
+    m.d.comb += [
+        engine.tape.eq(mem.spikes.read["forward"].data),
+        learning.spikes.eq(mem.spikes.read["learning"].data),
+    ]
     potential = mem.potentials.read["forward"]
     for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
         m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
@@ -40,14 +43,14 @@ def connect_forward_memories(m, core):
 
 def connect_backward_memories(m, core):
     """Masks, error sums, own bits, deltas and their bitmaps."""
-    mem, delta, errors = core.memories, core.delta, core.errors
+    mem, delta, learning = core.memories, core.delta, core.learning
     receiver, backward = core.receiver, core.backward
-    masks = mem.masks.read["errors"]
+    masks = mem.masks.read["learning"]
     sums, own = mem.error_sums, mem.own.read["delta"]
     m.d.comb += [
-        masks.addr.eq(errors.tape_address),
-        masks.en.eq(errors.tape_enable),
-        errors.masks.eq(masks.data),
+        masks.addr.eq(learning.tape_address),
+        masks.en.eq(learning.tape_enable),
+        learning.masks.eq(masks.data),
         sums.read["any"].addr.eq(Mux(receiver.error_read, receiver.error_address, delta.error_address)),
         receiver.error_sum.eq(sums.read["any"].data),
         delta.error_sum.eq(sums.read["any"].data),
@@ -67,7 +70,7 @@ def connect_backward_memories(m, core):
     for k in range(core.config.lanes):
         _delta_bank(m, core, k)
     lanes = range(core.config.lanes)
-    m.d.comb += delta.stored.eq(Array(mem.deltas[k].read["errors"].data for k in lanes)[delta.delta_lane])
+    m.d.comb += delta.stored.eq(Array(mem.deltas[k].read["learning"].data for k in lanes)[delta.delta_lane])
 
 
 def _delta_bank(m, core, k):
@@ -82,45 +85,39 @@ def _delta_bank(m, core, k):
         bitmaps.write.addr.eq(Cat(delta.bitmap_word, delta.write_address.step)),
         bitmaps.write.data.eq(delta.bitmap),
     ]
-    read, others = deltas.read["errors"], deltas.read.get("gradient")
+    learning, read, bits = core.learning, deltas.read["learning"], bitmaps.read["learning"]
     m.d.comb += [
-        read.addr.eq(Mux(delta.busy, delta.delta_address, core.errors.delta_addresses[k])),
-        read.en.eq(delta.busy | core.errors.operand_enable),
+        read.addr.eq(Mux(delta.busy, delta.delta_address, learning.delta_addresses[k])),
+        read.en.eq(delta.busy | learning.operand_enables[k]),
+        learning.deltas[k].eq(read.data),
+        bits.addr.eq(learning.bitmap_address),
+        bits.en.eq(learning.bitmap_enable),
+        learning.bitmaps[k].eq(bits.data),
     ]
-    if others:
-        m.d.comb += [others.addr.eq(core.gradient.delta_addresses[k]), others.en.eq(core.gradient.delta_enables[k])]
-    for port, bits in bitmaps.read.items():
-        unit = getattr(core, port)  # of the same name
-        m.d.comb += [
-            unit.deltas[k].eq(deltas.read[port].data),
-            bits.addr.eq(unit.bitmap_address),
-            bits.en.eq(unit.bitmap_enable),
-            unit.bitmaps[k].eq(bits.data),
-        ]
 
 
 def connect_weight_memories(m, core):
     """Weights, gradients and velocities: engines, weight update, and the host while the core is idle."""
-    mem, update, host = core.memories, core.update, core.host
+    mem, update, host, learning = core.memories, core.update, core.host, core.learning
     lanes = range(core.config.lanes)
     replying = core.replies.reading & core.receiver.idle  # counters may be read while engines run
     for k in lanes:
         weights, gradients = mem.weights[k], mem.gradients[k]
-        forward, errors, gradient = (weights.read["forward"], weights.read["errors"], gradients.read["gradient"])
+        forward, operand, gradient = (weights.read["forward"], weights.read["learning"], gradients.read["learning"])
         m.d.comb += [
             forward.addr.eq(
                 Mux(replying, host.bank_address(), Mux(update.busy, update.address, core.engine.weight_address))
             ),
             forward.en.eq(Mux(update.busy, update.enable, core.engine.weight_enable | replying)),
             core.engine.weights[k].eq(forward.data),
-            errors.addr.eq(core.errors.weight_addresses[k]),
-            errors.en.eq(core.errors.operand_enable),
-            core.errors.weights[k].eq(errors.data),
+            operand.addr.eq(learning.operand_addresses[k]),
+            operand.en.eq(learning.operand_enables[k]),
+            learning.weights[k].eq(operand.data),
             gradient.addr.eq(
-                Mux(replying, host.bank_address(), Mux(update.busy, update.address, core.gradient.read_addresses[k]))
+                Mux(replying, host.bank_address(), Mux(update.busy, update.address, learning.read_addresses[k]))
             ),
-            gradient.en.eq(Mux(update.busy, update.enable, core.gradient.read_enables[k])),
-            core.gradient.gradients[k].eq(gradient.data),
+            gradient.en.eq(~update.busy | update.enable),
+            learning.gradients[k].eq(gradient.data),
         ]
         host.write_bank(Region.WEIGHT, k, weights.write, update.busy)
         with m.If(update.busy):
@@ -128,9 +125,9 @@ def connect_weight_memories(m, core):
             _update_write(m, k, gradients.write, update.gradient_clear, update.gradient_place, 0)
         with m.Else():
             m.d.comb += [
-                gradients.write.en.eq(core.gradient.write_enables[k]),
-                gradients.write.addr.eq(core.gradient.write_addresses[k]),
-                gradients.write.data.eq(core.gradient.sums[k]),
+                gradients.write.en.eq(learning.write_enables[k]),
+                gradients.write.addr.eq(learning.write_addresses[k]),
+                gradients.write.data.eq(learning.sums[k]),
             ]
     for k, ram in enumerate(mem.velocities):
         read = ram.read["update"]
@@ -143,7 +140,7 @@ def connect_weight_memories(m, core):
             _update_write(m, k, ram.write, update.velocity_write, update.velocity_place, update.velocity_value)
     m.d.comb += [
         update.weight.eq(Array(mem.weights[k].read["forward"].data for k in lanes)[update.lane]),
-        update.gradient.eq(Array(mem.gradients[k].read["gradient"].data for k in lanes)[update.lane]),
+        update.gradient.eq(Array(mem.gradients[k].read["learning"].data for k in lanes)[update.lane]),
     ]
     if mem.velocities:
         m.d.comb += update.velocity.eq(Array(mem.velocities[k].read["update"].data for k in lanes)[update.lane])
