@@ -34,10 +34,11 @@ COUNTERS = (
 """Hardware counters of a core, 32 bits each, in the order of their addresses.
 
 ``busy`` are cycles with a job, ``terms`` useful terms of all lanes, ``results`` potentials and errors sent, ``rows``
-masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
-cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
-is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs,
-for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
+inputs that were worked on because they are masked (BP) and because they spike (WG; a constant one at each pixel),
+``stalled`` cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a
+gradient that is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``)
+or, with inputs, for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label
+(``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three reduction engines, and the scanners that they are made of."""
+"""The engines: searches for pairs of indices that contribute, and lanes that add up terms."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports and results of the engines: those for all layers and those for dense layers only have the same.
+"""Ports and results of the engines.
 
 Members of every engine
 -----------------------
@@ -7,8 +7,6 @@ start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``b
 busy: a job is in work, or its last result has not been taken
 group_address, group_enable, group: group table, one cycle of latency
 tape_address, tape_enable: of a tape word, one cycle of latency
-terms: for the counters: useful terms of all lanes in this cycle
-stalled: for the counters: a term was ready but had to wait
 """
 
 from amaranth.hdl import signed
@@ -19,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.shapes import WORD
 
-__all__ = ["error_ports", "error_result", "forward_ports", "forward_result", "gradient_ports", "spike_lane"]
+__all__ = ["error_result", "forward_ports", "forward_result", "learning_ports", "spike_lane"]
 
 
 def spike_lane(shapes):
@@ -56,7 +54,8 @@ def forward_ports(shapes):
     weight_address, weights: one word of each lane's bank, one cycle of latency; the banks hold their output while
         weight_enable is 0
     results: stream of :func:`forward_result`, in order of pixels, then blocks
-    stalled: for the neuron update
+    terms: for the counters: useful terms of all lanes in this cycle
+    stalled: for the counters: a term has to wait for the neuron update
     """
     return _job(shapes) | {
         "step": In(shapes.step),
@@ -65,64 +64,54 @@ def forward_ports(shapes):
         "weight_enable": Out(1),
         "weights": In(ArrayLayout(shapes.number, shapes.config.lanes)),
         "results": Out(stream.Signature(forward_result(shapes))),
+        "terms": Out(range(shapes.config.lanes + 1)),
+        "stalled": Out(1),
     }
 
 
-def error_ports(shapes):
-    """Members of a back-propagation engine.
+def learning_ports(shapes):
+    """Members of the engines of back-propagation and of the weight gradient. When ``busy`` falls, all gradients are
+    written.
 
-    live, bitmap_address, bitmap_enable, bitmaps, delta_addresses, deltas: as in :func:`gradient_ports`
-    masks: masks of the tape word
-    weight_addresses, weights: each lane's bank, one cycle of latency; it and the lane's deltas hold their output while
-        operand_enable is 0
-    results: stream of :func:`error_result`
-    row, result: for the counters: a masked input goes to the lanes, a result has been taken
-    stalled: for the network
-    """
-    lanes = shapes.config.lanes
-    return (
-        _job(shapes)
-        | _deltas(shapes)
-        | {
-            "masks": In(WORD),
-            "weight_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "operand_enable": Out(1),
-            "weights": In(ArrayLayout(shapes.number, lanes)),
-            "results": Out(stream.Signature(error_result(shapes))),
-            "row": Out(1),
-            "result": Out(1),
-        }
-    )
-
-
-def gradient_ports(shapes):
-    """Members of a weight-gradient engine. When ``busy`` falls, all gradients are written.
-
+    errors: with ``start``: the job has errors to send; else the masks count for nothing
     live: by step: whether any delta of the slice is not zero
+    masks, spikes: the inputs' bits of the tape word
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    delta_addresses, delta_enables, deltas: each lane's delta memory, one cycle of latency
-    tape: spikes of the tape word
-    read_addresses, read_enables, gradients: each lane's gradient bank, one cycle of latency
+    operand_addresses, delta_addresses, operand_enables, weights, deltas: each lane's bank of weights and delta memory,
+        one cycle of latency; they hold their output while the lane's enable is 0
+    results: stream of :func:`error_result`
+    read_addresses, gradients: each lane's gradient bank, one cycle of latency
     write_addresses, write_enables, sums: write port of each lane's gradient bank
-    rows: for the counters: what the lanes are done with
-    stalled: for a gradient that is being written
+    bp_busy: as ``busy``, in a job with errors
+    bp_terms, wg_terms: for the counters: useful terms of all lanes in this cycle
+    bp_row, wg_row: for the counters: an input has been found that is masked, that spikes
+    bp_result: for the counters: a result has been taken
+    bp_stalled, wg_stalled: for the counters: a term has to wait for the network, for a gradient that is being written
     """
     lanes = shapes.config.lanes
-    return (
-        _job(shapes)
-        | _deltas(shapes)
-        | {
-            "tape": In(WORD),
-            "delta_enables": Out(lanes),
-            "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "read_enables": Out(lanes),
-            "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-            "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-            "write_enables": Out(lanes),
-            "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
-            "rows": Out(range(lanes + 1)),
-        }
-    )
+    return _job(shapes) | {
+        "errors": In(1),
+        "live": In(shapes.config.steps),
+        "masks": In(WORD),
+        "spikes": In(WORD),
+        "bitmap_address": Out(shapes.bitmap_address()),
+        "bitmap_enable": Out(1),
+        "bitmaps": In(ArrayLayout(WORD, lanes)),
+        "operand_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+        "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
+        "operand_enables": Out(lanes),
+        "weights": In(ArrayLayout(shapes.number, lanes)),
+        "deltas": In(ArrayLayout(shapes.number, lanes)),
+        "results": Out(stream.Signature(error_result(shapes))),
+        "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+        "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
+        "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
+        "write_enables": Out(lanes),
+        "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+        "bp_busy": Out(1),
+        **{name: Out(range(lanes + 1)) for name in ("bp_terms", "wg_terms")},
+        **{name: Out(1) for name in ("bp_row", "bp_result", "bp_stalled", "wg_row", "wg_stalled")},
+    }
 
 
 def _job(shapes):
@@ -137,18 +126,4 @@ def _job(shapes):
         "group": In(shapes.group_words),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
-        "terms": Out(range(shapes.config.lanes + 1)),
-        "stalled": Out(1),
-    }
-
-
-def _deltas(shapes):
-    lanes = shapes.config.lanes
-    return {
-        "live": In(shapes.config.steps),
-        "bitmap_address": Out(shapes.bitmap_address()),
-        "bitmap_enable": Out(1),
-        "bitmaps": In(ArrayLayout(WORD, lanes)),
-        "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-        "deltas": In(ArrayLayout(shapes.number, lanes)),
     }

@@ -24,15 +24,14 @@ class Replay(wiring.Component):
     ----------
     entry: shape of an entry
     payload: shape of what a command adds to each entry that it plays
-    depth: entries of the memory, a power of two; a list that is skipped or played several times must not be longer
+    depth: entries of the memory, a power of two; a list that is played several times must not be longer
 
     Members
     -------
     items: stream of {entry, none, last}; ``none``: no entry, but maybe the end of the list
-    commands: stream of {payload, final, skip}: play the list; ``final``: for the last time; ``skip``: do not play it at
-        all, which needs ``final`` too
-    out: stream of {entry, payload, none, first, last}; an empty list gives one element ``none``, and so does a list
-        that turns out to have ended with the element before
+    commands: stream of {payload, final}: play the list; ``final``: for the last time
+    out: stream of {entry, payload, none, last}; an empty list gives one element ``none``, and so does a list that turns
+        out to have ended with the element before
     busy: something is inside
     """
 
@@ -41,8 +40,8 @@ class Replay(wiring.Component):
             raise ValueError(f"depth must be a power of two, at least 2, not {depth!r}")
         self.entry, self.payload, self.depth = entry, payload, depth
         self.item = StructLayout({"entry": entry, "none": 1, "last": 1})
-        self.command = StructLayout({"payload": payload, "final": 1, "skip": 1})
-        self.played = StructLayout({"entry": entry, "payload": payload, "none": 1, "first": 1, "last": 1})
+        self.command = StructLayout({"payload": payload, "final": 1})
+        self.played = StructLayout({"entry": entry, "payload": payload, "none": 1, "last": 1})
         super().__init__(
             {
                 "items": In(stream.Signature(self.item)),
@@ -59,8 +58,8 @@ class Replay(wiring.Component):
         pointer = range(2 * self.depth)  # one bit more than an address, so that full and empty differ
         written, base, position = Signal(pointer), Signal(pointer), Signal(pointer)
         m.submodules.ends = ends = Queue(len(written), LISTS)  # for each complete list, the position after it
-        free, play, skip, ended, pop = Signal(), Signal(), Signal(), Signal(), Signal()
-        commanded, command, taking = stage(m, self.commands.valid, self.commands.p, ended | skip, "command")
+        free, play, ended, pop = Signal(), Signal(), Signal(), Signal()
+        commanded, command, taking = stage(m, self.commands.valid, self.commands.p, ended, "command")
         ending = Signal(StructLayout({"end": len(written), "last": len(written)}))
         m.d.comb += [ending.end.eq(ends.o.p), ending.last.eq(ends.o.p - 1)]
         complete, oldest_end, fetching = stage(m, ends.o.valid, ending, pop, "oldest_end")
@@ -72,15 +71,13 @@ class Replay(wiring.Component):
         following = (position + 1)[: len(position)]
         at_end = complete & (oldest_end.last == position)
         beyond = complete & (end == position)
-        fresh = Signal(init=1)  # nothing of the list has been played for this command
-        told = StructLayout({"payload": command.payload.shape(), "none": 1, "first": 1, "last": 1})
+        told = StructLayout({"payload": command.payload.shape(), "none": 1, "last": 1})
         loading, now = Signal(), Signal(told)  # what the memory puts out
         m.d.comb += [
             free.eq(~self.out.valid | self.out.ready),
-            play.eq(free & commanded & ~command.skip & ((position != visible) | beyond)),
-            skip.eq(commanded & command.skip & complete),
+            play.eq(free & commanded & ((position != visible) | beyond)),
             ended.eq(play & (at_end | beyond)),
-            pop.eq((ended & command.final) | skip),
+            pop.eq(ended & command.final),
             self.commands.ready.eq(taking),
             ends.o.ready.eq(fetching),
             load.addr.eq(position),
@@ -95,15 +92,12 @@ class Replay(wiring.Component):
                 loading.eq(play),
                 now.payload.eq(command.payload),
                 now.none.eq(beyond),
-                now.first.eq(fresh),
                 now.last.eq(at_end | beyond),
                 self.out.valid.eq(loading),
                 self.out.p.entry.eq(load.data),
-                *(self.out.p[name].eq(now[name]) for name in ("payload", "none", "first", "last")),
+                *(self.out.p[name].eq(now[name]) for name in ("payload", "none", "last")),
             ]
-        with m.If(play):
-            m.d.sync += fresh.eq(ended)
-        with m.If(skip | (ended & command.final)):
+        with m.If(ended & command.final):
             m.d.sync += [base.eq(end), position.eq(end)]
         with m.Elif(ended):
             m.d.sync += position.eq(base)

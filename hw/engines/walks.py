@@ -17,7 +17,7 @@ COORDINATE = signed(10)
 
 def output_pixel(shapes):
     """What an ``OutputWalk`` says of a pixel."""
-    return StructLayout({"round": shapes.groups, "step": shapes.step, "time": shapes.block, "last": 1, **PLACE})
+    return StructLayout({"time": shapes.block, "last": 1, **PLACE})
 
 
 def input_pixel(shapes):
@@ -27,7 +27,7 @@ def input_pixel(shapes):
 
 
 class OutputWalk(wiring.Component):
-    """All output pixels for some steps of each round, one each cycle; a step that is not live takes one cycle.
+    """All output pixels, one each cycle.
 
     Parameters
     ----------
@@ -35,11 +35,10 @@ class OutputWalk(wiring.Component):
 
     Members
     -------
-    start: pulse; descriptor, live, rounds, first_step, steps, times are stable until ``busy`` falls
-    live: by step: whether its pixels are wanted
-    rounds: number of rounds; first_step, steps: steps of each; times: how often each pixel comes in a row
-    pixels: stream of {round, step, time, last, ky, row, kx, column}: ``last`` pixel of the step; the first row and
-        column of the kernel that are not in the padding, and what they see of the unpooled input
+    start: pulse; descriptor and times are stable until ``busy`` falls
+    times: how often each pixel comes in a row
+    pixels: stream of {time, last, ky, row, kx, column}: ``last`` pixel; the first row and column of the kernel that are
+        not in the padding, and what they see of the unpooled input
     busy: pixels are still to come
     """
 
@@ -49,10 +48,6 @@ class OutputWalk(wiring.Component):
             {
                 "start": In(1),
                 "descriptor": In(shapes.descriptor),
-                "live": In(shapes.config.steps),
-                "rounds": In(8),
-                "first_step": In(shapes.step),
-                "steps": In(5),
                 "times": In(13),
                 "pixels": Out(stream.Signature(self.pixel)),
                 "busy": Out(1),
@@ -63,62 +58,44 @@ class OutputWalk(wiring.Component):
         m = Module()
         d, out = self.descriptor, self.pixels.p
         x, y = Signal.like(d.out_width, name="x"), Signal.like(d.out_height, name="y")  # pixels that follow
-        now = StructLayout({name: self.pixel[name].shape for name in ("round", "step", "time")})
-        now, last = Signal(now), Signal(now, name="last")
+        time, last_time = Signal.like(out.time, name="time"), Signal.like(out.time, name="last_time")
         # First row and column that the kernel covers, of the pooled and of the unpooled input, negative in the padding
         top, left, top_in, left_in = (Signal(COORDINATE, name=name) for name in ("top", "left", "top_in", "left_in"))
         hop, edge = Signal(8), Signal(8)
-        m.d.sync += [
-            hop.eq(d.stride * d.pool),
-            edge.eq(d.padding * d.pool),
-            last.round.eq(self.rounds - 1),
-            last.step.eq(self.first_step + self.steps - 1),
-            last.time.eq(self.times - 1),
-        ]
-        walking, beginning, found, advance = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [hop.eq(d.stride * d.pool), edge.eq(d.padding * d.pool), last_time.eq(self.times - 1)]
+        walking, beginning, advance = Signal(), Signal(), Signal()
         right, bottom = x == 0, y == 0
-        live = self.live.bit_select(now.step, 1)
         m.d.comb += [
-            found.eq(walking & ~beginning & live),
             advance.eq(~self.pixels.valid | self.pixels.ready),
             self.busy.eq(walking | self.pixels.valid),
         ]
         with m.If(advance):
             m.d.sync += [
-                self.pixels.valid.eq(found),
-                *(out[name].eq(now[name]) for name in ("round", "step", "time")),
+                self.pixels.valid.eq(walking & ~beginning),
+                out.time.eq(time),
                 out.last.eq(right & bottom),
                 out.ky.eq(Mux(top < 0, -top, 0)),
                 out.row.eq(Mux(top < 0, 0, top_in)),
                 out.kx.eq(Mux(left < 0, -left, 0)),
                 out.column.eq(Mux(left < 0, 0, left_in)),
             ]
-
-        def leftmost():
-            return [x.eq(d.out_width - 1), left.eq(-d.padding), left_in.eq(-edge)]
-
-        def corner():
-            return [*leftmost(), y.eq(d.out_height - 1), top.eq(-d.padding), top_in.eq(-edge)]
-
+        leftmost = [x.eq(d.out_width - 1), left.eq(-d.padding), left_in.eq(-edge)]
         with m.If(self.start):
             m.d.sync += [walking.eq(1), beginning.eq(1)]
         with m.Elif(beginning):
-            m.d.sync += [beginning.eq(0), now.round.eq(0), now.step.eq(self.first_step), now.time.eq(0), *corner()]
-        with m.Elif(walking & (advance | ~live)):
-            with m.If(live & (now.time != last.time)):
-                m.d.sync += now.time.eq(now.time + 1)
+            m.d.sync += [beginning.eq(0), time.eq(0), *leftmost]
+            m.d.sync += [y.eq(d.out_height - 1), top.eq(-d.padding), top_in.eq(-edge)]
+        with m.Elif(walking & advance):
+            with m.If(time != last_time):
+                m.d.sync += time.eq(time + 1)
             with m.Else():
-                m.d.sync += now.time.eq(0)
-                with m.If(live & ~right):
+                m.d.sync += time.eq(0)
+                with m.If(~right):
                     m.d.sync += [x.eq(x - 1), left.eq(left + d.stride), left_in.eq(left_in + hop)]
-                with m.Elif(live & ~bottom):
-                    m.d.sync += [*leftmost(), y.eq(y - 1), top.eq(top + d.stride), top_in.eq(top_in + hop)]
                 with m.Else():
-                    m.d.sync += [*corner(), now.step.eq(now.step + 1)]
-                    with m.If(now.step == last.step):
-                        m.d.sync += [now.step.eq(self.first_step), now.round.eq(now.round + 1)]
-                        with m.If(now.round == last.round):
-                            m.d.sync += walking.eq(0)
+                    m.d.sync += [*leftmost, y.eq(y - 1), top.eq(top + d.stride), top_in.eq(top_in + hop)]
+                    with m.If(bottom):
+                        m.d.sync += walking.eq(0)
         return m
 
 
@@ -133,7 +110,7 @@ class InputWalk(wiring.Component):
     -------
     start: pulse; descriptor, live and channels are stable until ``busy`` falls
     live: by step: whether its pixels are wanted
-    channels: bits of a pixel
+    channels: bits from one pixel to the next
     pixels: stream of {step, first, row, column}: number of the pixel's first bit; ``row`` and ``column`` are {place,
         tap}: the last output row that could see the pixel, and the row of the kernel through which it would
     busy: pixels are still to come

@@ -1,190 +1,135 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weight-gradient engine: adds delta s to the gradients."""
+"""Lanes of the weight-gradient engine: G += delta, exactly."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Const, EnableInserter, Module, Mux, Signal, signed
+from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, stage
-from backspike.hw.engines.gradient_lane import GradientLane
-from backspike.hw.engines.ports import gradient_ports
-from backspike.hw.engines.replay import Replay
-from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
-from backspike.hw.engines.walks import PLACE, OutputWalk
-from backspike.hw.engines.windows import SpikeWindow, bit_row
-from backspike.hw.shapes import WORD
+from backspike.hw.arith.term import FixedTerm
 
-__all__ = ["GradientEngine"]
-
-WORDS = 4
-"""Words of deltas that the search for spikes may be behind, or a lane's work."""
+__all__ = ["GradientLanes", "GradientSum"]
 
 
-class GradientEngine(wiring.Component):
-    """G += delta s for every output with a non-zero delta, and every spike that its pixel sees in the same step.
+class GradientSum(wiring.Component):
+    """sum = gradient + delta, exactly, in units of ``2**fmt.lsb``, modulo the width of a gradient.
 
-    For each group of inputs, step and output pixel with any non-zero delta, the spikes that the pixel sees are listed
-    once; each lane plays its list for each of its own non-zero deltas. Gradients are exact sums, so the order does not
-    matter.
+    The delta is taken while ``move`` is 1, which also moves the delta before it on; the gradient belongs to the delta
+    that was taken two moves before, and ``sum`` is there a cycle after it.
 
     Parameters
     ----------
     shapes: Shapes
 
-    Members: see :func:`gradient_ports`; ``rows`` are non-zero deltas.
+    Members
+    -------
+    move, delta, gradient, sum: as above
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.info = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE, "start": shapes.block})
-        super().__init__(gradient_ports(shapes))
+        super().__init__(
+            {
+                "move": In(1),
+                "delta": In(shapes.number),
+                "gradient": In(signed(shapes.gradient_sum)),
+                "sum": Out(signed(shapes.gradient_sum)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.window = window = SpikeWindow(self.shapes)
-        scanner, scanning = self._deltas(m)
-        m.submodules.requests = requests = Queue(window.request, WORDS)
-        wiring.connect(m, requests.o, window.requests)
-        lanes = [self._lane(m, k, window) for k in range(self.shapes.config.lanes)]
-        self._fork(m, scanner, requests, [lane["words"] for lane in lanes])
-        items = [lane["items"] for lane in lanes]
-        m.d.comb += window.items.ready.eq(Cat(item.ready for item in items).all())
-        for item in items:
-            m.d.comb += [item.valid.eq(window.items.valid & window.items.ready), item.p.eq(window.items.p)]
-        window.connect_job(m, self)
-        m.d.comb += [
-            window.groups.eq(1),
-            self.busy.eq(scanning | requests.o.valid | window.busy | Cat(lane["busy"] for lane in lanes).any()),
-            self.terms.eq(sum(lane["term"] for lane in lanes)),
-            self.rows.eq(sum(lane["row"] for lane in lanes)),
-            self.stalled.eq(Cat(lane["stalled"] for lane in lanes).any()),
-        ]
+        m.submodules.number = number = EnableInserter(self.move)(FixedTerm(self.shapes.config.format))
+        # The carry enters a bit below the sum, so that one carry chain does.
+        total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
+        m.d.comb += [number.operand.eq(self.delta), number.nonzero.eq(1)]
+        m.d.sync += self.sum.eq(total >> 1)
         return m
 
-    def _deltas(self, m):
-        """Look for pixels with non-zero deltas, in all lanes at once."""
-        shapes, d = self.shapes, self.descriptor
-        m.submodules.walk = walk = OutputWalk(shapes)
-        m.submodules.deltas = scanner = RowScanner(
-            width=WORD,
-            base=shapes.bitmap_address().size,
-            count=shapes.delta_depth,
-            payload=self.info,
-            banks=shapes.config.lanes,
-            keep_last=False,
-        )
-        first, more = Signal(shapes.block), Signal(shapes.block)  # number of the pixel's first block
-        pixel, row, advance = walk.pixels.p, Signal(scanner.row), Signal()
-        word = Signal(shapes.delta_word, name="delta_word")
-        m.d.sync += more.eq(d.blocks - 1)
-        m.d.comb += [
-            walk.start.eq(self.start),
-            walk.descriptor.eq(d),
-            walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
-            walk.rounds.eq(d.groups),
-            walk.first_step.eq(0),
-            walk.steps.eq(d.steps),
-            walk.times.eq(1),
-            walk.pixels.ready.eq(advance),
-            word.eq(d.delta_base + first[5:]),
-            row.base.eq(Cat(word, pixel.step)),
-            *(row[name].eq(value) for name, value in bit_row(first, more).items()),
-            row.final.eq(1),
-            row.payload.group.eq(pixel.round),
-            row.payload.start.eq(first),
-            *(row.payload[name].eq(pixel[name]) for name in ("step", *PLACE)),
-        ]
-        with m.If(walk.pixels.valid & advance):
-            m.d.sync += first.eq(first + d.blocks)
-            with m.If(pixel.last):
-                m.d.sync += first.eq(0)
-        _, free = give_rows(m, scanner, walk.pixels.valid, row, "row")
-        m.d.comb += [
-            advance.eq(free),
-            scanner.every.eq(self.skip_off),
-            scanner.bits.eq(self.bitmaps),
-            self.bitmap_address.eq(scanner.address),
-            self.bitmap_enable.eq(scanner.enable),
-        ]
-        return scanner, walk.busy | scanner.busy
 
-    def _fork(self, m, scanner, requests, lane_words):
-        """A word of deltas asks for one list of spikes, and goes to all lanes, each of which plays that list."""
-        word = scanner.words.p
-        go = scanner.words.valid & scanner.words.ready
-        m.d.comb += [
-            scanner.words.ready.eq(requests.i.ready & Cat(words.ready for words in lane_words).all()),
-            requests.i.valid.eq(go),
-            *(requests.i.p[name].eq(word.payload[name]) for name in ("step", "group", *PLACE)),
-        ]
-        for k, words in enumerate(lane_words):
-            m.d.comb += [
-                words.valid.eq(go),
-                words.p.mask.eq(Mux(self.skip_off, word.mask, word.hits[k])),
-                words.p.hits[0].eq(word.hits[k]),
-                words.p.index.eq(word.index),
-                words.p.payload.step.eq(word.payload.step),
-                words.p.payload.start.eq(word.payload.start),
-            ]
+class GradientLanes(wiring.Component):
+    """Reads gradients, adds deltas to them, writes them: for lanes that work on the same address.
 
-    def _lane(self, m, k, window):
-        """Gradients of lane k; its streams and its signals for the whole engine, by name."""
-        shapes, d = self.shapes, self.descriptor
-        info = StructLayout({"step": shapes.step, "start": shapes.block})
-        word = StructLayout(
+    A gradient is read while its delta is shifted, then it is added to, then it is written. A term that would read what
+    is being added to or written waits.
+
+    Parameters
+    ----------
+    shapes: Shapes
+    lanes: how many lanes work in lock step
+
+    Members
+    -------
+    move: all terms move on; only while not ``waits``
+    valid, hits, address: a term whose delta is being read: the lanes for which it counts, and its gradient
+    deltas: of the term before the last move
+    read_address, gradients: gradient banks, one cycle of latency; they are read in each cycle
+    write_address, write_enables, sums: their write ports
+    terms: useful terms in this cycle
+    waits: a term has to wait
+    busy: a gradient is not written
+
+    A term each cycle, but two of the same gradient are three cycles apart. A gradient is written 4 moves after its
+    term came.
+    """
+
+    def __init__(self, shapes, lanes):
+        self.shapes, self.lanes = shapes, lanes
+        super().__init__(
             {
-                "mask": WORD,
-                "hits": ArrayLayout(WORD, 1),
-                "index": range(max(2, shapes.delta_depth)),
-                "last": 1,
-                "payload": info,
+                "move": In(1),
+                "valid": In(1),
+                "hits": In(lanes),
+                "address": In(shapes.weight_address),
+                "deltas": In(ArrayLayout(shapes.number, lanes)),
+                "read_address": Out(shapes.weight_address),
+                "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
+                "write_address": Out(shapes.weight_address),
+                "write_enables": Out(lanes),
+                "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+                "terms": Out(range(lanes + 1)),
+                "waits": Out(1),
+                "busy": Out(1),
             }
         )
-        words = stream.Signature(word).create(path=(f"words_{k}",))
-        bits, listing = list_bits(m, words, word, WORDS, f"delta_{k}")
-        m.submodules[f"lane_{k}"] = lane = GradientLane(shapes, window.entry)
-        m.submodules[f"lists_{k}"] = lists = Replay(window.entry, lane.delta_place, shapes.config.window)
-        wiring.connect(m, lists.out, lane.terms)
-        found, command = bits.p.payload, lists.commands.p
-        delta = Signal(
-            StructLayout(
-                {"block": shapes.block, "first": shapes.block, "step": shapes.step, "hit": 1, "final": 1, "none": 1}
-            ),
-            name=f"found_{k}",
+
+    def elaborate(self, platform):
+        m = Module()
+        place = StructLayout({"address": self.shapes.weight_address, "lanes": self.lanes})
+        # The delta comes; the gradient is read; it is added to; it is written.
+        coming, reading, adding, writing = (
+            Signal(place, name=name) for name in ("coming", "reading", "adding", "writing")
         )
-        m.d.comb += [
-            delta.block.eq(Cat(bits.p.index, found.index) - found.payload.start[:5]),
-            delta.first.eq(d.block_base + found.payload.start),
-            delta.step.eq(found.payload.step),
-            delta.hit.eq(bits.p.hits),
-            delta.final.eq(bits.p.final),
-            delta.none.eq(bits.p.none),
+        at_adding, at_writing = Signal(), Signal()  # what is to be read is being added to, or written
+        with m.If(self.move):
+            m.d.sync += [
+                coming.address.eq(self.address),
+                coming.lanes.eq(Mux(self.valid, self.hits, 0)),
+                reading.eq(coming),
+                at_adding.eq(coming.lanes.any() & reading.lanes.any() & (coming.address == reading.address)),
+                at_writing.eq(coming.lanes.any() & adding.lanes.any() & (coming.address == adding.address)),
+            ]
+        with m.Else():
+            m.d.sync += [at_adding.eq(0), at_writing.eq(at_adding)]
+        m.d.sync += [
+            adding.address.eq(reading.address),
+            adding.lanes.eq(Mux(self.move, reading.lanes, 0)),
+            writing.eq(adding),
         ]
-        full, this, free = stage(m, bits.valid, delta, lists.commands.ready, f"delta_{k}")
         m.d.comb += [
-            bits.ready.eq(free),
-            lists.commands.valid.eq(full),
-            command.payload.block.eq(this.block),
-            command.payload.address.block.eq(this.first + this.block),
-            command.payload.address.step.eq(this.step),
-            command.payload.hit.eq(this.hit),
-            command.final.eq(this.final),
-            command.skip.eq(this.none),
-            self.delta_addresses[k].eq(lane.delta_address),
-            self.delta_enables[k].eq(lane.delta_enable),
-            lane.delta.eq(self.deltas[k]),
-            self.read_addresses[k].eq(lane.read_address),
-            self.read_enables[k].eq(lane.read_enable),
-            lane.gradient.eq(self.gradients[k]),
-            self.write_addresses[k].eq(lane.write_address),
-            self.write_enables[k].eq(lane.write_enable),
-            self.sums[k].eq(lane.sum),
+            self.waits.eq(at_adding | at_writing),
+            self.busy.eq(Cat(stage.lanes for stage in (coming, reading, adding, writing)).any()),
+            self.terms.eq(sum(Mux(self.move, reading.lanes, 0))),
+            self.read_address.eq(reading.address),
+            self.write_address.eq(writing.address),
+            self.write_enables.eq(writing.lanes),
         ]
-        return {
-            "words": words,
-            "items": lists.items,
-            "busy": words.valid | listing | full | lists.busy | lane.busy,
-            "term": lane.term,
-            "stalled": lane.stalled,
-            "row": full & lists.commands.ready & ~this.none,
-        }
+        for k in range(self.lanes):
+            m.submodules[f"sum_{k}"] = lane = GradientSum(self.shapes)
+            m.d.comb += [
+                lane.move.eq(self.move),
+                lane.delta.eq(self.deltas[k]),
+                lane.gradient.eq(self.gradients[k]),
+                self.sums[k].eq(lane.sum),
+            ]
+        return m

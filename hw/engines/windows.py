@@ -6,25 +6,16 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import moved, relay, skid
-from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
+from backspike.hw.blocks import moved, relay, skid, stage
+from backspike.hw.engines.rows import RowLister, part_of_row
 from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
 
-__all__ = ["OutputRows", "SpikeWindow", "bit_row"]
-
-
-def bit_row(start, more):
-    """The fields ``end``, ``low`` and ``high`` of a scanner's row of ``1 + more`` bits, the first of them ``start``.
-
-    The row's first word is number ``start[5:]`` of its area.
-    """
-    last = start[:5] + more
-    return {"end": last >> 5, "low": start[:5], "high": last[:5]}
+__all__ = ["OutputRows", "SpikeWindow"]
 
 
 class SpikeWindow(wiring.Component):
-    """Lists the input spikes that an output pixel sees in one step, with the addresses of their weights.
+    """Lists the input spikes that an output pixel sees in a step, with the addresses of their weights.
 
     A row of the kernel is one row of bits where there is no pooling; with pooling, each pixel is. Nothing of the
     padding is visited.
@@ -35,10 +26,8 @@ class SpikeWindow(wiring.Component):
 
     Members
     -------
-    requests: stream of {step, group, ky, row, kx, column}: a pixel as in ``OutputWalk``, and the first of the slice's
-        groups of inputs that are looked at
-    groups: number of these groups
-    slot, descriptor, skip_off: of the job
+    requests: stream of {ky, row, kx, column}: a pixel as in ``OutputWalk``
+    slot, step, descriptor, skip_off: of the job
     group_address, group_enable, group: group table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     items: stream of {entry, none, last}: one list for each request; ``entry`` is {address, spike}: weight of the first
@@ -48,7 +37,7 @@ class SpikeWindow(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.request = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE})
+        self.request = StructLayout(PLACE)
         self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
         self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
         # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
@@ -59,8 +48,8 @@ class SpikeWindow(wiring.Component):
         super().__init__(
             {
                 "requests": In(stream.Signature(self.request)),
-                "groups": In(8),
                 "slot": In(shapes.slot),
+                "step": In(shapes.step),
                 "descriptor": In(shapes.descriptor),
                 "skip_off": In(1),
                 "group_address": Out(shapes.groups),
@@ -74,24 +63,14 @@ class SpikeWindow(wiring.Component):
             }
         )
 
-    def connect_job(self, m, engine):
-        """Let an engine with ports of the same names give the job, and pass its memories on."""
-        for name in ("slot", "descriptor", "skip_off", "group", "tape"):
-            m.d.comb += getattr(self, name).eq(getattr(engine, name))
-        for name in ("group_address", "group_enable", "tape_address", "tape_enable"):
-            m.d.comb += getattr(engine, name).eq(getattr(self, name))
-
     def elaborate(self, platform):
         m = Module()
         move, advance = Signal(), Signal()
         waiting, read, request, last_group = self._fetch(m, move)
         walking, piece = self._pieces(m, read, request, last_group, move, advance)
-        scanner, placing = self._rows(m, walking, piece, advance)
-        found, listing = list_bits(m, scanner.words, scanner.word, 0, "spike")
-        addressing = self._list(m, found)
-        m.d.comb += self.busy.eq(
-            self.requests.valid | waiting | read | walking | placing | scanner.busy | listing | addressing
-        )
+        bits, placing = self._rows(m, walking, piece, advance)
+        addressing = self._list(m, bits.items)
+        m.d.comb += self.busy.eq(self.requests.valid | waiting | read | walking | placing | bits.busy | addressing)
         return m
 
     def _fetch(self, m, move):
@@ -100,10 +79,10 @@ class SpikeWindow(wiring.Component):
         read, request, last_group = Signal(), Signal(self.request), Signal()
         ends = Signal()
         waiting, asked, free = relay(m, self.requests.valid, self.requests.p, move & ends, "request_held")
-        m.d.sync += last.eq(self.groups - 1)
+        m.d.sync += last.eq(self.descriptor.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
-            self.group_address.eq(self.descriptor.groups_base + asked.group + index),
+            self.group_address.eq(self.descriptor.groups_base + index),
             self.group_enable.eq(move),
             self.requests.ready.eq(free),
         ]
@@ -117,7 +96,7 @@ class SpikeWindow(wiring.Component):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
         entry = self.shapes.group(self.group.as_value()[: self.shapes.group.size])
-        piece = StructLayout({"group": self._layout, "step": self.shapes.step, "final": 1, **PLACE})
+        piece = StructLayout({"group": self._layout, "final": 1, **PLACE})
         now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
         kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins
         down, across = Signal.like(d.pool, name="down"), Signal.like(d.pool, name="across")  # left of a pooling field
@@ -141,7 +120,6 @@ class SpikeWindow(wiring.Component):
             m.d.sync += [
                 walking.eq(read),
                 last_group_here.eq(last_group),
-                now.step.eq(request.step),
                 *(now.group[name].eq(entry[name]) for name, _ in self._layout),
                 *(now[name].eq(request[name]) for name in PLACE),
                 kx.eq(request.kx),
@@ -169,17 +147,16 @@ class SpikeWindow(wiring.Component):
         return walking, now
 
     def _rows(self, m, walking, piece, advance):
-        """Turn pieces into rows of the scanner, in steps of one multiplication or a short sum each."""
+        """Turn pieces into rows of bits, in steps of one multiplication or a short sum each."""
         shapes, d = self.shapes, self.descriptor
         address, bit = shapes.weight_address, shapes.tape_bit
-        m.submodules.scanner = scanner = RowScanner(
-            width=WORD,
+        m.submodules.spikes = bits = RowLister(
             base=shapes.tape_address().size,
-            count=shapes.config.tape_words,
+            words=shapes.config.tape_words,
             payload=StructLayout({"address": address, "low": 5}),
-            keep_last=True,
+            parts=True,
         )
-        kept = {"tape": shapes.tape_word, "channels": self._layout["channels"].width, "step": shapes.step, "final": 1}
+        kept = {"tape": shapes.tape_word, "channels": self._layout["channels"].width, "final": 1}
         place = StructLayout(
             {**kept, "row": bit, "column": 7, "pixels": 4, "base": address, "down": address, "across": address}
         )
@@ -202,7 +179,6 @@ class SpikeWindow(wiring.Component):
             placed.across.eq(piece.kx * group.tap_stride),
             placed.tape.eq(group.tape),
             placed.channels.eq(group.channels),
-            placed.step.eq(piece.step),
             placed.final.eq(piece.final),
         ]
         one, this = moved(m, advance, walking, placed, "placed")
@@ -222,24 +198,26 @@ class SpikeWindow(wiring.Component):
             started.address.eq(this.address),
         ]
         three, this = moved(m, advance, two, started, "started")
-        row, word = Signal(scanner.row), Signal(shapes.tape_word)
+        row, word = Signal(bits.row), Signal(shapes.tape_word)
         m.d.comb += [
             word.eq(this.tape + this.start[5:]),
-            row.base.eq(Cat(word, self.slot, this.step)),
-            *(row[name].eq(value) for name, value in bit_row(this.start, this.more).items()),
+            row.base.eq(Cat(word, self.slot, self.step)),
+            *(row[name].eq(value) for name, value in part_of_row(this.start, this.more).items()),
             row.final.eq(this.final),
             row.payload.address.eq(this.address),
             row.payload.low.eq(this.start[:5]),
         ]
-        four, free = give_rows(m, scanner, three, row, "row")
+        four, held, free = stage(m, three, row, bits.rows.ready, "row")
         m.d.comb += [
             advance.eq(free),
-            scanner.every.eq(self.skip_off),
-            self.tape_address.eq(scanner.address),
-            self.tape_enable.eq(scanner.enable),
-            scanner.bits[0].eq(self.tape),
+            bits.rows.valid.eq(four),
+            bits.rows.p.eq(held),
+            bits.every.eq(self.skip_off),
+            bits.bits[0].eq(self.tape),
+            self.tape_address.eq(bits.address),
+            self.tape_enable.eq(bits.enable),
         ]
-        return scanner, one | two | three | four
+        return bits, one | two | three | four
 
     def _list(self, m, found):
         """The address of each spike's weights, a multiplication and then a sum; returns whether any is under way."""
@@ -252,11 +230,11 @@ class SpikeWindow(wiring.Component):
         move = Signal()
         m.d.comb += [
             found.ready.eq(move),
-            item.number.eq(Cat(found.p.index, word.index) - word.payload.low),
-            item.base.eq(word.payload.address),
-            item.spike.eq(found.p.hits),
+            item.number.eq(found.p.number - word.low),
+            item.base.eq(word.address),
+            item.spike.eq(found.p.hits[0]),
             item.none.eq(found.p.none),
-            item.last.eq(found.p.final & word.last),
+            item.last.eq(found.p.last),
         ]
         one, this = moved(m, move, found.valid, item, "item")
         m.d.comb += [
@@ -289,7 +267,7 @@ class OutputRows(wiring.Component):
     -------
     requests: stream of pixels as from ``InputWalk``
     descriptor: of the job; row_stride, tap_stride: of its group of inputs
-    rows: stream of {word, end, low, high, exists, final, step, start, address}: a row as of a ``RowScanner``, with the
+    rows: stream of {word, end, low, high, exists, final, step, start, address}: a row as of a ``RowReader``, with the
         address of its first word in the bitmap; whether there is such a pixel; the last row of the request; number of
         its first block in the slice; address of the tap, counted from the weights of the first tap
     busy: something is inside
@@ -413,7 +391,7 @@ class OutputRows(wiring.Component):
             m.d.sync += [
                 self.rows.valid.eq(three),
                 row.word.eq(d.delta_base + this.start[5:]),
-                *(row[name].eq(value) for name, value in bit_row(this.start, more).items()),
+                *(row[name].eq(value) for name, value in part_of_row(this.start, more).items()),
                 *(row[name].eq(this[name]) for name in (*self.kept, "start", "address")),
             ]
         return one | two | three

@@ -11,7 +11,7 @@ from backspike.spec.config import ChipConfig
 from backspike.spec.tables import GROUP
 from tests.support.cases import random_numbers
 
-__all__ = ["CONFIGS", "DENSE", "LANES", "SHAPES", "Job", "descriptor"]
+__all__ = ["CONFIGS", "DENSE", "KINDS", "LANES", "SHAPES", "Job", "descriptor"]
 
 CONFIGS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=12, weights=4096, neurons=512, groups=5, window=128),
@@ -34,6 +34,9 @@ CONFIGS = {
 """Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
 
 LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
+
+KINDS = ["pixels", "dense"]
+"""Engines with the walk over pixels, and those for dense layers only."""
 
 DENSE = {"height": 1, "width": 1, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}
 """The shape of a dense slice."""

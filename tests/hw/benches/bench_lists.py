@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bench of the lists that are found once and played several times, and of the lane that adds to gradients."""
+"""Bench of the lists that are found once and played several times, and of the lanes that add to gradients."""
 
 import cocotb
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.numbers import to_fixed_model
-from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.weight_gradient import GradientLanes
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from tests.support.cases import random_numbers
 from tests.support.unit import Bench, Memory, Sink, Source
 
 DEPTHS = (2, 8)
+LANES = (1, 2)
 SHAPES = Shapes(ChipConfig(weights=64, neurons=32, batch_terms=8))
 
 
@@ -20,12 +24,43 @@ def _replay(depth):
     return Replay(entry=9, payload=7, depth=depth)
 
 
-def _lane():
-    return GradientLane(SHAPES, StructLayout({"address": SHAPES.weight_address, "spike": 1}))
+class Adder(wiring.Component):
+    """Gradient lanes behind a stream of terms, whose deltas come a move later, as from a memory."""
+
+    def __init__(self, lanes):
+        self.lanes = GradientLanes(SHAPES, lanes)
+        kept = ("read_address", "gradients", "write_address", "write_enables", "sums", "waits", "busy")
+        members = {name: self.lanes.signature.members[name] for name in kept}
+        term = {name: self.lanes.signature.members[name].shape for name in ("valid", "hits", "address", "deltas")}
+        super().__init__(
+            members | {"terms": In(stream.Signature(StructLayout(term))), "terms_done": Out(range(lanes + 1))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lanes = lanes = self.lanes
+        given = self.terms.p
+        m.d.comb += [
+            self.terms.ready.eq(~lanes.waits),
+            lanes.move.eq(~lanes.waits),
+            lanes.valid.eq(self.terms.valid & given.valid),
+            lanes.hits.eq(given.hits),
+            lanes.address.eq(given.address),
+            lanes.gradients.eq(self.gradients),
+            self.terms_done.eq(lanes.terms),
+        ]
+        with m.If(lanes.move):
+            m.d.sync += lanes.deltas.eq(given.deltas)
+        for name in ("read_address", "write_address", "write_enables", "sums", "waits", "busy"):
+            m.d.comb += getattr(self, name).eq(getattr(lanes, name))
+        return m
 
 
 def units():
-    return {**{f"replay_{depth}": _replay(depth) for depth in DEPTHS}, "lane": _lane()}
+    return {
+        **{f"replay_{depth}": _replay(depth) for depth in DEPTHS},
+        **{f"adder_{lanes}": Adder(lanes) for lanes in LANES},
+    }
 
 
 class Lists:
@@ -51,11 +86,8 @@ class Lists:
             open_end = not entries or random.random() < 0.3
             self._send(random, entries, open_end)
             payloads = [random.getrandbits(7) for _ in range(1 if once else random.randint(1, 4))]
-            if length <= depth and random.random() < 0.2:
-                self.commands.append({"payload": payloads[0], "final": 1, "skip": 1})
-                continue
             for payload in payloads:
-                self.commands.append({"payload": payload, "final": 0, "skip": 0})
+                self.commands.append({"payload": payload, "final": 0})
                 self.plays.append((entries, payload, open_end))
             self.commands[-1]["final"] = 1
 
@@ -77,7 +109,6 @@ class Lists:
             while True:
                 item = rest.pop(0)
                 assert item["payload"] == payload
-                assert item["first"] == int(not found), (entries, found, item)
                 found.append(None if item["none"] else item["entry"])
                 if item["last"]:
                     break
@@ -90,7 +121,7 @@ class Lists:
 @cocotb.test()
 @cocotb.parametrize(depth=DEPTHS, idle=[(0, 0, 0), (0.8, 0, 0), (0, 0.9, 0), (0, 0, 0.8), (0.3, 0.3, 0.3)])
 async def lists_are_played(dut, depth, idle):
-    """Empty, full and longer than the memory; once, several times, not at all; over many rounds of the memory."""
+    """Empty, full and longer than the memory; once, several times; over many rounds of the memory."""
     bench = Bench(dut, f"replay_{depth}", _replay(depth))
     lists = Lists(bench, 120, depth)
     items, commands = Source(bench, "items", idle[0]), Source(bench, "commands", idle[1])
@@ -131,7 +162,7 @@ async def an_end_that_comes_late_is_an_element(dut, depth):
     """The list's entries are played when they are there; its end, which comes later without an entry, follows."""
     bench = Bench(dut, f"replay_{depth}", _replay(depth))
     items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
-    commands.send({"payload": 1, "final": 0, "skip": 0}, {"payload": 2, "final": 1, "skip": 0})
+    commands.send({"payload": 1, "final": 0}, {"payload": 2, "final": 1})
     await bench.start()
     items.send({"entry": 5, "none": 0, "last": 0}, {"entry": 6, "none": 0, "last": 0})
     await bench.step(10)
@@ -139,12 +170,12 @@ async def an_end_that_comes_late_is_an_element(dut, depth):
     assert bench.bits("busy") and not bench.bits("out__valid")
     items.send({"entry": 0, "none": 1, "last": 1})
     await bench.until(lambda: not bench.bits("busy") and commands.empty, 50)
-    assert [(item["payload"], item["none"], item["first"], item["last"]) for item in sink.items] == [
-        (1, 0, 1, 0),
-        (1, 0, 0, 0),
-        (1, 1, 0, 1),
-        (2, 0, 1, 0),
-        (2, 0, 0, 1),
+    assert [(item["payload"], item["none"], item["last"]) for item in sink.items] == [
+        (1, 0, 0),
+        (1, 0, 0),
+        (1, 1, 1),
+        (2, 0, 0),
+        (2, 0, 1),
     ]
 
 
@@ -159,7 +190,7 @@ async def an_entry_is_played_each_cycle(dut, depth):
     items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
     for length in (3 * depth, 2, depth, 1, 5 * depth, 1, 1):
         items.send(*({"entry": n, "none": 0, "last": int(n == length - 1)} for n in range(length)))
-        commands.send({"payload": 0, "final": 1, "skip": 0})
+        commands.send({"payload": 0, "final": 1})
     await bench.start()
     await bench.until(lambda: items.empty and commands.empty and not bench.bits("busy"))
     if depth > 2:
@@ -168,93 +199,79 @@ async def an_entry_is_played_each_cycle(dut, depth):
     items.send(*({"entry": n, "none": 0, "last": int(n % 2)} for n in range(2 * (depth // 2))))
     await bench.step(2 * depth + 5)
     for _ in range(depth // 2):
-        commands.send(*({"payload": 0, "final": int(n == 2), "skip": 0} for n in range(3)))
+        commands.send(*({"payload": 0, "final": int(n == 2)} for n in range(3)))
     await bench.until(lambda: commands.empty and not bench.bits("busy"))
     assert len(sink.cycles) == 6 * (depth // 2)
     assert sink.cycles[-1] - sink.cycles[0] == len(sink.cycles) - 1
 
 
 class Gradients:
-    """The lane with its memories; terms of given addresses."""
+    """Lanes with their banks; terms of given addresses."""
 
-    def __init__(self, dut):
-        self.bench = bench = Bench(dut, "lane", _lane())
-        self.bits = SHAPES.gradient_sum
-        self.bank = [bench.random.getrandbits(self.bits) for _ in range(64)]
-        self.deltas = random_numbers(bench.rng, SHAPES.config.format, (1 << SHAPES.delta_address().size,))
-        self.expected = list(self.bank)
-        self.terms = self.stalled = self.seen = 0
-        Memory(bench, "delta_address", "delta", [self.deltas], "delta_enable")
-        Memory(bench, "read_address", "gradient", [self.bank], "read_enable")
-        self.source = Source(bench, "terms")
+    def __init__(self, dut, lanes, idle=0.0):
+        self.bench = bench = Bench(dut, f"adder_{lanes}", Adder(lanes))
+        self.bits, self.lanes = SHAPES.gradient_sum, lanes
+        self.banks = [[bench.random.getrandbits(self.bits) for _ in range(64)] for _ in range(lanes)]
+        self.expected = [list(bank) for bank in self.banks]
+        self.terms = self.seen = self.waits = 0
+        Memory(bench, "read_address", "gradients", [self._read])
+        self.source = Source(bench, "terms", idle)
         bench.watchers.append(self._watch)
 
-    def add(self, address, unused=None):
-        """A term for a gradient; it counts unless there is nothing (``unused``: which of the three reasons)."""
-        random = self.bench.random
-        place = random.randrange(len(self.deltas))
-        block = random.randrange(8)
-        step = place & (1 << SHAPES.step) - 1
-        self.source.send(
-            {
-                "entry": {"address": address - block & 63, "spike": int(unused != "spike")},
-                "payload": {
-                    "block": block,
-                    "address": {"step": step, "block": place >> SHAPES.step},
-                    "hit": int(unused != "hit"),
-                },
-                "none": int(unused == "none"),
-                "first": random.getrandbits(1),
-                "last": random.getrandbits(1),
-            }
-        )
-        if unused is None:
-            value = int(to_fixed_model(self.deltas[place : place + 1], SHAPES.config.format)[0])
-            self.expected[address] = self.expected[address] + value & (1 << self.bits) - 1
-            self.terms += 1
+    def _read(self, address):
+        return sum(bank[address] << self.bits * k for k, bank in enumerate(self.banks))
+
+    def add(self, address, hits, valid=1):
+        """A term for the gradients of some lanes; nothing unless it is ``valid``."""
+        deltas = random_numbers(self.bench.rng, SHAPES.config.format, (self.lanes,))
+        self.source.send({"valid": valid, "hits": hits, "address": address, "deltas": list(deltas)})
+        for k, value in enumerate(to_fixed_model(deltas, SHAPES.config.format)):
+            if valid and hits >> k & 1:
+                self.expected[k][address] = self.expected[k][address] + int(value) & (1 << self.bits) - 1
+                self.terms += 1
 
     def _watch(self):
         bench = self.bench
-        self.seen += bench.bits("term")
-        self.stalled += bench.bits("stalled")
-        if bench.bits("write_enable"):
-            assert bench.bits("busy")
-            self.bank[bench.bits("write_address")] = bench.bits("sum")
+        self.seen += bench.bits("terms_done")
+        self.waits += bench.bits("waits")
+        enables, sums = bench.bits("write_enables"), bench.get("sums")
+        assert bench.bits("busy") or not enables
+        for k, bank in enumerate(self.banks):
+            if enables >> k & 1:
+                bank[bench.bits("write_address")] = sums[k] & (1 << self.bits) - 1
 
     async def finish(self):
         """Run to the end and compare; returns the cycles from the first term to the last."""
         bench = self.bench
         begin = bench.cycle
         await bench.until(lambda: self.source.empty and not bench.bits("busy"))
-        assert self.bank == self.expected
+        assert self.banks == self.expected
         assert self.seen == self.terms
         return bench.cycle - begin
 
 
 @cocotb.test()
-@cocotb.parametrize(addresses=[1, 2, 3, 5, 64], idle=[0.0, 0.5])
-async def gradients_of_any_order(dut, addresses, idle):
+@cocotb.parametrize(lanes=LANES, addresses=[1, 2, 3, 5, 64], idle=[0.0, 0.5])
+async def gradients_of_any_order(dut, lanes, addresses, idle):
     """Few gradients, so that terms meet; with what is no term between them."""
-    lane = Gradients(dut)
-    lane.source.idle = idle
-    random = lane.bench.random
+    gradients = Gradients(dut, lanes, idle)
+    random = gradients.bench.random
     for _ in range(300):
-        unused = random.choice((None, None, None, None, "none", "spike", "hit"))
-        lane.add(random.randrange(addresses), unused=unused)
-    await lane.bench.start()
-    await lane.finish()
+        gradients.add(random.randrange(addresses), random.getrandbits(lanes), int(random.random() < 0.7))
+    await gradients.bench.start()
+    await gradients.finish()
 
 
 @cocotb.test()
-@cocotb.parametrize(distance=[1, 2, 3, 4])
-async def terms_wait_no_longer_than_they_must(dut, distance):
+@cocotb.parametrize(lanes=LANES, distance=[1, 2, 3, 4])
+async def terms_wait_no_longer_than_they_must(dut, lanes, distance):
     """Two of the same gradient are at least three cycles apart; any others follow each other in each cycle."""
-    lane = Gradients(dut)
+    gradients = Gradients(dut, lanes)
     count = 60
     for n in range(count):
-        lane.add(n % distance + 8)
-    await lane.bench.start()
-    cycles = await lane.finish()
+        gradients.add(n % distance + 8, (1 << lanes) - 1)
+    await gradients.bench.start()
+    cycles = await gradients.finish()
     waits = (count - 1) // distance * max(0, 3 - distance)
-    assert lane.stalled == waits
+    assert gradients.waits == waits
     assert cycles <= count + waits + 5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scanners, lists and the queue."""
+"""Listers of rows, lists of operands and the queue."""
 
 import pytest
 
@@ -8,12 +8,8 @@ from backspike.hw.engines.replay import Replay
 from tests.support.unit import check_bench
 
 
-def test_scanners(tmp_path_factory):
-    check_bench("tests.hw.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
-
-
-def test_row_bits(tmp_path_factory):
-    check_bench("tests.hw.benches.bench_row_bits", tmp_path_factory.getbasetemp() / "units" / "row_bits")
+def test_rows(tmp_path_factory):
+    check_bench("tests.hw.benches.bench_rows", tmp_path_factory.getbasetemp() / "units" / "rows")
 
 
 def test_lists(tmp_path_factory):

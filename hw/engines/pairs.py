@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Searches for pairs of an input, masked or spiking, and a non-zero delta of an output that sees it."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
+
+from backspike.hw.blocks import Queue, moved, relay, skid, stage
+from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.rows import BitLister, RowLister, RowReader, last_word, part_of_row
+from backspike.hw.engines.walks import InputWalk
+from backspike.hw.engines.windows import OutputRows
+from backspike.hw.shapes import WORD
+
+__all__ = ["USE", "DensePairs", "PixelPairs", "pair", "tracks"]
+
+USE = StructLayout({"masked": 1, "spikes": 1})
+"""What an input is used for: its error (its surrogate mask is set), the gradients of its weights (it spikes)."""
+
+INPUTS_AHEAD = 8
+"""Inputs that may wait for a lane, and so how far the lanes may be apart."""
+
+
+def tracks(shapes):
+    """Streams of pairs: for dense layers the lanes work in lock step, else each has pairs of its own."""
+    return 1 if shapes.config.dense_only else shapes.config.lanes
+
+
+def pair(shapes):
+    """An input and a block of outputs with a non-zero delta, or none.
+
+    row, offset: their sum is the weight's address; block: of the delta memory; hits: lanes with a non-zero delta, maybe
+    none; input: its number in the group; last: of the input
+    """
+    return StructLayout(
+        {
+            "row": shapes.weight_address,
+            "offset": shapes.weight_address,
+            "block": shapes.block,
+            "step": shapes.step,
+            "use": USE,
+            "hits": shapes.config.lanes // tracks(shapes),
+            "input": shapes.tape_bit,
+            "last": 1,
+        }
+    )
+
+
+def _ports(shapes):
+    """Members of a search for pairs.
+
+    slot, descriptor, skip_off, live: as in the engine
+    begin: pulse: there is a new ``group``, the entry of the group table in work, which stays
+    no_errors: the masks count for nothing; stable like the group
+    tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
+    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
+    pairs: for each track, a stream of :func:`pair`; input by input, at least one for each
+    found: an input has been found, and what for
+    busy: pairs are still to come
+    """
+    return {
+        "slot": In(shapes.slot),
+        "descriptor": In(shapes.descriptor),
+        "skip_off": In(1),
+        "live": In(shapes.config.steps),
+        "begin": In(1),
+        "group": In(shapes.group),
+        "no_errors": In(1),
+        "tape_address": Out(shapes.tape_address()),
+        "tape_enable": Out(1),
+        "masks": In(WORD),
+        "spikes": In(WORD),
+        "bitmap_address": Out(shapes.bitmap_address()),
+        "bitmap_enable": Out(1),
+        "bitmaps": In(ArrayLayout(WORD, shapes.config.lanes)),
+        "pairs": Out(stream.Signature(pair(shapes))).array(tracks(shapes)),
+        "found": Out(USE),
+        "busy": Out(1),
+    }
+
+
+class DensePairs(wiring.Component):
+    """For dense layers: the bitmap of deltas is scanned again for each input.
+
+    That costs no cycle as long as the last word of the bitmap is not zero, and needs no lists. All lanes work on one
+    block at a time, where at least one of them has a non-zero delta. ``skip_off`` has no effect.
+
+    Parameters
+    ----------
+    shapes: Shapes
+
+    Members: see :func:`_ports`.
+    """
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+        self._row = StructLayout(
+            {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
+        )
+        super().__init__(_ports(shapes))
+
+    def elaborate(self, platform):
+        m = Module()
+        inputs, looking = self._inputs(m)
+        outputs, waiting = self._outputs(m, inputs)
+        m.d.comb += self.busy.eq(looking | inputs.busy | waiting | outputs.busy)
+        return m
+
+    def _inputs(self, m):
+        """A row of input bits for each live step."""
+        shapes, group = self.shapes, self.group
+        m.submodules.inputs = bits = RowLister(
+            base=shapes.tape_address().size,
+            words=shapes.config.tape_words,
+            payload=shapes.step,
+            banks=2,
+            keep_last=False,
+        )
+        step, looking, live = Signal(shapes.step), Signal(), Signal()
+        row = bits.rows.p
+        m.d.comb += [
+            live.eq(self.live.bit_select(step, 1)),
+            bits.rows.valid.eq(looking & live),
+            row.base.eq(Cat(group.tape[: shapes.tape_word], self.slot, step)),
+            row.end.eq(last_word(group.channels, shapes.tape_bit)),
+            row.payload.eq(step),
+            self.tape_address.eq(bits.address),
+            self.tape_enable.eq(bits.enable),
+            bits.bits[0].eq(self.masks),
+            bits.bits[1].eq(self.spikes),
+            bits.off[0].eq(self.no_errors),
+        ]
+        with m.If(self.begin):
+            m.d.sync += [looking.eq(1), step.eq(0)]
+        with m.Elif(looking & (~live | bits.rows.ready)):
+            following = (step + 1)[: len(step)]
+            m.d.sync += [step.eq(following), looking.eq(following != self.descriptor.steps[: len(step)])]
+        return bits, looking
+
+    def _outputs(self, m, inputs):
+        """A row of bits of the deltas for each input."""
+        shapes, d = self.shapes, self.descriptor
+        m.submodules.outputs = bits = RowLister(
+            base=shapes.bitmap_address().size, words=shapes.delta_depth, payload=self._row, banks=shapes.config.lanes
+        )
+        placed, advance = Signal(self._row), Signal()
+        # An input every other cycle at most: so the chain of those who wait for each other ends here.
+        one, this, empty = relay(m, inputs.items.valid, inputs.items.p, advance, "input_found")
+        m.d.comb += [
+            inputs.items.ready.eq(empty),
+            placed.row.eq(self.group.row_base + this.number * d.blocks),
+            placed.input.eq(this.number),
+            placed.step.eq(this.payload),
+            placed.use.eq(this.hits),
+            self.found.eq(Mux(one & advance, placed.use, 0)),
+        ]
+        two, that, free = stage(m, one, placed, bits.rows.ready, "placed")
+        row, item, out = bits.rows.p, bits.items.p, self.pairs[0]
+        m.d.comb += [
+            advance.eq(free),
+            bits.rows.valid.eq(two),
+            row.base.eq(Cat(d.delta_base[: shapes.delta_word], that.step)),
+            row.end.eq(last_word(d.blocks, max(6, shapes.block))),
+            row.payload.eq(that),
+            self.bitmap_address.eq(bits.address),
+            self.bitmap_enable.eq(bits.enable),
+            bits.bits.eq(self.bitmaps),
+            out.valid.eq(bits.items.valid),
+            bits.items.ready.eq(out.ready),
+            *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use")),
+            out.p.offset.eq(item.number),
+            out.p.block.eq(d.block_base + item.number),
+            out.p.hits.eq(item.hits),
+            out.p.last.eq(item.last),
+        ]
+        return bits, one | two
+
+
+class PixelPairs(wiring.Component):
+    """The non-zero deltas that an input pixel meets are listed once for all its inputs in a word of the tape.
+
+    Each lane has a list of its own outputs, which is played for each input of the word; the lanes may be a few inputs
+    apart. A constant input is seen by every output: as a kernel of 1 x 1 sees inputs that are all the same.
+
+    Parameters
+    ----------
+    shapes: Shapes
+
+    Members: see :func:`_ports`.
+    """
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+        self._entry = StructLayout({"offset": shapes.weight_address, "block": shapes.block, "hit": 1})
+        self._input = StructLayout(
+            {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
+        )
+        super().__init__(_ports(shapes))
+
+    def elaborate(self, platform):
+        m = Module()
+        shapes = self.shapes
+        geometry = Signal(shapes.descriptor)
+        m.d.comb += geometry.eq(self.descriptor)
+        with m.If(self.group.constant):
+            m.d.comb += [
+                geometry.in_width.eq(geometry.out_width),
+                geometry.in_height.eq(geometry.out_height),
+                *(geometry[name].eq(1) for name in ("kernel", "stride", "pool")),
+                geometry.padding.eq(0),
+            ]
+        lanes = [self._lane(m, k) for k in range(shapes.config.lanes)]
+        reader, looking = self._words(m, geometry)
+        pixels, finding = self._outputs(m, geometry, [bits for bits, _, _ in lanes])
+        listing = self._inputs(m, reader, pixels, [commands for _, commands, _ in lanes])
+        m.d.comb += self.busy.eq(looking | finding | listing | Cat(busy for _, _, busy in lanes).any())
+        return m
+
+    def _words(self, m, geometry):
+        """Look for words of inputs, pixel by pixel."""
+        shapes, group = self.shapes, self.group
+        m.submodules.walk = walk = InputWalk(shapes)
+        m.submodules.inputs = reader = RowReader(
+            base=shapes.tape_address().size,
+            words=shapes.config.tape_words,
+            payload=walk.pixel,
+            banks=2,
+            parts=True,
+            keep_last=False,
+        )
+        pixel, row, word = walk.pixels.p, Signal(reader.row), Signal(shapes.tape_word)
+        more = Signal(shapes.tape_bit)
+        m.d.sync += more.eq(group.channels - 1)
+        m.d.comb += [
+            walk.start.eq(self.begin),
+            walk.descriptor.eq(geometry),
+            walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
+            walk.channels.eq(Mux(group.constant, 0, group.channels)),
+            word.eq(group.tape + pixel.first[5:]),
+            row.base.eq(Cat(word, self.slot, pixel.step)),
+            *(row[name].eq(value) for name, value in part_of_row(pixel.first, more).items()),
+            row.final.eq(1),
+            row.payload.eq(pixel),
+        ]
+        full, held, free = stage(m, walk.pixels.valid, row, reader.rows.ready, "row")
+        m.d.comb += [
+            walk.pixels.ready.eq(free),
+            reader.rows.valid.eq(full),
+            reader.rows.p.eq(held),
+            reader.every.eq(self.skip_off),
+            reader.bits[0].eq(self.masks),
+            reader.bits[1].eq(self.spikes),
+            reader.off[0].eq(self.no_errors),
+            self.tape_address.eq(reader.address),
+            self.tape_enable.eq(reader.enable),
+        ]
+        return reader, walk.busy | full | reader.busy
+
+    def _inputs(self, m, reader, pixels, commands):
+        """Each word of inputs asks for one list of deltas, which is played for each input of the word."""
+        shapes, d, group, words = self.shapes, self.descriptor, self.group, reader.words
+        m.submodules.input_bits = bits = BitLister(
+            words=shapes.config.tape_words, payload=words.p.payload.shape(), banks=3
+        )
+        waits, word, free = relay(m, words.valid & pixels.ready, words.p, bits.words.ready, "input_word")
+        m.d.comb += [
+            words.ready.eq(pixels.ready & free),
+            pixels.valid.eq(words.valid & free),
+            pixels.p.eq(words.p.payload),
+            bits.words.valid.eq(waits),
+            bits.words.p.eq(word),
+        ]
+        about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
+        found = Signal(StructLayout({"number": shapes.tape_bit, **about}))
+        now = Signal(StructLayout({"offset": shapes.weight_address, **about}))
+        item, pixel = bits.items.p, bits.items.p.payload
+        room, go, move = Signal(), Signal(), Signal()
+        m.d.comb += [
+            bits.items.ready.eq(move),
+            found.number.eq(item.number - pixel.first[:5]),
+            found.input.eq(Cat(item.number[:5], item.number[5:] + pixel.first[5:])),
+            found.use.eq(item.hits[:2]),
+            found.final.eq(item.final),
+            found.step.eq(pixel.step),
+        ]
+        one, this = moved(m, move, bits.items.valid, found, "found_held")
+        m.d.comb += [now.offset.eq(this.number * d.blocks), *(now[name].eq(this[name]) for name in about)]
+        two, this = moved(m, move, one, now, "input_held")
+        m.d.comb += [
+            room.eq(Cat(command.ready for command in commands).all()),
+            go.eq(two & room),
+            move.eq(~two | room),
+            self.found.eq(Mux(go, this.use, 0)),
+        ]
+        for command in commands:
+            m.d.comb += [
+                command.valid.eq(go),
+                command.p.final.eq(this.final),
+                command.p.payload.row.eq(group.row_base + this.offset),
+                *(command.p.payload[name].eq(this[name]) for name in ("input", "step", "use")),
+            ]
+        return waits | bits.busy | one | two
+
+    def _outputs(self, m, geometry, lanes):
+        """Look for the non-zero deltas of the outputs that see a pixel; returns the stream of pixels to look from."""
+        shapes, group = self.shapes, self.group
+        m.submodules.output_rows = rows = OutputRows(shapes)
+        pixels = stream.Signature(rows.requests.p.shape()).create(path=("pixels",))
+        asking, pixel, free = relay(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
+        m.submodules.outputs = reader = RowReader(
+            base=shapes.bitmap_address().size,
+            words=shapes.delta_depth,
+            payload=lanes[0].p.payload.shape(),
+            banks=shapes.config.lanes,
+            parts=True,
+        )
+        row, given, words = reader.rows.p, rows.rows.p, reader.words
+        m.d.comb += [
+            pixels.ready.eq(free),
+            rows.requests.valid.eq(asking),
+            rows.requests.p.eq(pixel),
+            rows.descriptor.eq(geometry),
+            rows.row_stride.eq(group.row_stride),
+            rows.tap_stride.eq(group.tap_stride),
+            reader.rows.valid.eq(rows.rows.valid),
+            rows.rows.ready.eq(reader.rows.ready),
+            row.base.eq(Cat(given.word, given.step)),
+            row.empty.eq(~given.exists),
+            *(row[name].eq(given[name]) for name in ("end", "low", "high", "final")),
+            *(row.payload[name].eq(given[name]) for name in ("address", "start")),
+            reader.every.eq(self.skip_off),
+            reader.bits.eq(self.bitmaps),
+            self.bitmap_address.eq(reader.address),
+            self.bitmap_enable.eq(reader.enable),
+            words.ready.eq(Cat(lane.ready for lane in lanes).all()),
+        ]
+        for k, lane in enumerate(lanes):
+            m.d.comb += [
+                lane.valid.eq(words.valid & words.ready),
+                lane.p.bits[0].eq(words.p.bits[k]),
+                lane.p.bits[1].eq(words.p.bits[shapes.config.lanes]),
+                *(lane.p[name].eq(words.p[name]) for name in ("index", "last", "payload")),
+            ]
+        return pixels, asking | rows.busy | reader.busy
+
+    def _lane(self, m, k):
+        """Lists of the deltas of lane k; returns the streams of words and of inputs, and whether any are inside."""
+        shapes, d = self.shapes, self.descriptor
+        start = StructLayout({"address": shapes.weight_address, "start": shapes.block})
+        m.submodules[f"delta_bits_{k}"] = bits = BitLister(words=shapes.delta_depth, payload=start, banks=2)
+        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.window)
+        m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, INPUTS_AHEAD)
+        wiring.connect(m, inputs.o, lists.commands)
+        item, into, about = bits.items.p, lists.items.p, {"hit": 1, "none": 1, "last": 1}
+        delta = Signal(
+            StructLayout({"number": shapes.block, "first": shapes.block, "base": shapes.weight_address, **about}),
+            name=f"found_{k}",
+        )
+        m.d.comb += [
+            delta.number.eq(item.number - item.payload.start[:5]),
+            delta.first.eq(d.block_base + item.payload.start),
+            delta.base.eq(item.payload.address),
+            delta.hit.eq(item.hits[0]),
+            delta.none.eq(item.none),
+            delta.last.eq(item.last),
+        ]
+        full, this, free = skid(m, bits.items.valid, delta, lists.items.ready, f"delta_{k}")
+        played, out = lists.out.p, self.pairs[k]
+        m.d.comb += [
+            bits.items.ready.eq(free),
+            lists.items.valid.eq(full),
+            into.entry.offset.eq(this.base + this.number),
+            into.entry.block.eq(this.first + this.number),
+            into.entry.hit.eq(this.hit),
+            into.none.eq(this.none),
+            into.last.eq(this.last),
+            out.valid.eq(lists.out.valid),
+            lists.out.ready.eq(out.ready),
+            *(out.p[name].eq(played.payload[name]) for name in ("row", "input", "step", "use")),
+            *(out.p[name].eq(played.entry[name]) for name in ("offset", "block")),
+            out.p.hits.eq(played.entry.hit & ~played.none),
+            out.p.last.eq(played.last),
+        ]
+        return bits.words, inputs.i, bits.busy | full | lists.busy | inputs.o.valid
