@@ -53,10 +53,11 @@ _CLOCKED_RESET = (
 )
 _NO_RESET = r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n"
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
+_CHECK = re.compile(r"  cell \$check .*?\n  end\n", re.DOTALL)
 _MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
 
 
-def to_verilog(component, name, *, reset=True):
+def to_verilog(component, name, *, reset=True, checks=False):
     """The Verilog text of a component, without initial contents of memories that are 0.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
@@ -70,6 +71,7 @@ def to_verilog(component, name, *, reset=True):
     component: what to convert; its ports are named by ``port_values`` of ``ports.py``, and ``clk`` and ``rst``
     name: name of the Verilog module; those of submodules begin with it and a dot
     reset: whether ``rst`` resets the registers; if not, it remains a port, which nothing reads
+    checks: whether assertions are in the text, which then is SystemVerilog, for a simulator
 
     Raises
     ------
@@ -79,6 +81,8 @@ def to_verilog(component, name, *, reset=True):
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
     text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
+    if not checks:
+        text = _CHECK.sub("", text)
     text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, _MEMORY_INIT.sub(_without_zeros, text))
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
     return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
