@@ -5,15 +5,15 @@ import pytest
 
 from backspike.hw.blocks import Queue
 from backspike.hw.engines.replay import Replay
-from backspike.sim.unit import check_bench
+from tests.support.unit import check_bench
 
 
 def test_rows(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_rows", tmp_path_factory.getbasetemp() / "units" / "rows")
+    check_bench("tests.hw.benches.bench_rows", tmp_path_factory.getbasetemp() / "units" / "rows")
 
 
 def test_lists(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
+    check_bench("tests.hw.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2.0])

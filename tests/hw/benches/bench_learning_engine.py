@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of back-propagation and weight gradient: the error sums of all masked inputs, the gradients of all spikes."""
+
+from collections import defaultdict
+from copy import copy
+
+import cocotb
+import numpy as np
+
+from backspike.hw.arith.numbers import product_model, to_fixed_model
+from backspike.hw.engines.learning import LearningEngine
+from backspike.hw.shapes import Shapes
+from tests.support.engine_run import EngineRun
+from tests.support.jobs import DENSE, KINDS, LANES
+from tests.support.unit import Memory, Sink
+
+COUNTS = ("bp_terms", "bp_row", "bp_result", "wg_terms", "wg_row")
+CONV = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
+
+
+def expected_errors(job):
+    """Results in the order of the engine: groups, steps, inputs; sums of zero are not sent."""
+    seen = defaultdict(list)  # by group and input: (pixel, weight address)
+    for g, n, pixel, address in job.pairs():
+        seen[g, n].append((pixel, address))
+    lane, block = np.arange(job.outputs) % job.config.lanes, np.arange(job.outputs) // job.config.lanes
+    weights = np.stack(job.weights)
+    results = []
+    for g, group in enumerate(job.groups):
+        if group["constant"]:
+            continue
+        for t, n in np.argwhere(group["bits"][: job.steps]):
+            total = 0
+            for pixel, address in seen[g, n]:
+                hit = np.flatnonzero(job.nonzero[t, pixel])
+                total += int(
+                    sum(
+                        product_model(
+                            weights[lane[hit], address + block[hit]], job.deltas[t, pixel, hit], job.config.format
+                        )
+                    )
+                )
+            if total:
+                target = {"x": group["x"], "y": group["y"], "neuron": group["neuron"] + n, "step": t}
+                results.append({"target": target, "sum": total})
+    return results
+
+
+def _with_bits(job, bits):
+    """The job with other input bits."""
+    other = copy(job)
+    other.groups = [dict(group, bits=own) for group, own in zip(job.groups, bits, strict=True)]
+    return other
+
+
+class Run(EngineRun):
+    """The job's bits are the spikes; the masks are others."""
+
+    ENGINE, PREFIX = LearningEngine, "learning"
+
+    async def do(self, job, errors=1, masks=None, skip_off=0):
+        """Run a job and compare everything; returns the pairs that count for either, and the cycles.
+
+        Without ``errors`` there are masks as well, which must not count; nor do those of constant inputs.
+        """
+        bench, self.width = self.bench, job.shapes.gradient_sum
+        self.forget(self._count, self._write)
+        self.counts = dict.fromkeys(COUNTS, 0)
+        masked = _with_bits(job, [job.random_bits(group["bits"].shape[1], masks) for group in job.groups])
+        self.banks = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
+        gradients = self.expected_gradients(job)
+        Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
+        Memory(bench, "tape_address", "masks", [masked.tape()], "tape_enable")
+        Memory(bench, "tape_address", "spikes", [job.tape()], "tape_enable")
+        Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
+        Memory(bench, "operand_addresses", "weights", job.weights, "operand_enables")
+        Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "operand_enables")
+        Memory(bench, "read_addresses", "gradients", self.banks)
+        sink = Sink(bench, "results", self.idle)
+        self.set_job(job, errors=errors, live=job.live(), skip_off=skip_off)
+        cycles = await self.work()
+        for _ in range(12):
+            await bench.step()
+            assert not any(bench.bits(name) for name in ("busy", "bp_busy", "results__valid", "write_enables"))
+        about = (job.shape, job.channels, job.blocks)
+        assert sink.items == (expected_errors(masked) if errors else []), about
+        assert self.banks == gradients, about
+        self._check_counts(job, masked, errors, skip_off, len(sink.items))
+        either = _with_bits(
+            job,
+            [
+                group["bits"] | (other["bits"] if errors and not group["constant"] else 0)
+                for group, other in zip(job.groups, masked.groups, strict=True)
+            ],
+        )
+        return either.useful_terms(), cycles
+
+    def _check_counts(self, job, masked, errors, skip_off, results):
+        """An input is found in each step that is looked at, a constant one at each output pixel."""
+        steps = np.flatnonzero(job.nonzero.any(axis=(1, 2)) | bool(skip_off))
+        assert self.counts == {
+            "bp_terms": masked.useful_terms(constant=False) if errors else 0,
+            "bp_row": sum(
+                int(group["bits"][steps].sum()) for group in masked.groups if errors and not group["constant"]
+            ),
+            "bp_result": results,
+            "wg_terms": job.useful_terms(),
+            "wg_row": sum(
+                int(group["bits"][steps].sum()) * (job.pixels if group["constant"] else 1) for group in job.groups
+            ),
+        }
+
+    def expected_gradients(self, job):
+        """Old gradients plus exact sums, modulo the width of the memory."""
+        fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
+        banks = [list(bank) for bank in self.banks]
+        for g, n, pixel, address in job.pairs():
+            for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
+                for output in np.flatnonzero(job.nonzero[t, pixel]):
+                    lane, block = output % job.config.lanes, output // job.config.lanes
+                    banks[lane][address + block] += fixed[t, pixel, output]
+        return [[value & (1 << self.width) - 1 for value in bank] for bank in banks]
+
+    def _count(self):
+        for name in COUNTS:
+            self.counts[name] += self.bench.bits(name)
+        assert not self.bench.bits("bp_busy") or self.bench.bits("busy")
+
+    def _write(self):
+        """The write port of each lane's bank: what is read in the same cycle is the old content."""
+        bench = self.bench
+        enables = bench.bits("write_enables")
+        if not enables:
+            return
+        addresses, sums = bench.get("write_addresses"), bench.get("sums")
+        for k, bank in enumerate(self.banks):
+            if enables >> k & 1:
+                bank[addresses[k]] = sums[k] & (1 << self.width) - 1
+
+
+units = Run.units
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES, idle=[0.0, 0.3, 0.9])
+async def random_jobs(dut, kind, lanes, idle):
+    """Several groups, constant ones among them, sparse and full rows, any number of steps; results wait at times."""
+    run = await Run.begin(dut, kind, lanes, idle)
+    for n in range(5):
+        job = run.job(blocks=1 if n == 0 else None)
+        await run.do(job, errors=n != 3, skip_off=int(n == 2 and kind == "pixels"))
+
+
+@cocotb.test()
+async def strides_padding_and_pooling(dut):
+    run = await Run.begin(dut, "pixels", 1)
+    await run.do_odd_shapes()
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES, spikes=[0.0, 1.0], masks=[0.0, 1.0], deltas=[0.0, 0.1, 1.0])
+async def few_and_many_terms(dut, kind, lanes, spikes, masks, deltas):
+    """Only masks, only spikes, both, none; without deltas all sums are zero, and none is sent."""
+    run = await Run.begin(dut, kind, lanes, 0.2)
+    for skip_off in (0, 1) if kind == "pixels" else (0,):
+        job = run.job(
+            spikes=spikes, deltas=deltas, shape=DENSE, channels=[32, None, 5], last_lanes=1, blocks=2, steps=1
+        )
+        await run.do(job, masks=masks, skip_off=skip_off)
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES)
+async def without_errors(dut, kind, lanes):
+    """A slice that sends no errors: its masks count for nothing."""
+    run = await Run.begin(dut, kind, lanes)
+    await run.do(run.job(spikes=0.3, deltas=0.5, shape=DENSE, channels=[20, None, 33], blocks=3), 0, 1.0)
+    await run.do(run.job(), 1)
+    await run.do(run.job(), 0)
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES, idle=[0.0, 0.5, 0.9], inputs=[1, 2, 3])
+async def one_gradient_again_and_again(dut, kind, lanes, idle, inputs):
+    """Few gradients, to which each step adds, while terms queue up behind results that are not taken."""
+    run = await Run.begin(dut, kind, lanes, idle)
+    for masks, blocks in ((0.0, 1), (0.5, 1), (1.0, 1), (1.0, 2)):
+        job = run.job(spikes=0.9, deltas=0.9, shape=DENSE, channels=[inputs], blocks=blocks, steps=run.config.steps)
+        await run.do(job, masks=masks)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES)
+async def pixels_of_one_gradient(dut, lanes):
+    """All inputs of a pooling field, and all pixels, meet the same weight."""
+    run = await Run.begin(dut, "pixels", lanes)
+    shape = {"height": 6, "width": 6, "kernel": 1, "stride": 1, "padding": 0, "pool": 2}
+    await run.do(run.job(spikes=0.8, deltas=0.7, shape=shape, channels=[1], blocks=1, last_lanes=1), masks=0.3)
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES, deltas=[0.1, 0.4])
+async def few_cycles_are_lost(dut, kind, lanes, deltas):
+    """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end; dense, and a kernel of 3 x 3."""
+    run = await Run.begin(dut, kind, lanes)
+    for shape, size, blocks in ((DENSE, 60, 30), (CONV, 7, 7))[: 2 if kind == "pixels" else 1]:
+        job = run.job(
+            spikes=0.2,
+            deltas=deltas,
+            shape=shape,
+            channels=[size],
+            blocks=min(blocks, 4096 // lanes // 64),
+            last_lanes=lanes,
+            steps=min(4, run.config.steps),
+        )
+        terms, cycles = await run.do(job, masks=0.3)
+        used = terms / cycles / lanes
+        dut._log.info("%s: utilisation %.3f of %d lanes, kernel %d", kind, used, lanes, shape["kernel"])
+        if lanes == 1 and deltas == 0.4:
+            assert used > 0.85
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES)
+async def largest_sums_are_exact(dut, kind, lanes):
+    """All weights and deltas the largest number."""
+    run = await Run.begin(dut, kind, lanes)
+    config = run.config
+    for sign in (0, 1 << config.format.width - 1):
+        job = run.job(
+            spikes=1.0,
+            deltas=1.0,
+            shape=DENSE,
+            channels=[4],
+            last_lanes=lanes,
+            steps=1,
+            blocks=min(Shapes(config).block_depth, config.window),
+        )
+        largest = int(config.format.encode(config.format.max_finite))
+        job.weights = [np.full_like(bank, largest | sign) for bank in job.weights]
+        job.deltas = np.full_like(job.deltas, largest)
+        await run.do(job, masks=1.0)
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS)
+async def ends_of_the_largest_memories(dut, kind):
+    run = await Run.begin(dut, kind, "largest")
+    await run.do_largest({"height": 127, "width": 127, "kernel": 1, "stride": 1, "padding": 0, "pool": 1}, blocks=1)
