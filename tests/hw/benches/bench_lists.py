@@ -48,10 +48,11 @@ class Adder(wiring.Component):
             lanes.address.eq(given.address),
             lanes.gradients.eq(self.gradients),
             self.terms_done.eq(lanes.terms),
+            self.busy.eq(self.terms.valid | lanes.busy),
         ]
         with m.If(lanes.move):
             m.d.sync += lanes.deltas.eq(given.deltas)
-        for name in ("read_address", "write_address", "write_enables", "sums", "waits", "busy"):
+        for name in ("read_address", "write_address", "write_enables", "sums", "waits"):
             m.d.comb += getattr(self, name).eq(getattr(lanes, name))
         return m
 
