@@ -38,6 +38,8 @@ class PacketGate(Component):
         Packets of the host, of any length; what is too long to be stored is swallowed.
     o : Out(FlitStream)
         Well-formed packets to cores.
+    odd : Out(1)
+        Whether the packet at ``o`` is the second, fourth, ... of them.
     read : Out(Stream(LINK_READ))
         Well-formed packets to the host link.
     drop : Out(DROP)
@@ -59,6 +61,7 @@ class PacketGate(Component):
             {
                 "i": In(FlitStream),
                 "o": Out(FlitStream),
+                "odd": Out(1),
                 "read": Out(stream.Signature(LINK_READ)),
                 "drop": Out(DROP),
             }
@@ -128,6 +131,7 @@ class PacketGate(Component):
             next_emptied.eq(emptied + (moves & last)),
             read.addr.eq(Cat(next_sent, next_emptied[0])),
             self.o.valid.eq(filled != emptied),
+            self.odd.eq(emptied[0]),
             self.o.payload.data.eq(read.data),
             last.eq(sent == lengths[emptied[0]]),
             self.o.payload.last.eq(last),

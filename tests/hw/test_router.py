@@ -14,7 +14,7 @@ from backspike.sim.runner import build, default_seed, run
 
 CONFIGS = [
     *(ChipConfig(columns=columns, rows=rows) for columns, rows in ((1, 1), (3, 1), (2, 2), (5, 4))),
-    *(ChipConfig(columns=columns, rows=rows, chain=True) for columns, rows in ((1, 1), (2, 1), (3, 4))),
+    *(ChipConfig(columns=columns, rows=rows, chain=True) for columns, rows in ((1, 1), (2, 1), (3, 4), (5, 4))),
 ]
 
 
