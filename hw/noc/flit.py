@@ -11,7 +11,8 @@ link as a near one.
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout, View
 
-from backspike.host.protocol import HEADER, TAGS
+from backspike.hw.layouts import layout_of
+from backspike.spec.packets import HEADER, TAGS
 
 __all__ = ["FLIT", "LINK", "FlitStream", "LinkStream", "header_of", "tag_of"]
 
@@ -27,8 +28,8 @@ FlitStream = stream.Signature(FLIT)
 LinkStream = stream.Signature(LINK)
 """Packets from or to a router, with the rules of ``FlitStream``."""
 
-_HEADER = HEADER.layout()
-_TAGS = {kind: fields.layout() for kind, fields in TAGS.items()}
+_HEADER = layout_of(HEADER)
+_TAGS = {kind: layout_of(fields) for kind, fields in TAGS.items()}
 
 
 def header_of(flit):

@@ -14,9 +14,9 @@ from amaranth.hdl import Elaboratable
 from amaranth.lib.wiring import In, Out, Signature
 
 from backspike.hw.chip import Chip, Tile
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.packet_map import packet_map
 from backspike.hw.verilog.ports import CLOCK_PORTS, port_values
+from backspike.spec.config import ChipConfig
 
 __all__ = ["CHIP_MODULE", "TILE_MODULE", "emit_chip", "to_verilog"]
 

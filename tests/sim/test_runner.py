@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
 
 COUNTER = """
 module counter(input clk, input rst, output reg [7:0] count, output [7:0] never_set);
