@@ -7,15 +7,15 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = [
     "Queue",
-    "any_of",
-    "at_most_one",
+    "clear_first",
     "delayed",
-    "lowest_bit",
+    "find_first",
+    "is_onehot0",
     "moved",
+    "or_reduce",
     "relay",
     "skid",
     "stage",
-    "without_lowest",
 ]
 
 
@@ -142,7 +142,7 @@ def moved(m, move, valid, payload, name):
     return full, held
 
 
-def any_of(words):
+def or_reduce(words):
     """Bitwise OR of a sequence of equally wide values."""
     words = list(words)
     while len(words) > 1:
@@ -150,7 +150,7 @@ def any_of(words):
     return words[0]
 
 
-def lowest_bit(m, mask, name):
+def find_first(m, mask, name):
     """Index of the lowest set bit of ``mask``; any index if there is none.
 
     Groups of four bits first, then a bit of the group: few and shallow look-up tables in an FPGA.
@@ -166,12 +166,12 @@ def lowest_bit(m, mask, name):
     return index
 
 
-def without_lowest(mask):
+def clear_first(mask):
     """``mask`` without its lowest set bit; for a few bits, as there is no carry chain."""
     return Cat(mask[k] & mask[:k].any() for k in range(len(mask)))
 
 
-def at_most_one(mask):
+def is_onehot0(mask):
     """Whether no more than one bit of ``mask`` is set, by halves."""
 
     def count(bits):
