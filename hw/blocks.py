@@ -8,14 +8,14 @@ from amaranth.lib.wiring import In, Out
 __all__ = [
     "Queue",
     "clear_first",
-    "delayed",
+    "delay_line",
     "find_first",
+    "half_rate_register",
     "is_onehot0",
-    "moved",
+    "lockstep_register",
     "or_reduce",
-    "relay",
-    "skid",
-    "stage",
+    "pipe_register",
+    "skid_buffer",
 ]
 
 
@@ -65,16 +65,16 @@ def _raw(view):
     return view.as_value() if hasattr(view, "as_value") else view
 
 
-def delayed(m, value, cycles, name):
+def delay_line(m, value, cycles, name):
     """``value`` as it was ``cycles`` cycles ago (0 before that)."""
     for k in range(cycles):
-        stage = Signal(value.shape(), name=f"{name}_{k + 1}")
-        m.d.sync += _raw(stage).eq(_raw(value))
-        value = stage
+        held = Signal(value.shape(), name=f"{name}_{k + 1}")
+        m.d.sync += _raw(held).eq(_raw(value))
+        value = held
     return value
 
 
-def stage(m, valid, payload, ready, name):
+def pipe_register(m, valid, payload, ready, name):
     """A register in a pipeline with back-pressure.
 
     Parameters
@@ -93,8 +93,8 @@ def stage(m, valid, payload, ready, name):
     return full, held, taking
 
 
-def skid(m, valid, payload, ready, name):
-    """A pipeline register as ``stage``, with a spare one behind it: whether something may enter is known at once.
+def skid_buffer(m, valid, payload, ready, name):
+    """A pipeline register as ``pipe_register``, with a spare one behind it: whether something may enter is known at once.
 
     So a chain of those who wait for each other ends here, at full rate.
     """
@@ -114,8 +114,8 @@ def skid(m, valid, payload, ready, name):
     return full, held, free
 
 
-def relay(m, valid, payload, ready, name):
-    """A pipeline register as ``stage`` that takes only while it is empty: at half the rate.
+def half_rate_register(m, valid, payload, ready, name):
+    """A pipeline register as ``pipe_register`` that takes only while it is empty: at half the rate.
 
     So a chain of those who wait for each other ends here, and it costs no logic.
     """
@@ -127,7 +127,7 @@ def relay(m, valid, payload, ready, name):
     return full, held, ~full
 
 
-def moved(m, move, valid, payload, name):
+def lockstep_register(m, move, valid, payload, name):
     """A register of a pipeline whose registers all move at once, whenever ``move`` is 1.
 
     The path of ``move`` is as short with many registers as with one; but a gap between two payloads stays.

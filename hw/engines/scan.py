@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, clear_first, find_first, is_onehot0, or_reduce, relay, stage
+from backspike.hw.blocks import Queue, clear_first, find_first, half_rate_register, is_onehot0, or_reduce, pipe_register
 
 __all__ = ["Enumerator", "RowScanner", "give_rows", "list_bits"]
 
@@ -221,7 +221,7 @@ class Enumerator(wiring.Component):
 
 def give_rows(m, scanner, valid, row, name):
     """Rows to a scanner, through a register; returns whether that holds one, and whether a row may enter it."""
-    full, held, free = stage(m, valid, row, scanner.rows.ready, name)
+    full, held, free = pipe_register(m, valid, row, scanner.rows.ready, name)
     m.d.comb += [scanner.rows.valid.eq(full), scanner.rows.p.eq(held)]
     return full, free
 
@@ -236,7 +236,7 @@ def list_bits(m, words, shape, depth, name):
     m.submodules[f"{name}_bits"] = bits = Enumerator(width=shape["mask"].shape, payload=about, banks=banks)
     waiting = bits.busy
     if depth == 1:
-        full, held, free = relay(m, words.valid, words.p, bits.words.ready, f"{name}_word")
+        full, held, free = half_rate_register(m, words.valid, words.p, bits.words.ready, f"{name}_word")
         m.d.comb += words.ready.eq(free)
         waiting = waiting | full
     elif depth:

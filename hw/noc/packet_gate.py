@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.hw.blocks import stage
+from backspike.hw.blocks import pipe_register
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.hw.noc.packet_check import PacketCheck
 from backspike.spec.config import ChipConfig
@@ -83,7 +83,7 @@ class PacketGate(Component):
         count, first, inside = Signal(range(_WORDS + 1)), Signal(32), Signal()
         # What is known of the header is worked out while it goes into this register.
         room = (filled ^ emptied) != 2
-        full, flit, free = stage(m, self.i.valid, self.i.payload, room, "flit")
+        full, flit, free = pipe_register(m, self.i.valid, self.i.payload, room, "flit")
         taken = full & room
         m.d.comb += [
             self.i.ready.eq(free),
