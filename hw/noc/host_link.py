@@ -26,6 +26,8 @@ class FaultReport(Component):
     -------
     drop : In(DROP)
     o : Out(FlitStream)
+
+    Latency is one cycle; a drop that comes while a report is at ``o`` is not reported. Nothing to send after reset.
     """
 
     drop: In(DROP)
@@ -58,8 +60,10 @@ class CounterReply(Component):
     -------
     read : In(Stream(LINK_READ))
         Taken when the reply has been sent.
-    counters : In(32) for each of ``LINK_COUNTERS``
+    counters : In(32).array(len(LINK_COUNTERS))
+        In the order of ``LINK_COUNTERS``.
     o : Out(FlitStream)
+        Follows ``read.valid`` in the same cycle, one flit per cycle. Reset ends a reply.
     """
 
     def __init__(self):
