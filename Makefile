@@ -6,8 +6,7 @@ VENV := .venv
 STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
 
-CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS SEQUENTIAL \
-        OUTPUT
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS OUTPUT
 TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
@@ -52,7 +51,7 @@ unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD UNIT WAVES AR
 PROCESSES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
-# Built simulations, which all targets share: sim/build_cache.py.
+# Built simulations, which all targets share: sim/verilator/build_cache.py.
 export BACKSPIKE_CACHE ?= $(CURDIR)/build/cache
 
 .PHONY: $(TARGETS) tools FORCE
@@ -85,7 +84,6 @@ help:
 #:   PEERS=64           entries of a core's table of packet sources and destinations
 #:   WINDOW=1024        entries of the engines' lists: inputs of a group that an output pixel sees
 #:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
-#:   SEQUENTIAL=0       1: small cores that do one thing after the other (then WEIGHTS=6144)
 #:   OUTPUT             folder for everything that is written: build/sim or build/verilog
 #: Variables of sim:
 #:   PRESET=digits      what is taken for all variables that are not set: digits, as listed here; mlp: 784-128-10 on 20
@@ -109,7 +107,7 @@ help:
 #:   SAMPLES            training samples of each run, instead of those of the cases
 #:   SEED=1             as in sim
 #:   OUTPUT             folder for everything that is written: build/bench
-#: Variables of bitstream and, apart from CORES, synth (also LANES to SEQUENTIAL, by default those of the board):
+#: Variables of bitstream and, apart from CORES, synth (also LANES to BATCH_TERMS, by default those of the board):
 #:   BOARD=ulx3s_85f    one of those that make boards lists
 #:   CORES              cores, by default as many as the board's file says
 #:   DENSE_ONLY         1: smaller engines, for dense layers only; 0: also convolutions
@@ -125,22 +123,22 @@ help:
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
-	$(RUN) backspike.host.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
+	$(RUN) backspike.cli sim $(call options,$(CHIP) $(TRAINING)) $(call switches,$(FLAGS)) $(recording)
 
 bench: $(STAMP) tools
-	$(RUN) backspike.host.cli bench $(call options,$(BENCH))
+	$(RUN) backspike.cli bench $(call options,$(BENCH))
 
 verilog: $(STAMP)
-	$(RUN) backspike.host.cli verilog $(call options,$(CHIP))
+	$(RUN) backspike.cli verilog $(call options,$(CHIP))
 
 bitstream: $(STAMP)
-	$(RUN) backspike.host.cli bitstream $(call options,$(BITSTREAM)) $(call switches,RECORD)
+	$(RUN) backspike.cli bitstream $(call options,$(BITSTREAM)) $(call switches,RECORD)
 
 boards: $(STAMP)
-	$(RUN) backspike.host.cli boards
+	$(RUN) backspike.cli boards
 
 synth: $(STAMP)
-	$(RUN) backspike.host.cli synth $(call options,$(SYNTH))
+	$(RUN) backspike.cli synth $(call options,$(SYNTH))
 
 test: $(STAMP) tools
 	$(RUN) pytest $(PROCESSES) $(ARGS)

@@ -8,9 +8,9 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from backspike.hw.chip import Chip, Tile
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.host_link import AxiStream
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
+from backspike.spec.config import ChipConfig
 
 
 class Blinking(Component):

@@ -4,7 +4,7 @@
 from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
-from backspike.host.data import digits
+from backspike.host.data.datasets import digits
 
 network = Network.parse("64-128-10", steps=4, reset="soft")
 data = digits(steps=network.steps)

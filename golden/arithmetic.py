@@ -8,7 +8,7 @@ Both have the same methods, so that the equations in ``neuron`` and ``learning``
 import numpy as np
 
 from backspike.golden import exact
-from backspike.golden.formats import Format
+from backspike.spec.formats import Format
 
 __all__ = ["BitExact", "Float64"]
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from backspike.golden.checks import check_count
 from backspike.golden.constants import Neuron, Training
-from backspike.golden.formats import BINARY16, Format
 from backspike.golden.layers import Conv, Dense
 from backspike.golden.notation import describe, parse_layers
+from backspike.spec.formats import BINARY16, Format
 
 __all__ = ["Conv", "Dense", "Network", "Neuron", "Training"]
 

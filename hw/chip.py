@@ -4,11 +4,11 @@
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.host_link import AxiStream, HostLink
 from backspike.hw.noc.mesh import connect_nodes, positions, to_host
 from backspike.hw.noc.router import Router, link_members
 from backspike.hw.verilog.ports import instance_of
+from backspike.spec.config import ChipConfig
 
 __all__ = ["Chip", "Tile"]
 

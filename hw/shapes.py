@@ -5,7 +5,8 @@ from amaranth.hdl import signed
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.utils import ceil_log2
 
-from backspike.host import protocol
+from backspike.hw.layouts import layout_of
+from backspike.spec import tables
 
 __all__ = ["WORD", "Shapes", "index_bits"]
 
@@ -47,11 +48,11 @@ class Shapes:
 
         self.groups = index_bits(config.groups)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
-        self.group = protocol.GROUP.layout()
-        self.group_words = ArrayLayout(32, protocol.GROUP.word_count)
-        self.descriptor = protocol.DESCRIPTOR.layout()
-        self.peer_entry = protocol.PEER.layout()
-        self.tables = config.slices * protocol.DESCRIPTOR_STRIDE
+        self.group = layout_of(tables.GROUP)
+        self.group_words = ArrayLayout(32, tables.GROUP.word_count)
+        self.descriptor = layout_of(tables.DESCRIPTOR)
+        self.peer_entry = layout_of(tables.PEER)
+        self.tables = config.slices * tables.DESCRIPTOR_STRIDE
         # Words of the descriptors lie behind the spikes, from here on.
         self.descriptors = 1 << max(self.tape_address().size, index_bits(self.tables))
         self.packet = StructLayout({"header": 32, "words": ArrayLayout(32, 3), "length": 2})

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from backspike.sim.runner import tool_environment
+from backspike.sim.verilator.runner import tool_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from backspike.host.cli import _parser, main
-from backspike.hw.config import ChipConfig
-from backspike.sim.scenario import Scenario
+from backspike.cli.main import _parser, main
+from backspike.sim.run.scenario import Scenario
+from backspike.spec.config import ChipConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,7 +73,7 @@ def command(*arguments):
     ],
 )
 def test_variables_become_options(arguments, options):
-    assert command(*arguments)[1:] == ["-m", "backspike.host.cli", *options]
+    assert command(*arguments)[1:] == ["-m", "backspike.cli", *options]
 
 
 @pytest.mark.parametrize("target", ["sim", "bench", "bitstream", "synth"])

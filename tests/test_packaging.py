@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel: it holds the five parts of the package and nothing else, and works where only it is installed."""
+"""The wheel: it holds the parts of the package and nothing else, and works where only it is installed."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("fpga", "golden", "host", "hw", "sim")
+PARTS = ("cli", "fpga", "golden", "host", "hw", "sim", "spec")
 DATA = ["fpga/built.json", "fpga/cells/dp16kd.v", "fpga/cells/mult18x18d.v"]
 
 
@@ -49,7 +49,7 @@ def test_the_wheel_names_its_command_and_needs(wheel):
         folder = next(name for name in archive.namelist() if name.endswith("/METADATA")).rsplit("/", 1)[0]
         metadata = archive.read(f"{folder}/METADATA").decode()
         commands = archive.read(f"{folder}/entry_points.txt").decode()
-    assert "backspike = backspike.host.cli:main" in commands
+    assert "backspike = backspike.cli.main:main" in commands
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: Apache-2.0" in metadata
     for extra in ("sim", "fpga", "test", "reference"):
@@ -72,8 +72,8 @@ def test_the_installed_package_works(wheel, tmp_path):
     assert told.stdout.startswith("usage: backspike")
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
-        "backspike.fpga.commands, backspike.host.driver, backspike.sim.scenario; "
-        "print(backspike.sim.scenario.__file__)"
+        "backspike.cli.fpga_commands, backspike.host.driver.driver, backspike.sim.run.scenario; "
+        "print(backspike.sim.run.scenario.__file__)"
     )
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(place.stdout.strip()).is_relative_to(folder)

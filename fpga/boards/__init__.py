@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
-from backspike.fpga.devices import DEVICES, Device
+from backspike.fpga.flow.devices import DEVICES, Device
 
 __all__ = ["SMALL", "Board", "all_boards", "board_named"]
 
@@ -66,7 +66,7 @@ class Board:
 
     @property
     def family(self):
-        from backspike.fpga.families import FAMILIES  # noqa: PLC0415 - a list of boards needs no build flow
+        from backspike.fpga.flow.families import FAMILIES  # noqa: PLC0415 - a list of boards needs no build flow
 
         return FAMILIES[self.resources.family]
 

@@ -9,7 +9,7 @@ Every finite number of a format is a multiple of ``2**fmt.lsb``, so that it is a
 import numpy as np
 from amaranth.hdl import Cat, Const, Mux, Value
 
-from backspike.golden.formats import Format
+from backspike.spec.formats import Format
 
 __all__ = [
     "check_format",

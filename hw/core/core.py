@@ -4,29 +4,27 @@
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 
-from backspike.host.protocol import Region
-from backspike.hw.config import ChipConfig
-from backspike.hw.core.arithmetic import Arithmetic
-from backspike.hw.core.backward import BackwardThread
 from backspike.hw.core.counters import Counters
-from backspike.hw.core.delta import DeltaUpdate
-from backspike.hw.core.error_packets import ErrorPackets
-from backspike.hw.core.forward import ForwardThread
-from backspike.hw.core.host_access import HostAccess
 from backspike.hw.core.interface import CORE_MEMBERS
-from backspike.hw.core.memories import Memories
-from backspike.hw.core.memory_ports import (
+from backspike.hw.core.memory.memories import Memories
+from backspike.hw.core.memory.memory_arbiters import (
     connect_backward_memories,
     connect_forward_memories,
     connect_weight_memories,
 )
-from backspike.hw.core.neuron import NeuronUpdate
-from backspike.hw.core.packets import PacketOutput
-from backspike.hw.core.receiver import Receiver
-from backspike.hw.core.replies import Replies
-from backspike.hw.core.slots import SlotTable
-from backspike.hw.core.spike_sender import SpikeSender
-from backspike.hw.core.weight_update import WeightUpdate
+from backspike.hw.core.receive.host_access import HostAccess
+from backspike.hw.core.receive.receiver import Receiver
+from backspike.hw.core.schedule.backward_thread import BackwardThread
+from backspike.hw.core.schedule.forward_thread import ForwardThread
+from backspike.hw.core.schedule.slots import SlotTable
+from backspike.hw.core.send.error_sender import ErrorPackets
+from backspike.hw.core.send.packet_arbiter import PacketOutput
+from backspike.hw.core.send.read_replies import Replies
+from backspike.hw.core.send.spike_sender import SpikeSender
+from backspike.hw.core.update.delta import DeltaUpdate
+from backspike.hw.core.update.elementwise_arbiter import Arithmetic
+from backspike.hw.core.update.neuron import NeuronUpdate
+from backspike.hw.core.update.weight_update import WeightUpdate
 from backspike.hw.engines.back_propagation import BackwardEngine
 from backspike.hw.engines.dense.forward import DenseForward
 from backspike.hw.engines.dense.learning import DenseLearning
@@ -34,6 +32,8 @@ from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.shapes import Shapes
+from backspike.spec.config import ChipConfig
+from backspike.spec.tables import Region
 
 __all__ = ["Core"]
 

@@ -7,8 +7,8 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from backspike.host.protocol import COUNTERS
 from backspike.hw.noc.flow import select
+from backspike.spec.counters import COUNTERS
 
 __all__ = ["PERIOD", "Counters"]
 

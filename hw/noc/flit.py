@@ -7,7 +7,8 @@ A packet is a sequence of flits, the first with the header word; ``last`` marks 
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout, View
 
-from backspike.host.protocol import HEADER, TAGS
+from backspike.hw.layouts import layout_of
+from backspike.spec.packets import HEADER, TAGS
 
 __all__ = ["FLIT", "FlitStream", "header_of", "tag_of"]
 
@@ -17,8 +18,8 @@ FLIT = StructLayout({"data": 32, "last": 1})
 FlitStream = stream.Signature(FLIT)
 """A link: ``valid`` waits for ``ready`` with an unchanged payload and is never withdrawn."""
 
-_HEADER = HEADER.layout()
-_TAGS = {kind: fields.layout() for kind, fields in TAGS.items()}
+_HEADER = layout_of(HEADER)
+_TAGS = {kind: layout_of(fields) for kind, fields in TAGS.items()}
 
 
 def header_of(flit):

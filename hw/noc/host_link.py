@@ -5,11 +5,13 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from backspike.host.protocol import LINK_COUNTERS, Kind, Region, header
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.hw.noc.flow import FlitBuffer, FlitMerge
 from backspike.hw.noc.packet_gate import DROP, LINK_READ, PacketGate
+from backspike.spec.config import ChipConfig
+from backspike.spec.counters import LINK_COUNTERS
+from backspike.spec.packets import Kind, header
+from backspike.spec.tables import Region
 
 __all__ = ["AxiStream", "HostLink"]
 

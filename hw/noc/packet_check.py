@@ -5,9 +5,11 @@ from amaranth.hdl import Module, Mux, Shape, Signal
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.host.protocol import HOST_KINDS, LINK_COUNTERS, MAX_PAYLOAD, TAGS, Cause, Kind, Region, payload_range
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import header_of, tag_of
+from backspike.spec.config import ChipConfig
+from backspike.spec.counters import LINK_COUNTERS
+from backspike.spec.packets import HOST_KINDS, MAX_PAYLOAD, TAGS, Cause, Kind, payload_range
+from backspike.spec.tables import Region
 
 __all__ = ["PacketCheck"]
 

@@ -7,11 +7,12 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.host.protocol import LINK_COUNTERS, MAX_PAYLOAD, Kind
 from backspike.hw.blocks import stage
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.hw.noc.packet_check import PacketCheck
+from backspike.spec.config import ChipConfig
+from backspike.spec.counters import LINK_COUNTERS
+from backspike.spec.packets import MAX_PAYLOAD, Kind
 
 __all__ = ["DROP", "LINK_READ", "PacketGate"]
 

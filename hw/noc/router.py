@@ -4,9 +4,9 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flit import FlitStream, header_of
 from backspike.hw.noc.flow import FlitBuffer, FlitMerge
+from backspike.spec.config import ChipConfig
 
 __all__ = ["Router", "link_members", "router_signature"]
 

@@ -15,10 +15,10 @@ from amaranth.hdl import Fragment, MemoryData, MemoryInstance
 from amaranth.hdl._ir import PortDirection
 
 from backspike.hw.chip import Chip, Tile
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.keywords import KEYWORDS
 from backspike.hw.verilog.packet_map import packet_map
 from backspike.hw.verilog.ports import CLOCK_PORTS, port_values
+from backspike.spec.config import ChipConfig
 
 __all__ = ["CHIP_MODULE", "TILE_MODULE", "emit_chip", "to_verilog"]
 

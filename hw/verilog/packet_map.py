@@ -1,26 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packet protocol as plain values, for tools that are not written in Python."""
 
-from backspike.host.protocol import (
-    COUNTERS,
+from backspike.spec.counters import COUNTERS, LINK_COUNTERS
+from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, NO_LABEL, TAGS, Cause, Kind, payload_range
+from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
     GROUP,
     GROUP_STRIDE,
-    HEADER,
-    HOST_KINDS,
-    LINK_COUNTERS,
-    MAX_PAYLOAD,
     NEED,
-    NO_LABEL,
     PEER,
-    TAGS,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
-    Cause,
-    Kind,
     Region,
-    payload_range,
 )
 
 __all__ = ["packet_map"]
@@ -29,7 +21,7 @@ _TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
 
 
 def packet_map():
-    """Everything in ``host/protocol.py`` that is visible on the host link, as JSON values.
+    """Everything in ``spec/`` that is visible on the host link, as JSON values.
 
     ``strides`` are addresses from one slice, entry, step or slot to the next, where that is not 1.
 

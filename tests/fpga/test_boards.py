@@ -3,12 +3,12 @@
 
 import pytest
 
+from backspike.cli.main import main
 from backspike.fpga.boards import all_boards, board_named
-from backspike.fpga.built import board_rows, build_rows, read_built, update_document
-from backspike.fpga.top import clock_frequency, oscillator_frequency
-from backspike.host.cli import main
-from backspike.hw.config import ChipConfig, mesh_shape
-from backspike.hw.uart import UartChip
+from backspike.fpga.flow.build_log import board_rows, build_rows, read_built, update_document
+from backspike.fpga.flow.top import clock_frequency, oscillator_frequency
+from backspike.hw.serial import UartChip
+from backspike.spec.config import ChipConfig, mesh_shape
 
 NAMES = list(all_boards())
 
@@ -82,7 +82,7 @@ def test_the_largest_chip_that_was_built_is_listed():
 def test_each_kind_of_core_has_sizes_of_its_own(name, sequential, weights, monkeypatch):
     """By default; what is given counts."""
     found = []
-    monkeypatch.setattr("backspike.fpga.build.build_chip", lambda board, config, *_, **__: found.append(config))
+    monkeypatch.setattr("backspike.fpga.flow.build.build_chip", lambda board, config, *_, **__: found.append(config))
     for given in ([], ["--neurons=32"]):
         main(
             [
@@ -100,7 +100,7 @@ def test_each_kind_of_core_has_sizes_of_its_own(name, sequential, weights, monke
 
 def test_the_document_holds_the_tables_of_what_was_built():
     """If not: RECORD=1 of make bitstream renews them."""
-    from backspike.fpga.built import _DOCUMENT  # noqa: PLC0415
+    from backspike.fpga.flow.build_log import _DOCUMENT  # noqa: PLC0415
 
     text = _DOCUMENT.read_text(encoding="utf-8")
     assert update_document(text, read_built()) == text

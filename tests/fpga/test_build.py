@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from backspike.fpga.boards import all_boards, board_named
-from backspike.fpga.build import _modern, _until_hopeless, build_chip, build_design
-from backspike.fpga.built import build_rows, read_built, record
-from backspike.fpga.families import FAMILIES
-from backspike.fpga.top import clock_frequency
-from backspike.hw.config import ChipConfig, mesh_shape
+from backspike.fpga.flow.build import _modern, _until_hopeless, build_chip, build_design
+from backspike.fpga.flow.build_log import build_rows, read_built, record
+from backspike.fpga.flow.families import FAMILIES
+from backspike.fpga.flow.top import clock_frequency
+from backspike.spec.config import ChipConfig, mesh_shape
 
 QUICK = ["ulx3s_25f", "icebreaker", "tang_nano_9k"]
 DEVICES = {board.device: board.name for board in all_boards().values() if board.name not in QUICK}

@@ -3,11 +3,11 @@
 
 import pytest
 
-from backspike.fpga.netlist import CELLS
-from backspike.sim.benches import bench_cells
-from backspike.sim.runner import build, default_seed, run
+from backspike.fpga.ecp5.netlist import CELLS
+from backspike.sim.verilator.runner import build, default_seed, run
+from tests.hw.benches import bench_cells
 
-BENCH = "backspike.sim.benches.bench_cells"
+BENCH = "tests.hw.benches.bench_cells"
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from backspike.fpga.boards import board_named
-from backspike.fpga.families import FAMILIES
-from backspike.fpga.fit import check_fit, count_modules, explain_failure
+from backspike.fpga.flow.families import FAMILIES
+from backspike.fpga.flow.fit import check_fit, count_modules, explain_failure
 
 CORE = {"lut": 9000, "ff": 4000, "ram": 10, "dsp": 2}
 

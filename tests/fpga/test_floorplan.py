@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from backspike.fpga.devices import DEVICES
-from backspike.fpga.floorplan import GRIDS, core_places, put_places
+from backspike.fpga.ecp5.floorplan import GRIDS, core_places, put_places
+from backspike.fpga.flow.devices import DEVICES
 
 LARGE = GRIDS["LFE5U-85F"]
 

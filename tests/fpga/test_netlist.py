@@ -8,14 +8,14 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
-from pair import Pair
 
 from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
-from backspike.fpga.netlist import emit_netlist, synthesise_netlist
+from backspike.fpga.ecp5.netlist import emit_netlist, synthesise_netlist
 from backspike.hw.verilog.emit import TILE_MODULE, emit_chip, to_verilog
-from backspike.sim.runner import build, default_seed, run
-from backspike.sim.scenario import Scenario
-from backspike.sim.training import simulate_training
+from backspike.sim.run.scenario import Scenario
+from backspike.sim.run.simulated_training import simulate_training
+from backspike.sim.verilator.runner import build, default_seed, run
+from tests.support.pair import Pair
 
 CHIP = {name: value for name, value in SMALL.items() if name not in ("lanes", "steps")} | {"dense_only": True}
 NETWORKS = {1: "64-12-10", 2: "64-20-10"}
@@ -119,7 +119,7 @@ def test_the_contents_of_a_memory_are_those_of_the_verilog(width, depth, tmp_pat
     pair.write_text(to_verilog(Pair(Contents(width, depth)), "pair"))
     expected.write_text(to_verilog(Contents(width, depth), "expected"))
     built = build([pair, expected, *netlist], "pair", tmp_path / "build")
-    run(built, "backspike.sim.benches.bench_pair", seed=default_seed())
+    run(built, "tests.hw.benches.bench_pair", seed=default_seed())
 
 
 def test_a_netlist_has_the_ports_of_its_module(tmp_path):

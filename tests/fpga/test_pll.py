@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import pytest
 
-from backspike.fpga.pll import LIMITS, pll_setting
+from backspike.fpga.flow.pll import LIMITS, pll_setting
 
-REFERENCES = {"ecp5": (12, 25, 48, 50, 100), "ice40": (12, 48), "gw1n": (27,), "gw2a": (27,)}
+REFERENCES = {"ecp5": (12, 25, 48, 50, 100), "gw1n": (27,), "gw2a": (27,)}
 CASES = [(kind, reference) for kind, references in REFERENCES.items() for reference in references]
 
 
@@ -18,10 +18,6 @@ def frequencies(kind, reference, dividers):
         fed_back = detector * dividers["CLKFB_DIV"]
         oscillator = fed_back * dividers["CLKOP_DIV"]
         return detector, oscillator, oscillator / dividers["CLKOS_DIV"], fed_back
-    if kind == "ice40":
-        detector = Fraction(reference, dividers["DIVR"] + 1)
-        oscillator = detector * (dividers["DIVF"] + 1)
-        return detector, oscillator, oscillator / 2 ** dividers["DIVQ"], oscillator / 2 ** dividers["DIVQ"]
     detector = Fraction(reference, dividers["IDIV_SEL"] + 1)
     output = detector * (dividers["FBDIV_SEL"] + 1)
     return detector, output * dividers["ODIV_SEL"], output, output
@@ -34,7 +30,6 @@ RANGES = {
         "CLKOP_DIV": range(1, 129),
         "CLKOS_DIV": range(1, 129),
     },
-    "ice40": {"DIVR": range(16), "DIVF": range(128), "DIVQ": range(1, 7)},
     "gw1n": {"IDIV_SEL": range(64), "FBDIV_SEL": range(64), "ODIV_SEL": (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)},
 }
 RANGES["gw2a"] = RANGES["gw1n"]
@@ -74,8 +69,6 @@ def test_every_setting_keeps_to_the_limits(kind, reference):
         ("ecp5", 48, 24),
         ("ecp5", 100, 75),
         ("ecp5", 50, 60),
-        ("ice40", 12, 18),
-        ("ice40", 12, 48),
         ("gw1n", 27, 18),
         ("gw1n", 27, 54),
         ("gw2a", 27, 27),
@@ -85,36 +78,11 @@ def test_possible_clocks_are_met_exactly(kind, reference, wanted):
     assert pll_setting(kind, reference, wanted).output == wanted
 
 
-def test_ice40_is_as_good_as_any_setting():
-    """Against all 10,000 settings of the dividers."""
-    limits = LIMITS["ice40"]
-    outputs = set()
-    for divr in range(16):
-        for divf in range(128):
-            for divq in range(1, 7):
-                detector, oscillator, output, _ = frequencies("ice40", 12, {"DIVR": divr, "DIVF": divf, "DIVQ": divq})
-                ranges = zip(
-                    (limits.detector, limits.oscillator, limits.output), (detector, oscillator, output), strict=True
-                )
-                if all(low <= value <= high for (low, high), value in ranges):
-                    outputs.add(output)
-    for wanted in range(17, 276, 7):
-        assert pll_setting("ice40", 12, wanted).output == max(output for output in outputs if output <= wanted)
-
-
-def test_a_setting_of_its_own_output_is_itself():
-    """So that a clock that was chosen once can be passed on."""
-    setting = pll_setting("ecp5", 25, 33.333)
-    assert pll_setting("ecp5", 25, setting.output) == setting
-
-
 @pytest.mark.parametrize(
     ("kind", "reference", "wanted", "text"),
     [
         ("ecp5", 25, 3, "the clock must be at least 3.125 MHz with a PLL, or 25 MHz without one, not 3"),
-        ("ice40", 12, 14, "the clock must be at least 16 MHz with a PLL, or 12 MHz without one, not 14"),
         ("ecp5", 7, 50, "the reference of a PLL must be 10 to 400 MHz, not 7"),
-        ("ice40", 9.5, 50, "the reference of a PLL must be 10 to 133 MHz, not 9.5"),
     ],
 )
 def test_what_a_pll_cannot_do_is_refused(kind, reference, wanted, text):

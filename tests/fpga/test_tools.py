@@ -8,8 +8,8 @@ import sysconfig
 
 import pytest
 
-from backspike.fpga import tools
-from backspike.fpga.tools import Tool, find_tool, run_tool, yosys_arguments
+from backspike.fpga.flow import tools
+from backspike.fpga.flow.tools import Tool, find_tool, run_tool, yosys_arguments
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Conv, Network
 from backspike.golden.presets import default_schedule, default_training
 from backspike.golden.trainer import Trainer
-from backspike.host import data
+from backspike.host.data import datasets as data
 
 SEEDS = range(3)
 

@@ -3,11 +3,11 @@
 
 import numpy as np
 import pytest
-from test_trainer import BINARY16, FP8, pair, random_weights, run_both, same_bits
 
 from backspike.golden import learning
 from backspike.golden.network import Network, Training
 from backspike.golden.trainer import Trainer
+from tests.golden.test_trainer import BINARY16, FP8, pair, random_weights, run_both, same_bits
 
 NETWORKS = {
     "kernel, padding": "2x4x4-c3k3p1-4",

@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from fraction_model import Rounder
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
 from backspike.golden import exact
-from backspike.golden.formats import BINARY16, Format
+from backspike.spec.formats import BINARY16, Format
+from tests.support.fraction_model import Rounder
 
 SEED = 20240608
 FORMATS = [BINARY16, Format(exponent=5, mantissa=2), Format(exponent=4, mantissa=3), Format(exponent=2, mantissa=1)]

@@ -6,14 +6,14 @@ import re
 
 import numpy as np
 import pytest
-from fraction_model import FractionTrainer, Rounder, convolution, dense
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
-from backspike.golden.formats import BINARY16, Format
 from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer
+from backspike.spec.formats import BINARY16, Format
+from tests.support.fraction_model import FractionTrainer, Rounder, convolution, dense
 
 FP8 = Format(exponent=4, mantissa=3)
 E5M2 = Format(exponent=5, mantissa=2)

@@ -6,10 +6,10 @@ import re
 import pytest
 
 from backspike.hw.chip import Chip, Tile
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
-from backspike.sim.chip_pair import CONFIG, ChipPair, EchoCore
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.spec.config import ChipConfig
+from tests.support.chip_pair import CONFIG, ChipPair, EchoCore
 
 
 def test_both_forms_are_the_same_circuit(tmp_path):
@@ -18,7 +18,7 @@ def test_both_forms_are_the_same_circuit(tmp_path):
         sources.append(tmp_path / f"{name}.v")
         sources[-1].write_text(to_verilog(module, name))
     built = build(sources, "chip_pair", tmp_path / "build", no_inline=[TILE_MODULE])
-    run(built, "backspike.sim.benches.bench_chip_forms", seed=default_seed())
+    run(built, "tests.hw.benches.bench_chip_forms", seed=default_seed())
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One core without a mesh."""
 
-from backspike.sim.unit import check_bench
+from tests.support.unit import check_bench
 
 
 def test_core(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_core", tmp_path_factory.getbasetemp() / "units" / "core")
+    check_bench("tests.hw.benches.bench_core", tmp_path_factory.getbasetemp() / "units" / "core")

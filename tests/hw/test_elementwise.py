@@ -7,13 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from backspike.golden.formats import BINARY16, Format
 from backspike.hw.arith.elementwise import Elementwise
 from backspike.hw.arith.rounding import Rounder
-from backspike.sim.cases import random_numbers, random_sums
-from backspike.sim.check_numbers import check_unit
-from backspike.sim.runner import default_seed
-from backspike.sim.softfloat import softfloat_mul_add
+from backspike.sim.verilator.runner import default_seed
+from backspike.spec.formats import BINARY16, Format
+from tests.support.cases import random_numbers, random_sums
+from tests.support.check_numbers import check_unit
+from tests.support.softfloat import softfloat_mul_add
 
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2)]
 UNITS = [

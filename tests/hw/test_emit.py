@@ -17,26 +17,22 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.host.protocol import (
-    COUNTERS,
-    DESCRIPTOR,
-    DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    HEADER,
-    HOST_KINDS,
-    LINK_COUNTERS,
-    TAGS,
-    TAPE_SLOT_STRIDE,
-    TAPE_STRIDE,
-    Kind,
-    Region,
-)
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.host_link import HostLink
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
 from backspike.hw.verilog.keywords import KEYWORDS
 from backspike.hw.verilog.ports import port_values
+from backspike.spec.config import ChipConfig
+from backspike.spec.counters import COUNTERS, LINK_COUNTERS
+from backspike.spec.packets import HEADER, HOST_KINDS, TAGS, Kind
+from backspike.spec.tables import (
+    DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Region,
+)
 
 CONFIG = ChipConfig(columns=5, rows=4, lanes=2)
 
@@ -93,7 +89,7 @@ def test_files_are_listed_in_order(emitted):
 def test_same_bytes_in_every_process(tmp_path):
     """Neither the order of sets nor the process shows in the files."""
     script = (
-        "import sys; from backspike.hw.config import ChipConfig; from backspike.hw.verilog.emit import emit_chip;"
+        "import sys; from backspike.spec.config import ChipConfig; from backspike.hw.verilog.emit import emit_chip;"
         "emit_chip(ChipConfig(columns=3, rows=1), sys.argv[1])"
     )
     runs = {}
@@ -147,7 +143,7 @@ def test_description_lists_the_ports(emitted, description, name):
 
 
 def test_description_is_enough_to_speak_to_the_chip(description):
-    """The packet map gives the same headers and tables as host/protocol.py."""
+    """The packet map gives the same headers and tables as spec/."""
     packets = description["packets"]
 
     def pack(fields, values):

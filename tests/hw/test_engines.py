@@ -3,9 +3,9 @@
 
 import pytest
 
-from backspike.sim.unit import check_bench
+from tests.support.unit import check_bench
 
 
 @pytest.mark.parametrize("engine", ["forward", "backward", "gradient", "dense_engines"])
 def test_engine(engine, tmp_path_factory):
-    check_bench(f"backspike.sim.benches.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)
+    check_bench(f"tests.hw.benches.bench_{engine}", tmp_path_factory.getbasetemp() / "units" / engine)

@@ -9,15 +9,15 @@ from backspike.hw.noc.host_link import HostLink
 from backspike.hw.noc.packet_check import PacketCheck
 from backspike.hw.noc.packet_gate import PacketGate
 from backspike.hw.verilog.emit import to_verilog
-from backspike.sim.host_packets import CONFIG
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
+from tests.support.host_packets import CONFIG
 
 
 def test_packets(tmp_path):
     source = tmp_path / "host_link.v"
     source.write_text(to_verilog(HostLink(CONFIG), "host_link"))
     built = build([source], "host_link", tmp_path / "build")
-    run(built, "backspike.sim.benches.bench_host_link", seed=default_seed())
+    run(built, "tests.hw.benches.bench_host_link", seed=default_seed())
 
 
 @pytest.mark.parametrize("component", [HostLink, PacketGate, PacketCheck])

@@ -3,9 +3,9 @@
 
 import pytest
 
-from backspike.sim.unit import check_bench
+from tests.support.unit import check_bench
 
 
 @pytest.mark.parametrize("unit", ["intake", "slots", "host_access", "output", "counters"])
 def test_packets(unit, tmp_path_factory):
-    check_bench(f"backspike.sim.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
+    check_bench(f"tests.hw.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)

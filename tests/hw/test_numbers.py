@@ -9,7 +9,6 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.sim import Simulator
 
-from backspike.golden.formats import BINARY16, Format
 from backspike.hw.arith.numbers import (
     check_format,
     check_integer,
@@ -20,7 +19,8 @@ from backspike.hw.arith.numbers import (
     to_fixed,
     to_fixed_model,
 )
-from backspike.sim.runner import default_seed
+from backspike.sim.verilator.runner import default_seed
+from backspike.spec.formats import BINARY16, Format
 
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2), Format(exponent=2, mantissa=1)]
 

@@ -8,11 +8,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from backspike.golden.formats import BINARY16, Format
 from backspike.hw.arith.rounding import Rounder
-from backspike.sim.cases import corner_sums, random_sums
-from backspike.sim.check_numbers import check_unit
-from backspike.sim.runner import default_seed
+from backspike.sim.verilator.runner import default_seed
+from backspike.spec.formats import BINARY16, Format
+from tests.support.cases import corner_sums, random_sums
+from tests.support.check_numbers import check_unit
 
 FORMATS = [BINARY16, Format(exponent=4, mantissa=3), Format(exponent=5, mantissa=2), Format(exponent=2, mantissa=1)]
 UNITS = [  # cases, format, rounder; sums of numbers, of products, and in between

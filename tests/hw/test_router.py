@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.noc.flow import FlitMerge
 from backspike.hw.noc.router import Router
 from backspike.hw.verilog.emit import to_verilog
-from backspike.sim.noc_mesh import RouterMeshes, mesh_name, router_module
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.spec.config import ChipConfig
+from tests.support.noc_mesh import RouterMeshes, mesh_name, router_module
 
 CONFIGS = [
     *(ChipConfig(columns=columns, rows=rows) for columns, rows in ((1, 1), (3, 1), (2, 2), (5, 4))),
@@ -32,7 +32,7 @@ def meshes(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [mesh_name(config) for config in CONFIGS])
 def test_traffic(meshes, name):
-    run(meshes, "backspike.sim.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": name})
+    run(meshes, "tests.hw.benches.bench_noc", seed=default_seed(), env={"BACKSPIKE_MESH": name})
 
 
 def test_config_must_be_a_configuration():

@@ -5,19 +5,19 @@ import pytest
 
 from backspike.hw.blocks import Queue
 from backspike.hw.engines.replay import Replay
-from backspike.sim.unit import check_bench
+from tests.support.unit import check_bench
 
 
 def test_scanners(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
+    check_bench("tests.hw.benches.bench_scan", tmp_path_factory.getbasetemp() / "units" / "scan")
 
 
 def test_row_bits(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_row_bits", tmp_path_factory.getbasetemp() / "units" / "row_bits")
+    check_bench("tests.hw.benches.bench_row_bits", tmp_path_factory.getbasetemp() / "units" / "row_bits")
 
 
 def test_lists(tmp_path_factory):
-    check_bench("backspike.sim.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
+    check_bench("tests.hw.benches.bench_lists", tmp_path_factory.getbasetemp() / "units" / "lists")
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2.0])

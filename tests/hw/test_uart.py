@@ -9,14 +9,14 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
-from backspike.host.link_format import ESCAPE, FLAG, Frame, FrameReader
-from backspike.hw.config import ChipConfig
-from backspike.hw.uart import UartChip, UartLink
-from backspike.hw.uart.frames import FrameReceiver, FrameSender
-from backspike.hw.uart.uart import UartReceiver, UartTransmitter, divisor
+from backspike.hw.serial import UartChip, UartLink
+from backspike.hw.serial.frames import FrameReceiver, FrameSender
+from backspike.hw.serial.uart import UartReceiver, UartTransmitter, divisor
 from backspike.hw.verilog.emit import to_verilog
-from backspike.sim.runner import build, default_seed, run
-from backspike.sim.uart_echo import UartEcho
+from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.spec.config import ChipConfig
+from backspike.spec.serial_frames import ESCAPE, FLAG, Frame, FrameReader
+from tests.support.uart_echo import UartEcho
 
 CLOCKS = [12_000_000, 25_000_000, 27_000_000, 33_333_333, 48_000_000, 50_000_000, 66_666_667, 80_000_000, 100_000_000]
 RATES = [9600, 115_200, 921_600, 1_000_000, 2_000_000, 3_000_000, 12_000_000]
@@ -281,4 +281,4 @@ def test_link(tmp_path):
     source = tmp_path / "uart_echo.v"
     source.write_text(to_verilog(UartEcho(), "uart_echo"))
     built = build([source], "uart_echo", tmp_path / "build")
-    run(built, "backspike.sim.benches.bench_uart_link", seed=default_seed())
+    run(built, "tests.hw.benches.bench_uart_link", seed=default_seed())

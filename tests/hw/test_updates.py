@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from backspike.golden.formats import Format
-from backspike.hw.config import ChipConfig
-from backspike.sim.unit import check_bench
+from backspike.spec.config import ChipConfig
+from backspike.spec.formats import Format
+from tests.support.unit import check_bench
 
 
 @pytest.mark.parametrize("unit", ["neuron", "delta", "weights"])
 def test_update(unit, tmp_path_factory):
-    check_bench(f"backspike.sim.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
+    check_bench(f"tests.hw.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
 
 
 @pytest.mark.parametrize(("exponent", "mantissa", "most"), [(5, 2, 8), (2, 3, 3), (4, 1, 4)])

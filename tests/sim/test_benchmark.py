@@ -10,11 +10,11 @@ import pytest
 
 from backspike.golden import learning
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler import compile_network
-from backspike.sim import benchmark as bench
-from backspike.sim.benchmark_cases import CASES, Case, chosen_runs
-from backspike.sim.benchmark_pictures import draw_benchmark
-from backspike.sim.benchmark_report import make_benchmark_report
+from backspike.host.compiler.compile import compile_network
+from backspike.sim.benchmark.benchmark import benchmark as bench
+from backspike.sim.benchmark.benchmark_cases import CASES, Case, chosen_runs
+from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
+from backspike.sim.benchmark.benchmark_report import make_benchmark_report
 
 SMALL = Case(
     name="small", scenario={"network": "64-24-10", "batch": 4}, cores=(2,), samples=8, tests=6, dense=3, epochs=1

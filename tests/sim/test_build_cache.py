@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from backspike.sim import build_cache
-from backspike.sim.build_cache import cache_folder, held, keep
+from backspike.sim.verilator import build_cache
+from backspike.sim.verilator.build_cache import cache_folder, held, keep
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,11 @@ import json
 
 import pytest
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
-from backspike.sim.runner import build, default_seed, run
+from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.spec.config import ChipConfig
 
 SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 6, "window": 256}
-SEQUENTIAL = SMALL | {"weights": 6144, "neurons": 192, "dense_only": True, "sequential": True}
 CHIPS = {
     "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
     "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "groups": 48, "window": 1024},
@@ -27,8 +26,6 @@ CHIPS = {
     },
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
-    "1x1-sequential": {"columns": 1, "rows": 1, **SEQUENTIAL},
-    "2x2-sequential": {"columns": 2, "rows": 2, **SEQUENTIAL, "slots": 3},
 }
 DENSE = [
     "same_bits_for_any_placement",
@@ -49,9 +46,7 @@ EIGHT_BITS = [
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
-FEW = ["networks_are_loaded_at_run_time", "every_drop_is_reported_with_its_cause"]
-"""Tests of one sequential core, whose program is tested on a model, too (tests/hw/test_sequential_program.py)."""
-MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense", "2x2-sequential"]
+MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense"]
 """Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
 
 
@@ -71,8 +66,6 @@ def chip(request, tmp_path_factory):
 
 def _tests(fields):
     """Names of the tests of a chip; None: all."""
-    if fields.get("sequential") and fields["columns"] == 1:
-        return FEW
     return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
 
 
@@ -80,7 +73,7 @@ def test_chip_trains_as_the_golden_model(chip):
     built, fields = chip
     run(
         built,
-        "backspike.sim.benches.bench_learning",
+        "tests.hw.benches.bench_learning",
         seed=default_seed(),
         env={"BACKSPIKE_CHIP": json.dumps(fields)},
         only=_tests(fields),
@@ -93,8 +86,7 @@ def test_bad_packets_do_no_harm(chip):
         pytest.skip("the format plays no part in what is dropped")
     run(
         built,
-        "backspike.sim.benches.bench_bad_packets",
+        "tests.hw.benches.bench_bad_packets",
         seed=default_seed(),
         env={"BACKSPIKE_CHIP": json.dumps(fields)},
-        only=FEW if _tests(fields) == FEW else None,
     )

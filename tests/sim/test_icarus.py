@@ -7,11 +7,11 @@ import shutil
 import pytest
 from cocotb_tools.runner import Icarus
 
-from backspike.hw.config import ChipConfig
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
-from backspike.sim.runner import build, run
+from backspike.sim.verilator.runner import build, run
+from backspike.spec.config import ChipConfig
 
-BENCH = "backspike.sim.benches.bench_portable"
+BENCH = "tests.hw.benches.bench_portable"
 FIELDS = {
     "columns": 1,
     "rows": 1,

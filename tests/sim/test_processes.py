@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backspike.sim.processes import run_command
+from backspike.sim.verilator.processes import run_command
 
 TREE = "sleep {0} & sleep {0} & wait"  # a shell with two children, as make with its compilers
 
@@ -74,7 +74,9 @@ def test_what_does_not_want_to_end_is_killed(mark):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 def test_the_tree_ends_with_the_program(number, mark):
     """Interrupted, terminated, killed: the commands are gone, and the exit code is that of the signal."""
-    program = f"from backspike.sim.processes import run_command; run_command(['sh', '-c', {TREE.format(mark)!r}])"
+    program = (
+        f"from backspike.sim.verilator.processes import run_command; run_command(['sh', '-c', {TREE.format(mark)!r}])"
+    )
     parent = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
     wait_for(lambda: len(alive(mark)) == 2)
     parent.send_signal(number)

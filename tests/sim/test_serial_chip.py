@@ -8,14 +8,14 @@ import pytest
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler import compile_network
-from backspike.host.driver import Driver
-from backspike.host.link import LinkError
-from backspike.host.serial_port import LinkTimeoutError, open_chip
-from backspike.hw.config import ChipConfig
-from backspike.sim.runner import default_seed
-from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
-from backspike.sim.session import random_samples
+from backspike.host.compiler.compile import compile_network
+from backspike.host.driver.driver import Driver
+from backspike.host.link.arq import LinkError
+from backspike.host.link.serial_port import LinkTimeoutError, open_chip
+from backspike.sim.serial.serial_chip import BAUD, build_serial_chip, serial_chip
+from backspike.sim.verilator.runner import default_seed
+from backspike.spec.config import ChipConfig
+from tests.support.session import random_samples
 
 pytest.importorskip("serial", reason="needs pyserial")
 

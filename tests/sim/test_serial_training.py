@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from backspike.golden.trainer import Trainer
-from backspike.host.checkpoint import Checkpoint
-from backspike.hw.config import ChipConfig
-from backspike.sim.serial_chip import BAUD, build_serial_chip, serial_chip
+from backspike.host.training.checkpoint import Checkpoint
+from backspike.sim.serial.serial_chip import BAUD, build_serial_chip, serial_chip
+from backspike.spec.config import ChipConfig
 
 CHIP = ChipConfig(
     columns=1,
@@ -29,7 +27,6 @@ CHIP = ChipConfig(
     window=128,
     batch_terms=1 << 10,
 )
-CHIPS = {"engines": CHIP, "sequential": replace(CHIP, dense_only=True, sequential=True)}
 OPTIONS = ["--network=64-6-10", "--steps=2", "--samples=10", "--tests=4", "--batch=4", "--epochs=2", "--seed=3"]
 
 
@@ -37,7 +34,7 @@ def command(name, port, *options):
     return [
         sys.executable,
         "-m",
-        "backspike.host.cli",
+        "backspike.cli",
         name,
         f"--port={port}",
         f"--baud={BAUD}",
@@ -47,11 +44,10 @@ def command(name, port, *options):
     ]
 
 
-@pytest.mark.parametrize("core", CHIPS)
-def test_an_interrupted_training_gives_the_golden_models_weights(core, tmp_path):
+def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     """SIGINT in the second batch; then it goes on; then the weights are tested."""
     path, environment = tmp_path / "weights.npz", {**os.environ, "OMP_NUM_THREADS": "1"}
-    with serial_chip(build_serial_chip(CHIPS[core], tmp_path / "chip"), tmp_path / "port") as (port, _):
+    with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as (port, _):
         first = subprocess.Popen(
             command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -81,7 +77,7 @@ def test_an_interrupted_training_gives_the_golden_models_weights(core, tmp_path)
         assert tests.returncode == 0, tests.stderr
     assert "equal in every bit" in again.stdout and "equal in every bit" in tests.stdout
     state = Checkpoint.load(path)
-    assert state.finished and state.samples == 20 and state.chip == CHIPS[core].to_dict()
+    assert state.finished and state.samples == 20 and state.chip == CHIP.to_dict()
     course, data = state.course, state.course.dataset()
     trainer = Trainer(course.model, course.schedule()[0], weights=course.weights())
     for epoch, training in enumerate(course.schedule()):

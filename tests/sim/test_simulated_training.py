@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from backspike.sim import training
-from backspike.sim.scenario import Scenario
+from backspike.sim.run import simulated_training as training
+from backspike.sim.run.scenario import Scenario
 
 SMALL = Scenario(
     cores=2,

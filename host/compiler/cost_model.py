@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimated work of a placement: cycles per training sample of each core's engines and network port.
+
+The estimate is for balancing and reports; results of the chip do not depend on it. It knows the useful terms and the
+least that an engine spends on finding them, not how engines wait for each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backspike.host.compiler.geometry import pixels, tap_count, window
+
+__all__ = ["PARTS", "Density", "Work", "layer_densities"]
+
+PARTS = ("forward", "backward", "port_in", "port_out")
+"""What a core does at the same time; its load is the largest of these."""
+
+_SPIKES_FLITS = _ERROR_FLITS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density:
+    """Shares of non-zeros of a layer, for the work estimate: ``density.measure_densities`` finds them.
+
+    Parameters
+    ----------
+    spikes: of its input spikes, 0 to 1
+    masks: of the surrogate masks of its inputs, each of which asks for an error
+    deltas: of the deltas of its outputs
+    """
+
+    spikes: float = 0.2
+    masks: float = 0.3
+    deltas: float = 0.15
+
+    def __post_init__(self):
+        for name in ("spikes", "masks", "deltas"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a number, not {value!r}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be 0 to 1, not {value!r}")
+
+
+def layer_densities(network, density):
+    """A ``Density`` for each layer, from one for all, one for each, or ``None`` for the defaults."""
+    if density is None or isinstance(density, Density):
+        return (density or Density(),) * len(network.layers)
+    if (
+        isinstance(density, str)
+        or not isinstance(density, Sequence)
+        or not all(isinstance(each, Density) for each in density)
+    ):
+        raise TypeError(f"density must be a Density, one for each layer, or None, not {density!r}")
+    if len(density) != len(network.layers):
+        raise ValueError(f"density must have one Density for each of {len(network.layers)} layers, not {len(density)}")
+    return tuple(density)
+
+
+class Work:
+    """The estimate for any cut of a network.
+
+    Parameters
+    ----------
+    network, config: as for ``compile_network``
+    densities: a ``Density`` for each layer
+    """
+
+    def __init__(self, network, config, densities):
+        steps, layers = network.steps, network.layers
+        self.link_flits = _SPIKES_FLITS * steps * -(-network.inputs // 32)
+
+        def column(values):
+            return np.array(list(values), dtype=np.float64)[:, None]
+
+        pairs = list(zip(layers, densities, strict=True))
+        points = column(steps * pixels(layer) for layer in layers)
+        # Inputs that an output pixel sees, in the mean, and the tape words in which they lie for each group
+        seen = column(layer.in_channels * tap_count(layer) * layer.pool**2 / pixels(layer) for layer in layers)
+        seen += column(layer.bias for layer in layers)
+        spiking = seen * column(density.spikes for _, density in pairs)
+        rows = column(layer.kernel * layer.pool for layer in layers)
+        scan = rows * rows * column(layer.in_channels / 32 for layer in layers)
+        # Of the deltas of a block's lanes, any one makes work for all
+        hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
+        errors = column(
+            steps * layer.inputs * density.masks * (number > 0) for number, (layer, density) in enumerate(pairs)
+        )
+        # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
+        unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
+        used = column(steps * (layer.inputs * (1 - unused[number]) + layer.bias) for number, layer in enumerate(layers))
+        self._pairs = used * hit if config.dense_only else None
+        reached = column(
+            tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers
+        )
+        self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.window for layer in layers)
+        self._points, self._rows, self._scan = points, rows, scan
+        self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking
+        self._wg_rows = points * hit
+        self._errors, self._bp_terms = errors, errors * reached * hit
+        # An error is sent where any delta that it sums is not zero: exponents of the chance that all are, by channel
+        zero = column(1 - density.deltas for _, density in pairs)
+        with np.errstate(divide="ignore"):
+            self._silent = reached * np.log(zero)
+        self._outputs = column(layer.out_channels for layer in layers)
+        self._spike_flits = _SPIKES_FLITS * points / 32
+        masks = [density.masks for density in densities[1:]] + [0]
+        self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
+        self._in_flits = _SPIKES_FLITS * steps * column(-(-layer.inputs // 32) for layer in layers)
+
+    def engines(self, blocks, channels, slices):
+        """Cycles ``(forward, backward, gradients, deltas)``, each [..., layers, cores].
+
+        Parameters
+        ----------
+        blocks, channels, slices: of a layer on a core, [..., layers, cores]
+        """
+        groups = self._groups(slices)
+        words = self._scan + self._rows * groups * 31 / 32
+        scan = self._points * words * np.where(self._replay, slices, blocks)
+        forward = np.maximum(self._fp_terms * blocks, scan) + self._points * blocks
+        deltas = 2 * self._points * channels
+        sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
+        if self._pairs is not None:
+            return forward, np.maximum(sent, self._pairs * blocks), self._pairs * blocks, deltas
+        backward = np.maximum(sent, self._errors * slices + self._bp_terms * blocks)
+        gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words)
+        return forward, backward, gradients, deltas
+
+    def _share(self, channels, slices):
+        """Share of the errors that masks ask for which are not zero, and so are sent, by slices with these channels."""
+        with np.errstate(invalid="ignore"):
+            exponents = self._silent * (channels / np.maximum(slices, 1))
+        return -np.expm1(np.nan_to_num(exponents, nan=0.0))
+
+    def _groups(self, slices):
+        """Producers of each layer, [..., layers, 1]; the host is one."""
+        counts = slices.sum(axis=-1, keepdims=True)
+        return np.concatenate([np.ones_like(counts[..., :1, :]), counts[..., :-1, :]], axis=-2)
+
+    def ports(self, channels, slices):
+        """Flits ``(in, out)`` of the network port, each [..., layers, cores]."""
+        counts = slices.sum(axis=-1, keepdims=True)
+        ones = np.ones_like(counts[..., :1, :])
+        consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
+        shares = self._share(self._outputs, counts)
+        above = np.concatenate([shares[..., 1:, :], np.zeros_like(shares[..., :1, :])], axis=-2)
+        inward = self._in_flits * slices + consumers * above * self._error_flits * channels
+        sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
+        outward = consumers * self._spike_flits * channels + sent
+        return inward, outward
+
+    def loads(self, blocks, channels, slices):
+        """Cycles by part of ``PARTS``, [..., 4, cores]."""
+        forward, backward, gradients, deltas = self.engines(blocks, channels, slices)
+        inward, outward = self.ports(channels, slices)
+        parts = (forward, np.maximum(backward, gradients) + deltas, inward, outward)
+        return np.stack([part.sum(axis=-2) for part in parts], axis=-2)
+
+    def link(self, slices):
+        """Flits of the host's link per sample, [...]: each slice of the first layer gets its own copy of the inputs."""
+        return self.link_flits * slices[..., 0, :].sum(axis=-1)

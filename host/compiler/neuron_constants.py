@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A neuron's and the training's numbers as bit patterns of the chip's storage format."""
+
+from fractions import Fraction
+
+from backspike.spec.formats import Format
+
+__all__ = ["layer_scalars", "mask_interval", "smallest_number"]
+
+
+def _at(fmt, ordinal):
+    """The ``ordinal``-th number of the format, counted from 0.0 in order of value."""
+    return (-1 if ordinal < 0 else 1) * Fraction(float(fmt.decode(abs(ordinal))))
+
+
+def _pattern(fmt, ordinal):
+    return ordinal if ordinal >= 0 else -ordinal | 1 << (fmt.width - 1)
+
+
+def _first(fmt, bound, strict):
+    """Ordinal of the smallest number >= ``bound`` (``strict``: > ``bound``), or one more than the last ordinal."""
+    top = int(fmt.encode(fmt.max_finite))
+    low, high = -top, top + 1
+    while low < high:
+        middle = (low + high) // 2
+        value = _at(fmt, middle)
+        if value > bound or (value == bound and not strict):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def smallest_number(fmt: Format, bound, strict=False):
+    """Bit pattern of the smallest number of ``fmt`` that is >= ``bound``, or > ``bound`` if ``strict``.
+
+    ``bound`` is taken exactly. Raises ``ValueError`` where the format has no such number. Zero is +0.
+    """
+    ordinal = _first(fmt, Fraction(bound), strict)
+    if ordinal > int(fmt.encode(fmt.max_finite)):
+        relation = ">" if strict else ">="
+        raise ValueError(f"theta must leave a number {relation} theta in the format, not {float(bound)!r}")
+    return _pattern(fmt, ordinal)
+
+
+def mask_interval(fmt: Format, theta, width):
+    """Bit patterns ``(low, high)``: low <= u <= high exactly where \\|u - theta\\| < width / 2.
+
+    ``theta`` and ``width`` are taken exactly. Where no number of the format lies inside, the interval is
+    the largest finite number to the smallest: low > high, so that no u is inside.
+    """
+    theta, half = Fraction(theta), Fraction(width) / 2
+    low = _first(fmt, theta - half, strict=True)
+    high = -_first(fmt, -(theta + half), strict=True)
+    if low > high:
+        high = -int(fmt.encode(fmt.max_finite))
+        low = -high
+    return _pattern(fmt, low), _pattern(fmt, high)
+
+
+def layer_scalars(neuron, training, fmt):
+    """The descriptor's 16-bit numbers of a layer with this neuron, by field name.
+
+    They are those of ``neuron.rounded(fmt)`` and ``training.rounded(fmt)``, as in the golden model.
+    """
+    neuron, training = neuron.rounded(fmt), training.rounded(fmt)
+    low, high = mask_interval(fmt, neuron.theta, neuron.width)
+    values = {
+        "kappa": neuron.kappa,
+        "reset": neuron.rr,
+        "kappa_back": neuron.leak_back,
+        "amplitude": neuron.amplitude,
+        "loss_scale": training.loss_scale,
+        "minus_rate": -training.rate,
+        "momentum": training.momentum,
+    }
+    return {
+        "threshold": smallest_number(fmt, neuron.theta, neuron.strict),
+        "mask_low": low,
+        "mask_high": high,
+        **{name: int(fmt.encode(value)) for name, value in values.items()},
+    }

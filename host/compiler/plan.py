@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network placed on a chip: what to write into its tables and memories, and where results are."""
+
+from backspike.host.compiler.capacity import check_training, core_use
+from backspike.host.compiler.geometry import input_order, terms
+from backspike.host.compiler.memory_layout import HOST
+from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
+from backspike.host.compiler.weight_map import WeightMap, write_packets
+from backspike.spec.tables import (
+    DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
+    NEED,
+    PEER,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Region,
+)
+
+__all__ = ["Plan"]
+
+_SHAPES = ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool")
+_PLACES = (
+    "groups_base",
+    "blocks",
+    "last_lanes",
+    "neuron_base",
+    "block_base",
+    "delta_base",
+    "weight_base",
+    "weight_words",
+    "replay",
+    "targets_base",
+    "sources_base",
+)
+
+
+class Plan:
+    """What ``compile_network`` returns.
+
+    Attributes
+    ----------
+    network, training, config, loss: as given
+    densities: the ``Density`` of each layer, for the estimates
+    layers: per layer, its ``Slice`` objects in order of their channels
+    slices: all of them, in order of core and index
+    cores: coordinates (x, y) of the cores in use, sorted
+    input_order: golden numbers of the inputs in the order of the host's words, [inputs]
+    sample_terms: terms of one sample of the longest gradient sum, see ``ChipConfig.batch_terms``
+    """
+
+    def __init__(self, network, training, config, layers, loss, densities):
+        self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
+        self.densities = densities
+        self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
+        self.cores = sorted({part.core for part in self.slices})
+        self.input_order = input_order(network.layers[0])
+        self.sample_terms = max(terms(layer, network.steps) for layer in network.layers)
+        self._weights = WeightMap(network, config, layers)
+
+    def descriptor(self, part):
+        """Fields of ``protocol.DESCRIPTOR`` of a slice."""
+        layer = self.network.layers[part.layer]
+        return {
+            **{name: getattr(part, name) for name in _PLACES},
+            **{name: getattr(layer, name) for name in _SHAPES},
+            "groups": len(part.groups),
+            "steps": self.network.steps,
+            "soft": layer.neuron.soft,
+            "errors": part.layer > 0,
+            "loss": self._rate_loss(part),
+            **layer_scalars(layer.neuron, self.training, self.config.format),
+            "targets": len(part.targets),
+            "sources": len(part.sources),
+        }
+
+    def _rate_loss(self, part):
+        return self.loss == "rate" and part.layer == len(self.layers) - 1
+
+    def need(self, part):
+        """Fields of ``protocol.NEED`` of a slice."""
+        last = part.layer == len(self.layers) - 1
+        consumers = 0 if last else len(self.layers[part.layer + 1])
+        return {
+            "inputs": part.external_words,
+            "steps": self.network.steps,
+            "credits": consumers,
+            "markers": consumers + (last and self.loss == "external"),
+            "label": self._rate_loss(part),
+        }
+
+    def groups(self, part):
+        """Entries of the group table of a slice, the bias last: fields of ``GROUP``."""
+        for group in part.groups:
+            x, y = (0, 0) if group.origin in (HOST, None) else group.origin.core
+            names = ("tape", "channels", "row_base", "tap_stride", "row_stride", "neuron")
+            yield {**{name: getattr(group, name) for name in names}, "constant": group.origin is None, "x": x, "y": y}
+
+    def peers(self, part):
+        """Entries of the peer table of a slice, targets first: fields of ``PEER``.
+
+        A target's ``word`` is the receiving core's own tape word. The last layer's target is the host, with slice 0
+        and the words of all outputs of the layer counted in one sequence. A source that is the host has the slice's
+        own index, so that its ``CREDIT`` says which slice gave it.
+        """
+        host = {"x": 0, "y": 0, "host": 1}
+        for peer, word in part.targets:
+            if peer is HOST:
+                yield {**host, "slice": 0, "word": word}
+            else:
+                yield {"x": peer.x, "y": peer.y, "host": 0, "slice": peer.index, "word": word}
+        for peer in part.sources:
+            if peer is HOST:
+                yield {**host, "slice": part.index, "word": 0}
+            else:
+                yield {"x": peer.x, "y": peer.y, "host": 0, "slice": peer.index, "word": 0}
+
+    def table_packets(self):
+        """``WRITE`` packets of all tables and of the constant bias inputs."""
+        packets = self.descriptor_packets()
+        for part in self.slices:
+            regions = [
+                (Region.NEED, part.index, NEED.words(**self.need(part))),
+                (Region.PEER, part.targets_base, [PEER.pack(**peer) for peer in self.peers(part)]),
+            ]
+            for number, group in enumerate(self.groups(part), start=part.groups_base):
+                regions.append((Region.GROUP, number * GROUP_STRIDE, GROUP.words(**group)))
+                if group["constant"]:
+                    regions += [
+                        (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
+                        for slot in range(self.config.slots)
+                        for step in range(self.network.steps)
+                    ]
+            for region, address, words in regions:
+                packets += write_packets(part.x, part.y, region, address, words)
+        return packets
+
+    def descriptor_packets(self):
+        """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
+        return [
+            packet
+            for part in self.slices
+            for packet in write_packets(
+                part.x,
+                part.y,
+                Region.DESCRIPTOR,
+                part.index * DESCRIPTOR_STRIDE,
+                DESCRIPTOR.words(**self.descriptor(part)),
+            )
+        ]
+
+    def retrained(self, training):
+        """The same placement with other constants of the training; the chip's memories need not be written again.
+
+        Raises ``TypeError``, ``ValueError`` and ``CapacityError`` as ``compile_network`` does.
+        """
+        check_training(training, self.config)
+        return Plan(self.network, training, self.config, self.layers, self.loss, self.densities)
+
+    def restart_packets(self):
+        """``WRITE`` packets after which every slice waits for its first sample."""
+        return [
+            packet
+            for part in self.slices
+            for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])
+        ]
+
+    def load_packets(self, weights):
+        """All ``WRITE`` packets of a network with these weights. Gradients are not cleared by them.
+
+        ``weights``: one float array per layer as ``layer.shape``, each a number of the chip's format; else
+        ``ValueError``.
+        """
+        patterns = self._weights.packets(weights)
+        return self.table_packets() + patterns
+
+    def velocity_packets(self, velocities):
+        """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""
+        return self._weights.packets(velocities, Region.VELOCITY)
+
+    def weight_reads(self, region=Region.WEIGHT):
+        """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""
+        return self._weights.reads(region)
+
+    def decode_weights(self, memory):
+        """Per layer, float64 values from ``memory[(x, y)][address]``, the words of ``WEIGHT`` or ``VELOCITY``."""
+        return [self.config.format.decode(words) for words in self._weights.words(memory)]
+
+    def decode_gradients(self, low, high):
+        """Per layer, the exact sums as int64 in units of ``2**format.lsb``, from the words of both gradient regions."""
+        pairs = zip(self._weights.words(low), self._weights.words(high), strict=True)
+        return [(upper ^ 1 << 31) - (1 << 31) << 32 | lower for lower, upper in pairs]
+
+    @property
+    def hops(self):
+        """Mean distance between producing and consuming slices, in links; the host is not counted."""
+        return mean_hops(self.slices)
+
+    def core_use(self):
+        """What each used core needs, in the units of ``ChipConfig``: ``{(x, y): {"weights": ..., ...}}``."""
+        return core_use(self.layers)
+
+    def to_dict(self):
+        """Mesh, cores, slices, memory use and estimated load as plain values, for JSON; see ``summary.plan_dict``."""
+        return plan_dict(self)
+
+    def summary(self):
+        """Plain text: one line per core with its slices, the share of each memory in use, and its estimated load."""
+        return plan_text(self)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strategies: which core computes which channels of which layer, as a list of ``Piece``."""
+
+import random
+
+from backspike.host.compiler.capacity import CapacityError, most_channels
+from backspike.host.compiler.capacity_advice import advice
+from backspike.host.compiler.greedy_fill import Room, tape_and_groups
+from backspike.host.compiler.local_search import balanced as _balanced
+from backspike.host.compiler.partition import Cuts, Piece
+
+__all__ = ["balanced", "path", "shuffled"]
+
+
+def path(columns, rows, *, chain=False):
+    """All cores (x, y), each one hop from the one before, row by row from (0, 0), in a mesh or a chain."""
+    return [(x if chain or y % 2 == 0 else columns - 1 - x, y) for y in range(rows) for x in range(columns)]
+
+
+def balanced(network, config, cores, densities):
+    """The placement whose busiest core has the least estimated load; ``CapacityError`` where none fits."""
+    pieces = _balanced(network, config, cores, densities)
+    if isinstance(pieces, int):
+        raise CapacityError(advice(Cuts(network, config, densities), len(cores), pieces))
+    return pieces
+
+
+def shuffled(network, config, cores, densities, seed):
+    """A random placement: other cuts, other cores, other orders than ``balanced``; the same for the same seed."""
+    draw = random.Random(seed)
+    cores = list(cores)
+    draw.shuffle(cores)
+    base = balanced(network, config, cores, densities)
+    for _ in range(20):
+        order = list(cores)
+        draw.shuffle(order)
+        pieces = _random(network, config, order, draw)
+        if pieces:
+            return pieces
+    return base
+
+
+def _random(network, config, cores, draw):
+    """One try of ``shuffled``: cut every layer at random, put every piece on a random core with room, or ``None``."""
+    rooms = {core: Room(config) for core in cores}
+    pieces, channels, before = [], None, None
+    for number, layer in enumerate(network.layers):
+        most, outputs, own = most_channels(network, config, number), layer.out_channels, []
+        limit = max(1, min(outputs, 2 * len(cores), config.peers // 2 - 1, config.slices))
+        cuts = sorted(draw.sample(range(1, outputs), min(draw.randint(1, limit), outputs) - 1))
+        tape, groups = tape_and_groups(layer, before, channels, config)
+        peers = (len(channels) if channels else 1) + 1
+        for first, end in zip([0, *cuts], [*cuts, outputs], strict=True):
+            at, order = first, list(cores)
+            draw.shuffle(order)
+            for core in order:
+                while at < end and (blocks := rooms[core].most(layer, tape, groups, peers)):
+                    count = min(end - at, blocks * config.lanes, most)
+                    rooms[core].take(layer, -(-count // config.lanes), tape, groups, peers)
+                    own.append(Piece(number, *core, at, count))
+                    at += count
+            if at < end:
+                return None
+        pieces += own
+        channels, before = [piece.channels for piece in own], layer
+    return pieces

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights, gradients and velocities between the golden model's arrays and the words of the cores' memories."""
+
+import numpy as np
+
+from backspike.host.compiler.memory_layout import row_order
+from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet
+from backspike.spec.tables import Region
+
+__all__ = ["WeightMap", "write_packets"]
+
+_STEP = MAX_PAYLOAD - 1
+
+
+def write_packets(x, y, region, address, words):
+    """``WRITE`` packets of consecutive words from ``address``."""
+    return [
+        Packet(Kind.WRITE, {"region": region}, (address + k, *map(int, words[k : k + _STEP])), x, y)
+        for k in range(0, len(words), _STEP)
+    ]
+
+
+class WeightMap:
+    """Where each weight of a placed network lies.
+
+    Parameters
+    ----------
+    network: the network
+    config: the chip
+    layers: its slices by layer, from ``layout.lay_out``
+    """
+
+    def __init__(self, network, config, layers):
+        self._network, self._config = network, config
+        self._slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
+        self._orders = [row_order(network, layers, number) for number in range(len(layers))]
+
+    def encode(self, weights, what="weights"):
+        """Bit patterns of float weights; ``ValueError`` names the layer and the index of what the format refuses."""
+        layers, fmt = self._network.layers, self._config.format
+        if len(weights) != len(layers):
+            raise ValueError(f"{what} must have one array per layer, {len(layers)}, not {len(weights)}")
+        patterns = []
+        for number, (given, layer) in enumerate(zip(weights, layers, strict=True)):
+            values = np.asarray(given, dtype=np.float64)
+            if values.shape != layer.shape:
+                raise ValueError(f"{what} of layer {number} must have shape {layer.shape}, not {values.shape}")
+            bad = ~np.isfinite(values)
+            bad |= fmt.round(np.where(bad, 0, values)) != values
+            if bad.any():
+                index = tuple(int(k) for k in np.argwhere(bad)[0])
+                value = float(values[index])
+                raise ValueError(f"{what} of layer {number} must be finite numbers of {fmt}, not {value!r} at {index}")
+            patterns.append(fmt.encode(values))
+        return patterns
+
+    def packets(self, weights, region=Region.WEIGHT):
+        """``WRITE`` packets of the weights, or of velocities; padding lanes get 0."""
+        patterns = self.encode(weights, "velocities" if region == Region.VELOCITY else "weights")
+        packets = []
+        for part in self._slices:
+            image = np.zeros((part.rows, part.blocks * part.lanes), dtype=np.uint32)
+            own = patterns[part.layer][:, part.first : part.first + part.channels]
+            image[:, : part.channels] = own[self._orders[part.layer]]
+            packets += write_packets(part.x, part.y, region, part.weight_base * part.lanes, image.ravel())
+        return packets
+
+    def reads(self, region):
+        """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""
+        reads = {part.core: [] for part in self._slices}
+        for part in self._slices:
+            base, end = part.weight_base * part.lanes, (part.weight_base + part.weight_words) * part.lanes
+            for address in range(base, end, _STEP):
+                tag = {"region": region, "count": min(_STEP, end - address)}
+                reads[part.core].append(Packet(Kind.READ, tag, (address,), part.x, part.y))
+        return reads
+
+    def words(self, memory):
+        """Per layer, the int64 words of the shape of its weights, from ``memory[(x, y)][address]``."""
+        result = [np.empty(layer.shape, dtype=np.int64) for layer in self._network.layers]
+        for part in self._slices:
+            base, width = part.weight_base * part.lanes, part.blocks * part.lanes
+            words = memory[part.core]
+            image = np.array([words[base + k] for k in range(part.rows * width)], dtype=np.int64).reshape(-1, width)
+            own = result[part.layer][:, part.first : part.first + part.channels]
+            own[self._orders[part.layer]] = image[:, : part.channels]
+        return result

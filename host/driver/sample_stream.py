@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exchange that runs samples through the chip: inputs, labels, slots, output spikes, errors from the host."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from backspike.spec.packets import NO_LABEL, Kind, Packet
+
+__all__ = ["SampleResult", "Samples", "pack_words", "unpack_word"]
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """Output ``spikes [T, B, N]``, their ``counts [B, N]``, and ``predictions [B]``, the first largest counts."""
+
+    spikes: np.ndarray
+
+    @property
+    def counts(self):
+        return self.spikes.sum(axis=0, dtype=np.int64)
+
+    @property
+    def predictions(self):
+        return self.counts.argmax(axis=1)
+
+
+def pack_words(bits):
+    """Words of 32 bits, least significant first, of the last axis of an array of 0 and 1."""
+    count = -(-bits.shape[-1] // 32)
+    padded = np.zeros((*bits.shape[:-1], count * 32), dtype=np.uint8)
+    padded[..., : bits.shape[-1]] = bits
+    return np.packbits(padded, axis=-1, bitorder="little").view("<u4")
+
+
+def unpack_word(word, count):
+    """The ``count`` low bits of a word as an array, least significant first."""
+    return (word >> np.arange(count) & 1).astype(np.uint8)
+
+
+class Samples:
+    """Send samples as slots become free and collect the output spikes; see ``exchanges`` for the methods.
+
+    A label goes with the inputs. The last layer may then still be at work on the slot's sample before, but has taken
+    that sample's label: a first-layer slot is free only after the errors that follow from it have come.
+
+    Parameters
+    ----------
+    plan: the network on the chip
+    spikes: inputs, ``[T, B, N]`` of 0 and 1, in the golden model's order
+    first_slot: slot of the first sample; those after it follow in turn
+    train: whether the samples are for training
+    labels: target neurons of the samples, for training with the rate loss
+    errors: with the external loss, a function of the sample's number in the batch and its output spikes ``[T, N]``
+        that returns dLoss/ds ``[T, N]``, which is rounded to the format
+
+    Members
+    -------
+    outputs: output spikes so far, ``[T, B, N]``
+    """
+
+    def __init__(self, plan, spikes, *, first_slot, train, labels=None, errors=None):
+        self._plan, self._train, self._labels, self._errors = plan, train, labels, errors
+        self._words = pack_words(spikes[..., plan.input_order])
+        self._steps, self._count = spikes.shape[:2]
+        self._slots, self._first_slot = plan.config.slots, first_slot
+        self._first, self._last = plan.layers[0], plan.layers[-1]
+        self._credits = [set() for _ in range(self._slots)]
+        self._in_flight = [deque() for _ in range(self._slots)]
+        self._due = deque()
+        self._unfinished = self._count
+        # By output word: the golden model's numbers of the outputs in it
+        self._places = [part.order[k : k + 32] for part in self._last for k in range(0, part.outputs, 32)]
+        expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
+        self._expected = [set(expected) for _ in range(self._count)]
+        self.outputs = np.zeros((self._steps, self._count, plan.network.outputs), dtype=np.uint8)
+        self._masks = {}
+
+    def _slot(self, sample):
+        return (self._first_slot + sample) % self._slots
+
+    def packets(self):
+        """Until all output spikes have come; ``settle`` then waits for the last slots."""
+        sample = 0
+        while self._unfinished or self._due:
+            if self._due:
+                yield from self._error_packets(self._due.popleft())
+            elif sample < self._count and not self._credits[self._slot(sample)]:
+                yield from self._input_packets(sample)
+                sample += 1
+            else:
+                yield None
+
+    def settle(self):
+        """Yield ``None`` until every slot has been given back."""
+        while any(self._credits):
+            yield None
+
+    def _input_packets(self, sample):
+        slot = self._slot(sample)
+        self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
+        self._in_flight[slot].append(sample)
+        if self._labels is not None:
+            yield from (self._label_packet(sample, part) for part in self._last)
+        for step in range(self._steps):
+            for k, word in enumerate(self._words[step, sample].tolist()):
+                for part in self._first:
+                    tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k}
+                    yield Packet(Kind.SPIKES, {**tag, "train": self._train}, (word, 0), part.x, part.y)
+
+    def _label_packet(self, sample, part):
+        label = self._labels[sample] - part.first
+        label = label if 0 <= label < part.channels else NO_LABEL
+        tag = {"slice": part.index, "slot": self._slot(sample), "label": label}
+        return Packet(Kind.LABEL, tag, (), part.x, part.y)
+
+    def _error_packets(self, sample):
+        """Errors where the surrogate mask is set and the error is not zero, then the markers."""
+        slot, fmt = self._slot(sample), self._plan.config.format
+        shape = (self._steps, self._plan.network.outputs)
+        errors = np.asarray(self._errors(sample, self.outputs[:, sample].copy()), dtype=np.float64)
+        if errors.shape != shape or not np.isfinite(errors).all():
+            raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
+        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(sample)
+        for part in self._last:
+            own = units[:, part.order]
+            for step, n in np.argwhere(own).tolist():
+                value = int(own[step, n]) << -fmt.lsb
+                count = 2 if -1 << 63 <= value < 1 << 63 else 3
+                payload = tuple(value >> 32 * k & 0xFFFFFFFF for k in range(count))
+                tag = {"neuron": part.neuron_base + n, "step": step, "slot": slot}
+                yield Packet(Kind.ERROR, tag, payload, part.x, part.y)
+            yield Packet(Kind.ERRORS_DONE, {"slice": part.index, "slot": slot}, (), part.x, part.y)
+
+    def accept(self, packet):
+        if packet.kind == Kind.CREDIT:
+            return self._accept_credit(packet.tag)
+        if packet.kind == Kind.SPIKES:
+            return self._accept_spikes(packet.tag, *packet.payload)
+        return False
+
+    def _accept_credit(self, tag):
+        key = (tag["from_x"], tag["from_y"], tag["slice"])
+        if tag["slot"] >= self._slots or key not in self._credits[tag["slot"]]:
+            return False
+        self._credits[tag["slot"]].remove(key)
+        return True
+
+    def _accept_spikes(self, tag, spikes, masks):
+        """A slot's words come in the order of its samples, so that a word belongs to the first sample without it."""
+        place = (tag["step"], tag["word"])
+        if tag["slot"] >= self._slots or tag["slice"] or bool(tag["train"]) != self._train:
+            return False
+        sample = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
+        if sample is None:
+            return False
+        outputs = self._places[tag["word"]]
+        if (spikes | masks) >> len(outputs):
+            return False
+        self._expected[sample].remove(place)
+        self.outputs[tag["step"], sample, outputs] = unpack_word(spikes, len(outputs))
+        if self._errors is not None:
+            own = self._masks.setdefault(sample, np.zeros(self.outputs.shape[::2], dtype=np.uint8))
+            own[tag["step"], outputs] = unpack_word(masks, len(outputs))
+        if not self._expected[sample]:
+            self._in_flight[tag["slot"]].remove(sample)
+            self._unfinished -= 1
+            if self._errors is not None:
+                self._due.append(sample)
+        return True
+
+    def missing(self):
+        words = sum(len(self._expected[n]) for queue in self._in_flight for n in queue)
+        cores = [f"core ({x}, {y})" for x, y, _ in sorted(set().union(*self._credits))]
+        parts = [f"{words} SPIKES packets"] * bool(words) + [f"CREDIT from {', '.join(cores)}"] * bool(cores)
+        return ", ".join(parts)

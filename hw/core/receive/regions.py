@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which addresses of a core the host may read and write."""
+
+from amaranth.hdl import Array
+from amaranth.utils import exact_log2
+
+from backspike.spec.counters import COUNTERS
+from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+
+__all__ = ["READABLE", "WRITABLE", "is_one_of", "read_tape", "region_sizes"]
+
+READABLE = (Region.WEIGHT, Region.GRADIENT, Region.GRADIENT_HIGH, Region.VELOCITY, Region.CONTROL, Region.COUNTER)
+WRITABLE = tuple(set(Region) - {Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER})
+
+
+def region_sizes(config):
+    """Number of addresses of each region."""
+    return {
+        Region.WEIGHT: config.weights,
+        Region.GRADIENT: config.weights,
+        Region.GRADIENT_HIGH: config.weights,
+        Region.VELOCITY: config.weights if config.momentum else 0,
+        Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
+        Region.NEED: config.slices,
+        Region.GROUP: config.groups * GROUP_STRIDE,
+        Region.PEER: config.peers,
+        Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
+        Region.CONTROL: 2,
+        Region.COUNTER: len(COUNTERS),
+    }
+
+
+def read_tape(address):
+    """Word and step of an address of region TAPE."""
+    word_bits, step_bits = exact_log2(TAPE_STRIDE), exact_log2(TAPE_SLOT_STRIDE)
+    return address[:word_bits], address[word_bits:step_bits]
+
+
+def is_one_of(code, codes):
+    """Whether a 4-bit code is one of these."""
+    return Array(int(number in codes) for number in range(16))[code]

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neuron update: leak, reset, fire test and surrogate mask of each output, and its spikes as words."""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import In, Out
+
+from backspike.hw.arith.numbers import not_below
+from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
+from backspike.hw.shapes import WORD
+
+__all__ = ["OWN_BITS", "NeuronUpdate"]
+
+OWN_BITS = StructLayout({"spike": 1, "mask": 1})
+"""What the backward pass needs to know of a neuron and step."""
+
+
+class NeuronUpdate(wiring.Component):
+    """u[t] = round(kappa r[t-1] + sum), s[t] = u >= threshold, m[t] = mask_low <= u <= mask_high.
+
+    Takes the sums of the feed-forward engine, lane by lane, and numbers the neurons of a step in this order. A neuron
+    takes two cycles, and a third where it is reset softly: its sum, its leaked potential, the reset. A step waits until
+    the step before is written back, a word of 32 neurons until the word before is taken.
+
+    Parameters
+    ----------
+    shapes: Shapes
+    result: shape of the engine's results: {place: {step, block_last, last}, sums}. ``block_last``: last block of a
+        pixel, with ``last_lanes`` outputs; ``last``: the step ends with this block
+
+    Members
+    -------
+    results: stream from the feed-forward engine
+    slot, train, descriptor: of the job
+    potential_address, potential: potential memory {spike, value}, one cycle of latency
+    potential_write, potential_write_address, potential_value: its write port
+    own_write, own_address, own_bits: write enable of each step, address and bits of the core's own spikes and masks
+    request, result: to and from the elementwise unit
+    words: stream of {targets_base, targets, slot, train, step, word, spikes, masks}
+    busy: something is inside, apart from words that wait to be sent
+    """
+
+    def __init__(self, shapes, result):
+        self.shapes = shapes
+        steps = shapes.config.steps
+        self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
+        self.word = StructLayout(
+            {
+                "targets_base": shapes.peer,
+                "targets": 8,
+                "slot": shapes.slot,
+                "train": 1,
+                "step": shapes.step,
+                "word": max(1, shapes.neuron - 5),
+                "spikes": WORD,
+                "masks": WORD,
+            }
+        )
+        super().__init__(
+            {
+                "results": In(stream.Signature(result)),
+                "slot": In(shapes.slot),
+                "train": In(1),
+                "descriptor": In(shapes.descriptor),
+                "potential_address": Out(shapes.neuron),
+                "potential": In(self.potential_layout),
+                "potential_write": Out(1),
+                "potential_write_address": Out(shapes.neuron),
+                "potential_value": Out(self.potential_layout),
+                "own_write": Out(steps),
+                "own_address": Out(shapes.own_address()),
+                "own_bits": Out(ArrayLayout(OWN_BITS, steps)),
+                "request": Out(stream.Signature(request_layout(shapes))),
+                "result": In(result_layout(shapes)),
+                "words": Out(stream.Signature(self.word)),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        waiting = Signal()  # a word is complete but for results under way, or waits to be sent
+        flushing = self._ask(m, waiting)
+        taken = Signal()
+        m.d.comb += taken.eq(self.words.valid & self.words.ready)
+        m.d.sync += waiting.eq((waiting & ~taken) | flushing)
+        self._finish(m, taken)
+        return m
+
+    def _ask(self, m, waiting):
+        """Read each neuron's potential and ask for the update; returns whether it is the last of a word."""
+        shapes, d = self.shapes, self.descriptor
+        lanes, fmt = shapes.config.lanes, shapes.config.format
+        request, tag, place = self.request.p, self.request.p.tag, self.results.p.place
+        lane = Signal(shapes.lane)
+        local = Signal(shapes.neuron)  # number of the neuron in its step
+        leaking, resetting = Signal(), Signal()  # the sum is given, the potential too
+        last_lane, last, done = Signal(), Signal(), Signal()
+        under_way = Signal(range(result_latency(shapes) + 1))  # cycles until the last result has come
+        first, spiked, repeat = Signal(), Signal(), Signal()
+        m.d.comb += [
+            last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
+            last.eq(place.last & last_lane),
+            self.potential_address.eq(d.neuron_base + local),
+            first.eq(place.step == 0),
+            spiked.eq(self.potential.spike & ~first),
+            repeat.eq(spiked & d.soft),
+            tag.client.eq(Client.NEURON),
+            tag.index.eq(self.potential_address),
+            tag.step.eq(place.step),
+            tag.word.eq(local[5:]),
+            tag.flush.eq(local[:5].all() | last),
+            request.a.eq(Mux(resetting, Const(int(fmt.encode(-1.0)), fmt.width), d.kappa)),
+            request.b.eq(Mux(resetting, d.reset, self.potential.value)),
+            request.addend.eq(self.results.p.sums[lane] << -fmt.lsb),
+            request.add.eq(~leaking & ~resetting),
+            request.product.eq(resetting | (leaking & ~first & (d.soft | ~spiked))),
+            request.last.eq(resetting | (leaking & ~repeat)),
+            # A neuron's step needs the one before it.
+            self.request.valid.eq(
+                leaking | resetting | (self.results.valid & ~waiting & ~(~local.any() & under_way.any()))
+            ),
+            done.eq(self.request.valid & self.request.ready & request.last),
+            self.results.ready.eq(done & last_lane),
+            self.busy.eq(self.results.valid | under_way.any()),
+        ]
+        with m.If(self.request.valid & self.request.ready):
+            m.d.sync += [leaking.eq(request.add), resetting.eq(leaking & repeat)]
+        with m.If(done):
+            m.d.sync += [
+                lane.eq(Mux(last_lane, 0, lane + 1)),
+                local.eq(Mux(last, 0, local + 1)),
+                under_way.eq(result_latency(shapes)),
+            ]
+        with m.Elif(under_way.any()):
+            m.d.sync += under_way.eq(under_way - 1)
+        return done & tag.flush
+
+    def _finish(self, m, taken):
+        """Fire test; write back, and collect the bits of 32 neurons."""
+        shapes, d, tag = self.shapes, self.descriptor, self.result.tag
+        fmt = shapes.config.format
+        number = slice(0, fmt.width)
+        bits, finished = Signal(OWN_BITS), Signal()
+        value = self.result.value
+        m.d.comb += [
+            finished.eq(self.result.valid & (tag.client == Client.NEURON)),
+            bits.spike.eq(not_below(value, d.threshold[number], fmt)),
+            bits.mask.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
+            self.potential_write.eq(finished),
+            self.potential_write_address.eq(tag.index),
+            self.potential_value.spike.eq(bits.spike),
+            self.potential_value.value.eq(value),
+            self.own_write.eq(Mux(finished, 1 << tag.step, 0)),
+            self.own_address.neuron.eq(tag.index),
+            self.own_address.slot.eq(self.slot),
+            *(self.own_bits[t].eq(bits) for t in range(shapes.config.steps)),
+        ]
+        # The bits go in from registers, a cycle later. The place of the next neuron is one bit, which is the enable of
+        # its flip-flops: no shifter.
+        place = Signal(WORD, init=1)
+        word, arrived, new, flushed = Signal(self.word), Signal(), Signal(OWN_BITS), Signal()
+        m.d.comb += self.words.p.eq(word)
+        m.d.sync += [arrived.eq(finished), new.eq(bits), flushed.eq(finished & tag.flush)]
+        with m.If(taken):
+            m.d.sync += [place.eq(1), word.spikes.eq(0), word.masks.eq(0)]
+        with m.Elif(arrived):
+            m.d.sync += place.eq(place.rotate_left(1))
+            for k in range(WORD):
+                with m.If(place[k]):
+                    m.d.sync += [word.spikes[k].eq(new.spike), word.masks[k].eq(new.mask)]
+        with m.If(taken):
+            m.d.sync += self.words.valid.eq(0)
+        with m.If(flushed):
+            m.d.sync += self.words.valid.eq(1)
+        with m.If(finished & tag.flush):
+            m.d.sync += [
+                word.targets_base.eq(d.targets_base),
+                word.targets.eq(d.targets),
+                word.slot.eq(self.slot),
+                word.train.eq(self.train),
+                word.step.eq(tag.step),
+                word.word.eq(tag.word),
+            ]

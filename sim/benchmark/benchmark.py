@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of ``make bench``: trained weights, a chip for each configuration, measured runs, report."""
+
+import dataclasses
+import hashlib
+import json
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from backspike.golden.presets import default_schedule
+from backspike.golden.trainer import Trainer
+from backspike.host.compiler.activity import measure_densities
+from backspike.host.compiler.compile import compile_network
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
+from backspike.sim.benchmark.benchmark_report import make_benchmark_report, run_report
+from backspike.sim.benchmark.benchmark_tables import markdown, print_benchmark
+from backspike.sim.run.progress import Reporter, followed
+from backspike.sim.verilator.runner import build, run
+
+__all__ = ["benchmark", "trained_weights"]
+
+_DENSITY_SAMPLES = 64
+_ACCURACY_SAMPLES = 256
+_Prepared = namedtuple("_Prepared", "plan accuracy")  # accuracy of the weights at the start, on test samples
+
+
+def benchmark(runs, directory, *, reporter=None):
+    """Measure runs one after the other; ``report.json``, ``report.md`` and pictures go to the top of the folder.
+
+    Parameters
+    ----------
+    runs: list of ``Measurement``
+    directory: of everything that is written; chips and trained weights in it are used again
+    reporter: ``Reporter``
+
+    Returns
+    -------
+    the report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal
+
+    Raises
+    ------
+    ValueError, TypeError: a run is impossible; ``CapacityError`` says what would fit
+    RuntimeError: a tool failed
+    """
+    reporter = reporter or Reporter()
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {}
+    with threadpool_limits(1):  # the matrices are too small for threads
+        # All of them before the first chip is built, so that what does not fit is known at once
+        prepared = [_prepare(run, directory, reporter, weights) for run in runs]
+    chips, results = {}, []
+    for number, (measurement, (plan, accuracy)) in enumerate(zip(runs, prepared, strict=True), start=1):
+        network = measurement.scenario.network
+        reporter.console.print(f"[bold]run {number} of {len(runs)}: {measurement.name}[/], {network}")
+        key = _chip_key(measurement.scenario.config)
+        if key not in chips:
+            chips[key] = _build(measurement.scenario.config, key, directory, reporter)
+        built, _ = chips[key]
+        measured = _measure_all(measurement, plan, built, directory / "runs" / measurement.name, reporter)
+        results.append(run_report(measurement, plan, accuracy, key, measured))
+        # After every run, so that nothing is lost when a later one fails
+        report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
+        (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        (directory / "report.md").write_text(markdown(report))
+    with reporter.stage("drawing pictures"):
+        pictures = draw_benchmark(report, directory)
+    print_benchmark(report, reporter.console)
+    for path in (directory / "report.json", directory / "report.md", *pictures):
+        reporter.console.print(f"written: {path}", soft_wrap=True)
+    return report
+
+
+def _digest(values):
+    """A short name of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _chip_key(config):
+    """Name of a configuration: equal ones are built once."""
+    return f"{config.columns}x{config.rows}-{config.lanes}lanes-{_digest(config.to_dict())}"
+
+
+def trained_weights(measurement, data, directory, reporter):
+    """Weights of a golden model that has learnt for a while, or those of the file that the case names.
+
+    Deltas of an untrained network are much denser than those of one that makes few errors.
+    """
+    case, scenario = measurement.case, measurement.scenario
+    network = scenario.model
+    name = _digest(
+        [scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs, scenario.seed]
+    )
+    path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
+    if case.weights and not path.is_file():
+        raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
+    if not path.is_file():
+        with reporter.stage(f"training {case.name} in the golden model") as update:
+            trainer = _train(scenario, data, case.epochs, update)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **{f"weights_{k}": weight for k, weight in enumerate(trainer.weights)})
+    with np.load(path) as stored:
+        missing = [f"weights_{k}" for k in range(len(network.layers)) if f"weights_{k}" not in stored]
+        if missing:
+            raise ValueError(f"{path} must have {missing[0]} for the network {case.network}")
+        return [stored[f"weights_{k}"] for k in range(len(network.layers))]
+
+
+def _train(scenario, data, epochs, update):
+    """A golden model that was trained for some epochs, in batches of 16 whatever the chip's are."""
+    schedule = default_schedule(scenario.model, epochs, batch=16, momentum=scenario.momentum)
+    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
+    count = len(data.train_labels)
+    for epoch, training in enumerate(schedule):
+        trainer.training = training
+        order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
+        for start in range(0, count, 16):
+            chosen = order[start : start + 16]
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            update(epoch * count + start + len(chosen), epochs * count)
+    return trainer
+
+
+def _prepare(measurement, directory, reporter, cache):
+    """Place the network by measured densities, and write what the chip must produce; returns a ``_Prepared``."""
+    scenario, case = measurement.scenario, measurement.case
+    data = scenario.dataset()
+    if case.name not in cache:
+        weights = trained_weights(measurement, data, directory, reporter)
+        some = slice(0, _DENSITY_SAMPLES)
+        densities = measure_densities(
+            scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some]
+        )
+        trainer = Trainer(scenario.model, scenario.training, weights=weights)
+        tests = slice(0, _ACCURACY_SAMPLES)
+        accuracy = trainer.evaluate(data.test_spikes[:, tests], data.test_labels[tests])
+        cache[case.name] = weights, densities, accuracy
+    weights, densities, accuracy = cache[case.name]
+    with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
+        plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
+    folder = directory / "runs" / measurement.name
+    _write_expected(scenario, data, weights, folder)
+    if measurement.compared:
+        _write_expected(measurement.compared, data, weights, folder / "compared")
+    (folder / "plan.txt").write_text(plan.summary() + "\n")
+    return _Prepared(plan, accuracy)
+
+
+def _write_expected(scenario, data, weights, folder):
+    """Inputs of the run, and what the chip must answer: output spikes, and weights after the batches."""
+    trainer = Trainer(scenario.model, scenario.training, weights=weights)
+    spikes, order = [], scenario.order(data)
+    for chosen in order:
+        spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
+        trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+    tests = data.test_spikes[:, : scenario.tests]
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / "expected.npz",
+        inputs=data.train_spikes[:, order.reshape(-1)],
+        labels=data.train_labels[order.reshape(-1)],
+        spikes=np.concatenate(spikes, axis=1),
+        tests=tests,
+        test_spikes=trainer.forward(tests).layers[-1].spikes,
+        **{f"initial_{k}": weight for k, weight in enumerate(weights)},
+        **{f"trained_{k}": weight for k, weight in enumerate(trainer.weights)},
+    )
+
+
+def _build(config, key, directory, reporter):
+    """Generate and build a chip; returns the simulation, and sizes and seconds of making it.
+
+    Where the program comes from the cache, the seconds of its build are those of the time when it was built.
+    """
+    folder = directory / "verilog" / key
+    text = f"generating Verilog of {key}"
+    with reporter.stage(text):
+        paths = [path for path in emit_chip(config, folder) if path.suffix != ".json"]
+    generated = reporter.seconds[text]
+    content = b"".join(path.read_bytes() for path in paths)
+    facts = {
+        "config": config.to_dict(),
+        "verilog_bytes": len(content),
+        "verilog_lines": content.count(b"\n"),
+        "generate_seconds": generated,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = f"building the simulation of {key}"
+    with reporter.stage(text):
+        built = build(paths, CHIP_MODULE, directory / "build" / key, blocks=(TILE_MODULE,))
+    facts["build_seconds"] = built.seconds
+    return built, facts
+
+
+_PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating"}
+
+
+def _measure_all(measurement, plan, built, folder, reporter):
+    """What the bench has measured: the ``whole`` run; to compare, a batch with ``skipping`` and one without, ``dense``.
+
+    Where the whole run has the batch of the comparison, it is not repeated. Ends at the first difference.
+    """
+    measured = {"whole": _measure(measurement.scenario, plan, built, folder, reporter, measurement.name)}
+    compared = measurement.compared
+    if compared:
+        parts = {
+            "skipping": dataclasses.replace(compared, skipping=True),
+            "dense": dataclasses.replace(compared, skipping=False),
+        }
+        if compared.batch == measurement.scenario.batch:
+            measured["skipping"] = measured["whole"]
+        for name, scenario in parts.items():
+            if name not in measured and not any(part["difference"] for part in measured.values()):
+                text = f"{measurement.name}, skipping {'on' if scenario.skipping else 'off'} for {compared.samples}"
+                measured[name] = _measure(scenario, plan, built, folder / "compared", reporter, text, tests=False)
+    (folder / "record.json").write_text(json.dumps(measured))
+    return measured
+
+
+def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
+    """One run of the bench in a folder with expected values."""
+    job = {
+        "scenario": dataclasses.asdict(scenario),
+        "tests": tests,
+        "pieces": [
+            {"layer": part.layer, "x": part.core[0], "y": part.core[1], "first": part.first, "channels": part.channels}
+            for part in plan.slices
+        ],
+    }
+    (folder / "job.json").write_text(json.dumps(job))
+    with (
+        reporter.stage(text) as update,
+        followed(folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])),
+    ):
+        run(built, "backspike.sim.benchmark.bench_measure", seed=scenario.seed, env={"BACKSPIKE_RUN": str(folder)})
+    return json.loads((folder / "measured.json").read_text())

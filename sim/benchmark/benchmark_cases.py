@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmark runs: the table of cases, and the single runs that follow from it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from backspike.sim.run.scenario import PRESETS, Scenario
+
+__all__ = ["CASES", "Case", "Measurement", "chosen_runs"]
+
+_CONV = {"slots": 8, "slices": 8, "neurons": 4096, "tape_words": 256, "groups": 128, "peers": 128}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network that is measured on one chip or several.
+
+    Parameters
+    ----------
+    name: by which it is chosen
+    scenario: fields of ``Scenario``: network, data, batch, chip and so on; not those below
+    cores, lanes: of the chips; every pair of them is a run
+    samples: training samples of a run, rounded up to whole batches
+    tests: evaluation samples of a run
+    dense: samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario);
+        0: there is none
+    epochs: for which the golden model trains the weights first
+    weights: ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``
+    """
+
+    name: str
+    scenario: dict = field(default_factory=dict)
+    cores: tuple = (4,)
+    lanes: tuple = (1,)
+    samples: int = 32
+    tests: int = 16
+    dense: int = 16
+    epochs: int = 5
+    weights: str | None = None
+
+
+CASES = (
+    Case(name="digits", scenario=PRESETS["digits"], tests=32),
+    Case(name="mlp", scenario=PRESETS["mlp"], cores=(20,), samples=64, tests=32),
+    Case(name="deep20", scenario={**PRESETS["deep20"], "batch": 32}, cores=(20,), samples=64, dense=2, epochs=2),
+    Case(
+        name="scaling",
+        scenario={"network": "1x8x8-c12k3p1-c12k3p1-c12k3p1-c12k3p1-10", "batch": 64, "chip": _CONV},
+        cores=(1, 2, 4, 10, 20),
+        samples=64,
+        dense=0,
+    ),
+    Case(name="lanes-dense", cores=(2,), lanes=(1, 4, 8), tests=32),
+    Case(
+        name="lanes-conv",
+        scenario={"network": "1x8x8-c16k3p1-c16k3p1-c16k3p1-10", "chip": _CONV},
+        cores=(2,),
+        lanes=(1, 4, 8),
+        samples=16,
+        dense=4,
+    ),
+)
+"""The benchmark set. The chips of a case differ in what is compared, cores or lanes, and in nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One run: a case on one chip."""
+
+    case: Case
+    scenario: Scenario
+
+    @property
+    def name(self):
+        return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l"
+
+    @property
+    def compared(self):
+        """The scenario with which skipping on and off are compared, a single batch; ``None``: they are not."""
+        count = min(self.case.dense, self.scenario.batch)
+        return dataclasses.replace(self.scenario, batch=count, samples=count) if count else None
+
+
+def chosen_runs(names=None, *, cores=None, samples=None, seed=1, cases=CASES):
+    """The ``Measurement`` of every run.
+
+    Parameters
+    ----------
+    names: of the cases; ``None``: all
+    cores: numbers of cores instead of those of the cases
+    samples: training and evaluation samples of each run instead of those of the cases; batches are not larger
+    seed: of weights, order of the samples and initial memory contents
+    cases: table of ``Case``
+
+    Raises
+    ------
+    TypeError, ValueError: an unknown case, or a number out of range
+    """
+    known = {case.name: case for case in cases}
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"cases must be of {list(known)}, not {name!r}")
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples must be at least 1, not {samples!r}")
+    runs = []
+    for case in (case for case in cases if not names or case.name in names):
+        if samples is not None:
+            batch = min(case.scenario.get("batch", Scenario.batch), samples)
+            case = dataclasses.replace(  # noqa: PLW2901
+                case, samples=samples, tests=samples, scenario={**case.scenario, "batch": batch}
+            )
+        for count in cores or case.cores:
+            for lanes in case.lanes:
+                scenario = Scenario(
+                    **{
+                        **case.scenario,
+                        "cores": count,
+                        "lanes": lanes,
+                        "samples": case.samples,
+                        "tests": case.tests,
+                        "epochs": case.epochs,
+                        "seed": seed,
+                    }
+                )
+                scenario.config  # noqa: B018 - refuses a mesh that does not exist before anything is built
+                runs.append(Measurement(case=case, scenario=scenario))
+    return runs

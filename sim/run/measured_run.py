@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benches of whole training runs share: expected values, progress, timed calls, the first difference."""
+
+import json
+
+import numpy as np
+from cocotb.utils import get_sim_time
+
+from backspike.host.driver.driver import LINK
+from backspike.sim.run.transport import CLOCK_NS
+
+__all__ = ["MeasuredRun"]
+
+
+class MeasuredRun:
+    """A run on the simulated chip; a subclass sets ``driver`` and ``transport``.
+
+    Parameters
+    ----------
+    folder: of the run, with ``expected.npz``; ``progress.jsonl`` is written there
+    scenario: ``Scenario``
+    measured: what the run has measured at its start; with ``"difference"``, the first that was found
+    """
+
+    def __init__(self, folder, scenario, measured):
+        self.folder, self.scenario = folder, scenario
+        self.expected = np.load(folder / "expected.npz")
+        self.layers = len(scenario.model.layers)
+        self.measured = {"difference": None, **measured}
+        self._progress = (folder / "progress.jsonl").open("w")
+
+    def weights(self, name):
+        """Weights of all layers from the expected values."""
+        return [self.expected[f"{name}_{k}"] for k in range(self.layers)]
+
+    def note(self, phase, done, total, **values):
+        """Tell the parent process how far the run is."""
+        self._progress.write(json.dumps({"phase": phase, "done": done, "total": total, **values}) + "\n")
+        self._progress.flush()
+
+    async def call(self, operation):
+        """Run an operation; returns its result and the cycles that it took."""
+        start = get_sim_time("ns")
+        result = await self.transport.run(operation)
+        return result, round((get_sim_time("ns") - start) / CLOCK_NS)
+
+    def differs(self, difference):
+        """Remember the first difference; whether there is one."""
+        if difference is not None and self.measured["difference"] is None:
+            self.measured["difference"] = {**vars(difference), "text": str(difference)}
+        return difference is not None
+
+    async def counters(self):
+        """Counters of all cores and of the link, with names that JSON can hold."""
+        counters, _ = await self.call(self.driver.read_counters())
+        return {core if core == LINK else f"{core[0]},{core[1]}": values for core, values in counters.items()}

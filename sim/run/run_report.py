@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a training run, as a dict and as tables. The README explains the keys."""
+
+import dataclasses
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from backspike.host.compiler.geometry import pixels, tap_count
+from backspike.host.driver.driver import LINK
+
+__all__ = ["dense_terms", "engine_report", "make_report", "print_report"]
+
+
+def make_report(scenario, golden, measured, seconds):
+    """Everything that was measured, in plain values.
+
+    Parameters
+    ----------
+    scenario: of the run
+    golden: accuracies of the golden model
+    measured: what the bench wrote
+    seconds: duration of each stage
+    """
+    samples = len(measured["train_cycles"]) * scenario.batch
+    report = {
+        "scenario": dataclasses.asdict(scenario),
+        "chip": scenario.config.to_dict(),
+        "difference": measured["difference"],
+        "mismatching_bits": measured["difference"]["bits"] if measured["difference"] else 0,
+        "training": {
+            "samples": samples,
+            "cycles_per_sample": sum(measured["train_cycles"]) / samples,
+            "accuracy": sum(measured["correct"]) / samples,
+            "losses": measured["losses"],
+        },
+        "accuracy": {
+            "golden_after_chip_samples": golden["evaluate_accuracy"],
+            "golden_fully_trained": golden["accuracies"][-1],
+            "golden_training_samples": golden["samples"],
+            "golden_fully_trained_same_tests": golden["trained_accuracy"],
+        },
+        "saturated": measured["saturated"],
+        "seconds": dict(seconds),
+    }
+    for name, key in (("evaluate", "chip_after_chip_samples"), ("trained", "chip_fully_trained_same_tests")):
+        if f"{name}_accuracy" in measured:
+            report["accuracy"][key] = measured[f"{name}_accuracy"]
+    if "train_counters" in measured:
+        report["counters"] = measured["train_counters"]
+        report["engines"] = engine_report(scenario, measured["train_counters"], samples)
+        report["evaluation"] = {
+            "tests": measured["tests"],
+            "cycles_per_sample": measured["evaluate_cycles"] / measured["tests"],
+        }
+    return report
+
+
+def dense_terms(network):
+    """Terms of one training sample without any skipping: of FP (and as many of WG), and of BP."""
+    inner = [
+        network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
+        for layer in network.layers
+    ]
+    bias = sum(network.steps * layer.out_channels * pixels(layer) for layer in network.layers if layer.bias)
+    return sum(inner) + bias, sum(inner[1:])
+
+
+def engine_report(scenario, counters, samples):
+    """Utilisation of each engine and what it skipped, from the hardware counters of a training run of some samples.
+
+    ``dense`` is the number of terms without any skipping, which follows from the shape of the network.
+    """
+    cores = {name: values for name, values in counters.items() if name != LINK}
+    total = {key: sum(core[key] for core in cores.values()) for key in next(iter(cores.values()))}
+    lanes = scenario.lanes
+    forward, back = (samples * count for count in dense_terms(scenario.model))
+    engines = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
+    for name, engine in engines.items():
+        busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
+        engine |= {
+            "busy_cycles": busy,
+            "terms": terms,
+            "skipped": engine["dense"] - terms,
+            "utilisation": terms / (lanes * busy) if busy else None,
+            "busy_by_core": {core: values[f"{name.lower()}_busy"] for core, values in cores.items()},
+        }
+    return engines
+
+
+def print_report(report, pictures, console):
+    """Short tables for people, within 80 columns."""
+    accuracy, training = report["accuracy"], report["training"]
+    table = _table("", "chip", "golden model", title="accuracy on the test digits")
+    for text, end in (
+        (f"after {training['samples']:,} samples on the chip", "after_chip_samples"),
+        (f"weights of {accuracy['golden_training_samples']:,} samples", "fully_trained_same_tests"),
+    ):
+        chip = accuracy.get(f"chip_{end}")
+        table.add_row(text, f"{chip:.1%}" if chip is not None else "-", f"{accuracy[f'golden_{end}']:.1%}")
+    console.print(table)
+    if "engines" in report:
+        table = _table(
+            "",
+            "busy cycles",
+            "terms",
+            "dense",
+            "utilisation",
+            "skipped",
+            title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample",
+        )
+        for name, engine in report["engines"].items():
+            dense, used = engine["dense"], engine["utilisation"]
+            table.add_row(
+                name,
+                f"{engine['busy_cycles']:,}",
+                f"{engine['terms']:,}",
+                f"{dense:,}",
+                f"{used:.2f}" if used is not None else "-",
+                f"{engine['skipped'] / dense:.1%}" if dense else "-",
+            )
+        console.print(table)
+    for picture in pictures:
+        console.print(f"picture: {_short(picture)}", soft_wrap=True)
+    if report["difference"]:
+        console.print(f"[bold red]chip and golden model differ[/]: {report['difference']['text']}")
+    else:
+        console.print("[bold green]chip and golden model are equal in every bit[/] (0 mismatching bits)")
+
+
+def _table(first, *others, title):
+    """A table with one column of text; the others are of numbers."""
+    table = Table(first, title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _short(path):
+    """A path as seen from the working directory, if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training run of ``make sim``: golden model, generated chip, comparison, report, pictures."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from backspike.golden import learning
+from backspike.golden.trainer import Trainer
+from backspike.host.training.metrics import Score
+from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.run.pictures import draw_all
+from backspike.sim.run.progress import Reporter, followed
+from backspike.sim.run.run_report import make_report, print_report
+from backspike.sim.verilator.runner import build, run
+
+__all__ = ["simulate_training"]
+
+
+def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=emit_chip):
+    """Train a scenario's network on the simulated chip and in the golden model, and compare every bit.
+
+    Parameters
+    ----------
+    scenario: ``Scenario``
+    directory: of everything that is written; ``report.json`` and the pictures go to its top
+    waves: what ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
+        chip and tiles; ``"all"``, every signal; ``None``: there is no such file
+    reporter: ``Reporter``
+    emit: what writes the chip's Verilog, called as ``emit_chip``; another one that does the same
+
+    Returns
+    -------
+    the report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal
+
+    Raises
+    ------
+    ValueError, TypeError: the scenario is impossible; ``CapacityError`` says what would fit
+    RuntimeError: a tool failed
+    """
+    reporter = reporter or Reporter()
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    plan, data = scenario.plan(), scenario.dataset()
+    columns, rows = scenario.config.columns, scenario.config.rows
+    reporter.console.print(
+        f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
+        f"data {data.name}, seed {scenario.seed}",
+        soft_wrap=True,
+    )
+    reporter.console.print(plan.summary(), soft_wrap=True)
+    with threadpool_limits(1):  # the matrices are too small for threads
+        golden = _train_golden(scenario, data, reporter)
+        _write_expected(scenario, data, golden, directory)
+    with reporter.stage("generating Verilog"):
+        paths = emit(scenario.config, directory / "verilog")
+    with reporter.stage("building the simulation with Verilator"):
+        built = build(
+            [path for path in paths if path.suffix != ".json"],
+            CHIP_MODULE,
+            directory / "build",
+            waves=waves is not None,
+            blocks=(TILE_MODULE,),
+            no_waves=("*.core*", "*.router.*", "*.host_link*") if waves == "links" else (),
+        )
+    if waves:
+        with reporter.stage("recording waves of the first batch"):
+            _run_bench(scenario, built, directory, waves=True, batches=1)
+        (directory / "build" / "dump.vcd").replace(directory / "chip.vcd")
+    _run_chip(scenario, built, directory, reporter)
+    measured = json.loads((directory / "measured.json").read_text())
+    report = make_report(scenario, golden, measured, reporter.seconds)
+    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    with reporter.stage("drawing pictures"):
+        pictures = draw_all(scenario, plan, data, golden, measured, np.load(directory / "measured.npz"), directory)
+    print_report(report, pictures, reporter.console)
+    return report
+
+
+def _train_golden(scenario, data, reporter):
+    """Full training with the bit-exact model; accuracy after each epoch."""
+    schedule = scenario.schedule()
+    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
+    accuracies, losses, trained = [], [], 0
+    with reporter.stage("training the golden model bit-exactly") as update:
+        for epoch, training in enumerate(schedule):
+            trainer.training = training
+            for chosen in scenario.epoch_batches(epoch, len(data.train_labels)):
+                trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            trained += len(data.train_labels)
+            score = _assess(trainer, data)
+            accuracies.append(score.accuracy)
+            losses.append(score.loss)
+            update(
+                trained,
+                len(data.train_labels) * len(schedule),
+                f"loss {score.loss:.3f}, test accuracy {score.accuracy:.1%}",
+            )
+    return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
+
+
+def _assess(trainer, data):
+    """``Score`` of the test data."""
+    counts = np.concatenate(
+        [trainer.forward(data.test_spikes[:, k : k + 256]).counts for k in range(0, len(data.test_labels), 256)]
+    )
+    return Score.of(counts, data.test_labels, data.steps)
+
+
+def _write_expected(scenario, data, golden, directory):
+    """What the chip must produce: spikes and weights of each batch, spikes of the tests before and after."""
+    trainer = Trainer(scenario.model, scenario.training, weights=scenario.weights())
+    expected, spikes = {}, []
+    for number, chosen in enumerate(scenario.order(data)):
+        batch, labels = data.train_spikes[:, chosen], data.train_labels[chosen]
+        spikes.append(trainer.forward(batch).layers[-1].spikes)
+        trainer.train_batch(batch, labels)
+        expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
+    expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
+    expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
+    expected["train_spikes"] = np.stack(spikes)
+    tests = data.test_spikes[:, : scenario.tests]
+    for name, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
+        trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
+        expected[f"{name}_spikes"] = trace.layers[-1].spikes
+        golden[f"{name}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[: scenario.tests]).mean())
+        golden["trace"] = trace
+    golden["saturated"] = trainer.saturated
+    np.savez(directory / "expected.npz", **expected)
+    (directory / "scenario.json").write_text(scenario.to_json())
+
+
+_PHASES = {
+    "load": "loading the chip",
+    "train": "training on the chip",
+    "evaluate": "testing on the chip",
+    "trained": "testing the fully trained weights on the chip",
+}
+
+
+def _run_bench(scenario, built, directory, *, waves=False, batches=None):
+    """Run the bench: everything, or only the first batches."""
+    env = {"BACKSPIKE_RUN": str(directory)}
+    if batches is not None:
+        env["BACKSPIKE_BATCHES"] = str(batches)
+    run(built, "backspike.sim.run.bench_training", seed=scenario.seed, waves=waves, env=env)
+
+
+def _run_chip(scenario, built, directory, reporter):
+    """Run the bench, and show its progress, one stage for each phase."""
+    with contextlib.ExitStack() as stages:
+        current = {}
+
+        def show(phase, done, total, loss=None, accuracy=None):
+            if phase not in current:
+                stages.close()
+                current.clear()
+                current[phase] = stages.enter_context(reporter.stage(_PHASES[phase]))
+            notes = [f"loss {loss:.3f}"] if loss is not None else []
+            notes += [f"accuracy {accuracy:.1%}"] if accuracy is not None else []
+            current[phase](done, total, ", ".join(notes))
+
+        with followed(directory / "progress.jsonl", show):
+            _run_bench(scenario, built, directory)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated chip behind a pseudo-terminal."""

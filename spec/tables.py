@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The address spaces of a core, and the tables that describe a network to it."""
+
+from enum import IntEnum
+
+from backspike.spec.fields import Fields
+
+__all__ = [
+    "DESCRIPTOR",
+    "DESCRIPTOR_STRIDE",
+    "GROUP",
+    "GROUP_STRIDE",
+    "NEED",
+    "PEER",
+    "TAPE_SLOT_STRIDE",
+    "TAPE_STRIDE",
+    "Region",
+]
+
+
+class Region(IntEnum):
+    """Address spaces of a core, one 32-bit word per address."""
+
+    WEIGHT = 0  # address = word * lanes + lane, 16-bit numbers
+    GRADIENT = 1  # read only; as WEIGHT: low 32 bits of the exact sum, two's complement in units of the format's lsb
+    GRADIENT_HIGH = 2  # read only; as WEIGHT: the sum's bits from 32 on, its sign extended
+    VELOCITY = 3  # as WEIGHT
+    DESCRIPTOR = 4  # address = slice * DESCRIPTOR_STRIDE + word of DESCRIPTOR
+    NEED = 5  # address = slice
+    GROUP = 6  # address = entry * GROUP_STRIDE + word of GROUP
+    PEER = 7  # address = entry
+    TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes, masks 0
+    CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
+    COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
+
+
+DESCRIPTOR_STRIDE = 16
+
+GROUP_STRIDE = 4
+
+TAPE_STRIDE = 512
+
+TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
+"""Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
+
+NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5)
+"""Per slice: SPIKES packets per step of a sample, consumers that give credits, consumers that send ERRORS_DONE, loss on
+chip, steps."""
+
+GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
+"""Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.
+
+Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's
+tap (ky, kx), the weights of channel c to the slice's block b of outputs are at address
+``row_base + ky * row_stride + kx * tap_stride + c * blocks + b`` in each lane's bank (modulo the address' width).
+``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias; no errors go back).
+Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
+
+PEER = Fields(x=3, y=3, host=1, slice=4, word=9)
+"""A destination of spikes (slice and first tape word there) or a source (slice there)."""
+
+DESCRIPTOR = Fields(
+    # Inputs: ``groups`` entries of the group table from ``groups_base``
+    groups_base=8,
+    groups=8,
+    # Shapes in pixels; a dense slice is one output pixel that sees one input pixel
+    in_width=7,
+    in_height=7,
+    out_width=7,
+    out_height=7,
+    # An output pixel (y, x) sees kernel x kernel pooled input pixels from (y, x) * stride - padding;
+    # a pooled input pixel is pool x pool input pixels
+    kernel=4,
+    stride=3,
+    padding=3,
+    pool=5,
+    # Outputs: at each pixel ``blocks`` blocks of ``lanes`` channels, the last block with ``last_lanes``
+    blocks=13,
+    last_lanes=4,
+    # The core's number of the first output; its block in each lane's delta memory; its first word in the delta bitmap
+    neuron_base=14,
+    block_base=14,
+    delta_base=10,
+    # Weight words of the slice in each lane's bank, for the update
+    weight_base=17,
+    weight_words=18,
+    steps=5,
+    # Modes
+    replay=1,
+    soft=1,
+    errors=1,
+    loss=1,
+    # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
+    threshold=16,
+    mask_low=16,
+    mask_high=16,
+    kappa=16,
+    reset=16,
+    kappa_back=16,
+    amplitude=16,
+    loss_scale=16,
+    minus_rate=16,
+    momentum=16,
+    # Peer table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
+    targets_base=8,
+    targets=8,
+    sources_base=8,
+    sources=8,
+)
+"""Run-time description of one layer slice.
+
+Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its delta is in lane ``n % lanes`` at block
+``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
+engine, which then finds the spikes once for all blocks; otherwise once for each block.
+``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: rate loss on chip instead of received errors.
+``reset`` is rr of the soft reset. 16-bit numbers are in the chip's storage format, right-aligned."""

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training on a chip at packet level: the golden model's bits, whatever interrupts or disturbs it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from backspike.host.compiler.compile import CapacityError
+from backspike.host.training.checkpoint import Checkpoint
+from backspike.host.training.chip_session import ChipFault
+from backspike.host.training.training_spec import Course
+from backspike.spec.packets import Kind
+from backspike.spec.tables import Region
+from tests.host.driver.test_driver import same
+from tests.host.driver.test_driver_use import FAULT_TEXT
+from tests.support.trained_chip import BATCHES, COURSE, EPOCHS, Chip, golden, train
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder of a training without any disturbance, and the golden model's weights and velocities."""
+    folder = tmp_path_factory.mktemp("whole")
+    result, _ = train(folder, compare=True)
+    assert result == "finished"
+    return folder, *golden()
+
+
+def events(folder, name):
+    lines = [json.loads(line) for line in (folder / "weights.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == name]
+
+
+def same_as_whole(folder, whole):
+    """Whether the finished file in a folder has the weights, velocities and results that it must have."""
+    expected, found = (Checkpoint.load(place / "weights.npz") for place in (whole[0], folder))
+    assert found.finished and same(found.weights, whole[1]) and same(found.velocities, whole[2])
+    assert found.history == expected.history
+    return True
+
+
+def test_a_whole_training_is_the_golden_models(whole):
+    folder, weights, _ = whole
+    assert same_as_whole(folder, whole)
+    assert not any(np.array_equal(a, b) for a, b in zip(weights, COURSE.weights(), strict=True))
+    history = Checkpoint.load(folder / "weights.npz").history
+    assert [entry["rate"] for entry in history] == [training.rate for training in COURSE.schedule()]
+    assert history[-1]["rate"] == history[0]["rate"] / 4
+
+
+def test_the_log_has_every_batch_and_epoch(whole):
+    batches, epochs = (events(whole[0], name) for name in ("batch", "epoch"))
+    assert [(line["epoch"], line["batch"]) for line in batches] == [
+        (e, b) for e in range(1, EPOCHS + 1) for b in range(1, BATCHES + 1)
+    ]
+    for epoch in epochs:
+        own = [(line, 5 if line["batch"] < BATCHES else 2) for line in batches if line["epoch"] == epoch["epoch"]]
+        for name in ("loss", "accuracy"):
+            assert np.isclose(epoch[f"train_{name}"], sum(line[name] * count for line, count in own) / 12)
+        assert epoch["tests"] == 6 and 0 <= epoch["test_accuracy"] <= 1
+    assert [line["samples"] for line in batches][-1] == 12 * EPOCHS
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 3, 4, 5, 8])
+def test_an_interrupted_training_goes_on_to_the_same_bits(looks, whole, tmp_path):
+    """Stopped after so many looks, before, within and after an epoch and its tests; then on chips of other shapes."""
+    state, stops = None, 0
+    for shape in ({}, {"columns": 1, "lanes": 4}, {"rows": 2, "slots": 3}):
+        asked = iter([False] * looks + [True] * 99)
+        result, run = train(tmp_path, Chip(**shape), state, stop=lambda asked=asked: next(asked))
+        assert result == "interrupted"
+        state, stops = Checkpoint.load(tmp_path / "weights.npz"), stops + 1
+        assert (state.epoch, state.batch) == (run.state.epoch, run.state.batch)
+    assert state.samples > 0 or not looks
+    result, _ = train(tmp_path, state=state, compare=True)
+    assert result == "finished" and same_as_whole(tmp_path, whole)
+
+
+def test_a_killed_training_goes_on_from_the_last_checkpoint(whole, tmp_path):
+    """Operations: load, 3 batches with a checkpoint of 2 reads after the second; the next one never ends."""
+    chip = Chip(raises={8: KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, chip, save_every=2)
+    assert chip.names[:6] == ["load", "train_batch", "train_batch", "read_weights", "read_velocities", "train_batch"]
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    assert (state.epoch, state.batch) == (0, 2)
+    train(tmp_path, state=state)
+    assert same_as_whole(tmp_path, whole)
+
+
+@pytest.mark.parametrize("kind", [Kind.SPIKES, Kind.UPDATE, Kind.UPDATED])
+def test_a_batch_with_a_fault_is_repeated(kind, whole, tmp_path, capsys):
+    """The second batch fails, and its repetition too; once the update has begun, the last checkpoint is loaded."""
+    reloads = kind != Kind.SPIKES
+    chip = Chip(faults={2: kind, 6 if reloads else 4: kind})
+    result, _ = train(tmp_path, chip, compare=True)
+    assert result == "finished" and same_as_whole(tmp_path, whole)
+    assert chip.names[3:7] == (
+        ["recover", "load", "train_batch", "train_batch"]
+        if reloads
+        else ["recover", "train_batch", "recover", "train_batch"]
+    )
+    told = [line for line in capsys.readouterr().out.splitlines() if "repeating" in line]
+    assert told == [f"epoch 1, batch 2: train_batch: {FAULT_TEXT}; repeating ({count} of 3)" for count in (1, 2)]
+    assert [line["count"] for line in events(tmp_path, "fault")] == [1, 2]
+
+
+def test_faults_while_loading_testing_and_saving(whole, tmp_path):
+    numbers = {
+        "load": Kind.UPDATED,
+        "evaluate": Kind.SPIKES,
+        "read_weights": Kind.DATA,
+        "read_velocities": Kind.READ,
+        "change_training": Kind.DATA,
+        "recover": Kind.UPDATE,
+    }
+
+    class Once(Chip):
+        """Each kind of operation fails the first time."""
+
+        def run(self, operation, timeout=None):
+            if operation.name in numbers:
+                self.faults[len(self.names)] = numbers.pop(operation.name)
+            return super().run(operation)
+
+    result, _ = train(tmp_path, Once(), compare=True)
+    assert result == "finished" and same_as_whole(tmp_path, whole)
+    assert not numbers
+    places = [(line["epoch"], line["batch"]) for line in events(tmp_path, "fault")]
+    assert places == [(1, 1), (1, 1), (1, 4), (1, 4), (1, 4), (5, 1)]
+
+
+def test_a_chip_that_says_nothing_in_time_is_asked_again(whole, tmp_path):
+    result, _ = train(tmp_path, Chip(raises={4: TimeoutError("nothing came")}))
+    assert result == "finished" and same_as_whole(tmp_path, whole)
+    assert [line["fault"] for line in events(tmp_path, "fault")] == ["nothing came"]
+
+
+def test_a_batch_that_always_fails_ends_the_training(tmp_path):
+    class Broken(Chip):
+        def run(self, operation, timeout=None):
+            if operation.name == "train_batch" and self.names.count("train_batch") >= 2:
+                self.faults[len(self.names)] = Kind.SPIKES
+            return super().run(operation)
+
+    chip = Broken()
+    with pytest.raises(ChipFault, match="dropped a LABEL packet"):
+        train(tmp_path, chip)
+    assert chip.names.count("train_batch") == 2 + 1 + 3
+    assert [line["count"] for line in events(tmp_path, "fault")] == [1, 2, 3]
+    assert Checkpoint.load(tmp_path / "weights.npz").samples == 0
+
+
+def test_a_batch_that_always_fails_in_its_update_ends_the_training(tmp_path):
+    """Although the batches before it are trained again each time."""
+
+    class Broken(Chip):
+        def run(self, operation, timeout=None):
+            if operation.name == "train_batch" and self._since_load() == 2:
+                self.faults[len(self.names)] = Kind.UPDATE
+            return super().run(operation)
+
+        def _since_load(self):
+            last = len(self.names) - 1 - self.names[::-1].index("load")
+            return self.names[last:].count("train_batch")
+
+    chip = Broken()
+    with pytest.raises(ChipFault, match="dropped a LABEL packet"):
+        train(tmp_path, chip)
+    assert chip.names.count("train_batch") == 3 * 4
+
+
+@pytest.mark.parametrize("error", [OSError("the cable is gone"), RuntimeError("the session is lost")])
+def test_a_lost_chip_ends_the_training(error, tmp_path):
+    chip = Chip(raises={2: error})
+    with pytest.raises(ChipFault, match=f"train_batch: {error}"):
+        train(tmp_path, chip)
+    assert chip.names == ["load", "train_batch", "train_batch"]
+    assert events(tmp_path, "failed")[0]["batch"] == 2
+
+
+class Wrong(Chip):
+    """One bit of a weight changes before an operation."""
+
+    def __init__(self, number, **config):
+        super().__init__(**config)
+        self.number = number
+
+    def run(self, operation, timeout=None):
+        if len(self.names) == self.number:
+            self._chip.cores[0, 0].memory[Region.WEIGHT][5] ^= 1
+        return super().run(operation)
+
+
+def test_the_first_difference_is_reported_and_not_saved(tmp_path, capsys):
+    result, run = train(tmp_path, Wrong(1), compare=True, save_every=1)
+    assert result == "different"
+    assert re.search(r"first difference: (weight|spike) of layer \d", str(run.difference))
+    assert str(run.difference) in capsys.readouterr().out
+    assert events(tmp_path, "difference")[0]["difference"]["bits"] >= 1
+    assert Checkpoint.load(tmp_path / "weights.npz").samples == 0
+
+
+def test_without_comparison_nobody_sees_a_difference(tmp_path):
+    result, run = train(tmp_path, Wrong(1), save_every=1)
+    assert result == "finished"
+    assert not same(run.state.weights, golden()[0])
+
+
+def test_a_chip_without_velocities_trains_without_momentum(tmp_path):
+    course = Course(**vars(COURSE) | {"momentum": 0.0, "epochs": 2})
+    asked = iter([False] * 2 + [True])
+    result, _ = train(tmp_path, Chip(momentum=False), course=course, compare=True, stop=lambda: next(asked))
+    assert result == "interrupted"
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    result, run = train(tmp_path, Chip(), state, compare=True)
+    assert result == "finished" and same(run.state.weights, golden(course)[0])
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"momentum": False}, "momentum is 0.875 and the chip has no velocity memory"),
+        (
+            {"format": {"exponent": 4, "mantissa": 3}},
+            "format of the network must be the chip's, "
+            "Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)",
+        ),
+        ({"batch_terms": 9}, "batch is 5 and the chip's gradients hold 4 samples of this network: use batch=4"),
+        ({"weights": 64}, "weights"),
+    ],
+)
+def test_a_course_that_does_not_fit_the_chip_is_refused(config, text, tmp_path):
+    chip = Chip()
+    chip.config = type(chip.config).from_dict(chip.config.to_dict() | config)
+    with pytest.raises((CapacityError, ValueError), match=re.escape(text)):
+        train(tmp_path, chip)
+    assert chip.names == [] and not (tmp_path / "weights.npz").exists()

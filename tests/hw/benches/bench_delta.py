@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of the delta update with its elementwise unit: errors and deltas against the golden neuron, clearing."""
+
+import cocotb
+import numpy as np
+
+from backspike.golden.arithmetic import BitExact
+from backspike.golden.exact import Exact, round_sum
+from backspike.golden.network import Neuron, Training
+from backspike.golden.neuron import Output, rate_error, step_back
+from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.hw.core.update.delta import DeltaUpdate
+from backspike.hw.core.update.elementwise_arbiter import Client
+from backspike.hw.shapes import WORD, Shapes
+from backspike.spec.packets import NO_LABEL
+from tests.support.small_chips import CHIPS, LANES, Outputs, garbage_descriptor
+from tests.support.unit import Bench, Memory, Others, WithArithmetic
+
+NEURONS = (
+    Neuron(kappa=0.9, reset="hard"),
+    Neuron(kappa=0.75, reset="soft", amplitude=2.5),
+    Neuron(kappa=0.5, reset="hard", kappa_back=1.0, amplitude=0.3),
+    Neuron(kappa=0.5, reset="soft", kappa_back=0.0),
+)
+
+
+def _unit(lanes):
+    shapes = Shapes(CHIPS[lanes])
+    return WithArithmetic(DeltaUpdate(shapes), shapes, "delta")
+
+
+def units():
+    return {f"delta_{lanes}": _unit(lanes) for lanes in CHIPS}
+
+
+class _Deltas:
+    """The delta memory of all lanes, of which ``delta_lane`` selects one; what is being written reads as garbage."""
+
+    def __init__(self, run):
+        self.run, self.bench = run, run.bench
+        self.words = [0] * run.config.lanes
+        run.bench.agents.append(self)
+
+    def drive(self):
+        self.bench.set("stored", self.words[self.bench.bits("delta_lane") % len(self.words)])
+
+    def sample(self):
+        bench = self.bench
+        address = bench.bits("delta_address")
+        self.words = [bank[address] for bank in self.run.banks]
+        if bench.bits("write") and address == bench.bits("write_address"):
+            self.words[bench.bits("write_lane")] = bench.random.getrandbits(self.run.config.format.width)
+
+
+class _ErrorSums(Memory):
+    """The error sums, whose read port somebody else takes in some cycles."""
+
+    def __init__(self, bench, sums, share):
+        super().__init__(bench, "error_address", "error_sum", [sums])
+        self.share, self.taken = share, False
+
+    def drive(self):
+        super().drive()
+        self.taken = self.bench.random.random() < self.share
+        self.bench.set("error_taken", self.taken)
+
+    def sample(self):
+        super().sample()
+        if self.taken:
+            self.words = [self.bench.random.getrandbits(self.data_bits)]
+
+
+class _Cleared:
+    """Lets the unit clear an error sum in some cycles only."""
+
+    def __init__(self, bench, withheld):
+        self.bench, self.withheld = bench, withheld
+        bench.agents.append(self)
+
+    def drive(self):
+        self.now = self.bench.random.random() >= self.withheld
+        self.bench.set("cleared", self.now)
+
+    def sample(self):
+        pass
+
+
+class Run:
+    """A bench that does jobs one after the other; memories stay from one to the next."""
+
+    def __init__(self, dut, lanes, withheld=0.3, others=0.5):
+        self.config = config = CHIPS[lanes]
+        self.shapes, self.withheld, self.others = Shapes(config), withheld, others
+        self.bench = bench = Bench(dut, f"delta_{lanes}", _unit(lanes))
+        bench.peek = True
+        depth, random = 1 << self.shapes.delta_address().size, bench.random
+        self.banks = [[random.getrandbits(config.format.width) for _ in range(depth)] for _ in range(config.lanes)]
+        self.sums = {}
+
+    async def start(self):
+        await self.bench.start()
+
+    def _error_sums(self, steps, outputs):
+        """Integers of up to 96 bits, of all magnitudes; some zero."""
+        random = self.bench.random
+        lengths = [[random.choice((0, 10, 24, 40, 48, 60, 70, 95)) for _ in range(outputs)] for _ in range(steps)]
+        return np.array(
+            [[random.choice((1, -1)) * random.getrandbits(length) for length in row] for row in lengths], dtype=object
+        ).reshape(steps, outputs)
+
+    def _word(self, value):
+        """An error sum as the memory holds it; there are two words for 0."""
+        if not value and self.bench.random.randrange(2):
+            return 1 << 96 | self.bench.random.getrandbits(96)
+        return value & (1 << 96) - 1
+
+    async def do(self, neuron, shape, steps, loss, *, at_end=False):
+        """One job, at the end of the memories or anywhere, compared with the golden model; returns its cycles."""
+        bench, random, config, shapes = self.bench, self.bench.random, self.config, self.shapes
+        lanes, fmt = config.lanes, config.format
+        bench.agents.clear()
+        bench.watchers[:] = [self._write]
+        outputs = shape.count
+
+        def base(depth, count):
+            return depth - count if at_end else random.randint(0, depth - count)
+
+        first, first_block = base(config.neurons, outputs), base(shapes.block_depth, shape.all_blocks)
+        first_word = base(shapes.delta_depth, shape.bitmap_words)
+        fields = {
+            **shape.fields(),
+            "steps": steps,
+            "soft": neuron.soft,
+            "loss": loss,
+            "neuron_base": first,
+            "block_base": first_block,
+            "delta_base": first_word,
+            **layer_scalars(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt),
+        }
+        slot = config.slots - 1 if at_end else random.randrange(config.slots)
+        label = random.choice((0, outputs - 1, random.randrange(outputs), NO_LABEL))
+        own = bench.rng.random((2, config.steps, outputs)) < random.choice((0.1, 0.5, 0.9))
+        own_memory = {
+            slot << shapes.neuron | first + n: sum(
+                int(bit) << 2 * t + k for k in range(2) for t, bit in enumerate(own[k, :, n])
+            )
+            for n in range(outputs)
+        }
+        error_sums = self._error_sums(steps, outputs)
+        where = [
+            [t | first + n << shapes.step | slot << shapes.step + shapes.neuron for n in range(outputs)]
+            for t in range(steps)
+        ]
+        self.sums = {
+            address: self._word(int(value))
+            for row, values in zip(where, error_sums, strict=True)
+            for address, value in zip(row, values, strict=True)
+        }
+        before, self.bitmaps, banks = dict(self.sums), {}, [list(bank) for bank in self.banks]
+        _ErrorSums(bench, self.sums, self.withheld / 3)
+        Memory(bench, "own_address", "own", [own_memory], "error_enable")
+        _Deltas(self)
+        self.cleared = _Cleared(bench, self.withheld)
+        Others(bench, [Client.NEURON], self.others)
+        for name, value in (("descriptor", garbage_descriptor(shapes, **fields)), ("slot", slot), ("label", label)):
+            bench.set(name, value)
+        begin = bench.cycle
+        await bench.pulse("start")
+        await bench.until(lambda: not bench.bits("busy"), 100_000)
+        cycles = bench.cycle - begin
+        await bench.step(20)
+        assert not bench.bits("busy")
+
+        deltas = self._golden(neuron, training, own[:, :steps], label if loss else None, error_sums)
+        bitmaps = {
+            (lane, first_word + word, t): 0
+            for lane in range(lanes)
+            for word in range(shape.bitmap_words)
+            for t in range(steps)
+        }
+        patterns = fmt.encode(deltas)
+        for t in range(steps):
+            for lane in range(lanes):
+                for block in range(shape.all_blocks):  # 0 in lanes that a pixel's last block has not
+                    banks[lane][t | first_block + block << shapes.step] = 0
+            for n in range(outputs):
+                lane, block = shape.place(n)
+                banks[lane][t | first_block + block << shapes.step] = value = int(patterns[t, n])
+                if value & (1 << fmt.width - 1) - 1:
+                    bitmaps[lane, first_word + block // WORD, t] |= 1 << block % WORD
+        assert self.banks == banks
+        assert self.bitmaps == bitmaps
+        assert self.sums == before if loss else all(word >> 96 for word in self.sums.values())
+        return cycles
+
+    def _golden(self, neuron, training, own, label, error_sums):
+        """Deltas [steps, outputs]."""
+        fmt = self.config.format
+        arithmetic, unit = BitExact(fmt), 2 * fmt.lsb
+        spikes, masks = own
+        steps, outputs = spikes.shape
+        if label is None:
+            high, low = error_sums >> 48, error_sums & (1 << 48) - 1
+            parts = (high.astype(float) * 2.0 ** (unit + 48), low.astype(float) * 2.0**unit)
+            errors = round_sum(Exact(parts, unit), fmt)[0]
+        else:  # an output that the slice has not stands for a label of another slice
+            counts = np.append(spikes.sum(axis=0), 0)[None]
+            constants = arithmetic.constants(training)
+            error = rate_error(constants, counts, [min(label, outputs)], steps, arithmetic)[0, :outputs]
+            errors = np.broadcast_to(error, (steps, outputs))
+        deltas, delta = np.empty((steps, outputs)), np.zeros(outputs)
+        for t in reversed(range(steps)):
+            output = Output(spikes[t], masks[t])
+            deltas[t] = delta = step_back(arithmetic.constants(neuron), delta, errors[t], output, arithmetic)
+        return deltas
+
+    def _write(self):
+        bench = self.bench
+        if bench.bits("clear") and self.cleared.now:
+            self.sums[bench.bits("clear_address")] = 1 << 96 | bench.random.getrandbits(96)
+        if bench.bits("write"):
+            assert bench.bits("busy"), "the memory is only the unit's while it is busy"
+            self.banks[bench.bits("write_lane")][bench.bits("write_address")] = bench.bits("value")
+        if bench.bits("bitmap_write"):
+            key = bench.bits("write_lane"), bench.bits("bitmap_word"), bench.get("write_address")["step"]
+            assert key not in self.bitmaps, "written twice"
+            self.bitmaps[key] = bench.bits("bitmap")
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, loss=[0, 1], waits=[(0.0, 0.95), (0.3, 0.5), (0.9, 0.9), (0.2, 0.1)])
+async def deltas_of_random_jobs(dut, lanes, loss, waits):
+    """Both sorts of errors and resets; clearing is withheld, and the elementwise unit is busy for others."""
+    run = Run(dut, lanes, *waits)
+    await run.start()
+    random = run.bench.random
+    for neuron in NEURONS:
+        steps = random.choice((1, min(6, run.config.steps)))
+        await run.do(neuron, Outputs.random(random, run.shapes, 48 // lanes), steps, loss)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, loss=[0, 1])
+async def one_neuron(dut, lanes, loss):
+    """Each step needs the one after it, which is still under way."""
+    run = Run(dut, lanes)
+    await run.start()
+    for neuron in NEURONS:
+        for steps in (1, 2, run.config.steps):
+            if steps <= run.config.steps:
+                await run.do(neuron, Outputs(1, lanes), steps, loss)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES)
+async def words_of_32(dut, lanes):
+    """Bitmaps of one and of two words, the last of them full, short, or of one block."""
+    run = Run(dut, lanes, 0.1, 0.2)
+    await run.start()
+    for blocks in (31, 32, 33, 64):
+        if blocks <= run.shapes.block_depth:
+            shape = Outputs((blocks - 1) * lanes + max(1, lanes - 1), lanes)
+            await run.do(NEURONS[blocks % 4], shape, min(2, run.config.steps), blocks % 2)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, loss=[0, 1])
+async def pixels(dut, lanes, loss):
+    """Channels that are no multiple of the lanes: gaps in the deltas of each pixel, but none in the neurons."""
+    run = Run(dut, lanes, 0.1, 0.3)
+    await run.start()
+    shapes = [(1, 3, 3), (lanes + 1, 2, 2), (2 * lanes + 1, 1, 5), (max(1, lanes - 1), 5, 1), (1, 8, 4), (1, 3, 11)]
+    for k, shape in enumerate(shapes):
+        await run.do(NEURONS[k % 4], Outputs(shape[0], lanes, *shape[1:]), min(2, run.config.steps), loss, at_end=k % 2)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES)
+async def five_cycles_at_most(dut, lanes):
+    """For a neuron and step, if nobody else uses the elementwise unit: two for the error, three for the delta."""
+    run = Run(dut, lanes, 0.0, 1.0)
+    await run.start()
+    steps = min(4, run.config.steps)
+    for shape in (Outputs(32 * lanes, lanes), Outputs(lanes, lanes, 4, 7)):
+        cycles = await run.do(NEURONS[0], shape, steps, 0)
+        assert cycles <= 5 * steps * shape.count + (steps + 1) * 18
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """The most blocks of a pixel, the most pixels; the last slot and all steps."""
+    run = Run(dut, "largest", 0.0, 1.0)
+    await run.start()
+    await run.do(NEURONS[1], Outputs((1 << 13) - 1, 1), 1, 1)
+    await run.do(NEURONS[2], Outputs(1, 1, 127, 127), 1, 0)
+    await run.do(NEURONS[0], Outputs(5, 1, 2, 4), run.config.steps, 0, at_end=True)

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of how the host reaches a core's tables and memories: packets in, contents of the memories, DATA out."""
+
+from types import SimpleNamespace
+
+import cocotb
+from amaranth.hdl import Const, Module, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from backspike.hw.core.memory.memories import Ram
+from backspike.hw.core.receive.host_access import HostAccess
+from backspike.hw.core.receive.receiver import Receiver
+from backspike.hw.core.send.read_replies import Replies
+from backspike.hw.noc.flit import FlitStream
+from backspike.hw.shapes import Shapes
+from backspike.spec.config import ChipConfig
+from backspike.spec.formats import Format
+from backspike.spec.packets import Kind, header, parse_header
+from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from tests.support.small_chips import CHIPS
+from tests.support.unit import Bench, Sink, Source, pack
+
+E4M3 = Format(exponent=4, mantissa=3)
+_CHIPS = {
+    "host_access_2": CHIPS[2],
+    "host_access_8": CHIPS[8],
+    "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, groups=5, momentum=False, format=E4M3),
+    "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else
+        steps=2,
+        slots=8,
+        slices=16,
+        tape_words=1 << 9,
+        groups=1 << 8,
+        peers=1 << 8,
+        batch_terms=1 << 23,
+        weights=64,
+        neurons=16,
+    ),
+}
+COUNTER, CONTROL = 0xC0DE, 5  # what the bench's counters and control word are
+
+
+class HostMemories(Component):
+    """Receiver, replies and memories of a core whose engines never run; the bench looks into the memories.
+
+    ``look``: address of every memory that is looked into; ``write_gradient``, ``gradient``: writes it in the banks
+    """
+
+    def __init__(self, config):
+        self.config, self.shapes = config, (shapes := Shapes(config))
+        super().__init__(
+            {
+                "flits": In(FlitStream),
+                "data_packets": Out(stream.Signature(shapes.packet)),
+                "fault_packets": Out(stream.Signature(shapes.packet)),
+                "reading": Out(1),
+                "dropped": Out(1),
+                "look": In(32),
+                "write_gradient": In(config.lanes),
+                "gradient": In(shapes.gradient_sum),
+                "group": Out(GROUP.width),
+                "descriptor": Out(32),
+                "peer": Out(shapes.peer_entry.size),
+                "spikes": Out(32),
+                "masks": Out(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.receiver, m.submodules.replies = receiver, replies = Receiver(self.shapes), Replies(self.shapes)
+        memories = self._memories(m)
+        host = HostAccess(m, self.shapes, memories, receiver, replies)
+        wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
+        wiring.connect(m, receiver.fault, replies.fault)
+        wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
+        wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
+        m.d.comb += [
+            receiver.idle.eq(1),
+            receiver.accepts.eq(1),
+            receiver.reading.eq(replies.reading),
+            replies.read.eq(receiver.read),
+            replies.region.eq(receiver.region),
+            replies.address.eq(receiver.address),
+            replies.count.eq(receiver.count),
+            self.reading.eq(replies.reading),
+            self.dropped.eq(receiver.dropped),
+        ]
+        looks = {
+            "group": (memories.groups, "forward", 0),
+            "peer": (memories.peers, "targets", 0),
+            "spikes": (memories.spikes, "forward", 0),
+            "masks": (memories.masks, "errors", 0),
+            "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
+        }
+        for name, (ram, port, base) in looks.items():
+            m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
+        for k in range(self.config.lanes):
+            gradients = memories.gradients[k]
+            m.d.comb += [
+                memories.weights[k].read["forward"].addr.eq(host.bank_address()),
+                gradients.read["gradient"].addr.eq(host.bank_address()),
+                gradients.write.en.eq(self.write_gradient[k]),
+                gradients.write.addr.eq(self.look),
+                gradients.write.data.eq(self.gradient),
+            ]
+            host.write_bank(Region.WEIGHT, k, memories.weights[k].write, Const(0))
+            if memories.velocities:
+                m.d.comb += memories.velocities[k].read["update"].addr.eq(host.bank_address())
+                host.write_bank(Region.VELOCITY, k, memories.velocities[k].write, Const(0))
+        host.fetch(Const(COUNTER), CONTROL)
+        host.write_tape()
+        return m
+
+    def _memories(self, m):
+        """Those memories of a core that the host reaches, with one reader each."""
+        config, shapes = self.config, self.shapes
+        depth, tape = shapes.weight_depth, 1 << shapes.tape_address().size
+
+        def banks(name, shape, reader):
+            return [Ram(m, f"{name}_{k}", shape, depth, (reader,)) for k in range(config.lanes)]
+
+        return SimpleNamespace(
+            weights=banks("weights", shapes.number, "forward"),
+            gradients=banks("gradients", signed(shapes.gradient_sum), "gradient"),
+            velocities=banks("velocities", shapes.number, "update") if config.momentum else [],
+            spikes=Ram(m, "spikes", 32, shapes.descriptors + shapes.tables, ("forward", "gradient")),
+            masks=Ram(m, "masks", 32, tape, ("errors",)),
+            groups=Ram(m, "groups", ArrayLayout(32, 3), config.groups, ("forward",), parts=True),
+            peers=Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets",)),
+        )
+
+
+def units():
+    return {name: HostMemories(config) for name, config in _CHIPS.items()}
+
+
+class Run:
+    """The host of one core."""
+
+    def __init__(self, dut, name):
+        self.config = _CHIPS[name]
+        self.bench = bench = Bench(dut, name, HostMemories(self.config))
+        self.shapes, self.random = Shapes(self.config), bench.random
+        self.flits = Source(bench, "flits", 0.1)
+        self.data, self.faults = Sink(bench, "data_packets", 0.2), Sink(bench, "fault_packets")
+
+    async def start(self):
+        await self.bench.start()
+
+    async def packet(self, *words):
+        self.flits.send(*({"data": word, "last": n == len(words) - 1} for n, word in enumerate(words)))
+        await self.bench.until(lambda: self.flits.empty)
+        await self.bench.step(3)
+
+    async def write(self, region, address, *words):
+        await self.packet(header(Kind.WRITE, region=region), address, *words)
+
+    async def read(self, region, address, count=1):
+        """Words that come back."""
+        self.data.items.clear()
+        await self.packet(header(Kind.READ, region=region, count=count), address)
+        await self.bench.until(lambda: not self.bench.bits("reading"))
+        words, items = [], self.data.items
+        for n, item in enumerate(items):
+            assert parse_header(item["header"])[2]["region"] == region
+            assert item["words"][0] == address + 2 * n
+            words += item["words"][1 : item["length"]]
+        assert len(words) == count
+        return words
+
+    async def look(self, name, address):
+        self.bench.set("look", address)
+        await self.bench.step(2)
+        return self.bench.bits(name)
+
+    def ends(self, depth, count=12):
+        """Addresses at both ends of a memory and in between."""
+        return sorted({0, 1, depth - 2, depth - 1, *(self.random.randrange(depth) for _ in range(count))})
+
+    def words(self, count):
+        return [self.random.getrandbits(32) for _ in range(count)]
+
+
+@cocotb.test()
+@cocotb.parametrize(name=list(_CHIPS))
+async def groups_are_written_in_parts(dut, name):
+    """Three words an entry, in any order, and across entries; the address behind them is not used."""
+    run = Run(dut, name)
+    await run.start()
+    model = {}
+    depth = run.config.groups * GROUP_STRIDE
+
+    async def write(address, words):
+        await run.write(Region.GROUP, address, *words)
+        model.update(enumerate(words, address))
+
+    for entry in range(run.config.groups):
+        await write(entry * GROUP_STRIDE, run.words(4))
+    for _ in range(60):
+        count = run.random.randint(1, min(14, depth))
+        await write(run.random.randint(0, depth - count), run.words(count))
+    for entry in range(run.config.groups):
+        expected = sum(model[entry * GROUP_STRIDE + k] << 32 * k for k in range(3)) & (1 << GROUP.width) - 1
+        assert await run.look("group", entry) == expected
+    assert not run.faults.items
+    await run.write(Region.GROUP, depth, 1)
+    assert len(run.faults.items) == 1
+
+
+@cocotb.test()
+@cocotb.parametrize(name=list(_CHIPS))
+async def exact_sums_come_in_two_words(dut, name):
+    """The low word, and the rest with its sign, up to the largest sums of both signs; no write changes them."""
+    run = Run(dut, name)
+    await run.start()
+    lanes, bits = run.config.lanes, run.shapes.gradient_sum
+    most = 1 << bits - 1
+    for word in run.ends(run.shapes.weight_depth):
+        values = [run.random.choice((0, -1, most - 1, -most, run.random.randrange(-most, most))) for _ in range(lanes)]
+        run.bench.set("look", word)
+        for lane, value in enumerate(values):
+            run.bench.set("gradient", value)
+            run.bench.set("write_gradient", 1 << lane)
+            await run.bench.step()
+        run.bench.set("write_gradient", 0)
+        for region, shift in ((Region.GRADIENT, 0), (Region.GRADIENT_HIGH, 32)):
+            before = len(run.faults.items)
+            await run.write(region, word * lanes, *run.words(lanes))
+            assert len(run.faults.items) == before + 1
+            words = await run.read(region, word * lanes, lanes)
+            assert words == [value >> shift & 0xFFFFFFFF for value in values]
+
+
+@cocotb.test()
+@cocotb.parametrize(name=list(_CHIPS))
+async def weights_and_tables(dut, name):
+    """What is written to weights and velocities is read again; descriptors and peers are where they belong."""
+    run = Run(dut, name)
+    await run.start()
+    config, number = run.config, (1 << run.config.format.width) - 1
+    regions = [Region.WEIGHT, Region.VELOCITY] if config.momentum else [Region.WEIGHT]
+    written = {
+        (region, address): run.random.getrandbits(32) for region in regions for address in run.ends(config.weights)
+    }
+    for (region, address), word in written.items():
+        await run.write(region, address, word)
+    for (region, address), word in written.items():
+        assert await run.read(region, address) == [word & number]
+    depth, entry = config.slices * DESCRIPTOR_STRIDE, (1 << run.shapes.peer_entry.size) - 1
+    for region, table, size, mask in (
+        (Region.DESCRIPTOR, "descriptor", depth, 0xFFFFFFFF),
+        (Region.PEER, "peer", config.peers, entry),
+    ):
+        words = {address: run.random.getrandbits(32) for address in run.ends(size)}
+        for address, word in words.items():
+            await run.write(region, address, word)
+        for address, word in words.items():
+            assert await run.look(table, address) == word & mask
+    assert await run.read(Region.CONTROL, 0, 2) == [CONTROL, 0]
+    assert await run.read(Region.COUNTER, 7) == [COUNTER]
+    assert not run.faults.items
+
+
+@cocotb.test()
+@cocotb.parametrize(name=list(_CHIPS))
+async def tape_words(dut, name):
+    """The host writes a word of any step and slot, and no masks; a SPIKES packet writes both."""
+    run = Run(dut, name)
+    await run.start()
+    config, random = run.config, run.random
+    for slot in range(config.slots):
+        for word in run.ends(config.tape_words, 4):
+            steps = range(config.steps)
+            constants, spikes, masks = run.words(config.steps), *run.words(2)
+            places = [pack(run.shapes.tape_address(), {"word": word, "slot": slot, "step": t}) for t in steps]
+            for t in steps:
+                await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
+            assert [await run.look("spikes", place) for place in places] == constants
+            assert [await run.look("masks", place) for place in places] == [0] * config.steps
+            step = random.randrange(config.steps)
+            place = header(Kind.SPIKES, slice=0, slot=slot, step=step, word=word, train=1)
+            await run.packet(place, spikes, masks)
+            constants[step] = spikes
+            assert [await run.look("spikes", place) for place in places] == constants
+            assert [await run.look("masks", place) for place in places] == [masks * (t == step) for t in steps]
+    assert not run.faults.items

@@ -1,0 +1,632 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of where packets enter a core: receiver, slot table and replies together, with good and bad packets."""
+
+from itertools import product
+
+import cocotb
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import Component, In, Out
+
+from backspike.hw.core.receive.receiver import Receiver
+from backspike.hw.core.receive.regions import READABLE
+from backspike.hw.core.schedule.slots import SlotTable
+from backspike.hw.core.send.read_replies import Replies
+from backspike.hw.noc.flit import FlitStream
+from backspike.hw.shapes import Shapes
+from backspike.spec.config import ChipConfig
+from backspike.spec.counters import COUNTERS
+from backspike.spec.packets import (
+    HEADER,
+    HOST_KINDS,
+    MAX_PAYLOAD,
+    TAGS,
+    Cause,
+    Kind,
+    header,
+    parse_header,
+    payload_range,
+)
+from backspike.spec.tables import NEED, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from tests.support.unit import Bench, Memory, Sink, Source, pack
+
+CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
+LIMITS = {
+    Region.WEIGHT: 96,
+    Region.GRADIENT: 96,
+    Region.GRADIENT_HIGH: 96,
+    Region.VELOCITY: 96,
+    Region.DESCRIPTOR: 48,
+    Region.NEED: 3,
+    Region.GROUP: 24,
+    Region.PEER: 7,
+    Region.TAPE: 5 * TAPE_SLOT_STRIDE,
+    Region.CONTROL: 2,
+    Region.COUNTER: len(COUNTERS),
+}
+READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
+X, Y = 5, 2
+_FROM_RECEIVER = (
+    "event",
+    "event_slice",
+    "event_slot",
+    "event_step",
+    "event_train",
+    "event_label",
+    "tape_write",
+    "tape_address",
+    "spikes",
+    "masks",
+    "error_address",
+    "error_read",
+    "error_write",
+    "error_end",
+    "new_error_sum",
+    "write",
+    "region",
+    "address",
+    "data",
+    "update",
+    "update_slice",
+    "clear",
+    "packet",
+    "dropped",
+)
+
+
+class Intake(Component):
+    """Receiver, slot table and replies as a core has them; the rest of the core is the bench."""
+
+    def __init__(self):
+        self.shapes = Shapes(CONFIG)
+        self.receiver, self.slots, self.replies = Receiver(self.shapes), SlotTable(self.shapes), Replies(self.shapes)
+        members = self.receiver.signature.members
+        super().__init__(
+            {
+                "flits": In(FlitStream),
+                "idle": In(1),
+                "erase": In(1),
+                "erase_address": In(self.shapes.error_address()),
+                "error_sum": In(members["error_sum"].shape),
+                **{name: members[name] for name in _FROM_RECEIVER},
+                "accepts": Out(1),
+                "reading": Out(1),
+                "fetch_region": Out(4),
+                "fetch_address": Out(32),
+                "word": In(32),
+                "data_packets": Out(stream.Signature(self.shapes.packet)),
+                "fault_packets": Out(stream.Signature(self.shapes.packet)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.receiver, m.submodules.slots, m.submodules.replies = self.receiver, self.slots, self.replies
+        receiver, slots, replies = self.receiver, self.slots, self.replies
+        wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
+        wiring.connect(m, receiver.fault, replies.fault)
+        wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
+        wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
+        m.d.comb += [
+            *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
+            *(
+                getattr(slots, name).eq(getattr(receiver, name))
+                for name in ("event_slice", "event_slot", "event_step", "event", "event_train", "event_label")
+            ),
+            slots.erase.eq(self.erase),
+            slots.erase_address.eq(self.erase_address),
+            receiver.idle.eq(self.idle),
+            receiver.error_sum.eq(self.error_sum),
+            receiver.reading.eq(replies.reading),
+            receiver.accepts.eq(slots.accepts),
+            slots.need_write.eq(receiver.write & (receiver.region == Region.NEED)),
+            slots.need_slice.eq(receiver.address),
+            slots.need.eq(receiver.data),
+            replies.x.eq(X),
+            replies.y.eq(Y),
+            replies.read.eq(receiver.read),
+            replies.region.eq(receiver.region),
+            replies.address.eq(receiver.address),
+            replies.count.eq(receiver.count),
+            replies.blocked.eq(~self.idle),
+            replies.word.eq(self.word),
+            self.accepts.eq(slots.accepts),
+            *(getattr(self, name).eq(getattr(replies, name)) for name in ("reading", "fetch_region", "fetch_address")),
+        ]
+        return m
+
+
+def units():
+    return {"intake": Intake()}
+
+
+def content(region, address):
+    """What the bench's memories hold."""
+    return (region * 0x9E3779B1 + address * 0x85EBCA6B) & 0xFFFFFFFF
+
+
+class _Fetch:
+    """The word that is fetched, two cycles later."""
+
+    def __init__(self, bench):
+        self.bench, self.words = bench, [0, 0]
+        bench.agents.append(self)
+
+    def drive(self):
+        self.bench.set("word", self.words.pop(0))
+
+    def sample(self):
+        self.words.append(content(self.bench.bits("fetch_region"), self.bench.bits("fetch_address")))
+
+
+class Run:
+    """A bench with a model of the receiver, and of the slots as long as no job starts."""
+
+    def __init__(self, dut, idle=0.0, stalls=0.0):
+        self.bench = bench = Bench(dut, "intake", Intake())
+        self.shapes = Shapes(CONFIG)
+        self.random = bench.random
+        self.flits = Source(bench, "flits", idle)
+        self.sums, self.actions, self.expected = {}, [], []
+        self.faults, self.expected_faults = Sink(bench, "fault_packets", stalls), []
+        self.data, self.expected_data = Sink(bench, "data_packets", stalls), []
+        Memory(bench, "error_address", "error_sum", [self.sums], "error_read", shared=True)
+        _Fetch(bench)
+        bench.watchers.append(self._watch)
+        self.need, self.model_sums = {}, {}  # by slice: inputs of each step, steps
+        self.arrived = {}  # by slice, slot, step
+        self.idle, self.erasing = 1, 0
+        self.blocked = 0  # cycles in a row without ready
+
+    async def start(self):
+        self.set_idle(1)
+        await self.bench.start()
+        for address in range(1 << self.shapes.error_address().size):
+            self.sums[address] = self.random.getrandbits(97)
+        await self.write_need(inputs=0, steps=0)
+
+    async def write_need(self, **need):
+        """Restart all slices."""
+        word = NEED.pack(credits=0, markers=0, label=0, **need)
+        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *[word] * CONFIG.slices)
+
+    async def erase(self):
+        """Clear the counts of arrivals, as a core does when a slice is restarted."""
+        address = self.shapes.error_address()
+        places = product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))
+        self.set_erasing(1)
+        for neuron, slot, step in places:
+            self.bench.set("erase_address", pack(address, {"step": step, "neuron": neuron, "slot": slot}))
+            await self.bench.step()
+        self.set_erasing(0)
+        self.arrived = {place: count for place, count in self.arrived.items() if count == self.need[place[0]][0]}
+
+    def set_erasing(self, erasing):
+        self.erasing = erasing
+        self.bench.set("erase", erasing)
+
+    def set_idle(self, idle):
+        self.idle = idle
+        self.bench.set("idle", idle)
+
+    def _watch(self):
+        bench, act = self.bench, self.actions.append
+        self.blocked = 0 if bench.bits("flits__ready") else self.blocked + 1
+        assert self.blocked < 2, "flits had to wait for more than one cycle"
+        if bench.bits("write"):
+            act(("write", bench.bits("region"), bench.bits("address"), bench.bits("data")))
+        for name in ("packet", "dropped"):  # a cycle after all else but writes, so perhaps with what the next one does
+            if bench.bits(name):
+                act((name,))
+        if bench.bits("event"):
+            event = bench.get("event")
+            assert sum(event.values()) == 1
+            name = max(event, key=event.get)
+            content = {"inputs": ("event_step", "event_train"), "label": ("event_label",)}.get(name, ())
+            act((name, *(bench.bits(port) for port in ("event_slice", "event_slot", *content))))
+        if bench.bits("tape_write"):
+            place = bench.get("tape_address")
+            words = bench.bits("spikes"), bench.bits("masks")
+            act(("tape", place["slot"], place["word"], place["step"], *words))
+        if bench.bits("error_write"):
+            address = bench.bits("error_address")
+            assert bench.bits("error_end"), "the write was not announced"
+            act(("error", *bench.get("error_address").values()))
+            self.sums[address] = bench.bits("new_error_sum")
+        if bench.bits("update"):
+            act(("update", bench.bits("update_slice"), bench.bits("clear")))
+
+    async def packet(self, *words):
+        """Send one packet, and compare everything that it does; a restart is followed by the erasing."""
+        bench = self.bench
+        self.send(*words)
+        await bench.until(lambda: self.flits.empty, 2000)
+        await bench.step(2)
+        restart = any(action[:2] == ("write", Region.NEED) for action in self.actions)
+        self.compare()
+        if restart:
+            await self.erase()
+
+    def send(self, *words):
+        self.flits.send(*({"data": word, "last": n == len(words) - 1} for n, word in enumerate(words)))
+        self._model(list(words))
+
+    def compare(self):
+        assert self.actions == self.expected
+        self.actions, self.expected = [], []
+
+    async def end(self):
+        """Everything comes to an end, and everything that was to come has come."""
+        bench = self.bench
+        await bench.until(lambda: self.flits.empty and not bench.bits("reading"))
+        await bench.until(lambda: not bench.bits("fault_packets__valid"))
+        await bench.step(20)
+        self.compare()
+        assert [item | {"words": item["words"][:1]} for item in self.faults.items] == self.expected_faults
+        sent = [item | {"words": item["words"][: item["length"]]} for item in self.data.items]
+        assert sent == self.expected_data
+        assert not bench.bits("reading") and not bench.bits("data_packets__valid")
+
+    def cause(self, words):
+        """Why the model drops a packet, 0 if it does not; WRITEs apart."""
+        code, length = words[0] & 15, len(words) - 1
+        if code not in HOST_KINDS:
+            return Cause.KIND
+        kind = Kind(code)
+        low, high = payload_range(kind)
+        if not low <= length <= high:
+            return Cause.LENGTH
+        tag = TAGS[kind].unpack(HEADER.unpack(words[0])["tag"])
+        bounds = {
+            "slice": CONFIG.slices,
+            "slot": CONFIG.slots,
+            "step": CONFIG.steps,
+            "word": CONFIG.tape_words,
+            "neuron": CONFIG.neurons,
+        }
+        if any(tag[name] >= bound for name, bound in bounds.items() if name in tag):
+            return Cause.FIELD
+        if kind == Kind.READ:
+            return self._read_cause(tag["region"], words[1], tag["count"])
+        return Cause.STATE if kind == Kind.SPIKES and not self._accepts(tag) else 0
+
+    def _accepts(self, tag):
+        """Whether inputs of the packet's step are still to come; no job starts in this bench, so no slot is in use."""
+        inputs, steps = self.need[tag["slice"]]
+        arrived = self.arrived.get((tag["slice"], tag["slot"], tag["step"]), 0)
+        return tag["step"] < steps and arrived < inputs and not self.erasing
+
+    def _read_cause(self, region, address, count):
+        if region not in READABLE or not 1 <= count <= 14 or address + count > LIMITS[region]:
+            return Cause.FIELD
+        refused = self.bench.bits("reading") or not (self.idle or region >= Region.CONTROL)
+        return Cause.STATE if refused else 0
+
+    def _write_cause(self, region, address):
+        limit = 0 if region in READ_ONLY else LIMITS.get(region, 0)
+        if address >= limit or (
+            region == Region.TAPE
+            and not (
+                address % TAPE_STRIDE < CONFIG.tape_words and address % TAPE_SLOT_STRIDE // TAPE_STRIDE < CONFIG.steps
+            )
+        ):
+            return Cause.FIELD
+        return 0 if self.idle or region == Region.CONTROL else Cause.STATE
+
+    def _model(self, words):
+        cause = self.cause(words)
+        fields = HEADER.unpack(words[0])
+        act = self.expected.append
+        if fields["kind"] == Kind.WRITE:
+            region = fields["tag"] & 15
+            refused = 0
+            for n, word in enumerate(words[2 : MAX_PAYLOAD + 1]):
+                address = words[1] + n & 0xFFFFFFFF
+                refused = refused or self._write_cause(region, address)
+                if not refused:
+                    act(("write", region, address, word))
+                    if region == Region.NEED:
+                        need = NEED.unpack(word)
+                        self.need[address] = need["inputs"], need["steps"]
+                        self.arrived = {place: count for place, count in self.arrived.items() if place[0] != address}
+            cause = cause or refused
+        if cause:
+            act(("dropped",))
+            fault = header(Kind.FAULT, host=1, cause=cause, from_x=X, from_y=Y, link=0)
+            self.expected_faults.append({"header": fault, "words": [words[0]], "length": 1})
+            return
+        self._accepted(words, act)
+        act(("packet",))
+
+    def _accepted(self, words, act):
+        kind, _, tag = parse_header(words[0])
+        place = tag.get("slice"), tag.get("slot")
+        match kind:
+            case Kind.SPIKES:
+                self.arrived[*place, tag["step"]] = self.arrived.get((*place, tag["step"]), 0) + 1
+                act(("inputs", *place, tag["step"], tag["train"]))
+                act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
+            case Kind.ERROR:
+                address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
+                act(("error", tag["step"], tag["neuron"], tag["slot"]))
+                before = self.model_sums.get(address, 0 if self.sums[address] >> 96 else self.sums[address])
+                added = sum(word << 32 * n for n, word in enumerate(words[1:]))
+                bits = 32 * len(words[1:])
+                added -= (added >> bits - 1) << bits
+                self.model_sums[address] = before + added & (1 << 96) - 1
+            case Kind.ERRORS_DONE:
+                act(("marker", *place))
+            case Kind.CREDIT:
+                act(("credit", *place))
+            case Kind.LABEL:
+                act(("label", *place, tag["label"]))
+            case Kind.UPDATE:
+                act(("update", tag["slice"], tag["clear"]))
+            case Kind.READ:
+                self._expect_data(tag["region"], words[1], tag["count"])
+
+    def _expect_data(self, region, address, count):
+        for first in range(address, address + count, 2):
+            words = [content(region, k) for k in range(first, min(first + 2, address + count))]
+            self.expected_data.append(
+                {
+                    "header": header(Kind.DATA, host=1, region=region, from_x=X, from_y=Y, link=0),
+                    "words": [first, *words],
+                    "length": 1 + len(words),
+                }
+            )
+
+
+def random_packet(random):
+    """Words of a packet: mostly right, or nearly so."""
+    code = random.choice([*HOST_KINDS, random.randrange(16)])
+    try:
+        kind = Kind(code)
+        low, high = payload_range(kind)
+    except ValueError:
+        return [random.getrandbits(28) << 4 | code, *(random.getrandbits(32) for _ in range(random.randrange(5)))]
+    length = random.choice([low, high, random.randint(low, high), random.randint(low, high), random.randrange(20)])
+    bounds = {
+        "slice": CONFIG.slices,
+        "slot": CONFIG.slots,
+        "step": CONFIG.steps,
+        "word": CONFIG.tape_words,
+        "neuron": CONFIG.neurons,
+        "region": 11,
+    }
+    tag = {}
+    for name, width in TAGS[kind].fields.items():
+        bound = bounds.get(name, 1 << width)
+        tag[name] = random.randrange(1 << width) if random.random() < 0.04 else random.randrange(bound)
+        if random.random() < 0.1 and bound < 1 << width:
+            tag[name] = random.choice((bound - 1, bound))
+    words = [header(kind, X, Y, **tag), *(random.getrandbits(32) for _ in range(length))]
+    if kind in (Kind.WRITE, Kind.READ) and length:
+        limit = LIMITS.get(tag["region"], 0)
+        words[1] = random.choice(
+            (
+                0,
+                random.randrange(limit + 1),
+                max(limit - random.randrange(16), 0),
+                limit,
+                random.getrandbits(32),
+                0xFFFFFFFF - random.randrange(3),
+            )
+        )
+        if tag["region"] == Region.TAPE:
+            word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
+            step = random.choice((0, CONFIG.steps - 1, CONFIG.steps, random.randrange(16)))
+            words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
+        if tag["region"] == Region.NEED and length > 1:
+            words[2:] = [
+                NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
+                for _ in words[2:]
+            ]
+    return words
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=[0.0, 0.4], stalls=[0.0, 0.5])
+async def random_packets(dut, idle, stalls):
+    """Whatever comes: the right ones act, the wrong ones are dropped and reported, one after the other."""
+    run = Run(dut, idle, stalls)
+    await run.start()
+    causes = dict.fromkeys((0, *Cause), 0)
+    for n in range(600):
+        if n % 20 == 0:
+            run.set_idle(run.random.random() < 0.7)
+        words = random_packet(run.random)
+        if words[0] & 15 == Kind.READ:
+            for _ in range(200):  # by then a READ has been answered, unless it waits for the end of the engines' work
+                await run.bench.step(int(run.bench.bits("reading")))
+        before = len(run.expected_faults)
+        await run.packet(*words)
+        dropped = run.expected_faults[before:]
+        causes[parse_header(dropped[0]["header"])[2]["cause"] if dropped else 0] += 1
+        if stalls:  # room for the next report
+            await run.bench.until(lambda: not run.bench.bits("fault_packets__valid"))
+    run.set_idle(1)
+    await run.end()
+    assert all(run.sums[address] == value for address, value in run.model_sums.items())
+    assert all(count > 5 for cause, count in causes.items() if cause != Cause.ADDRESS), causes
+
+
+@cocotb.test()
+async def inputs_of_each_step_as_many_as_needed(dut):
+    """One packet right behind the other, steps in any order: those of a complete step and of no step are refused."""
+    run = Run(dut)
+    await run.start()
+    run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
+    run.bench.set("fault_packets__ready", 1)
+    inputs, steps = 3, CONFIG.steps - 1
+    await run.write_need(inputs=inputs, steps=steps)
+    places = list(product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))) * (inputs + 2)
+    run.random.shuffle(places)
+    places += [(0, 0, 0), (0, 0, steps)] * 3
+    for slice_, slot, step in places:
+        run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=1, train=1), 5, 7)
+    assert run.expected.count(("packet",)) == CONFIG.slices * CONFIG.slots * inputs * steps
+    begin = run.bench.cycle
+    await run.bench.until(lambda: run.flits.empty)
+    assert run.bench.cycle - begin <= 3 * len(places) + 2
+    await run.bench.step(3)
+    run.compare()
+
+
+@cocotb.test()
+async def inputs_are_refused_while_memories_are_erased(dut):
+    """Inputs that came before are then forgotten, except those of steps that were complete."""
+    run = Run(dut)
+    await run.start()
+    await run.write_need(inputs=2, steps=2)
+    step = [(header(Kind.SPIKES, slice=2, slot=4, step=step, word=0, train=0), 1, 2) for step in range(2)]
+    for number in (0, 1, 1):
+        await run.packet(*step[number])
+    run.set_erasing(1)
+    for number in (0, 1):
+        await run.packet(*step[number])
+    await run.erase()
+    for number in (1, 0, 0, 0):
+        await run.packet(*step[number])
+    await run.end()
+    assert len(run.expected_faults) == 4
+
+
+@cocotb.test()
+async def bad_and_good_in_turn(dut):
+    """A flit each cycle: no bad packet takes anything from the good one right behind it."""
+    run = Run(dut)
+    await run.start()
+    run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
+    run.bench.set("fault_packets__ready", 1)
+    good = [
+        [header(Kind.CREDIT, slice=1, slot=2, from_x=0, from_y=0)],
+        [header(Kind.WRITE, region=Region.WEIGHT), 5, 0xABCD, 0x1234],
+        [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF],
+        [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0x7FFFFFFF],
+        [header(Kind.ERROR, neuron=39, step=4, slot=2), 3, 0x80000000],
+        [header(Kind.LABEL, slice=2, slot=0, label=77)],
+    ]
+    error = header(Kind.ERROR, neuron=3, step=1, slot=0)
+    bad = [
+        [0],
+        [15],
+        [header(Kind.DATA, region=0, from_x=0, from_y=0, link=0), 1, 2],
+        [error, 1],
+        [error],
+        [error, 1, 2, 3, 4],
+        [good[0][0], 9],
+        [header(Kind.WRITE, region=Region.WEIGHT), 7],
+        [header(Kind.WRITE, region=Region.WEIGHT)],
+        [header(Kind.WRITE, region=Region.WEIGHT), 0, *range(40)],
+        [header(Kind.WRITE, region=12), 0, 1],
+        [header(Kind.UPDATE, slice=3, clear=0, **_rest(Kind.UPDATE, "slice", "clear"))],
+    ]
+    sent = 0
+    for wrong in bad:
+        for right in good:
+            for words in (wrong, right):
+                run.send(*words)
+                sent += max(len(words), 2)
+    begin = run.bench.cycle
+    await run.bench.until(lambda: run.flits.empty)
+    assert run.bench.cycle - begin <= sent + 2
+    await run.bench.step(3)
+    run.compare()
+    assert all(run.sums[address] == value for address, value in run.model_sums.items())
+
+
+def _rest(kind, *given):
+    """0 for all other fields of a tag."""
+    return {name: 0 for name in TAGS[kind].fields if name not in given}
+
+
+@cocotb.test()
+@cocotb.parametrize(stalls=[0.0, 0.8])
+async def reads(dut, stalls):
+    """All counts from 1 to 14, up to the end of each region, and beyond it; a second READ is refused."""
+    run = Run(dut, 0.0, stalls)
+    run.faults.idle = 0.0
+    await run.start()
+    for region in READABLE:
+        for count in range(16):
+            for address in (0, LIMITS[region] - count, LIMITS[region] - count + 1):
+                if address >= 0:
+                    await run.packet(header(Kind.READ, X, Y, region=region, count=count), address)
+                    if run.bench.bits("reading") and count > 7:
+                        await run.packet(header(Kind.READ, X, Y, region=Region.COUNTER, count=1), 0)
+                    await run.bench.until(lambda: not run.bench.bits("reading"))
+    for region in set(Region) - set(READABLE):
+        await run.packet(header(Kind.READ, X, Y, region=region, count=1), 0)
+    await run.end()
+
+
+@cocotb.test()
+async def memory_waits_for_the_engines(dut):
+    """A READ that was taken before engines started is answered when they have finished; one of counters at once."""
+    run = Run(dut)
+    await run.start()
+    await run.packet(header(Kind.READ, X, Y, region=Region.GRADIENT, count=14), 20)
+    run.set_idle(0)
+    await run.bench.step(100)
+    assert run.bench.bits("reading") and len(run.data.items) < 3
+    run.set_idle(1)
+    await run.bench.until(lambda: not run.bench.bits("reading"))
+    run.set_idle(0)
+    await run.packet(header(Kind.READ, X, Y, region=Region.GRADIENT, count=1), 20)
+    await run.packet(header(Kind.WRITE, region=Region.WEIGHT), 20, 1)
+    await run.packet(header(Kind.WRITE, region=Region.CONTROL), 0, 1)
+    await run.packet(header(Kind.READ, X, Y, region=Region.COUNTER, count=14), 3)
+    await run.bench.until(lambda: not run.bench.bits("reading"))
+    run.set_idle(1)
+    await run.end()
+
+
+@cocotb.test()
+async def a_write_is_refused_from_its_first_wrong_word_on(dut):
+    """Also where engines stop, or the address wraps around, before its last word."""
+    run = Run(dut)
+    await run.start()
+    bench = run.bench
+    write = header(Kind.WRITE, region=Region.WEIGHT)
+    await run.packet(write, 0xFFFFFFFE, *range(6))
+    await run.packet(write, 90, *range(10))
+    await run.packet(header(Kind.WRITE, region=Region.TAPE), 3, *range(4))
+    await run.packet(header(Kind.WRITE, region=Region.TAPE), TAPE_STRIDE - 3, *range(6))
+    await run.packet(header(Kind.WRITE, region=Region.GROUP), 20, *range(6))
+    for region in READ_ONLY:
+        await run.packet(header(Kind.WRITE, region=region), 0, 1)
+    for idle in (0, 1):
+        run.set_idle(idle)
+        flits = [{"data": word, "last": n == 5} for n, word in enumerate((write, 4, 10, 11, 12, 13))]
+        run.flits.send(*flits[:4])
+        await bench.until(lambda: run.flits.empty)
+        await bench.step()
+        run.set_idle(1 - idle)
+        await bench.step()
+        run.flits.send(*flits[4:])
+        await bench.until(lambda: run.flits.empty)
+        await bench.step(2)
+        run.expected += [("write", Region.WEIGHT, 4 + n, 10 + n) for n in range(2 * idle)] + [("dropped",)]
+        run.compare()
+        fault = header(Kind.FAULT, host=1, cause=Cause.STATE, from_x=X, from_y=Y, link=0)
+        run.expected_faults.append({"header": fault, "words": [write], "length": 1})
+    run.set_idle(1)
+    await run.end()
+
+
+@cocotb.test()
+async def reports_wait_or_are_left_out(dut):
+    """While reports are not taken, drops are counted, and the first is reported."""
+    run = Run(dut, 0.0, 1.0)
+    await run.start()
+    for n in range(5):
+        run.flits.send({"data": n << 4, "last": 1})
+    await run.bench.until(lambda: run.flits.empty)
+    await run.bench.step(3)
+    run.expected += [("dropped",)] * 5
+    run.compare()
+    run.faults.idle = 0.0
+    await run.bench.step(5)
+    assert [parse_header(item["header"])[2]["cause"] for item in run.faults.items] == [Cause.KIND]
+    assert run.faults.items[0]["words"][0] == 0

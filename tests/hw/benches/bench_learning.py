@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cocotb bench of the whole chip: the same bits however the network is placed, and whatever the host does.
+
+The chip's configuration comes as JSON from ``BACKSPIKE_CHIP``.
+"""
+
+import json
+import os
+from dataclasses import replace
+
+import cocotb
+import numpy as np
+
+from backspike.golden.network import Dense, Network, Neuron, Training
+from backspike.golden.presets import default_training
+from backspike.host.data.datasets import digits
+from backspike.spec.config import ChipConfig
+from backspike.spec.tables import DESCRIPTOR
+from tests.support.session import Session, random_samples
+
+CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
+SEED = getattr(cocotb, "RANDOM_SEED", 1)
+test = cocotb.test(timeout_time=200, timeout_unit="ms")
+
+
+async def session(dut, **options):
+    return await Session(dut, CONFIG, seed=SEED, **options).start()
+
+
+def lively(sizes, seed, **options):
+    """A network, its training constants, and weights large enough that all layers spike and learn at once."""
+    network = Network.parse(sizes, format=CONFIG.format, **options)
+    generator = np.random.default_rng(seed)
+    weights = []
+    for layer in network.layers:
+        scale = 3 / np.sqrt(layer.shape[0])
+        weights.append(network.format.round(generator.normal(0.15 * scale, scale, layer.shape)) + 0.0)
+    return network, replace(default_training(network, batch=4, momentum=0.0), rate=2.0**-5), weights
+
+
+@test
+async def same_bits_for_any_placement(dut):
+    """One network on 1, 2, 4, 9 cores (as many as there are) and on shuffled placements: the same weights."""
+    chip = await session(dut)
+    network, training, weights = lively("40-50-33-10", SEED, bias=True, reset="hard")
+    spikes, labels = random_samples(network, 6, SEED)
+    finals = []
+    places = [{"cores": cores} for cores in (1, 2, 4, 9) if cores <= CONFIG.cores]
+    places += [{"strategy": "shuffled", "seed": SEED + k} for k in range(2)]
+    for place in places:
+        await chip.load(network, training, weights=weights, **place)
+        for start in (0, 3):
+            await chip.train(spikes[:, start : start + 3], labels[start : start + 3])
+        finals.append([network.format.encode(weight).tolist() for weight in await chip.call("read_weights")])
+    assert all(final == finals[0] for final in finals)
+    assert any((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+
+
+@test
+async def same_bits_with_pauses(dut):
+    """The host pauses at random on both sides of the link."""
+    network, training, weights = lively("40-50-10", SEED + 1)
+    spikes, labels = random_samples(network, 4, SEED + 1)
+    chip = await session(dut, idle=0.6)
+    await chip.load(network, training, weights=weights)
+    await chip.train(spikes, labels)
+    await chip.evaluate(spikes)
+
+
+@test
+async def skipping_pays_and_changes_nothing(dut):
+    """The default task with skipping on and off."""
+    chip = await session(dut)
+    network = Network.parse("64-128-10")
+    data = digits()
+    spikes, labels = data.train_spikes[:, :8], data.train_labels[:8]
+    busy = {}
+    finals = []
+    for skipping in (True, False):
+        await chip.load(network, default_training(network, momentum=0.0), seed=1)
+        await chip.call("set_skipping", skipping)
+        await chip.call("reset_counters")
+        await chip.train(spikes, labels)
+        busy[skipping] = await chip.total("fp_busy", "fp_terms", "wg_busy", "wg_terms")
+        finals.append([network.format.encode(weight).tolist() for weight in await chip.call("read_weights")])
+    await chip.call("set_skipping", True)
+    assert finals[0] == finals[1]
+    assert busy[True][1::2] == busy[False][1::2], "the number of useful terms does not depend on skipping"
+    dut._log.info(f"FP busy cycles with skipping {busy[True][0]}, without {busy[False][0]}")
+    # A job is one step of a sample in one slice. It loads a description first, and ends with an empty pipeline.
+    jobs = len(labels) * network.steps * len(chip.plan.slices)
+    loading = (DESCRIPTOR.word_count + 2) * jobs
+    assert busy[False][0] - loading >= 2.5 * (busy[True][0] - loading)
+    if CONFIG.lanes == 1:
+        fp_busy, fp_terms, wg_busy, wg_terms = busy[True]
+        assert fp_busy <= fp_terms + 56 * jobs
+        assert wg_terms >= 0.7 * wg_busy
+
+
+@test
+async def networks_are_loaded_at_run_time(dut):
+    """One chip, many networks: shapes, neurons, steps, loss scale, momentum."""
+    chip = await session(dut)
+    variants = [
+        ("12-10", {"steps": 1, "strict": True}, {}),
+        ("33-7-1", {"steps": 3, "reset": "soft", "reset_value": 1.0, "kappa": 0.9, "theta": 0.75}, {"momentum": 0.5}),
+        (
+            "5-64-3-9",
+            {"steps": 4, "reset": "hard", "width": 0.6, "bias": True, "kappa_back": 0.25, "amplitude": 1.5},
+            {"momentum": 0.875, "loss_scale": 0.3},
+        ),
+        ("70-1-2", {"steps": 2, "reset": "hard", "kappa": 0.0}, {"rate": 0.4}),
+    ]
+    for number, (sizes, options, constants) in enumerate(variants):
+        network, training, weights = lively(sizes, SEED + number, **options)
+        usable = {name: value for name, value in constants.items() if CONFIG.momentum or name != "momentum"}
+        await chip.load(network, replace(training, **usable), weights=weights)
+        for batch, count in enumerate((2, CONFIG.slots + 3)):  # also more samples than can be in flight
+            await chip.train(*random_samples(network, count, SEED + 10 * number + batch, density=0.5))
+        await chip.evaluate(random_samples(network, 3, SEED, density=0.5)[0])
+
+
+@test
+async def convolutions_train(dut):
+    """Kernels, strides, padding, pooling, maps behind maps, flattened maps, biases; balanced and shuffled.
+
+    A list of the spikes that a pixel of the last network's first layer sees would not fit into the engine's memory.
+    """
+    chip = await session(dut)
+    variants = [
+        ("1x8x8-c4k3p1-10", {"steps": 2}),
+        ("2x7x5-c5k3s2p1-c6k2-7", {"steps": 3, "bias": True, "reset": "hard"}),
+        ("1x12x12-c6k3p1-a2-c7k3p1-a3-5", {"steps": 2, "bias": True}),
+        ("3x6x6-c4k5p2-c3k1-c4k3s3-9-4", {"steps": 4}),
+        (f"{CONFIG.window // 16}x5x6-c3k4-10", {"steps": 2, "bias": True}),
+    ]
+    for number, (text, options) in enumerate(variants):
+        network, training, weights = lively(text, SEED + number, **options)
+        for place in ({}, {"strategy": "shuffled", "seed": SEED + number}):
+            await chip.load(network, training, weights=weights, **place)
+            for batch in range(2):
+                await chip.train(*random_samples(network, 3, SEED + 10 * number + batch))
+            assert all(part.replay for part in chip.plan.slices) == (number < len(variants) - 1)
+        await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
+async def layers_may_differ(dut):
+    """Neurons of each layer with constants of their own."""
+    chip = await session(dut)
+    layers = (
+        Dense(inputs=20, outputs=31, neuron=Neuron(theta=0.5, reset="hard", kappa=0.75), bias=True),
+        Dense(inputs=31, outputs=12, neuron=Neuron(theta=1.5, width=3.0, reset="soft", strict=True)),
+        Dense(inputs=12, outputs=5, neuron=Neuron(theta=0.25, width=1.0, kappa=1.0)),
+    )
+    network = Network(layers=layers, steps=4, format=CONFIG.format)
+    generator = np.random.default_rng(SEED)
+    weights = [network.format.round(generator.normal(0.1, 0.4, layer.shape)) + 0.0 for layer in layers]
+    await chip.load(network, Training(rate=2.0**-5, loss_scale=0.25), weights=weights)
+    for batch in range(2):
+        await chip.train(*random_samples(network, 3, SEED + batch))
+
+
+@test
+async def evaluation_between_training(dut):
+    """Evaluation samples and gradients that add up over several calls leave training as it was."""
+    chip = await session(dut)
+    network, training, weights = lively("40-24-10", SEED + 3)
+    spikes, labels = random_samples(network, 5, SEED + 3)
+    await chip.load(network, training, weights=weights)
+    await chip.call("train_batch", spikes[:, :2], labels[:2], update=False)
+    await chip.evaluate(spikes)
+    await chip.call("train_batch", spikes[:, 2:], labels[2:], update=False)
+    await chip.call("update")
+    chip.golden.train_batch(spikes, labels)
+    await chip.same_weights()
+
+
+@test
+async def training_goes_on_elsewhere(dut):
+    """Weights and velocities that were read go on in another placement, with another rate, as if nothing had been."""
+    chip = await session(dut)
+    network, training, weights = lively("40-24-10", SEED + 5)
+    training = replace(training, momentum=0.5 if CONFIG.momentum else 0.0)
+    spikes, labels = random_samples(network, 9, SEED + 5)
+    await chip.load(network, training, weights=weights)
+    await chip.train(spikes[:, :3], labels[:3])
+    golden, kept = chip.golden, [await chip.call("read_weights"), None]
+    if CONFIG.momentum:
+        kept[1] = await chip.call("read_velocities")
+        assert all(velocity.any() for velocity in kept[1])
+    await chip.load(network, training, weights=weights, strategy="shuffled", seed=SEED)
+    chip.golden = golden
+    await chip.call("load", *kept)
+    await chip.train(spikes[:, 3:6], labels[3:6])
+    golden.training = replace(training, rate=training.rate / 4)
+    await chip.call("change_training", golden.training)
+    await chip.train(spikes[:, 6:], labels[6:])
+
+
+@test
+async def errors_from_the_host(dut):
+    """Any loss: the host computes the errors from the output spikes."""
+    chip = await session(dut)
+    network, training, weights = lively("16-20-6", SEED + 4, bias=True)
+    spikes, _ = random_samples(network, 4, SEED + 4)
+    await chip.load(network, training, weights=weights, loss="external")
+    errors = network.format.round(np.random.default_rng(SEED).normal(0, 0.3, (network.steps, 4, 6)))
+    await chip.train_with_errors(spikes, errors)
+
+
+@test
+async def saturation_is_flagged(dut):
+    """Weights at the largest number saturate potentials, and the flag tells."""
+    chip = await session(dut)
+    network = Network.parse("8-4-3", format=CONFIG.format)
+    top = network.format.max_finite
+    weights = [np.full(layer.shape, top) for layer in network.layers]
+    await chip.load(network, default_training(network, momentum=0.0), weights=weights)
+    await chip.call("reset_counters")
+    assert not any(core["saturated"] for core in (await chip.call("read_control")).values())
+    await chip.evaluate(np.ones((network.steps, 2, 8), dtype=np.uint8))
+    assert any(core["saturated"] for core in (await chip.call("read_control")).values())
+    assert chip.golden.saturated

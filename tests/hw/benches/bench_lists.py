@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of the lists that are found once and played several times, and of the lane that adds to gradients."""
+
+import cocotb
+from amaranth.lib.data import StructLayout
+
+from backspike.hw.arith.numbers import to_fixed_model
+from backspike.hw.engines.gradient_lane import GradientLane
+from backspike.hw.engines.replay import Replay
+from backspike.hw.shapes import Shapes
+from backspike.spec.config import ChipConfig
+from tests.support.cases import random_numbers
+from tests.support.unit import Bench, Memory, Sink, Source
+
+DEPTHS = (2, 8)
+SHAPES = Shapes(ChipConfig(weights=64, neurons=32, batch_terms=8))
+
+
+def _replay(depth):
+    return Replay(entry=9, payload=7, depth=depth)
+
+
+def _lane():
+    return GradientLane(SHAPES, StructLayout({"address": SHAPES.weight_address, "spike": 1}))
+
+
+def units():
+    return {**{f"replay_{depth}": _replay(depth) for depth in DEPTHS}, "lane": _lane()}
+
+
+class Lists:
+    """Random lists, and commands for them.
+
+    Attributes
+    ----------
+    items, commands: to be sent
+    plays: what must come: ``(entries, payload, open_end)`` each; ``open_end``: the list's end comes without an entry
+    """
+
+    def __init__(self, bench, count, depth, *, short=False):
+        random = bench.random
+        self.items, self.commands, self.plays = [], [], []
+        for _ in range(count):
+            once = random.random() < 0.3
+            length = random.choice((0, 1, depth, random.randint(0, depth), random.randint(0, 5 * depth)))
+            if short:
+                length = random.choice((0, 0, 0, 1))
+            elif not once:
+                length = min(length, depth)
+            entries = [random.getrandbits(9) for _ in range(length)]
+            open_end = not entries or random.random() < 0.3
+            self._send(random, entries, open_end)
+            payloads = [random.getrandbits(7) for _ in range(1 if once else random.randint(1, 4))]
+            if length <= depth and random.random() < 0.2:
+                self.commands.append({"payload": payloads[0], "final": 1, "skip": 1})
+                continue
+            for payload in payloads:
+                self.commands.append({"payload": payload, "final": 0, "skip": 0})
+                self.plays.append((entries, payload, open_end))
+            self.commands[-1]["final"] = 1
+
+    def _send(self, random, entries, open_end):
+        for entry in entries:
+            while random.random() < 0.2:  # nothing, and not the end
+                self.items.append({"entry": random.getrandbits(9), "none": 1, "last": 0})
+            self.items.append({"entry": entry, "none": 0, "last": 0})
+        if open_end:
+            self.items.append({"entry": random.getrandbits(9), "none": 1, "last": 1})
+        else:
+            self.items[-1]["last"] = 1
+
+    def check(self, played):
+        """Each play is the whole list; an element without an entry comes only where the list's end came so."""
+        rest = list(played)
+        for entries, payload, open_end in self.plays:
+            found = []
+            while True:
+                item = rest.pop(0)
+                assert item["payload"] == payload
+                assert item["first"] == int(not found), (entries, found, item)
+                found.append(None if item["none"] else item["entry"])
+                if item["last"]:
+                    break
+            if open_end and found[-1] is None:
+                found.pop()
+            assert found == entries
+        assert not rest
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS, idle=[(0, 0, 0), (0.8, 0, 0), (0, 0.9, 0), (0, 0, 0.8), (0.3, 0.3, 0.3)])
+async def lists_are_played(dut, depth, idle):
+    """Empty, full and longer than the memory; once, several times, not at all; over many rounds of the memory."""
+    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    lists = Lists(bench, 120, depth)
+    items, commands = Source(bench, "items", idle[0]), Source(bench, "commands", idle[1])
+    sink = Sink(bench, "out", idle[2])
+    items.send(*lists.items)
+    commands.send(*lists.commands)
+    bench.watchers.append(lambda: bench.bits("busy") or _assert_done(bench, commands))
+    await bench.start()
+    await bench.until(lambda: items.empty and commands.empty and not bench.bits("busy"))
+    await bench.step(5)
+    assert not bench.bits("busy")
+    lists.check(sink.items)
+
+
+def _assert_done(bench, commands):
+    assert not bench.bits("out__valid") and commands.offered is None, "not busy, but at work"
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS)
+async def many_short_lists_wait(dut, depth):
+    """More complete lists than may wait, although there is room for their entries."""
+    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    lists = Lists(bench, 60, depth, short=True)
+    items, commands, sink = Source(bench, "items"), Source(bench, "commands", 0.5), Sink(bench, "out")
+    items.send(*lists.items)
+    await bench.start()
+    await bench.step(60)
+    assert not items.empty
+    commands.send(*lists.commands)
+    await bench.until(lambda: items.empty and commands.empty and not bench.bits("busy"))
+    lists.check(sink.items)
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS)
+async def an_end_that_comes_late_is_an_element(dut, depth):
+    """The list's entries are played when they are there; its end, which comes later without an entry, follows."""
+    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
+    commands.send({"payload": 1, "final": 0, "skip": 0}, {"payload": 2, "final": 1, "skip": 0})
+    await bench.start()
+    items.send({"entry": 5, "none": 0, "last": 0}, {"entry": 6, "none": 0, "last": 0})
+    await bench.step(10)
+    assert [item["entry"] for item in sink.items] == [5, 6]
+    assert bench.bits("busy") and not bench.bits("out__valid")
+    items.send({"entry": 0, "none": 1, "last": 1})
+    await bench.until(lambda: not bench.bits("busy") and commands.empty, 50)
+    assert [(item["payload"], item["none"], item["first"], item["last"]) for item in sink.items] == [
+        (1, 0, 1, 0),
+        (1, 0, 0, 0),
+        (1, 1, 0, 1),
+        (2, 0, 1, 0),
+        (2, 0, 0, 1),
+    ]
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS)
+async def an_entry_is_played_each_cycle(dut, depth):
+    """Lists of one play that stream through, also if longer than the memory; lists that are there already.
+
+    Room in the memory is told some cycles late, which leaves gaps if it is as small as the smallest.
+    """
+    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
+    for length in (3 * depth, 2, depth, 1, 5 * depth, 1, 1):
+        items.send(*({"entry": n, "none": 0, "last": int(n == length - 1)} for n in range(length)))
+        commands.send({"payload": 0, "final": 1, "skip": 0})
+    await bench.start()
+    await bench.until(lambda: items.empty and commands.empty and not bench.bits("busy"))
+    if depth > 2:
+        assert sink.cycles[-1] - sink.cycles[0] == len(sink.cycles) - 1
+    sink.cycles.clear()
+    items.send(*({"entry": n, "none": 0, "last": int(n % 2)} for n in range(2 * (depth // 2))))
+    await bench.step(2 * depth + 5)
+    for _ in range(depth // 2):
+        commands.send(*({"payload": 0, "final": int(n == 2), "skip": 0} for n in range(3)))
+    await bench.until(lambda: commands.empty and not bench.bits("busy"))
+    assert len(sink.cycles) == 6 * (depth // 2)
+    assert sink.cycles[-1] - sink.cycles[0] == len(sink.cycles) - 1
+
+
+class Gradients:
+    """The lane with its memories; terms of given addresses."""
+
+    def __init__(self, dut):
+        self.bench = bench = Bench(dut, "lane", _lane())
+        self.bits = SHAPES.gradient_sum
+        self.bank = [bench.random.getrandbits(self.bits) for _ in range(64)]
+        self.deltas = random_numbers(bench.rng, SHAPES.config.format, (1 << SHAPES.delta_address().size,))
+        self.expected = list(self.bank)
+        self.terms = self.stalled = self.seen = 0
+        Memory(bench, "delta_address", "delta", [self.deltas], "delta_enable")
+        Memory(bench, "read_address", "gradient", [self.bank], "read_enable")
+        self.source = Source(bench, "terms")
+        bench.watchers.append(self._watch)
+
+    def add(self, address, unused=None):
+        """A term for a gradient; it counts unless there is nothing (``unused``: which of the three reasons)."""
+        random = self.bench.random
+        place = random.randrange(len(self.deltas))
+        block = random.randrange(8)
+        step = place & (1 << SHAPES.step) - 1
+        self.source.send(
+            {
+                "entry": {"address": address - block & 63, "spike": int(unused != "spike")},
+                "payload": {
+                    "block": block,
+                    "address": {"step": step, "block": place >> SHAPES.step},
+                    "hit": int(unused != "hit"),
+                },
+                "none": int(unused == "none"),
+                "first": random.getrandbits(1),
+                "last": random.getrandbits(1),
+            }
+        )
+        if unused is None:
+            value = int(to_fixed_model(self.deltas[place : place + 1], SHAPES.config.format)[0])
+            self.expected[address] = self.expected[address] + value & (1 << self.bits) - 1
+            self.terms += 1
+
+    def _watch(self):
+        bench = self.bench
+        self.seen += bench.bits("term")
+        self.stalled += bench.bits("stalled")
+        if bench.bits("write_enable"):
+            assert bench.bits("busy")
+            self.bank[bench.bits("write_address")] = bench.bits("sum")
+
+    async def finish(self):
+        """Run to the end and compare; returns the cycles from the first term to the last."""
+        bench = self.bench
+        begin = bench.cycle
+        await bench.until(lambda: self.source.empty and not bench.bits("busy"))
+        assert self.bank == self.expected
+        assert self.seen == self.terms
+        return bench.cycle - begin
+
+
+@cocotb.test()
+@cocotb.parametrize(addresses=[1, 2, 3, 5, 64], idle=[0.0, 0.5])
+async def gradients_of_any_order(dut, addresses, idle):
+    """Few gradients, so that terms meet; with what is no term between them."""
+    lane = Gradients(dut)
+    lane.source.idle = idle
+    random = lane.bench.random
+    for _ in range(300):
+        unused = random.choice((None, None, None, None, "none", "spike", "hit"))
+        lane.add(random.randrange(addresses), unused=unused)
+    await lane.bench.start()
+    await lane.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(distance=[1, 2, 3, 4])
+async def terms_wait_no_longer_than_they_must(dut, distance):
+    """Two of the same gradient are at least three cycles apart; any others follow each other in each cycle."""
+    lane = Gradients(dut)
+    count = 60
+    for n in range(count):
+        lane.add(n % distance + 8)
+    await lane.bench.start()
+    cycles = await lane.finish()
+    waits = (count - 1) // distance * max(0, 3 - distance)
+    assert lane.stalled == waits
+    assert cycles <= count + waits + 5

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bench of the neuron update with its elementwise unit: potentials, spikes, masks, against the golden neuron."""
+
+import cocotb
+import numpy as np
+from amaranth.hdl import signed
+from amaranth.lib.data import ArrayLayout, StructLayout
+
+from backspike.golden.arithmetic import BitExact
+from backspike.golden.exact import Exact
+from backspike.golden.network import Neuron, Training
+from backspike.golden.neuron import initial_state, step
+from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.hw.core.update.elementwise_arbiter import Client
+from backspike.hw.core.update.neuron import NeuronUpdate
+from backspike.hw.shapes import WORD, Shapes
+from tests.support.small_chips import CHIPS, Outputs, garbage_descriptor
+from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic
+
+UNITS = (1, 2, 8, "largest")
+LANES = UNITS[:3]
+NEURONS = (
+    Neuron(kappa=0.9, theta=1.0, width=1.0, reset="hard"),
+    Neuron(kappa=0.75, theta=0.7, width=0.5, reset="soft"),
+    Neuron(kappa=1.0, theta=0.5, width=3.0, reset="soft", reset_value=0.4, strict=True),
+    Neuron(kappa=0.5, theta=2.0, width=4.0, reset="hard", strict=True),
+)
+
+
+def _unit(lanes):
+    shapes = Shapes(CHIPS[lanes])
+    place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
+    sums = ArrayLayout(signed(shapes.config.format.fixed_width + 14), shapes.config.lanes)
+    return WithArithmetic(NeuronUpdate(shapes, StructLayout({"place": place, "sums": sums})), shapes, "neuron")
+
+
+def units():
+    return {f"neuron_{lanes}": _unit(lanes) for lanes in UNITS}
+
+
+class Run:
+    """A bench that does jobs one after the other; potentials stay from one to the next."""
+
+    def __init__(self, dut, lanes, idle=(0.0, 0.0), others=0.5):
+        self.config = CHIPS[lanes]
+        self.shapes, self.idle, self.others = Shapes(self.config), idle, others
+        self.bench = bench = Bench(dut, f"neuron_{lanes}", _unit(lanes))
+        width = self.config.format.width + 1
+        self.potentials = [bench.random.getrandbits(width) for _ in range(self.config.neurons)]
+
+    async def start(self):
+        await self.bench.start()
+
+    def _sums(self, neuron, steps, outputs):
+        """Sums in units of the format's lsb: near the threshold, tiny, zero, beyond the largest number."""
+        rng, fmt = self.bench.rng, self.config.format
+        unit, shape = 2.0**-fmt.lsb, (steps, outputs)
+        near = rng.uniform(-2, 3, shape) * neuron.theta * unit
+        edges = round(neuron.theta * unit), round((neuron.theta + neuron.width / 2) * unit)
+        exact = rng.choice([0, 1, -1, *edges], shape)
+        large = rng.uniform(-1.5, 1.5, shape) * fmt.max_finite * unit
+        choice = rng.random(shape)
+        return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
+
+    async def do(self, neuron, shape, steps, first=None):
+        """One job of a slice whose first neuron is ``first``, compared with the golden model; returns its cycles."""
+        bench, config, fmt = self.bench, self.config, self.config.format
+        bench.agents.clear()
+        bench.watchers[:] = [self._write]
+        outputs = shape.count
+        first = bench.random.randint(0, config.neurons - outputs) if first is None else first
+        fields = {
+            "last_lanes": shape.last_lanes,
+            "neuron_base": first,
+            "steps": steps,
+            "soft": neuron.soft,
+            **layer_scalars(neuron, Training(rate=0.5), fmt),
+        }
+        fields = garbage_descriptor(self.shapes, **fields)
+        slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
+        self.own, self.saturated = {}, 0
+        Memory(bench, "potential_address", "potential", [self.potentials])
+        source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
+        Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
+        for name, value in (("descriptor", fields), ("slot", slot), ("train", train)):
+            bench.set(name, value)
+
+        sums = self._sums(neuron, steps, outputs)
+        for t in range(steps):
+            source.send(*self._results(shape, t, sums[t].reshape(shape.pixels, shape.channels)))
+        before, begin = list(self.potentials), bench.cycle
+        await bench.until(lambda: source.empty and not bench.bits("busy"), 300_000)
+        cycles = bench.cycle - begin
+        await bench.until(lambda: not bench.bits("words__valid"))
+        await bench.step(20)
+        assert not bench.bits("busy") and not bench.bits("words__valid")
+
+        arithmetic = BitExact(fmt)
+        state, words, own = initial_state(outputs), [], {}
+        for t in range(steps):
+            current = Exact((sums[t] * 2.0**fmt.lsb,), fmt.lsb)
+            state, output = step(arithmetic.constants(neuron), state, current, arithmetic)
+            for n in range(outputs):
+                own[slot, first + n, t] = int(output.spikes[n]), int(output.masks[n])
+            for word in range(-(-outputs // WORD)):
+                spikes, masks = (
+                    sum(int(bit) << n for n, bit in enumerate(bits[WORD * word : WORD * (word + 1)])) for bits in output
+                )
+                words.append(
+                    {
+                        "targets_base": fields["targets_base"] % (1 << self.shapes.peer),
+                        "targets": fields["targets"],
+                        "slot": slot,
+                        "train": train,
+                        "step": t,
+                        "word": word,
+                        "spikes": spikes,
+                        "masks": masks,
+                    }
+                )
+        assert sink.items == words
+        assert self.own == own
+        for n in range(outputs):
+            before[first + n] = int(state.spikes[n]) | int(fmt.encode(state.potentials[n])) << 1
+        assert self.potentials == before
+        assert self.saturated >= arithmetic.saturated  # others may saturate too
+        return cycles
+
+    def _results(self, shape, step, sums):
+        """What the engine gives in a step for sums [pixels, channels], garbage in lanes that have none."""
+        lanes, results = shape.lanes, []
+        for pixel, row in enumerate(sums):
+            for block in range(shape.blocks):
+                part = [int(value) for value in row[block * lanes : (block + 1) * lanes]]
+                part += [self.bench.random.getrandbits(20) for _ in range(lanes - len(part))]
+                last = block == shape.blocks - 1
+                place = {"step": step, "block_last": last, "last": last and pixel == shape.pixels - 1}
+                results.append({"place": place, "sums": part})
+        return results
+
+    def _write(self):
+        bench = self.bench
+        self.saturated |= bench.bits("saturated")
+        if bench.bits("potential_write"):
+            self.potentials[bench.bits("potential_write_address")] = bench.bits("potential_value")
+        enables = bench.bits("own_write")
+        assert bool(enables) == bool(bench.bits("potential_write"))
+        if enables:
+            address, bits = bench.get("own_address"), bench.get("own_bits")
+            for t in range(self.config.steps):
+                if enables >> t & 1:
+                    key = address["slot"], address["neuron"], t
+                    assert key not in self.own, "written twice"
+                    self.own[key] = bits[t]["spike"], bits[t]["mask"]
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, idle=[(0.0, 0.0), (0.6, 0.3), (0.1, 0.97)])
+async def neurons_of_random_jobs(dut, lanes, idle):
+    """All kinds of neurons and shapes, with pauses of the sums and of who takes the words."""
+    run = Run(dut, lanes, idle)
+    await run.start()
+    config, random = run.config, run.bench.random
+    for neuron in NEURONS:
+        shape = Outputs.random(random, run.shapes, run.shapes.block_depth // 2)
+        await run.do(neuron, shape, random.randint(1, config.steps))
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES)
+async def one_neuron(dut, lanes):
+    """Each step needs the one before, which is still under way; and one step only."""
+    run = Run(dut, lanes)
+    await run.start()
+    for neuron in NEURONS:
+        for steps in (run.config.steps, 1, 2):
+            await run.do(neuron, Outputs(1, lanes), steps)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, outputs=[31, 32, 33, 64])
+async def words_of_32(dut, lanes, outputs):
+    """The last word of a step is short, full, or of one neuron; the words do not care for the pixels."""
+    run = Run(dut, lanes, (0.0, 0.5))
+    await run.start()
+    await run.do(NEURONS[1], Outputs(outputs, lanes), run.config.steps)
+    await run.do(NEURONS[2], Outputs(1, lanes, 1, outputs), run.config.steps)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, channels=[1, 3, 9, 11, 32])
+async def pixels(dut, lanes, channels):
+    """Numbers of channels that are no multiple of the lanes: neurons follow each other without gaps."""
+    run = Run(dut, lanes, (0.2, 0.2))
+    await run.start()
+    most = run.config.neurons // channels
+    for height, width in ((1, 3), (2, 1), (min(5, most // 2), 2)):
+        shape = Outputs(channels, lanes, height, width)
+        for first in (0, run.config.neurons - shape.count):
+            await run.do(NEURONS[height % 4], shape, run.config.steps, first)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES)
+async def two_cycles_a_neuron(dut, lanes):
+    """Between two steps, and between words, it may take as long as the elementwise unit takes, and no more."""
+    run = Run(dut, lanes, others=1.0)
+    await run.start()
+    steps = run.config.steps
+    for shape in (Outputs(run.config.neurons, lanes), Outputs(lanes + 1, lanes, 4, 7)):
+        cycles = await run.do(NEURONS[0], shape, steps)
+        words = -(-shape.count // WORD)
+        assert cycles <= (2 * shape.count + 12 * words) * steps + 4
+
+
+@cocotb.test()
+async def ends_of_the_largest_memories(dut):
+    """All neurons that a core can have, in one pixel and in many; and the last ones."""
+    run = Run(dut, "largest")
+    await run.start()
+    await run.do(NEURONS[1], Outputs(run.config.neurons, 1), 2)
+    await run.do(NEURONS[0], Outputs(129, 1, 1, 127), 1)
+    await run.do(NEURONS[2], Outputs(5, 1, 3, 3), run.config.steps, run.config.neurons - 45)

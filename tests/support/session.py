@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated chip and the golden model side by side: every call runs on both and compares."""
+
+import numpy as np
+
+from backspike.golden import learning
+from backspike.golden.trainer import Trainer
+from backspike.host.compiler.compile import compile_network
+from backspike.host.driver.driver import Driver
+from backspike.host.training.compare import first_spike_difference, first_sum_difference, first_weight_difference
+from backspike.sim.run.transport import ChipTransport
+
+__all__ = ["Session", "random_samples"]
+
+
+def random_samples(network, count, seed, density=0.3):
+    """Random ``spikes [T, count, inputs]`` and ``labels [count]``."""
+    generator = np.random.default_rng(seed)
+    spikes = (generator.random((network.steps, count, network.inputs)) < density).astype(np.uint8)
+    return spikes, generator.integers(0, network.outputs, count)
+
+
+class Session:
+    """One simulated chip, to which networks are loaded one after the other.
+
+    Parameters
+    ----------
+    dut: the simulated ``Chip``
+    config: its ``ChipConfig``
+    seed, idle: of the transport
+    transport: another way to a chip than by way of ``dut``, with the coroutines of ``ChipTransport``
+    patience: cycles without a packet until a call fails
+    """
+
+    def __init__(self, dut, config, *, seed=0, idle=0.0, patience=300_000, transport=None):
+        self.config = config
+        self.transport = transport or ChipTransport(dut, seed=seed, idle=idle, patience=patience)
+
+    async def start(self):
+        await self.transport.start()
+        return self
+
+    async def load(self, network, training, *, weights=None, seed=0, strict=True, loss="rate", **placement):
+        """Load a network with random or given weights into chip and golden model."""
+        self.plan = compile_network(network, training, self.config, loss=loss, **placement)
+        self.golden = Trainer(network, training, **({"seed": seed} if weights is None else {"weights": weights}))
+        self.driver = Driver(self.plan, strict=strict)
+        await self.call("load", self.golden.weights)
+        return self
+
+    async def call(self, name, *arguments, **options):
+        """Call the driver and run the operation."""
+        return await self.transport.run(getattr(self.driver, name)(*arguments, **options))
+
+    async def train(self, spikes, labels):
+        """Train one batch; output spikes and weights must be equal, and velocities where there is momentum."""
+        expected = self.golden.forward(spikes).layers[-1].spikes
+        result = await self.call("train_batch", spikes, labels)
+        self.golden.train_batch(spikes, labels)
+        self.same_spikes(expected, result.spikes)
+        await self.same_weights()
+        return result
+
+    async def train_with_errors(self, spikes, errors):
+        """Train one batch with errors [T, samples, outputs] that the host gives; compares as ``train``."""
+        result = await self.call("train_batch", spikes, errors=lambda sample, _: errors[:, sample])
+        golden = self.golden
+        trace = golden.forward(spikes)
+        self.same_spikes(trace.layers[-1].spikes, result.spikes)
+        deltas, _ = learning.backward(
+            golden.network, golden.weights, trace, golden.training, golden.arithmetic, errors=errors
+        )
+        golden.gradients = learning.accumulate(golden.network, trace, deltas, golden.arithmetic, golden.gradients)
+        golden.apply()
+        await self.same_weights()
+
+    async def evaluate(self, spikes):
+        """Classify samples; output spikes must be equal."""
+        result = await self.call("evaluate", spikes)
+        self.same_spikes(self.golden.forward(spikes).layers[-1].spikes, result.spikes)
+        return result
+
+    def same_spikes(self, expected, found):
+        difference = first_spike_difference(expected, found, len(self.golden.weights) - 1)
+        assert difference is None, difference
+
+    async def same_weights(self):
+        """Read weights, velocities and gradients back and compare every bit."""
+        fmt = self.golden.network.format
+        pairs = [("weights", self.golden.weights)]
+        if self.config.momentum:
+            pairs.append(("velocities", self.golden.velocities))
+        for name, expected in pairs:
+            found = await self.call(f"read_{name}")
+            difference = first_weight_difference(expected, found, 0, fmt, what=name)
+            assert difference is None, difference
+        expected = [gradient.integers() for gradient in self.golden.gradients]
+        difference = first_sum_difference(expected, await self.call("read_gradients"), 0)
+        assert difference is None, difference
+
+    async def total(self, *names):
+        """Sums of hardware counters over the cores."""
+        counters = await self.call("read_counters")
+        return [
+            sum(counters[x, y][name] for x in range(self.config.columns) for y in range(self.config.rows))
+            for name in names
+        ]

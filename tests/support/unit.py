@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Benches of single units: every unit behind one wide port each way, agents for its streams and memories.
+
+A bench module has a function ``units()`` that returns ``{name: component}``. All of them are built into one simulation
+(:func:`check_bench`); a test takes one of them with :class:`Bench`.
+"""
+
+import importlib
+from random import Random
+
+import cocotb
+import numpy as np
+from amaranth.hdl import Cat, Module, Shape, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import Component, In, Out
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly
+
+from backspike.hw.core.update.elementwise_arbiter import Arithmetic, request_layout
+from backspike.hw.verilog.emit import to_verilog
+from backspike.hw.verilog.ports import instance_of
+from backspike.sim.verilator.runner import build, default_seed, run
+
+__all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
+
+TOP = "unit_top"
+_PERIOD = 10  # ns
+
+
+class _Top(Component):
+    """Units side by side, each with all its inputs in port ``<name>_i`` and all outputs in ``<name>_o``."""
+
+    def __init__(self, units):
+        self.units, members = units, {}
+        for name, unit in units.items():
+            inputs, outputs = (_fields(unit, direction) for direction in (In, Out))
+            members |= {f"{name}_i": In(_width(inputs)), f"{name}_o": Out(_width(outputs))}
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        for name, unit in self.units.items():
+            pins = instance_of(m, name, unit.signature, f"unit_{name}")
+            pins = {port: value for port, (_, value, _) in _members(pins, unit.signature).items()}
+            into, out_of = getattr(self, f"{name}_i"), getattr(self, f"{name}_o")
+            for port, (offset, shape) in _fields(unit, In).items():
+                m.d.comb += pins[port].eq(into[offset : offset + _size(shape)])
+            m.d.comb += out_of.eq(Cat(pins[port] for port in _fields(unit, Out)))
+        return m
+
+
+def _members(interface, signature):
+    """``{name: (shape, value, flow)}`` of all members; parts of a path are joined with two underscores."""
+    return {
+        "__".join(map(str, path)): (member.shape, Value.cast(value), member.flow)
+        for path, member, value in signature.flatten(interface)
+    }
+
+
+def _fields(unit, direction):
+    """``{port: (offset, shape)}`` of all ports of one direction, in their order in the wide port."""
+    fields, offset = {}, 0
+    for port, (shape, value, flow) in _members(unit, unit.signature).items():
+        if flow == direction:
+            fields[port] = offset, shape
+            offset += len(value)
+    return fields
+
+
+def _width(fields):
+    return sum(_size(shape) for _, shape in fields.values())
+
+
+def _size(shape):
+    return Shape.cast(shape).width
+
+
+def pack(shape, value):
+    """An integer with the bits of ``value``: a dict for a struct, a list for an array, else an integer."""
+    if isinstance(shape, StructLayout) and isinstance(value, dict):
+        fields = dict(iter(shape))
+        return sum(pack(fields[name].shape, part) << fields[name].offset for name, part in value.items())
+    if isinstance(shape, ArrayLayout) and not isinstance(value, int):
+        size = _size(shape.elem_shape)
+        return sum(pack(shape.elem_shape, part) << size * k for k, part in enumerate(value))
+    return int(value) & (1 << _size(shape)) - 1
+
+
+def unpack(shape, bits):
+    """The reverse of :func:`pack`; integers of signed shapes are signed."""
+    return _unpacker(shape)(bits)
+
+
+_UNPACKERS = {}
+
+
+def _unpacker(shape):
+    key = repr(shape)
+    if key not in _UNPACKERS:
+        _UNPACKERS[key] = _make_unpacker(shape)
+    return _UNPACKERS[key]
+
+
+def _make_unpacker(shape):
+    size = _size(shape)
+    if isinstance(shape, StructLayout):
+        parts = [(name, field.offset, _make_unpacker(field.shape)) for name, field in shape]
+        return lambda bits: {name: part(bits >> offset) for name, offset, part in parts}
+    if isinstance(shape, ArrayLayout):
+        step, part = _size(shape.elem_shape), _make_unpacker(shape.elem_shape)
+        return lambda bits: [part(bits >> step * k) for k in range(shape.length)]
+    mask, sign = (1 << size) - 1, 1 << (size - 1)
+    if Shape.cast(shape).signed:
+        return lambda bits: (bits & mask ^ sign) - sign
+    return lambda bits: bits & mask
+
+
+class WithArithmetic(Component):
+    """A unit that uses the core's elementwise unit, together with it.
+
+    Parameters
+    ----------
+    unit: with members ``request`` and ``result``
+    shapes: Shapes
+    side: which requests of the elementwise unit it makes: ``"neuron"``, ``"delta"`` or ``"update"``
+
+    Members
+    -------
+    those of the unit but ``request`` and ``result``; and
+    other: requests of somebody else: of the delta update beside those of a neuron update, else of a neuron update
+    used, saturated: of the elementwise unit
+    """
+
+    def __init__(self, unit, shapes, side):
+        self.unit, self.shapes, self.side = unit, shapes, side
+        self.kept = {
+            name: member for name, member in unit.signature.members.items() if name not in ("request", "result")
+        }
+        super().__init__(
+            self.kept | {"other": In(stream.Signature(request_layout(shapes))), "used": Out(1), "saturated": Out(1)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        m.submodules.arithmetic = arithmetic = Arithmetic(self.shapes)
+        wiring.connect(m, unit.request, getattr(arithmetic, self.side))
+        others = "delta" if self.side == "neuron" else "neuron"
+        wiring.connect(m, wiring.flipped(self.other), getattr(arithmetic, others))
+        m.d.comb += [
+            unit.result.eq(arithmetic.result),
+            self.used.eq(arithmetic.used),
+            self.saturated.eq(arithmetic.saturated),
+        ]
+        for name, member in self.kept.items():
+            outside, inside = getattr(self, name), getattr(unit, name)
+            if member.is_signature:
+                wiring.connect(m, wiring.flipped(outside), inside)
+            else:
+                m.d.comb += inside.eq(outside) if member.flow == In else outside.eq(inside)
+        return m
+
+
+class Others:
+    """Random work of others for the elementwise unit.
+
+    Parameters
+    ----------
+    bench: Bench of a :class:`WithArithmetic`
+    clients: whose work it may be
+    idle: chance of a pause
+    """
+
+    def __init__(self, bench, clients, idle):
+        self.bench, self.clients, self.idle = bench, clients, idle
+        self.shape = bench.inputs["other__payload"][1]
+        self.waiting = False
+        bench.agents.append(self)
+
+    def drive(self):
+        bench, random = self.bench, self.bench.random
+        if not self.waiting:
+            payload = unpack(self.shape, random.getrandbits(_size(self.shape)))
+            payload["tag"]["client"] = random.choice(self.clients)
+            self.valid = random.random() >= self.idle
+            bench.set("other__payload", payload)
+            bench.set("other__valid", self.valid)
+
+    def sample(self):
+        self.waiting = self.valid and not self.bench.bits("other__ready")
+
+
+def check_bench(module, folder):
+    """Build the units of a bench module into one simulation, and run its tests with the default seed.
+
+    Parameters
+    ----------
+    module: importable name of the bench module
+    folder: for what is built; benches with the same parent folder share Verilator's run-time library
+    """
+    units = importlib.import_module(module).units()
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = []
+    for name, unit in {**{f"unit_{name}": unit for name, unit in units.items()}, TOP: _Top(units)}.items():
+        sources.append(folder / f"{name}.v")
+        sources[-1].write_text(to_verilog(unit, name))
+    built = build(sources, TOP, folder / "build", no_inline=[f"unit_{name}" for name in units])
+    run(built, module, seed=default_seed())
+
+
+class Bench:
+    """Drives one unit, cycle by cycle: inputs change in the low phase of the clock, outputs are read when settled.
+
+    Parameters
+    ----------
+    dut: handle of the top
+    name: of the unit
+    unit: the component, for its ports
+
+    Attributes
+    ----------
+    random, rng: random numbers (of Python and of numpy) from the bench's seed
+    cycle: number of cycles since reset
+    watchers: functions that are called in every cycle when the outputs have settled, after all agents
+    peek: whether agents may read outputs that come from registers already when they drive
+    """
+
+    def __init__(self, dut, name, unit):
+        self.dut = dut
+        self.into, self.out_of = getattr(dut, f"{name}_i"), getattr(dut, f"{name}_o")
+        self.inputs, self.outputs = _fields(unit, In), _fields(unit, Out)
+        self.random = Random(f"{cocotb.RANDOM_SEED} {name}")
+        self.rng = np.random.default_rng(self.random.getrandbits(32))
+        self.given = dict.fromkeys(self.inputs, 0)
+        self.changed = True
+        self.seen = 0
+        self.agents, self.watchers = [], []
+        self.peek = False
+        self.cycle = 0
+
+    def set(self, port, value):
+        """Give an input a value (see :func:`pack`) from now on."""
+        offset, shape = self.inputs[port]
+        self.given[port] = pack(shape, value) << offset
+        self.changed = True
+
+    def bits(self, port):
+        """The bits of an output in this cycle."""
+        offset, shape = self.outputs[port]
+        return self.seen >> offset & (1 << _size(shape)) - 1
+
+    def get(self, port):
+        """An output in this cycle, unpacked."""
+        return unpack(self.outputs[port][1], self.bits(port))
+
+    async def start(self):
+        """Clock and reset; inputs of agents are driven from the first cycle on."""
+        cocotb.start_soon(Clock(self.dut.clk, _PERIOD, unit="ns").start())
+        self.dut.rst.value = 1
+        self.into.value = 0
+        for _ in range(3):
+            await FallingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+
+    async def step(self, cycles=1):
+        """Let cycles pass."""
+        for _ in range(cycles):
+            if self.peek:
+                self.seen = int(self.out_of.value)
+            for agent in self.agents:
+                agent.drive()
+            if self.changed:
+                self.into.value = sum(self.given.values())
+                self.changed = False
+            await ReadOnly()
+            self.seen = int(self.out_of.value)
+            for agent in self.agents:
+                agent.sample()
+            for watcher in self.watchers:
+                watcher()
+            await FallingEdge(self.dut.clk)
+            self.cycle += 1
+
+    async def until(self, condition, limit=50_000):
+        """Let cycles pass until ``condition()`` holds after one; more than ``limit`` are an error."""
+        end = self.cycle + limit
+        while True:
+            await self.step()
+            if condition():
+                return
+            assert self.cycle < end, f"nothing came to an end within {limit} cycles"
+
+    async def pulse(self, port):
+        """Set a one-bit input in one cycle."""
+        self.set(port, 1)
+        await self.step()
+        self.set(port, 0)
+
+
+class Source:
+    """Offers items on an input stream, with random pauses; between them the payload is garbage."""
+
+    def __init__(self, bench, name, idle=0.0):
+        self.bench, self.name, self.idle = bench, name, idle
+        self.shape = bench.inputs[f"{name}__payload"][1]
+        self.size = _size(self.shape)
+        self.items, self.offered = [], None
+        self.taken = 0
+        bench.agents.append(self)
+
+    def send(self, *values):
+        """Queue items."""
+        self.items += [pack(self.shape, value) for value in values]
+
+    @property
+    def empty(self):
+        return not self.items and self.offered is None
+
+    def drive(self):
+        bench = self.bench
+        if self.offered is None:
+            if self.items and bench.random.random() >= self.idle:
+                self.offered = self.items.pop(0)
+            payload = bench.random.getrandbits(self.size) if self.offered is None else self.offered
+            bench.set(f"{self.name}__payload", payload)
+            bench.set(f"{self.name}__valid", self.offered is not None)
+
+    def sample(self):
+        if self.offered is not None and self.bench.bits(f"{self.name}__ready"):
+            self.offered = None
+            self.taken += 1
+
+
+class Sink:
+    """Takes items of an output stream, with random pauses, and holds the rules of the handshake.
+
+    Attributes
+    ----------
+    items: what came, unpacked; cycles: when
+    """
+
+    def __init__(self, bench, name, idle=0.0):
+        self.bench, self.name, self.idle = bench, name, idle
+        self.items, self.cycles = [], []
+        self.waiting = None
+        bench.agents.append(self)
+
+    def drive(self):
+        self.ready = self.bench.random.random() >= self.idle
+        self.bench.set(f"{self.name}__ready", self.ready)
+
+    def sample(self):
+        bench, name = self.bench, self.name
+        valid = bench.bits(f"{name}__valid")
+        payload = bench.bits(f"{name}__payload") if valid else None
+        if self.waiting is not None:
+            assert valid, f"{name}: valid was withdrawn before ready"
+            assert payload == self.waiting, f"{name}: the payload changed while it waited"
+        self.waiting = None if self.ready else payload
+        if valid and self.ready:
+            self.items.append(bench.get(f"{name}__payload"))
+            self.cycles.append(bench.cycle)
+
+
+class Memory:
+    """One bank for each lane behind read ports with one cycle of latency, which hold their output while not enabled.
+
+    Parameters
+    ----------
+    bench: Bench
+    address, data: names of the ports; each holds one part for every lane
+    banks: for each lane, a list or dict by address, or a function of the address; other addresses read as garbage
+    enable: name of the port with one enable for each lane, or one for all, if there is one
+    shared: while not enabled, others use the port, and the output is garbage
+    """
+
+    def __init__(self, bench, address, data, banks, enable=None, *, shared=False):
+        self.bench, self.address, self.data, self.enable, self.banks = bench, address, data, enable, banks
+        self.shared = shared
+        self.lanes = len(banks)
+        self.address_bits = _size(bench.outputs[address][1]) // self.lanes
+        self.data_bits = _size(bench.inputs[data][1]) // self.lanes
+        self.words = [bench.random.getrandbits(self.data_bits) for _ in banks]
+        bench.agents.append(self)
+
+    def drive(self):
+        self.bench.set(self.data, sum(word << self.data_bits * k for k, word in enumerate(self.words)))
+
+    def sample(self):
+        bench = self.bench
+        enables = bench.bits(self.enable) if self.enable else -1
+        if self.enable and _size(bench.outputs[self.enable][1]) == 1:
+            enables = -enables
+        addresses = bench.bits(self.address)
+        for k, bank in enumerate(self.banks):
+            if enables >> k & 1:
+                self.words[k] = self._read(bank, addresses >> self.address_bits * k & (1 << self.address_bits) - 1)
+            elif self.shared:
+                self.words[k] = bench.random.getrandbits(self.data_bits)
+
+    def _read(self, bank, address):
+        if callable(bank):
+            return bank(address)
+        held = address in bank if isinstance(bank, dict) else address < len(bank)
+        return int(bank[address]) if held else self.bench.random.getrandbits(self.data_bits)
