@@ -84,6 +84,8 @@ class _Verilator(Verilator):
     What it runs ends with it.
     """
 
+    limit = None  # seconds that a command may take
+
     def _build_command(self):
         verilate, make = super()._build_command()
         verilate = [argument for argument in verilate if argument != "--public-flat-rw"]
@@ -96,12 +98,7 @@ class _Verilator(Verilator):
     def _execute_cmds(self, cmds, cwd, stdout=None):
         for command in cmds:
             code = run_command(
-                command,
-                cwd=cwd,
-                env=self.env,
-                stdout=stdout,
-                stderr=stdout and subprocess.STDOUT,
-                limit=_WALL_CLOCK_LIMIT,
+                command, limit=self.limit, cwd=cwd, env=self.env, stdout=stdout, stderr=stdout and subprocess.STDOUT
             )
             if code:
                 raise RuntimeError(f"{Path(command[0]).name} ended with {code}")
@@ -271,6 +268,7 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     log = built.build_dir / f"{bench_module}.log"
     results = built.build_dir / f"{bench_module}.xml"
     runner = _Verilator()
+    runner.limit = _WALL_CLOCK_LIMIT
     random_contents = seed % (2**31 - 2) + 1  # 0 would mean a seed of Verilator's own choice
     ending = "no error code"
     try:
