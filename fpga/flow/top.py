@@ -13,7 +13,7 @@ from backspike.fpga.flow.pll import pll_instance, pll_setting
 __all__ = ["Clocking", "Top", "clock_frequency", "oscillator_frequency"]
 
 _RESET_CYCLES = 1 << 12
-"""Cycles after the PLL has locked: at 100 MHz 41 us, more than iCE40's block RAMs need after configuration."""
+"""Cycles after the PLL has locked: 41 us at 100 MHz."""
 
 
 def oscillator_frequency(platform):
@@ -78,18 +78,13 @@ class Clocking(Elaboratable):
         """Connects the clock; returns whether it is stable, not yet synchronized."""
         port = platform.request(platform.default_clk, dir="-")
         oscillator = oscillator_frequency(platform)
-        kind = DEVICES[self.device].family
-        pad_pll = kind == "ice40" and self.frequency != oscillator
-        if not pad_pll:
-            m.submodules.clock_buffer = buffer = io.Buffer("i", port)
+        m.submodules.clock_buffer = buffer = io.Buffer("i", port)
         if self.frequency == oscillator:
             m.d.comb += self.clock.eq(buffer.i)
             return Const(1)
         locked = Signal()
-        setting = pll_setting(kind, oscillator, self.frequency)
-        m.submodules.pll = pll_instance(
-            self.device, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked
-        )
+        setting = pll_setting(DEVICES[self.device].family, oscillator, self.frequency)
+        m.submodules.pll = pll_instance(self.device, setting, oscillator, buffer.i, self.clock, locked)
         return locked
 
 
