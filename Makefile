@@ -163,7 +163,7 @@ check-docs: $(STAMP)
 	$(RUN) tests.check_documents $(call switches,RENEW)
 
 docs: $(VENV)/docs
-	$(RUN) sphinx -q -W --keep-going -b html docs build/site
+	$(RUN) sphinx -q -W --keep-going -b html -c docs . build/site
 	@echo "site: build/site/index.html"
 
 nightly:

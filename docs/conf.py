@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sphinx configuration: the pages of this folder, and a reference of every public module made from its docstrings."""
+"""Sphinx configuration: the pages, and a reference of every module made from its docstrings.
+
+The sources are the whole checkout, so that links between README and pages are checked too: ``sphinx -c docs . SITE``.
+"""
 
 import importlib
 import pkgutil
@@ -24,7 +27,9 @@ project = "backspike"
 author = "the backspike authors"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
-root_doc = "index"
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**"]
+exclude_patterns = [".venv", "build"]
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_heading_anchors = 4  # links to headings, as on code forges
@@ -115,7 +120,15 @@ def _write_reference(app):
             path.write_text(text)
 
 
+def _redirect(app, exception):
+    """The site begins at the index of the pages."""
+    if exception is None and app.builder.format == "html":
+        text = '<!doctype html><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
+        (Path(app.outdir) / "index.html").write_text(text)
+
+
 def setup(app):
     sys.path.insert(0, str(ROOT))
     app.connect("builder-inited", _write_reference)
     app.connect("autodoc-process-docstring", _process)
+    app.connect("build-finished", _redirect)
