@@ -95,6 +95,16 @@ def _process(app, what, name, obj, options, lines):
     lines[:] = _as_rst(lines)
 
 
+def _signature(app, what, name, obj, options, signature, returns):
+    """The parameters of a component are those of its ``__init__``; Amaranth's ``__new__`` hides them."""
+    if what == "class" and signature and "src_loc_at" in signature:
+        from sphinx.util import inspect as sphinx_inspect  # noqa: PLC0415 - tests read this file without Sphinx
+
+        found = sphinx_inspect.signature(obj.__init__, bound_method=True)
+        return sphinx_inspect.stringify_signature(found, unqualified_typehints=True), returns
+    return None
+
+
 def _modules(name):
     """Names of a package and of all modules in it, apart from cocotb benches, which only a simulator runs."""
     package = importlib.import_module(name)
@@ -131,4 +141,5 @@ def setup(app):
     sys.path.insert(0, str(ROOT))
     app.connect("builder-inited", _write_reference)
     app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("build-finished", _redirect)
