@@ -5,12 +5,13 @@ A comment in a page says where the numbers behind it come from:
 
 ``<!-- printed by: make sim -->``
     The next block is output of that command, as ``.ci/run`` keeps it in ``build/gate``. The words of each line must
-    stand in this order in a line that was printed. Words may be left out, and so may lines. Durations do not count.
+    stand in this order in a line that was printed. Words may be left out, and so may lines. Durations and rules of tables
+    do not count.
 ``<!-- rows of: build/bench/report.md -->``
     The next table has cells of the tables in that file. A row is found by its run and its engine, and a cell by the
     title of its column. Runs that the file does not have are not compared; one at least it must have.
 ``<!-- numbers of: tests/gates.json units.dense.tile lut ff -->``
-    The next paragraph names these numbers.
+    The next paragraph or table names these numbers.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def check_page(page: str, text: str, read: Callable[[str], str]) -> list[Deviati
 
 def _block(lines: list[str], start: int) -> dict[int, str]:
     """The lines up to the next empty one, by number; of an indented block those that are indented or empty."""
-    while start < len(lines) and not lines[start].strip():
+    while start < len(lines) and (not lines[start].strip() or _MARK.fullmatch(lines[start].strip())):
         start += 1
     indented = lines[start : start + 1] and lines[start].startswith("    ")
     block = {}
@@ -100,7 +101,7 @@ def _printed(block: dict[int, str], output: str, source: str, _: list[str]) -> I
     printed = [line for line in output.split("\n") if line.strip()]
     known = [line.split() for line in printed]
     for number, line in block.items():
-        words = [word for word in line.split() if word != "..."]
+        words = [word for word in line.split() if word.strip(".─")]
         if not words or _DURATION.search(line) or any(_is_within(words, other) for other in known):
             continue
         near = difflib.get_close_matches(line.strip(), [other.strip() for other in printed], 1, 0)

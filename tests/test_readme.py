@@ -102,6 +102,11 @@ def test_every_dependency_is_listed_with_its_purpose():
     assert names <= listed
 
 
+def test_the_changelog_begins_with_the_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == version
+
+
 def test_keys_of_the_report_are_explained():
     """In the last report that `make sim` left here, if there is one."""
     path = ROOT / "build" / "sim" / "report.json"
