@@ -40,7 +40,7 @@ CASES = (
 """Cases beside that of ``make sim``, on one chip: seconds each. Their memories are those of any chip by default."""
 
 UNITS = {
-    "dense": ("tile", "router", "core.engine", "core.learning", "core.arithmetic", "core.slots"),
+    "dense": ("tile", "router", "engine", "learning", "arithmetic", "slots"),
     "general": ("tile",),
 }
 """Units of the boards' small cores, by kind of their engines."""
