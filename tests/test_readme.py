@@ -40,6 +40,14 @@ def test_the_command_is_one_of_make_and_of_ci(command):
     assert any(alike.fullmatch(step) for step in steps), command
 
 
+@pytest.mark.parametrize("script", ["run", "nightly"])
+def test_the_steps_of_ci_are_commands_of_make(script):
+    steps = re.findall(r"^try make (.*?)(?: *#.*)?$", (ROOT / ".ci" / script).read_text(), re.MULTILINE)
+    assert steps
+    for step in steps:
+        make("-n", *step.split())
+
+
 def test_the_tables_of_variables_are_those_of_make_help():
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", make("help"), re.MULTILINE))
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", TEXT, re.MULTILINE))
