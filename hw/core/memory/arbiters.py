@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import at_most_one
+from backspike.hw.blocks import is_onehot0
 from backspike.hw.ram import ReadPort, WritePort
 
 __all__ = ["PortArbiter"]
@@ -49,7 +49,7 @@ class PortArbiter(wiring.Component):
         m = Module()
         claims = Signal(len(self.claimants))
         m.d.comb += claims.eq(sum(getattr(self, f"{owner}_claims") << k for k, owner in enumerate(self.claimants)))
-        m.d.comb += Assert(at_most_one(claims))
+        m.d.comb += Assert(is_onehot0(claims))
         self._choose(m, getattr(self, self.last))
         for owner, claim in zip(self.claimants, claims, strict=True):
             with m.If(claim):
