@@ -204,7 +204,7 @@ def check_bench(module, folder):
     sources = []
     for name, unit in {**{f"unit_{name}": unit for name, unit in units.items()}, TOP: _Top(units)}.items():
         sources.append(folder / f"{name}.v")
-        sources[-1].write_text(to_verilog(unit, name))
+        sources[-1].write_text(to_verilog(unit, name, checks=True))
     built = build(sources, TOP, folder / "build", no_inline=[f"unit_{name}" for name in units])
     run(built, module, seed=default_seed())
 
