@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small blocks that the engines are composed of: queues, delays, reductions."""
+"""Small blocks that the engines are composed of: queues, registers of pipelines, reductions."""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
@@ -9,13 +9,11 @@ __all__ = [
     "Queue",
     "any_of",
     "at_most_one",
-    "delayed",
     "lowest_bit",
     "moved",
     "relay",
     "skid",
     "stage",
-    "without_lowest",
 ]
 
 
@@ -63,15 +61,6 @@ class Queue(wiring.Component):
 
 def _raw(view):
     return view.as_value() if hasattr(view, "as_value") else view
-
-
-def delayed(m, value, cycles, name):
-    """``value`` as it was ``cycles`` cycles ago (0 before that)."""
-    for k in range(cycles):
-        stage = Signal(value.shape(), name=f"{name}_{k + 1}")
-        m.d.sync += _raw(stage).eq(_raw(value))
-        value = stage
-    return value
 
 
 def stage(m, valid, payload, ready, name):
@@ -164,11 +153,6 @@ def lowest_bit(m, mask, name):
     within = Array(Cat(~bits[0] & (bits[1] | ~bits[2]), ~bits[:2].any()) for bits in groups)[group]
     m.d.comb += index.eq(Cat(within, group))
     return index
-
-
-def without_lowest(mask):
-    """``mask`` without its lowest set bit; for a few bits, as there is no carry chain."""
-    return Cat(mask[k] & mask[:k].any() for k in range(len(mask)))
 
 
 def at_most_one(mask):

@@ -7,10 +7,10 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, moved, relay, skid, stage
+from backspike.hw.engines.output_rows import OutputRows
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import BitLister, RowLister, RowReader, last_word, part_of_row
 from backspike.hw.engines.walks import InputWalk
-from backspike.hw.engines.windows import OutputRows
 from backspike.hw.shapes import WORD
 
 __all__ = ["USE", "DensePairs", "PixelPairs", "pair", "tracks"]
