@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, moved
+from backspike.hw.blocks import Queue, lockstep_register
 from backspike.hw.engines.ports import error_result
 
 __all__ = ["ErrorLanes", "ErrorSums"]
@@ -78,7 +78,7 @@ class ErrorLanes(wiring.Component):
         m.d.comb += [now.last.eq(self.valid & self.last), now.place.eq(self.place)]
         stages = [(self.valid, now)]
         for k in range(ProductLane.latency):
-            stages.append(moved(m, move, *stages[-1], f"lane_{k}"))
+            stages.append(lockstep_register(m, move, *stages[-1], f"lane_{k}"))
         done = stages.pop()[1]
         lanes = [ProductLane(config.format, self.shapes.block_depth) for _ in range(self.lanes)]
         for k, lane in enumerate(lanes):

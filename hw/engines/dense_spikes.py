@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 
-from backspike.hw.blocks import moved, stage
+from backspike.hw.blocks import lockstep_register, pipe_register
 from backspike.hw.engines.ports import spike_ports
 from backspike.hw.engines.rows import RowLister, last_word
 
@@ -51,7 +51,7 @@ class DenseSpikes(wiring.Component):
             bits.items.ready.eq(run),
         ]
         # A row without spikes counts only as the end of the sum.
-        full, held = moved(m, run, bits.items.valid & (~item.none | end), place, "held")
+        full, held = lockstep_register(m, run, bits.items.valid & (~item.none | end), place, "held")
         m.d.comb += [
             self.tape_address.eq(bits.address),
             self.tape_enable.eq(bits.enable),
@@ -83,7 +83,7 @@ class DenseSpikes(wiring.Component):
             row.payload.end.eq(last_group),
             row.payload.last.eq(last_block),
         ]
-        valid, held, free = stage(m, walking & settled, row, bits.rows.ready, "row")
+        valid, held, free = pipe_register(m, walking & settled, row, bits.rows.ready, "row")
         m.d.comb += [bits.rows.valid.eq(valid), bits.rows.p.eq(held)]
         with m.If(self.start):
             m.d.sync += [walking.eq(1), settled.eq(0), index.eq(0), block.eq(0)]

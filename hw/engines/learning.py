@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 
-from backspike.hw.blocks import moved
+from backspike.hw.blocks import lockstep_register
 from backspike.hw.engines.back_propagation import ErrorLanes, ErrorSums
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.pairs import DensePairs, PixelPairs, tracks
@@ -98,8 +98,8 @@ class LearningEngine(wiring.Component):
                 delta.block.eq(given.block),
                 delta.step.eq(given.step),
             ]
-        one, asked = moved(m, move, pairs.valid, now, f"asked_{k}")
-        two, read = moved(m, move, one, asked, f"read_{k}")
+        one, asked = lockstep_register(m, move, pairs.valid, now, f"asked_{k}")
+        two, read = lockstep_register(m, move, one, asked, f"read_{k}")
         m.d.comb += [
             *(now[name].eq(given[name]) for name in names),
             pairs.ready.eq(move),

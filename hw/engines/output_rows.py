@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import moved
+from backspike.hw.blocks import lockstep_register
 from backspike.hw.engines.rows import part_of_row
 from backspike.hw.engines.walks import input_pixel
 
@@ -129,19 +129,19 @@ class OutputRows(wiring.Component):
             factors.down.eq(tap.ky * self.row_stride),
             factors.across.eq(tap.kx * self.tap_stride),
         ]
-        one, this = moved(m, advance, walking, factors, "factors")
+        one, this = lockstep_register(m, advance, walking, factors, "factors")
         m.d.comb += [
             *(summed[name].eq(this[name]) for name in self.kept),
             summed.pixel.eq(this.row + this.column),
             summed.address.eq(this.down + this.across),
         ]
-        two, this = moved(m, advance, one, summed, "summed")
+        two, this = lockstep_register(m, advance, one, summed, "summed")
         m.d.comb += [
             *(started[name].eq(this[name]) for name in self.kept),
             started.start.eq(this.pixel * d.blocks),
             started.address.eq(this.address),
         ]
-        three, this = moved(m, advance, two, started, "started")
+        three, this = lockstep_register(m, advance, two, started, "started")
         row, more = self.rows.p, Signal(block)
         m.d.sync += more.eq(d.blocks - 1)
         with m.If(advance):

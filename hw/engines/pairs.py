@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, moved, relay, skid, stage
+from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
 from backspike.hw.engines.output_rows import OutputRows
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import BitLister, RowLister, RowReader, last_word, part_of_row
@@ -146,7 +146,7 @@ class DensePairs(wiring.Component):
         )
         placed, advance = Signal(self._row), Signal()
         # An input every other cycle at most: so the chain of those who wait for each other ends here.
-        one, this, empty = relay(m, inputs.items.valid, inputs.items.p, advance, "input_found")
+        one, this, empty = half_rate_register(m, inputs.items.valid, inputs.items.p, advance, "input_found")
         m.d.comb += [
             inputs.items.ready.eq(empty),
             placed.row.eq(self.group.row_base + this.number * d.blocks),
@@ -155,7 +155,7 @@ class DensePairs(wiring.Component):
             placed.use.eq(this.hits),
             self.found.eq(Mux(one & advance, placed.use, 0)),
         ]
-        two, that, free = stage(m, one, placed, bits.rows.ready, "placed")
+        two, that, free = pipe_register(m, one, placed, bits.rows.ready, "placed")
         row, item, out = bits.rows.p, bits.items.p, self.pairs[0]
         m.d.comb += [
             advance.eq(free),
@@ -243,7 +243,7 @@ class PixelPairs(wiring.Component):
             row.final.eq(1),
             row.payload.eq(pixel),
         ]
-        full, held, free = stage(m, walk.pixels.valid, row, reader.rows.ready, "row")
+        full, held, free = pipe_register(m, walk.pixels.valid, row, reader.rows.ready, "row")
         m.d.comb += [
             walk.pixels.ready.eq(free),
             reader.rows.valid.eq(full),
@@ -263,7 +263,7 @@ class PixelPairs(wiring.Component):
         m.submodules.input_bits = bits = BitLister(
             words=shapes.config.tape_words, payload=words.p.payload.shape(), banks=3
         )
-        waits, word, free = relay(m, words.valid & pixels.ready, words.p, bits.words.ready, "input_word")
+        waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, bits.words.ready, "input_word")
         m.d.comb += [
             words.ready.eq(pixels.ready & free),
             pixels.valid.eq(words.valid & free),
@@ -284,9 +284,9 @@ class PixelPairs(wiring.Component):
             found.final.eq(item.final),
             found.step.eq(pixel.step),
         ]
-        one, this = moved(m, move, bits.items.valid, found, "found_held")
+        one, this = lockstep_register(m, move, bits.items.valid, found, "found_held")
         m.d.comb += [now.offset.eq(this.number * d.blocks), *(now[name].eq(this[name]) for name in about)]
-        two, this = moved(m, move, one, now, "input_held")
+        two, this = lockstep_register(m, move, one, now, "input_held")
         m.d.comb += [
             room.eq(Cat(command.ready for command in commands).all()),
             go.eq(two & room),
@@ -307,7 +307,7 @@ class PixelPairs(wiring.Component):
         shapes, group = self.shapes, self.group
         m.submodules.output_rows = rows = OutputRows(shapes)
         pixels = stream.Signature(rows.requests.p.shape()).create(path=("pixels",))
-        asking, pixel, free = relay(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
+        asking, pixel, free = half_rate_register(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
         m.submodules.outputs = reader = RowReader(
             base=shapes.bitmap_address().size,
             words=shapes.delta_depth,
@@ -365,7 +365,7 @@ class PixelPairs(wiring.Component):
             delta.none.eq(item.none),
             delta.last.eq(item.last),
         ]
-        full, this, free = skid(m, bits.items.valid, delta, lists.items.ready, f"delta_{k}")
+        full, this, free = skid_buffer(m, bits.items.valid, delta, lists.items.ready, f"delta_{k}")
         played, out = lists.out.p, self.pairs[k]
         m.d.comb += [
             bits.items.ready.eq(free),

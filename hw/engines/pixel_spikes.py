@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 
-from backspike.hw.blocks import Queue, moved, relay, skid, stage
+from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
 from backspike.hw.engines.ports import spike_ports
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import RowLister, part_of_row
@@ -100,7 +100,7 @@ class PixelSpikes(wiring.Component):
         index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
         read, request, last_group = Signal(), Signal(StructLayout(PLACE)), Signal()
         ends = Signal()
-        waiting, asked, free = relay(m, requests.valid, requests.p, move & ends, "request_held")
+        waiting, asked, free = half_rate_register(m, requests.valid, requests.p, move & ends, "request_held")
         m.d.sync += last.eq(self.descriptor.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
@@ -203,7 +203,7 @@ class PixelSpikes(wiring.Component):
             placed.channels.eq(group.channels),
             placed.final.eq(piece.final),
         ]
-        one, this = moved(m, advance, walking, placed, "placed")
+        one, this = lockstep_register(m, advance, walking, placed, "placed")
         sized = Signal(sizes)
         m.d.comb += [
             *(sized[name].eq(this[name]) for name in kept),
@@ -211,7 +211,7 @@ class PixelSpikes(wiring.Component):
             sized.bits.eq(this.pixels * this.channels),
             sized.address.eq(this.base + this.down + this.across),
         ]
-        two, this = moved(m, advance, one, sized, "sized")
+        two, this = lockstep_register(m, advance, one, sized, "sized")
         started = Signal(start)
         m.d.comb += [
             *(started[name].eq(this[name]) for name in kept),
@@ -219,7 +219,7 @@ class PixelSpikes(wiring.Component):
             started.more.eq(this.bits - 1),
             started.address.eq(this.address),
         ]
-        three, this = moved(m, advance, two, started, "started")
+        three, this = lockstep_register(m, advance, two, started, "started")
         row, word = Signal(bits.row), Signal(shapes.tape_word)
         m.d.comb += [
             word.eq(this.tape + this.start[5:]),
@@ -229,7 +229,7 @@ class PixelSpikes(wiring.Component):
             row.payload.address.eq(this.address),
             row.payload.low.eq(this.start[:5]),
         ]
-        four, held, free = stage(m, three, row, bits.rows.ready, "row")
+        four, held, free = pipe_register(m, three, row, bits.rows.ready, "row")
         m.d.comb += [
             advance.eq(free),
             bits.rows.valid.eq(four),
@@ -258,14 +258,14 @@ class PixelSpikes(wiring.Component):
             item.none.eq(found.p.none),
             item.last.eq(found.p.last),
         ]
-        one, this = moved(m, move, found.valid, item, "item")
+        one, this = lockstep_register(m, move, found.valid, item, "item")
         m.d.comb += [
             scaled.offset.eq(this.number * self.descriptor.blocks),
             *(scaled[name].eq(this[name]) for name in about),
         ]
-        two, this = moved(m, move, one, scaled, "scaled")
+        two, this = lockstep_register(m, move, one, scaled, "scaled")
         spike = Signal(items.p.shape())
-        full, held, free = skid(m, two, spike, items.ready, "spike")
+        full, held, free = skid_buffer(m, two, spike, items.ready, "spike")
         m.d.comb += [
             spike.entry.address.eq(this.base + this.offset),
             spike.entry.spike.eq(this.spike),

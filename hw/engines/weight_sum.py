@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import SpikeLane
-from backspike.hw.blocks import moved
+from backspike.hw.blocks import lockstep_register
 from backspike.hw.engines.ports import forward_result, spike_lane, spike_term
 
 __all__ = ["WeightSum"]
@@ -67,7 +67,7 @@ class WeightSum(wiring.Component):
             m.d.sync += self.weight_address.eq(given.base + given.offset)
         pipeline = [(self.spikes.valid, now)]
         for name in ("asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
-            pipeline.append(moved(m, run, *pipeline[-1], name))
+            pipeline.append(lockstep_register(m, run, *pipeline[-1], name))
         del pipeline[0]
         (full, asking), (at_lane_full, at_lane), (done_full, done) = pipeline[0], pipeline[1], pipeline[-1]
         m.d.comb += [
