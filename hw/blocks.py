@@ -10,8 +10,6 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = [
     "Queue",
-    "clear_first",
-    "delay_line",
     "find_first",
     "half_rate_register",
     "is_onehot0",
@@ -75,26 +73,6 @@ class Queue(wiring.Component):
 
 def _raw(view):
     return view.as_value() if hasattr(view, "as_value") else view
-
-
-def delay_line(m, value, cycles, name):
-    """``value`` as it was ``cycles`` cycles ago.
-
-    Parameters
-    ----------
-    m : Module
-    value : Value or View
-    cycles : int
-    name : str
-        What the names of the registers begin with.
-
-    Reset fills the line with zeros.
-    """
-    for k in range(cycles):
-        held = Signal(value.shape(), name=f"{name}_{k + 1}")
-        m.d.sync += _raw(held).eq(_raw(value))
-        value = held
-    return value
 
 
 def pipe_register(m, valid, payload, ready, name):
@@ -268,11 +246,6 @@ def find_first(m, mask, name):
     within = Array(Cat(~bits[0] & (bits[1] | ~bits[2]), ~bits[:2].any()) for bits in groups)[group]
     m.d.comb += index.eq(Cat(within, group))
     return index
-
-
-def clear_first(mask):
-    """``mask`` without its lowest set bit; for a few bits, as there is no carry chain."""
-    return Cat(mask[k] & mask[:k].any() for k in range(len(mask)))
 
 
 def is_onehot0(mask):

@@ -4,8 +4,9 @@
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
+from backspike.hw.engines.dense_spikes import DenseSpikes
+from backspike.hw.engines.pixel_spikes import PixelSpikes
 from backspike.hw.engines.ports import forward_ports
-from backspike.hw.engines.spikes import DenseSpikes, PixelSpikes
 from backspike.hw.engines.weight_sum import WeightSum
 
 __all__ = ["ForwardEngine"]

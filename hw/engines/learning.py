@@ -19,8 +19,9 @@ class LearningEngine(wiring.Component):
     """For each input and each non-zero delta of the same step that it meets: e += W delta if the input's mask is set,
     and G += delta if it spikes.
 
-    Both engines visit nearly the same pairs: each is looked for, and its delta is read, once. Gradients are exact sums,
-    so their order does not matter; errors come in order of groups, steps and inputs, and those of zero are not sent.
+    Both engines visit nearly the same pairs: the deltas are looked for and read once for both. Gradients are exact
+    sums, so their order does not matter; errors come in order of groups, steps and inputs, and those of zero are not
+    sent.
 
     Parameters
     ----------
@@ -90,6 +91,11 @@ class LearningEngine(wiring.Component):
         given, move = pairs.p, bp.move
         address = Signal(self.shapes.weight_address, name=f"address_{k}")
         delta = Signal(self.shapes.delta_address(), name=f"delta_{k}")
+        gradient = address  # its address; for dense layers, both are of one input
+        if not self.shapes.config.dense_only:
+            gradient = Signal.like(address, name=f"gradient_address_{k}")
+            with m.If(move):
+                m.d.sync += gradient.eq(given.spike_row + given.offset)
         names = ("use", "last", "hits", "input", "step")
         now = Signal(StructLayout({name: given[name].shape() for name in names}), name=f"pair_{k}")
         with m.If(move):
@@ -112,7 +118,7 @@ class LearningEngine(wiring.Component):
             wg.move.eq(move),
             wg.valid.eq(one & asked.use.spikes),
             wg.hits.eq(asked.hits),
-            wg.address.eq(address),
+            wg.address.eq(gradient),
         ]
         for n in range(count):
             lane = k * count + n

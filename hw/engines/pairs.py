@@ -7,10 +7,10 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
+from backspike.hw.engines.output_rows import OutputRows
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import BitLister, RowLister, RowReader, last_word, part_of_row
 from backspike.hw.engines.walks import InputWalk
-from backspike.hw.engines.windows import OutputRows
 from backspike.hw.shapes import WORD
 
 __all__ = ["USE", "DensePairs", "PixelPairs", "pair", "tracks"]
@@ -28,14 +28,16 @@ def tracks(shapes):
 
 
 def pair(shapes):
-    """An input and a block of outputs with a non-zero delta, or none.
+    """A block of outputs with a non-zero delta, or none, and a masked input and one that spikes, or one of the two.
 
-    row, offset: their sum is the weight's address; block: of the delta memory; hits: lanes with a non-zero delta, maybe
-    none; input: its number in the group; last: of the input
+    row, spike_row, offset: address of the weight of the masked input, and of the gradient of that which spikes, each
+    the sum of its row and the offset; block: of the delta memory; hits: lanes with a non-zero delta, maybe none; use:
+    which of the inputs there are; input: number of the masked one in the group; last: of these inputs
     """
     return StructLayout(
         {
             "row": shapes.weight_address,
+            "spike_row": shapes.weight_address,
             "offset": shapes.weight_address,
             "block": shapes.block,
             "step": shapes.step,
@@ -55,7 +57,7 @@ def _ports(shapes):
     no_errors: the masks count for nothing; stable like the group
     tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    pairs: for each track, a stream of :func:`pair`; input by input, at least one for each
+    pairs: for each track, a stream of :func:`pair`; at least one for each input
     found: an input has been found, and what for
     busy: pairs are still to come
     """
@@ -169,6 +171,7 @@ class DensePairs(wiring.Component):
             out.valid.eq(bits.items.valid),
             bits.items.ready.eq(out.ready),
             *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use")),
+            out.p.spike_row.eq(item.payload.row),
             out.p.offset.eq(item.number),
             out.p.block.eq(d.block_base + item.number),
             out.p.hits.eq(item.hits),
@@ -180,7 +183,8 @@ class DensePairs(wiring.Component):
 class PixelPairs(wiring.Component):
     """The non-zero deltas that an input pixel meets are listed once for all its inputs in a word of the tape.
 
-    Each lane has a list of its own outputs, which is played for each input of the word; the lanes may be a few inputs
+    Each lane has a list of its own outputs, which is played for the masked inputs of the word and for those that spike,
+    one of each at a time: as often as the word has of the kind of which it has more. The lanes may be a few inputs
     apart. A constant input is seen by every output: as a kernel of 1 x 1 sees inputs that are all the same.
 
     Parameters
@@ -193,9 +197,8 @@ class PixelPairs(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         self._entry = StructLayout({"offset": shapes.weight_address, "block": shapes.block, "hit": 1})
-        self._input = StructLayout(
-            {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
-        )
+        rows = dict.fromkeys(("row", "spike_row"), shapes.weight_address)
+        self._input = StructLayout({**rows, "input": shapes.tape_bit, "step": shapes.step, "use": USE})
         super().__init__(_ports(shapes))
 
     def elaborate(self, platform):
@@ -258,34 +261,47 @@ class PixelPairs(wiring.Component):
         return reader, walk.busy | full | reader.busy
 
     def _inputs(self, m, reader, pixels, commands):
-        """Each word of inputs asks for one list of deltas, which is played for each input of the word."""
+        """Each word of inputs asks for one list of deltas, which is played for a masked input and a spike at a time."""
         shapes, d, group, words = self.shapes, self.descriptor, self.group, reader.words
-        m.submodules.input_bits = bits = BitLister(
-            words=shapes.config.tape_words, payload=words.p.payload.shape(), banks=3
-        )
-        waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, bits.words.ready, "input_word")
+        size, pixel_shape = shapes.config.tape_words, words.p.payload.shape()
+        m.submodules.masked_bits = masked = BitLister(words=size, payload=pixel_shape, banks=2)
+        m.submodules.spiking_bits = spiking = BitLister(words=size, payload=0, banks=2)
+        taken = masked.words.ready & spiking.words.ready
+        waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, taken, "input_word")
+        about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
+        found = Signal(StructLayout({"masked": shapes.tape_bit, "spiking": shapes.tape_bit, **about}))
+        now = Signal(StructLayout({"row": shapes.weight_address, "spike_row": shapes.weight_address, **about}))
+        pixel, both, room, go, move = masked.items.p.payload, Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             words.ready.eq(pixels.ready & free),
             pixels.valid.eq(words.valid & free),
             pixels.p.eq(words.p.payload),
-            bits.words.valid.eq(waits),
-            bits.words.p.eq(word),
-        ]
-        about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
-        found = Signal(StructLayout({"number": shapes.tape_bit, **about}))
-        now = Signal(StructLayout({"offset": shapes.weight_address, **about}))
-        item, pixel = bits.items.p, bits.items.p.payload
-        room, go, move = Signal(), Signal(), Signal()
-        m.d.comb += [
-            bits.items.ready.eq(move),
-            found.number.eq(item.number - pixel.first[:5]),
-            found.input.eq(Cat(item.number[:5], item.number[5:] + pixel.first[5:])),
-            found.use.eq(item.hits[:2]),
-            found.final.eq(item.final),
+            masked.words.p.payload.eq(word.payload),
+            both.eq(masked.items.valid & spiking.items.valid),
+            found.input.eq(Cat(masked.items.p.number[:5], masked.items.p.number[5:] + pixel.first[5:])),
+            found.final.eq(masked.items.p.final & spiking.items.p.final),
             found.step.eq(pixel.step),
         ]
-        one, this = lockstep_register(m, move, bits.items.valid, found, "found_held")
-        m.d.comb += [now.offset.eq(this.number * d.blocks), *(now[name].eq(this[name]) for name in about)]
+        # Both lists are of the same word: the shorter one waits with its last bit, which is given once.
+        for k, (name, bits) in enumerate((("masked", masked), ("spiking", spiking))):
+            item, given = bits.items.p, Signal(name=f"{name}_given")
+            m.d.comb += [
+                bits.words.valid.eq(waits & taken),
+                bits.words.p.bits[0].eq(word.bits[k]),
+                bits.words.p.bits[1].eq(word.bits[2]),
+                bits.words.p.index.eq(word.index),
+                bits.items.ready.eq(both & move & (~item.final | found.final)),
+                found[name].eq(item.number - pixel.first[:5]),
+                found.use.as_value()[k].eq(item.hits[0] & ~item.none & ~given),
+            ]
+            with m.If(both & move):
+                m.d.sync += given.eq(item.final & ~found.final)
+        one, this = lockstep_register(m, move, both, found, "found_held")
+        m.d.comb += [
+            now.row.eq(this.masked * d.blocks),
+            now.spike_row.eq(this.spiking * d.blocks),
+            *(now[name].eq(this[name]) for name in about),
+        ]
         two, this = lockstep_register(m, move, one, now, "input_held")
         m.d.comb += [
             room.eq(Cat(command.ready for command in commands).all()),
@@ -297,10 +313,11 @@ class PixelPairs(wiring.Component):
             m.d.comb += [
                 command.valid.eq(go),
                 command.p.final.eq(this.final),
-                command.p.payload.row.eq(group.row_base + this.offset),
+                command.p.payload.row.eq(group.row_base + this.row),
+                command.p.payload.spike_row.eq(group.row_base + this.spike_row),
                 *(command.p.payload[name].eq(this[name]) for name in ("input", "step", "use")),
             ]
-        return waits | bits.busy | one | two
+        return waits | masked.busy | spiking.busy | one | two
 
     def _outputs(self, m, geometry, lanes):
         """Look for the non-zero deltas of the outputs that see a pixel; returns the stream of pixels to look from."""
@@ -377,7 +394,7 @@ class PixelPairs(wiring.Component):
             into.last.eq(this.last),
             out.valid.eq(lists.out.valid),
             lists.out.ready.eq(out.ready),
-            *(out.p[name].eq(played.payload[name]) for name in ("row", "input", "step", "use")),
+            *(out.p[name].eq(played.payload[name]) for name in ("row", "spike_row", "input", "step", "use")),
             *(out.p[name].eq(played.entry[name]) for name in ("offset", "block")),
             out.p.hits.eq(played.entry.hit & ~played.none),
             out.p.last.eq(played.last),

@@ -17,7 +17,15 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.shapes import WORD
 
-__all__ = ["error_result", "forward_ports", "forward_result", "learning_ports", "spike_lane"]
+__all__ = [
+    "error_result",
+    "forward_ports",
+    "forward_result",
+    "learning_ports",
+    "spike_lane",
+    "spike_ports",
+    "spike_term",
+]
 
 
 def spike_lane(shapes):
@@ -66,6 +74,46 @@ def forward_ports(shapes):
         "results": Out(stream.Signature(forward_result(shapes))),
         "terms": Out(range(shapes.config.lanes + 1)),
         "stalled": Out(1),
+    }
+
+
+def spike_term(shapes):
+    """What a search for spikes gives to a ``WeightSum``: a spike, or nothing, and what it ends."""
+    return StructLayout(
+        {
+            "base": shapes.weight_address,
+            "offset": shapes.weight_address,
+            "nonzero": 1,
+            "last": 1,
+            "block_last": 1,
+            "step_last": 1,
+        }
+    )
+
+
+def spike_ports(shapes):
+    """Members of a search for spikes.
+
+    start: pulse; slot, step, descriptor and skip_off stay stable until ``busy`` falls
+    group_address, group_enable, group: group table, one cycle of latency
+    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
+    spikes: stream of :func:`spike_term`, at least one for each block of each output pixel
+    busy: spikes are still to come
+    """
+    return {
+        "start": In(1),
+        "slot": In(shapes.slot),
+        "step": In(shapes.step),
+        "descriptor": In(shapes.descriptor),
+        "skip_off": In(1),
+        "group_address": Out(shapes.groups),
+        "group_enable": Out(1),
+        "group": In(shapes.group_words),
+        "tape_address": Out(shapes.tape_address()),
+        "tape_enable": Out(1),
+        "tape": In(WORD),
+        "spikes": Out(stream.Signature(spike_term(shapes))),
+        "busy": Out(1),
     }
 
 

@@ -8,23 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import lockstep_register
-from backspike.hw.engines.ports import forward_result, spike_lane
+from backspike.hw.engines.ports import forward_result, spike_lane, spike_term
 
-__all__ = ["WeightSum", "spike_term"]
-
-
-def spike_term(shapes):
-    """What a search for spikes gives to a ``WeightSum``: a spike, or nothing, and what it ends."""
-    return StructLayout(
-        {
-            "base": shapes.weight_address,
-            "offset": shapes.weight_address,
-            "nonzero": 1,
-            "last": 1,
-            "block_last": 1,
-            "step_last": 1,
-        }
-    )
+__all__ = ["WeightSum"]
 
 
 class WeightSum(wiring.Component):

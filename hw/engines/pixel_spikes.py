@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an output pixel sees of the inputs, and what an input pixel sees of the outputs, as rows of bits."""
+"""Search for the spikes that an output pixel sees."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
-from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import half_rate_register, lockstep_register, pipe_register, skid_buffer
+from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
+from backspike.hw.engines.ports import spike_ports
+from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import RowLister, part_of_row
-from backspike.hw.engines.walks import PLACE, input_pixel
-from backspike.hw.shapes import WORD
+from backspike.hw.engines.walks import PLACE, OutputWalk
 
-__all__ = ["OutputRows", "SpikeWindow"]
+__all__ = ["PixelSpikes"]
+
+PIXELS = 8
+"""Output pixels that the search for spikes may be ahead."""
 
 
-class SpikeWindow(wiring.Component):
-    """Lists the input spikes that an output pixel sees in a step, with the addresses of their weights.
+class PixelSpikes(wiring.Component):
+    """The spikes that each output pixel sees are listed once, and played for each block, if the list has room for them.
 
     A row of the kernel is one row of bits where there is no pooling; with pooling, each pixel is. Nothing of the
     padding is visited.
@@ -24,67 +27,86 @@ class SpikeWindow(wiring.Component):
     ----------
     shapes: Shapes
 
-    Members
-    -------
-    requests: stream of {ky, row, kx, column}: a pixel as in ``OutputWalk``
-    slot, step, descriptor, skip_off: of the job
-    group_address, group_enable, group: group table, one cycle of latency
-    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
-    items: stream of {entry, none, last}: one list for each request; ``entry`` is {address, spike}: weight of the first
-        block of outputs, and whether the input does spike (always, unless skipping is off)
-    busy: something is inside
+    Members: see :func:`spike_ports`.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.request = StructLayout(PLACE)
-        self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
-        self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
+        # ``spike``: whether the input does (always, unless skipping is off)
+        self._entry = StructLayout({"address": shapes.weight_address, "spike": 1})
         # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
         sizes = {"tape": shapes.tape_word, "channels": shapes.tape_bit + 1, "constant": 1} | dict.fromkeys(
             ("row_base", "tap_stride", "row_stride"), shapes.weight_address
         )
         self._layout = StructLayout({name: min(size, shapes.group[name].width) for name, size in sizes.items()})
-        super().__init__(
-            {
-                "requests": In(stream.Signature(self.request)),
-                "slot": In(shapes.slot),
-                "step": In(shapes.step),
-                "descriptor": In(shapes.descriptor),
-                "skip_off": In(1),
-                "group_address": Out(shapes.groups),
-                "group_enable": Out(1),
-                "group": In(shapes.group_words),
-                "tape_address": Out(shapes.tape_address()),
-                "tape_enable": Out(1),
-                "tape": In(WORD),
-                "items": Out(stream.Signature(self.item)),
-                "busy": Out(1),
-            }
-        )
+        super().__init__(spike_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
+        block = StructLayout({"block": self.shapes.block, "block_last": 1, "step_last": 1})
+        m.submodules.lists = lists = Replay(self._entry, block, self.shapes.config.window)
+        requests = stream.Signature(StructLayout(PLACE)).create(path=("requests",))
         move, advance = Signal(), Signal()
-        waiting, read, request, last_group = self._fetch(m, move)
+        asking = self._pixels(m, requests, lists.commands)
+        waiting, read, request, last_group = self._fetch(m, requests, move)
         walking, piece = self._pieces(m, read, request, last_group, move, advance)
         bits, placing = self._rows(m, walking, piece, advance)
-        addressing = self._list(m, bits.items)
-        m.d.comb += self.busy.eq(self.requests.valid | waiting | read | walking | placing | bits.busy | addressing)
+        addressing = self._list(m, bits.items, lists.items)
+        item, out = lists.out.p, self.spikes.p
+        m.d.comb += [
+            self.spikes.valid.eq(lists.out.valid),
+            lists.out.ready.eq(self.spikes.ready),
+            out.base.eq(item.entry.address),
+            out.offset.eq(item.payload.block),
+            out.nonzero.eq(~item.none & item.entry.spike),
+            out.last.eq(item.last),
+            out.block_last.eq(item.payload.block_last),
+            out.step_last.eq(item.payload.step_last),
+            self.busy.eq(asking | waiting | read | walking | placing | bits.busy | addressing | lists.busy),
+        ]
         return m
 
-    def _fetch(self, m, move):
+    def _pixels(self, m, requests, commands):
+        """Ask for the spikes of each pixel, and play them for each of its blocks; returns whether any are to come."""
+        d = self.descriptor
+        m.submodules.walk = walk = OutputWalk(self.shapes)
+        m.submodules.asked = asked = Queue(StructLayout({"block": self.shapes.block, "last": 1}), PIXELS)
+        seen, now, command = walk.pixels.p, asked.o.p, commands.p
+        played, last_block = Signal(self.shapes.block), Signal(self.shapes.block)
+        m.d.sync += last_block.eq(d.blocks - 1)
+        m.d.comb += [
+            walk.start.eq(self.start),
+            walk.descriptor.eq(d),
+            walk.times.eq(Mux(d.replay, 1, d.blocks)),
+            walk.pixels.ready.eq(requests.ready & asked.i.ready),
+            requests.valid.eq(walk.pixels.valid & asked.i.ready),
+            *(requests.p[name].eq(seen[name]) for name in PLACE),
+            asked.i.valid.eq(walk.pixels.valid & requests.ready),
+            asked.i.p.block.eq(seen.time),
+            asked.i.p.last.eq(seen.last),
+            command.payload.block.eq(Mux(d.replay, played, now.block)),
+            command.payload.block_last.eq(command.payload.block == last_block),
+            command.payload.step_last.eq(now.last),
+            command.final.eq(command.payload.block_last | ~d.replay),
+            commands.valid.eq(asked.o.valid),
+            asked.o.ready.eq(commands.ready & command.final),
+        ]
+        with m.If(commands.valid & commands.ready):
+            m.d.sync += played.eq(Mux(command.final, 0, played + 1))
+        return walk.busy | asked.o.valid
+
+    def _fetch(self, m, requests, move):
         """Read the entry of each group of each request; returns what the table puts out now."""
         index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
-        read, request, last_group = Signal(), Signal(self.request), Signal()
+        read, request, last_group = Signal(), Signal(StructLayout(PLACE)), Signal()
         ends = Signal()
-        waiting, asked, free = half_rate_register(m, self.requests.valid, self.requests.p, move & ends, "request_held")
+        waiting, asked, free = half_rate_register(m, requests.valid, requests.p, move & ends, "request_held")
         m.d.sync += last.eq(self.descriptor.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
             self.group_address.eq(self.descriptor.groups_base + index),
             self.group_enable.eq(move),
-            self.requests.ready.eq(free),
+            requests.ready.eq(free),
         ]
         with m.If(move):
             m.d.sync += read.eq(waiting)
@@ -219,7 +241,7 @@ class SpikeWindow(wiring.Component):
         ]
         return bits, one | two | three | four
 
-    def _list(self, m, found):
+    def _list(self, m, found, items):
         """The address of each spike's weights, a multiplication and then a sum; returns whether any is under way."""
         address, word = self.shapes.weight_address, found.p.payload
         about = {"base": address, "spike": 1, "none": 1, "last": 1}
@@ -242,156 +264,15 @@ class SpikeWindow(wiring.Component):
             *(scaled[name].eq(this[name]) for name in about),
         ]
         two, this = lockstep_register(m, move, one, scaled, "scaled")
-        spike = Signal(self.item)
-        full, held, free = skid_buffer(m, two, spike, self.items.ready, "spike")
+        spike = Signal(items.p.shape())
+        full, held, free = skid_buffer(m, two, spike, items.ready, "spike")
         m.d.comb += [
             spike.entry.address.eq(this.base + this.offset),
             spike.entry.spike.eq(this.spike),
             spike.none.eq(this.none),
             spike.last.eq(this.last),
             move.eq(free),
-            self.items.valid.eq(full),
-            self.items.p.eq(held),
+            items.valid.eq(full),
+            items.p.eq(held),
         ]
         return one | two | full
-
-
-class OutputRows(wiring.Component):
-    """The output pixels that see an input pixel, one row of bits for each, and the taps through which they see it.
-
-    Parameters
-    ----------
-    shapes: Shapes
-
-    Members
-    -------
-    requests: stream of pixels as from ``InputWalk``
-    descriptor: of the job; row_stride, tap_stride: of its group of inputs
-    rows: stream of {word, end, low, high, exists, final, step, start, address}: a row as of a ``RowReader``, with the
-        address of its first word in the bitmap; whether there is such a pixel; the last row of the request; number of
-        its first block in the slice; address of the tap, counted from the weights of the first tap
-    busy: something is inside
-    """
-
-    def __init__(self, shapes):
-        self.shapes = shapes
-        word = shapes.delta_word
-        self.kept = {"exists": 1, "final": 1, "step": shapes.step}
-        self.row = StructLayout(
-            {
-                "word": word,
-                "end": word,
-                "low": 5,
-                "high": 5,
-                **self.kept,
-                "start": shapes.block,
-                "address": shapes.weight_address,
-            }
-        )
-        super().__init__(
-            {
-                "requests": In(stream.Signature(input_pixel(shapes))),
-                "descriptor": In(shapes.descriptor),
-                "row_stride": In(17),
-                "tap_stride": In(17),
-                "rows": Out(stream.Signature(self.row)),
-                "busy": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        move, advance = Signal(), Signal()
-        m.d.comb += advance.eq(~self.rows.valid | self.rows.ready)
-        walking, tap = self._taps(m, move, advance)
-        placing = self._place(m, walking, tap, advance)
-        m.d.comb += [
-            self.requests.ready.eq(move),
-            self.busy.eq(self.requests.valid | walking | placing | self.rows.valid),
-        ]
-        return m
-
-    def _taps(self, m, move, advance):
-        """Walk from the last output pixel that could see the input up and left; taps grow by the stride."""
-        d, asked = self.descriptor, self.requests.p
-        now = Signal(StructLayout({"row": 8, "column": 8, "ky": 4, "kx": 4, **self.kept}), name="now")
-        walking, step = Signal(), Signal.like(asked.step, name="step")
-        column, kx = Signal.like(now.column, name="column"), Signal.like(now.kx, name="kx")  # where a row begins
-        # Taps up to ``most`` have another within the kernel; none may.
-        most, more = Signal.like(d.kernel, name="most"), Signal()
-        column_end, row_end = Signal(), Signal()
-        m.d.sync += [most.eq(d.kernel - d.stride - 1), more.eq(d.kernel > d.stride)]
-        m.d.comb += [
-            now.exists.eq(
-                (now.row < d.out_height) & (now.ky < d.kernel) & (now.column < d.out_width) & (now.kx < d.kernel)
-            ),
-            now.step.eq(step),
-            column_end.eq((now.column == 0) | ~more | (now.kx > most)),
-            row_end.eq((now.row == 0) | ~more | (now.ky > most)),
-            now.final.eq(column_end & row_end),
-            move.eq(~walking | (advance & now.final)),
-        ]
-        with m.If(move):
-            m.d.sync += [
-                walking.eq(self.requests.valid),
-                step.eq(asked.step),
-                now.row.eq(asked.row.place),
-                now.ky.eq(asked.row.tap),
-                now.column.eq(asked.column.place),
-                now.kx.eq(asked.column.tap),
-                column.eq(asked.column.place),
-                kx.eq(asked.column.tap),
-            ]
-        with m.Elif(advance):
-            m.d.sync += [now.column.eq(now.column - 1), now.kx.eq(now.kx + d.stride)]
-            with m.If(column_end):
-                m.d.sync += [
-                    now.column.eq(column),
-                    now.kx.eq(kx),
-                    now.row.eq(now.row - 1),
-                    now.ky.eq(now.ky + d.stride),
-                ]
-        return walking, now
-
-    def _place(self, m, walking, tap, advance):
-        """Places of the deltas and weights, in steps of one multiplication or a short sum each."""
-        shapes, d = self.shapes, self.descriptor
-        address, block = shapes.weight_address, shapes.block
-        factors, summed, started = (
-            Signal(StructLayout(fields | self.kept))
-            for fields in (
-                {"row": block, "column": 8, "down": address, "across": address},
-                {"pixel": block, "address": address},
-                {"start": block, "address": address},
-            )
-        )
-        m.d.comb += [
-            *(factors[name].eq(tap[name]) for name in self.kept),
-            factors.row.eq(tap.row * d.out_width),
-            factors.column.eq(tap.column),
-            factors.down.eq(tap.ky * self.row_stride),
-            factors.across.eq(tap.kx * self.tap_stride),
-        ]
-        one, this = lockstep_register(m, advance, walking, factors, "factors")
-        m.d.comb += [
-            *(summed[name].eq(this[name]) for name in self.kept),
-            summed.pixel.eq(this.row + this.column),
-            summed.address.eq(this.down + this.across),
-        ]
-        two, this = lockstep_register(m, advance, one, summed, "summed")
-        m.d.comb += [
-            *(started[name].eq(this[name]) for name in self.kept),
-            started.start.eq(this.pixel * d.blocks),
-            started.address.eq(this.address),
-        ]
-        three, this = lockstep_register(m, advance, two, started, "started")
-        row, more = self.rows.p, Signal(block)
-        m.d.sync += more.eq(d.blocks - 1)
-        with m.If(advance):
-            m.d.sync += [
-                self.rows.valid.eq(three),
-                row.word.eq(d.delta_base + this.start[5:]),
-                *(row[name].eq(value) for name, value in part_of_row(this.start, more).items()),
-                *(row[name].eq(this[name]) for name in (*self.kept, "start", "address")),
-            ]
-        return one | two | three
