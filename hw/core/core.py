@@ -33,7 +33,7 @@ from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.engines.weight_gradient import GradientEngine
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import Region
+from backspike.spec.tables import NEED_STRIDE, Region
 
 __all__ = ["Core"]
 
@@ -120,26 +120,31 @@ class Core(wiring.Component):
                     | self.spike_sender.busy
                     | slots.ready_forward.any()
                     | slots.ready_backward.any()
+                    | self.backward.soon
+                    | replies.holding
                 )
             ),
             receiver.reading.eq(replies.reading),
-            receiver.accepts.eq(slots.accepts & ~self.backward.erasing),
+            receiver.takes.eq(slots.takes),
             slots.event_slice.eq(receiver.event_slice),
             slots.event_slot.eq(receiver.event_slot),
             slots.event_step.eq(receiver.event_step),
+            slots.event_word.eq(receiver.event_word),
             slots.event.eq(receiver.event),
             slots.event_train.eq(receiver.event_train),
             slots.event_label.eq(receiver.event_label),
             slots.need_write.eq(self.host.writes(Region.NEED)),
-            slots.need_slice.eq(receiver.address),
+            slots.need_tape.eq(receiver.address[0]),
+            slots.need_slice.eq(receiver.address // NEED_STRIDE),
             slots.need.eq(receiver.data),
+            slots.closed.eq(self.backward.erasing),
+            slots.updates.eq(self.backward.updates),
             replies.x.eq(self.x),
             replies.y.eq(self.y),
             replies.read.eq(receiver.read),
             replies.region.eq(receiver.region),
             replies.address.eq(receiver.address),
             replies.count.eq(receiver.count),
-            replies.blocked.eq(~receiver.idle),
         ]
         with m.If(self.host.writes(Region.CONTROL) & (receiver.address == 0)):
             m.d.sync += self.skip_off.eq(receiver.data[0])
@@ -187,6 +192,7 @@ class Core(wiring.Component):
             backward.clear.eq(self.receiver.clear),
             backward.velocities.eq(self.receiver.velocities),
             backward.restart.eq(slots.need_write),
+            backward.reading.eq(self.replies.holding),
             backward.forward_busy.eq(self.forward.busy),
             slots.backward_slice.eq(backward.slice),
             slots.backward_start.eq(backward.job_start),

@@ -9,6 +9,7 @@ from backspike.spec.tables import (
     GROUP,
     GROUP_STRIDE,
     NEED,
+    NEED_STRIDE,
     PEER,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
@@ -35,6 +36,7 @@ def packet_map():
         "regions": {region.name: int(region) for region in Region},
         "strides": {
             "DESCRIPTOR": DESCRIPTOR_STRIDE,
+            "NEED": NEED_STRIDE,
             "GROUP": GROUP_STRIDE,
             "TAPE_STEP": TAPE_STRIDE,
             "TAPE_SLOT": TAPE_SLOT_STRIDE,

@@ -42,12 +42,23 @@ def connect_backward_memories(m, core):
     """Masks, error sums, own bits, deltas and their bitmaps."""
     mem, delta, errors = core.memories, core.delta, core.errors
     receiver, backward = core.receiver, core.backward
+    word, place = receiver.tape_address.as_value(), backward.erase_address
+    erased = Cat(place.step, place.neuron[: core.shapes.neuron], place.slot)
     masks = mem.masks.read["errors"]
     sums, own = mem.error_sums, mem.own.read["delta"]
+    tape, arrived = mem.masks.write, mem.masks.read["arrived"]
+    m.d.comb += [
+        tape.en.eq(receiver.tape_write | backward.erase),
+        tape.addr.eq(Mux(backward.erase, Cat(place.neuron[: core.shapes.tape_word], place.slot, place.step), word)),
+        tape.data.masks.eq(receiver.masks),  # whatever they are when a word is erased: it must come before it is used
+        tape.data.lap.eq(core.slots.lap & ~backward.erase),
+        arrived.addr.eq(word),
+        core.slots.arrived.eq(arrived.data.lap),
+    ]
     m.d.comb += [
         masks.addr.eq(errors.tape_address),
         masks.en.eq(errors.tape_enable),
-        errors.masks.eq(masks.data),
+        errors.masks.eq(masks.data.masks),
         sums.read["any"].addr.eq(Mux(receiver.error_read, receiver.error_address, delta.error_address)),
         receiver.error_sum.eq(sums.read["any"].data),
         delta.error_sum.eq(sums.read["any"].data),
@@ -63,7 +74,7 @@ def connect_backward_memories(m, core):
     with m.If(receiver.error_write):
         m.d.comb += sums.write.addr.eq(receiver.error_address)
     with m.Else():
-        m.d.comb += sums.write.addr.eq(Mux(backward.erase, backward.erase_address, delta.clear_address))
+        m.d.comb += sums.write.addr.eq(Mux(backward.erase, erased, delta.clear_address))
     for k in range(core.config.lanes):
         _delta_bank(m, core, k)
     lanes = range(core.config.lanes)
@@ -103,7 +114,7 @@ def connect_weight_memories(m, core):
     """Weights, gradients and velocities: engines, weight update, and the host while the core is idle."""
     mem, update, host = core.memories, core.update, core.host
     lanes = range(core.config.lanes)
-    replying = core.replies.reading & core.receiver.idle  # counters may be read while engines run
+    replying = core.replies.holding
     for k in lanes:
         weights, gradients = mem.weights[k], mem.gradients[k]
         forward, errors, gradient = (weights.read["forward"], weights.read["errors"], gradients.read["gradient"])

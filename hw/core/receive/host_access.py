@@ -84,9 +84,9 @@ class HostAccess:
         self.m.d.comb += self.replies.word.eq(word)
 
     def write_tape(self):
-        """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
+        """A packet writes a word of spikes; so does the host, or a word of a descriptor."""
         receiver, by_host, described = self.receiver, self.writes(Region.TAPE), self.writes(Region.DESCRIPTOR)
-        spikes, masks = self.memories.spikes.write, self.memories.masks.write
+        spikes = self.memories.spikes.write
         place, address, base = receiver.tape_address, receiver.address, self.shapes.descriptors
         step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
         written = Cat(address[: len(place.word)], slot[: len(place.slot)], step[: len(place.step)])
@@ -94,9 +94,6 @@ class HostAccess:
             spikes.en.eq(by_host | described | receiver.tape_write),
             spikes.addr.eq(Mux(described, base | address[: exact_log2(base)], Mux(by_host, written, place))),
             spikes.data.eq(Mux(receiver.tape_write, receiver.spikes, receiver.data)),
-            masks.en.eq(by_host | receiver.tape_write),
-            masks.addr.eq(Mux(by_host, written, place)),
-            masks.data.eq(receiver.masks),  # 0 with a word of the host
         ]
 
 
