@@ -64,7 +64,6 @@ class HostMemories(Component):
                 "descriptor": Out(32),
                 "peer": Out(shapes.peer_entry.size),
                 "spikes": Out(32),
-                "masks": Out(32),
             }
         )
 
@@ -79,7 +78,7 @@ class HostMemories(Component):
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             receiver.idle.eq(1),
-            receiver.accepts.eq(1),
+            receiver.takes.as_value().eq(-1),
             receiver.reading.eq(replies.reading),
             replies.read.eq(receiver.read),
             replies.region.eq(receiver.region),
@@ -92,7 +91,6 @@ class HostMemories(Component):
             "group": (memories.groups, "forward", 0),
             "peer": (memories.peers, "targets", 0),
             "spikes": (memories.spikes, "forward", 0),
-            "masks": (memories.masks, "errors", 0),
             "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
         }
         for name, (ram, port, base) in looks.items():
@@ -267,23 +265,21 @@ async def weights_and_tables(dut, name):
 @cocotb.test()
 @cocotb.parametrize(name=list(_CHIPS))
 async def tape_words(dut, name):
-    """The host writes a word of any step and slot, and no masks; a SPIKES packet writes both."""
+    """The host writes a word of any step and slot, as a SPIKES packet does."""
     run = Run(dut, name)
     await run.start()
     config, random = run.config, run.random
     for slot in range(config.slots):
         for word in run.ends(config.tape_words, 4):
             steps = range(config.steps)
-            constants, spikes, masks = run.words(config.steps), *run.words(2)
+            constants, spikes = run.words(config.steps), run.random.getrandbits(32)
             places = [pack(run.shapes.tape_address(), {"word": word, "slot": slot, "step": t}) for t in steps]
             for t in steps:
                 await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
             assert [await run.look("spikes", place) for place in places] == constants
-            assert [await run.look("masks", place) for place in places] == [0] * config.steps
             step = random.randrange(config.steps)
             place = header(Kind.SPIKES, slice=0, slot=slot, step=step, word=word, train=1)
-            await run.packet(place, spikes, masks)
+            await run.packet(place, spikes, 0)
             constants[step] = spikes
             assert [await run.look("spikes", place) for place in places] == constants
-            assert [await run.look("masks", place) for place in places] == [masks * (t == step) for t in steps]
     assert not run.faults.items

@@ -21,7 +21,14 @@ from tests.support.chip_model.learning import Learning
 from tests.support.chip_model.memory import Memory
 from tests.support.chip_model.slots import Slice
 
-__all__ = ["ModelCore"]
+__all__ = ["ModelCore", "Unspecified"]
+
+
+class Unspecified(Exception):
+    """What the contract leaves open has happened: an ERROR came behind those that say that all have come.
+
+    It counts for the sample whose errors were complete, or for the next one in its slot.
+    """
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,26 @@ class ModelCore:
         if cause:
             self._drop(words, cause)
         else:
+            self._check_order(words)
             self._act(words)
         self._past.append(self._moment(words))
         while job := next(self.jobs(), None):
             self._past.append(self._moment())
             job()
         return cause
+
+    def _check_order(self, words):
+        """Of an ERROR: none of the jobs since the rest was the taking of errors of its neuron and slot."""
+        if words[0] & 15 == Kind.ERROR:
+            tag = _parse(words)[1]
+            for moment in self._past:
+                for index, own in enumerate(moment.slices):
+                    if own.backward == tag["slot"] and own.ready_backward and self._owns(index, tag["neuron"]):
+                        raise Unspecified
+
+    def _owns(self, index, neuron):
+        d = self.memory.descriptor(index)
+        return d["neuron_base"] <= neuron < d["neuron_base"] + d["outputs"]
 
     def rest(self) -> None:
         """Hardware has nothing left to do either."""
