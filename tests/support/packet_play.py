@@ -100,6 +100,11 @@ class Play:
     name: of the unit, a :class:`TracedCore`
     config: its ChipConfig
     stalls: chance that a flit of the core has to wait
+
+    Attributes
+    ----------
+    packets: what the core has sent
+    compared: everything was held against the model; not so where the contract leaves open what happens
     """
 
     def __init__(self, dut, name: str, config: ChipConfig, stalls: float = 0.0):
@@ -107,6 +112,7 @@ class Play:
         self.bench = bench = Bench(dut, name, TracedCore(config))
         self.feeder, self.sink = _Feeder(bench), Sink(bench, "tx", stalls)
         self.verdicts, self.rests, self.packets, self.begun = [], [], [], []
+        self.compared = False
         bench.watchers.append(self._watch)
 
     def _watch(self):
@@ -185,6 +191,7 @@ class Play:
                 model.follow(words, dropped)
             except Unspecified:
                 return
+        self.compared = True
         self._compare_faults([packet for packet in sent if packet.kind == Kind.FAULT])
         self._compare_data([packet for packet in sent if packet.kind == Kind.DATA])
         others = Counter(_content(packet.words()) for packet in sent if packet.kind not in (Kind.FAULT, Kind.DATA))

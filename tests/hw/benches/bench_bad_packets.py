@@ -201,7 +201,7 @@ async def memories_are_closed_while_engines_run(dut):
 
 
 def spoiled(stream, plan, random):
-    """The packets of a batch, of which some are lost, repeated, changed or in another place, with others between them."""
+    """Packets of a batch, some of them lost, repeated, changed or in another place, with others between them."""
     packets = [list(words) for words in stream]
     for part in plan.slices:
         place = {"slice": part.index, "slot": random.randrange(CONFIG.slots)}
