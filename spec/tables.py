@@ -47,8 +47,8 @@ TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
 """Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
 NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5, tape=9)
-"""Per slice: SPIKES packets per step of a sample, one for each tape word from ``tape`` on; consumers that give credits,
-consumers that send ERRORS_DONE, loss on chip, steps."""
+"""Per slice: SPIKES packets per step of a sample, one for each tape word from ``tape`` on, which no other slice has;
+consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps."""
 
 GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.

@@ -194,7 +194,7 @@ class Run:
         bench.watchers.append(self._watch)
         self.model_sums = {}
         self.needs = [0] * 2 * CONFIG.slices  # words of the table
-        self.arrived, self.known = set(), {}  # (slice, slot, step, word) that came; by slice and slot: labels, markers
+        self.arrived, self.known = set(), {}  # (slot, step, word) that came; by slice and slot: labels, markers
         self.idle, self.erasing = 1, 0
         self.blocked = 0  # cycles in a row without ready
 
@@ -273,7 +273,9 @@ class Run:
         self._model(list(words))
 
     def compare(self):
-        assert self.actions == self.expected
+        for n, (found, expected) in enumerate(zip(self.actions, self.expected, strict=False)):
+            assert found == expected, f"action {n} of {len(self.expected)}"
+        assert len(self.actions) == len(self.expected)
         self.actions, self.expected = [], []
 
     async def end(self):
@@ -309,7 +311,8 @@ class Run:
             return Cause.FIELD
         if kind == Kind.READ:
             return self._read_cause(tag["region"], words[1], tag["count"])
-        return 0 if kind == Kind.UPDATE or (not self.erasing and self._takes(kind, tag)) else Cause.STATE
+        taken = kind in (Kind.UPDATE, Kind.WRITE) or (not self.erasing and self._takes(kind, tag))
+        return 0 if taken else Cause.STATE
 
     def _takes(self, kind, tag):
         """Whether anybody waits for the packet; no job starts in this bench, so no slot is in use."""
@@ -322,7 +325,7 @@ class Run:
         match kind:
             case Kind.SPIKES:
                 wanted = tag["step"] < need["steps"] and (tag["word"] - need["tape"]) % 8 < need["inputs"]
-                return wanted and (*place, tag["step"], tag["word"]) not in self.arrived
+                return wanted and (tag["slot"], tag["step"], tag["word"]) not in self.arrived
             case Kind.LABEL:
                 return need["label"] and place not in self.known
             case Kind.ERRORS_DONE:
@@ -375,7 +378,7 @@ class Run:
         place = tag.get("slice"), tag.get("slot")
         match kind:
             case Kind.SPIKES:
-                self.arrived.add((*place, tag["step"], tag["word"]))
+                self.arrived.add((tag["slot"], tag["step"], tag["word"]))
                 act(("inputs", *place, tag["step"], tag["train"]))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
@@ -494,20 +497,25 @@ async def random_packets(dut, idle, stalls):
 
 @cocotb.test()
 async def inputs_of_each_step_as_many_as_needed(dut):
-    """One packet right behind the other, steps in any order: those of a complete step and of no step are refused."""
+    """One packet right behind the other, steps and words in any order: each is taken once, those of no step never."""
     run = Run(dut)
     await run.start()
     run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
     run.bench.set("fault_packets__ready", 1)
-    inputs, steps = 3, CONFIG.steps - 1
-    await run.write_need(inputs=inputs, steps=steps, tape=1)
+    steps, needs = CONFIG.steps - 1, ((1, 0), (3, 1), (1, 4))  # inputs and first tape word of each slice
+    words = [
+        word
+        for inputs, tape in needs
+        for word in NEED.words(inputs=inputs, credits=0, markers=0, label=0, steps=steps, tape=tape)
+    ]
+    await run.packet(header(Kind.WRITE, region=Region.NEED), 0, *words)
     sizes = CONFIG.slices, CONFIG.slots, CONFIG.steps, CONFIG.tape_words
     places = list(product(*map(range, sizes))) * 2
     run.random.shuffle(places)
     places += [(0, 0, 0, 1), (0, 0, steps, 1)] * 3
     for slice_, slot, step, word in places:
         run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=word, train=1), 5, 7)
-    assert run.expected.count(("packet",)) == CONFIG.slices * CONFIG.slots * inputs * steps
+    assert run.expected.count(("packet",)) == CONFIG.slots * steps * sum(inputs for inputs, _ in needs)
     begin = run.bench.cycle
     await run.bench.until(lambda: run.flits.empty)
     assert run.bench.cycle - begin <= 3 * len(places) + 2
@@ -630,6 +638,7 @@ async def engines_wait_while_memory_is_read(dut):
     await run.packet(header(Kind.WRITE, region=Region.WEIGHT), 20, 1)
     await run.packet(header(Kind.WRITE, region=Region.CONTROL), 0, 1)
     await run.packet(header(Kind.READ, X, Y, region=Region.COUNTER, count=14), 3)
+    await run.bench.step(2)
     assert run.bench.bits("reading") and not run.bench.bits("holding")
     await run.bench.until(lambda: not run.bench.bits("reading"))
     run.set_idle(1)
