@@ -7,8 +7,6 @@ is left to do. What the core sends to itself comes back to it, as from a router,
 
 from collections import Counter
 
-from amaranth.hdl import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import Component, Out
 
 from backspike.hw.core import Core
@@ -27,7 +25,7 @@ _LOOK = Packet(Kind.READ, {"region": Region.CONTROL, "count": 1}, (0,)).words()
 _PATIENCE = 40_000  # cycles until a core that is not at rest counts as one that hangs
 
 
-class TracedCore(Component):
+class TracedCore(Core):
     """A core that says of every packet, in order, whether it took or dropped it.
 
     Members
@@ -37,21 +35,11 @@ class TracedCore(Component):
 
     def __init__(self, config: ChipConfig):
         self.config = config
-        super().__init__({**CORE_MEMBERS, "packet": Out(1), "dropped": Out(1)})
+        Component.__init__(self, {**CORE_MEMBERS, "packet": Out(1), "dropped": Out(1)})
 
     def elaborate(self, platform):
-        m = Module()
-        core = Core(self.config)
-        m.submodules.core = core.elaborate(platform)
-        for name in ("x", "y", "router_flits", "router_stalled"):
-            m.d.comb += getattr(core, name).eq(getattr(self, name))
-        wiring.connect(m, wiring.flipped(self.rx), core.rx)
-        wiring.connect(m, core.tx, wiring.flipped(self.tx))
-        m.d.comb += [
-            self.activity.eq(core.activity),
-            self.packet.eq(core.receiver.packet),
-            self.dropped.eq(core.receiver.dropped),
-        ]
+        m = super().elaborate(platform)
+        m.d.comb += [self.packet.eq(self.receiver.packet), self.dropped.eq(self.receiver.dropped)]
         return m
 
 

@@ -64,6 +64,7 @@ class HostMemories(Component):
                 "descriptor": Out(32),
                 "peer": Out(shapes.peer_entry.size),
                 "spikes": Out(32),
+                "masks": Out(32),
             }
         )
 
@@ -91,8 +92,14 @@ class HostMemories(Component):
             "group": (memories.groups, "forward", 0),
             "peer": (memories.peers, "targets", 0),
             "spikes": (memories.spikes, "forward", 0),
+            "masks": (memories.masks, "errors", 0),
             "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
         }
+        m.d.comb += [
+            memories.masks.write.en.eq(receiver.tape_write),
+            memories.masks.write.addr.eq(receiver.tape_address),
+            memories.masks.write.data.masks.eq(receiver.masks),
+        ]
         for name, (ram, port, base) in looks.items():
             m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
         for k in range(self.config.lanes):
@@ -272,14 +279,17 @@ async def tape_words(dut, name):
     for slot in range(config.slots):
         for word in run.ends(config.tape_words, 4):
             steps = range(config.steps)
-            constants, spikes = run.words(config.steps), run.random.getrandbits(32)
+            constants, spikes, masks = run.words(config.steps), *run.words(2)
             places = [pack(run.shapes.tape_address(), {"word": word, "slot": slot, "step": t}) for t in steps]
             for t in steps:
                 await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
             assert [await run.look("spikes", place) for place in places] == constants
             step = random.randrange(config.steps)
             place = header(Kind.SPIKES, slice=0, slot=slot, step=step, word=word, train=1)
-            await run.packet(place, spikes, 0)
+            await run.packet(place, spikes, masks)
+            assert await run.look("masks", places[step]) == masks
+            await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word, spikes)
+            assert await run.look("masks", places[step]) == masks
             constants[step] = spikes
             assert [await run.look("spikes", place) for place in places] == constants
     assert not run.faults.items

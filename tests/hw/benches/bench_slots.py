@@ -358,7 +358,7 @@ async def life_of_the_slots(dut, name):
     await run.start()
     for cycle in range(9000):
         await run.cycle()
-        if cycle % 1000 == 999:
+        if cycle % 3000 == 2999:
             while set(run.threads.values()) != {None}:
                 await run.cycle()
             await run.restart(run.random.randrange(run.config.slices))
