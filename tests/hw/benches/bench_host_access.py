@@ -98,7 +98,7 @@ class HostMemories(Component):
         m.d.comb += [
             memories.masks.write.en.eq(receiver.tape_write),
             memories.masks.write.addr.eq(receiver.tape_address),
-            memories.masks.write.data.masks.eq(receiver.masks),
+            memories.masks.write.data.eq(receiver.masks),
         ]
         for name, (ram, port, base) in looks.items():
             m.d.comb += [ram.read[port].addr.eq(base + self.look), getattr(self, name).eq(ram.read[port].data)]
