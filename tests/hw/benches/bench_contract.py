@@ -57,6 +57,7 @@ async def play_all(dut, name, config, plays):
         prelude, actions = sequence.prelude(), sequence.actions(STORIES)
         error, complete = await play(dut, name, config, prelude + actions, seed, stalls)
         compared += complete
+        cocotb.log.info(f"sequence {number} of {len(actions)} actions: {error or 'as the model'}")
         if error is None:
             continue
 

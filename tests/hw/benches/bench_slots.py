@@ -188,7 +188,10 @@ class Run:
         n, k, step, word = self.anywhere()
         model = self.models[n]
         if random.random() < 0.8:  # inputs that somebody waits for
-            k, step, word = model.forward, model.step, model.need["tape"] + random.randrange(model.need["inputs"])
+            k, step = model.forward, model.step
+            words = range(model.need["tape"], model.need["tape"] + model.need["inputs"])
+            missing = [word for word in words if (step, word) not in model.slots[k].words]
+            word = random.choice(missing if missing and random.random() < 0.8 else words)
         if random.random() < 0.01:
             self.updates = random.getrandbits(self.config.slices) & random.getrandbits(self.config.slices)
             bench.set("updates", self.updates)
@@ -199,7 +202,9 @@ class Run:
         if takes["inputs"] and not self.arriving:
             choices += ["inputs"] * 5
         late = random.random() < 0.8  # so that the backward thread has to wait
-        choices += ["credit", None] if late else ["credit", "marker", "label", None]
+        choices += ["credit", None]
+        if not late:
+            choices += [name for name in ("marker", "label") if takes[name] or random.random() < 0.2]
         event, train = random.choice(choices), random.randrange(2)
         bench.set("event", {event: 1} if event else 0)
         bench.set("event_train", train)
@@ -358,7 +363,7 @@ async def life_of_the_slots(dut, name):
     await run.start()
     for cycle in range(9000):
         await run.cycle()
-        if cycle % 3000 == 2999:
+        if cycle % 4500 == 4499:
             while set(run.threads.values()) != {None}:
                 await run.cycle()
             await run.restart(run.random.randrange(run.config.slices))
