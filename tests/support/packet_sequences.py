@@ -50,6 +50,13 @@ class Sequence:
         self.config, self.random, self.plan = config, random, plan_for(config, loss)
         self.last, self.loss = self.plan.layers[-1][0], loss
         self.slot, self.lazy = 0, random.random()
+        self.inputs = {}  # by tape word: bits that are inputs
+        for part in self.plan.slices:
+            layer = self.plan.network.layers[part.layer]
+            for group in (group for group in part.groups if group.origin is not None):
+                for k in range(group.words):
+                    left = group.channels * layer.in_height * layer.in_width - 32 * k
+                    self.inputs[group.tape + k] = (1 << min(left, 32)) - 1
 
     def prelude(self) -> list:
         """A network is loaded, with weights everywhere and no gradients."""
@@ -101,10 +108,13 @@ class Sequence:
         return merged
 
     def _timed(self, packets):
-        """Most right behind each other, some later."""
+        """Most right behind each other, some later. Bits that are no inputs are 0."""
         random, most = self.random, self.random.choice((0, 3, 60, 400))
         for packet in packets:
             words = packet.words() if isinstance(packet, Packet) else packet
+            if isinstance(packet, Packet) and packet.kind == Kind.SPIKES:
+                bits = self.inputs.get(packet.tag["word"], 0)
+                words = [words[0], *(word & bits for word in words[1:])]
             yield "send", random.randint(0, most) if random.random() < self.lazy else 0, words
 
     def _story(self):
