@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hardware counters."""
 
-__all__ = ["COUNTERS", "LINK_COUNTERS"]
+__all__ = ["COUNTERS", "LINK_COUNTERS", "counted"]
 
 COUNTERS = (
     "cycles",
@@ -41,4 +41,9 @@ or, with inputs, for a free slot at a consumer (``fp_no_credit``), the backward 
 (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
-"""Hardware counters of the host link."""
+"""Hardware counters of the host link, 32 bits each."""
+
+
+def counted(before: int, after: int) -> int:
+    """What a counter has counted between two looks. It wraps: ``cycles`` after 43 s at 100 MHz."""
+    return after - before & 0xFFFFFFFF

@@ -95,7 +95,7 @@ class Cause(IntEnum):
     LENGTH = 2  # number of payload words does not fit the kind (truncated or overlong)
     ADDRESS = 3  # no such core
     FIELD = 4  # a slice, slot, step, word, neuron, region or address that does not exist here
-    STATE = 5  # not now: sample slot not free, memory access while engines run, update without end
+    STATE = 5  # not now: nobody waits for it, or the core works on what it would read or change
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ __all__ = [
     "GROUP",
     "GROUP_STRIDE",
     "NEED",
+    "NEED_STRIDE",
     "PEER",
     "TAPE_SLOT_STRIDE",
     "TAPE_STRIDE",
@@ -26,15 +27,17 @@ class Region(IntEnum):
     GRADIENT_HIGH = 2  # read only; as WEIGHT: the sum's bits from 32 on, its sign extended
     VELOCITY = 3  # as WEIGHT
     DESCRIPTOR = 4  # address = slice * DESCRIPTOR_STRIDE + word of DESCRIPTOR
-    NEED = 5  # address = slice
+    NEED = 5  # address = slice * NEED_STRIDE + word of NEED; a write starts the core anew
     GROUP = 6  # address = entry * GROUP_STRIDE + word of GROUP
     PEER = 7  # address = entry
-    TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes, masks 0
+    TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes
     CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
     COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
 
 
 DESCRIPTOR_STRIDE = 16
+
+NEED_STRIDE = 2
 
 GROUP_STRIDE = 4
 
@@ -43,9 +46,9 @@ TAPE_STRIDE = 512
 TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
 """Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
-NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5)
-"""Per slice: SPIKES packets per step of a sample, consumers that give credits, consumers that send ERRORS_DONE, loss on
-chip, steps."""
+NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5, tape=9)
+"""Per slice: SPIKES packets per step of a sample, one for each tape word from ``tape`` on, which no other slice has;
+consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps."""
 
 GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.

@@ -13,6 +13,7 @@ from backspike.spec.tables import (
     GROUP,
     GROUP_STRIDE,
     NEED,
+    NEED_STRIDE,
     PEER,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
@@ -89,6 +90,7 @@ class Plan:
             "credits": consumers,
             "markers": consumers + (last and self.loss == "external"),
             "label": self._rate_loss(part),
+            "tape": part.tape_base,
         }
 
     def groups(self, part):
@@ -122,7 +124,7 @@ class Plan:
         packets = self.descriptor_packets()
         for part in self.slices:
             regions = [
-                (Region.NEED, part.index, NEED.words(**self.need(part))),
+                (Region.NEED, part.index * NEED_STRIDE, NEED.words(**self.need(part))),
                 (Region.PEER, part.targets_base, [PEER.pack(**peer) for peer in self.peers(part)]),
             ]
             for number, group in enumerate(self.groups(part), start=part.groups_base):
@@ -164,7 +166,9 @@ class Plan:
         return [
             packet
             for part in self.slices
-            for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])
+            for packet in write_packets(
+                part.x, part.y, Region.NEED, part.index * NEED_STRIDE, NEED.words(**self.need(part))
+            )
         ]
 
     def load_packets(self, weights):

@@ -297,7 +297,10 @@ class Driver:
         return self._start("read_control", script)
 
     def read_counters(self):
-        """Counters by name, per core (x, y) and for ``LINK``."""
+        """Counters by name, per core (x, y) and for ``LINK``.
+
+        They have 32 bits and wrap: what has been counted since an earlier look is ``spec.counters.counted``.
+        """
 
         def script(run):
             memory = yield from run(Reads(counter_reads(self._mesh)))

@@ -25,7 +25,7 @@ from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import Region
+from backspike.spec.tables import NEED_STRIDE, Region
 
 __all__ = ["Core"]
 
@@ -107,32 +107,36 @@ class Core(wiring.Component):
                     | self.spike_sender.busy
                     | slots.ready_forward.any()
                     | slots.ready_backward.any()
+                    | self.backward.soon
+                    | replies.holding
                 )
             ),
             receiver.reading.eq(replies.reading),
-            receiver.accepts.eq(slots.accepts & ~self.backward.erasing),
+            receiver.takes.eq(slots.takes),
             slots.event_slice.eq(receiver.event_slice),
             slots.event_slot.eq(receiver.event_slot),
             slots.event_step.eq(receiver.event_step),
+            slots.event_word.eq(receiver.event_word),
             slots.event.eq(receiver.event),
             slots.event_train.eq(receiver.event_train),
             slots.event_label.eq(receiver.event_label),
             slots.need_write.eq(self.host.writes_need),
-            slots.need_slice.eq(receiver.address),
+            slots.need_tape.eq(receiver.address[0]),
+            slots.need_slice.eq(receiver.address // NEED_STRIDE),
             slots.need.eq(receiver.data),
+            slots.closed.eq(self.backward.erasing),
+            slots.updates.eq(self.backward.updates),
             replies.x.eq(self.x),
             replies.y.eq(self.y),
             replies.read.eq(receiver.read),
             replies.region.eq(receiver.region),
             replies.address.eq(receiver.address),
             replies.count.eq(receiver.count),
-            replies.blocked.eq(~receiver.idle),
         ]
-        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes", "masks"):
+        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes"):
             m.d.comb += getattr(self.host, name).eq(getattr(receiver, name))
         m.d.comb += [
-            self.host.reading.eq(replies.reading),
-            self.host.idle.eq(receiver.idle),
+            self.host.reading.eq(replies.holding),
             self.host.fetch_region.eq(replies.fetch_region),
             self.host.fetch_address.eq(replies.fetch_address),
             self.host.counter.eq(self.counters.value),
@@ -147,7 +151,7 @@ class Core(wiring.Component):
         for name in ("host", "neuron", "delta", "update"):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
         wiring.connect(m, self.spike_sender.peers, memories.targets)
-        sums, new = memories.receiver.sums, memories.receiver.new_sums
+        sums, new, masks = memories.receiver.sums, memories.receiver.new_sums, memories.receiver.masks
         m.d.comb += [
             memories.sources.enable.eq(1),
             memories.sources.address.eq(backward.peer_address),
@@ -161,6 +165,13 @@ class Core(wiring.Component):
             new.address.eq(receiver.error_address),
             new.data.eq(receiver.new_error_sum),
             memories.receiver.ends.eq(receiver.error_end),
+            masks.enable.eq(receiver.tape_write),
+            masks.address.eq(receiver.tape_address),
+            masks.data.masks.eq(receiver.masks),
+            masks.data.lap.eq(self.slots.lap),
+            memories.receiver.arrived.enable.eq(1),
+            memories.receiver.arrived.address.eq(receiver.tape_address),
+            self.slots.arrived.eq(memories.receiver.arrived.data),
         ]
         for thread, port in ((self.forward, memories.forward_descriptors), (backward, memories.backward_descriptors)):
             m.d.comb += [
@@ -247,6 +258,7 @@ class Core(wiring.Component):
             backward.clear.eq(self.receiver.clear),
             backward.velocities.eq(self.receiver.velocities),
             backward.restart.eq(slots.need_write),
+            backward.reading.eq(self.replies.holding),
             backward.forward_busy.eq(self.forward.busy),
             slots.backward_slice.eq(backward.slice),
             slots.backward_start.eq(backward.job_start),

@@ -35,6 +35,8 @@ class Inbox(Component):
     expected : Out(POSITION), taken : Out(POSITION)
         Positions after the last byte that was kept, and after the last one that has left the ring.
     o : Out(AxiStream)
+        A packet of more words than there may be is passed on as well, so that the stream stays in step: the host link
+        drops and reports it.
     """
 
     data: In(8)
@@ -74,7 +76,7 @@ class Inbox(Component):
     def _unpack(self, m, byte):
         fetched, use = Signal(), Signal()
         inside = Signal()  # the length of a packet is known, but not all of its words have left
-        words, place = Signal(range(MAX_PAYLOAD + 1)), Signal(2)  # words after this one; byte in the word
+        words, place = Signal(8), Signal(2)  # words after this one; byte in the word
         m.d.comb += [
             use.eq(fetched & ~self.o.tvalid),
             self.o.tlast.eq(words == 0),

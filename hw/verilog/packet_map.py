@@ -2,14 +2,12 @@
 """The packet protocol as plain values, for tools that are not written in Python."""
 
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
-from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, NO_LABEL, TAGS, Cause, Kind, payload_range
+from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, NO_LABEL, TAGS, Kind, payload_range
+from backspike.spec.rules import CAUSES, ORDER, RULES, TABLES
 from backspike.spec.tables import (
-    DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
     GROUP_STRIDE,
-    NEED,
-    PEER,
+    NEED_STRIDE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -17,13 +15,12 @@ from backspike.spec.tables import (
 
 __all__ = ["packet_map"]
 
-_TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
-
 
 def packet_map():
     """Everything in ``spec/`` that is visible on the host link, as JSON values.
 
-    ``strides`` are addresses from one slice, entry, step or slot to the next, where that is not 1.
+    ``strides`` are addresses from one slice, entry, step or slot to the next, where that is not 1. ``order`` says what
+    a driver does in which order, ``rule`` of each kind when such a packet is taken, what it does, and what answers it.
 
     Fields are given as ``{name: {"offset": bits, "width": bits}}``, counted from the least significant bit.
     """
@@ -35,12 +32,14 @@ def packet_map():
         "regions": {region.name: int(region) for region in Region},
         "strides": {
             "DESCRIPTOR": DESCRIPTOR_STRIDE,
+            "NEED": NEED_STRIDE,
             "GROUP": GROUP_STRIDE,
             "TAPE_STEP": TAPE_STRIDE,
             "TAPE_SLOT": TAPE_SLOT_STRIDE,
         },
-        "causes": {cause.name: int(cause) for cause in Cause},
-        "tables": {name: {"words": table.word_count, "fields": _fields(table)} for name, table in _TABLES.items()},
+        "causes": {cause.name: {"code": int(cause), "why": why} for cause, why in CAUSES.items()},
+        "order": list(ORDER),
+        "tables": {name: {"words": table.word_count, "fields": _fields(table)} for name, table in TABLES.items()},
         "core_counters": {name: address for address, name in enumerate(COUNTERS)},
         "link_counters": {name: address for address, name in enumerate(LINK_COUNTERS)},
     }
@@ -53,6 +52,7 @@ def _kind(kind):
         "from_host": kind in HOST_KINDS,
         "payload_words": {"min": shortest, "max": longest},
         "tag": _fields(TAGS[kind]),
+        "rule": vars(RULES[kind]),
     }
 
 

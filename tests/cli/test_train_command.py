@@ -257,8 +257,8 @@ class Wrong(Chip):
         result = super().run(operation)
         if operation.name == "load":
             for core in self._chip.cores.values():
-                for address in core.memory[Region.WEIGHT]:
-                    core.memory[Region.WEIGHT][address] ^= 0x0100
+                for address in core.memory.words[Region.WEIGHT]:
+                    core.memory.words[Region.WEIGHT][address] ^= 0x0100
         return result
 
 

@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 
 from backspike.hw.serial import UartChip, UartLink
 from backspike.hw.serial.frames import FrameReceiver, FrameSender
+from backspike.hw.serial.rings import Inbox
 from backspike.hw.serial.uart import UartReceiver, UartTransmitter, divisor
 from backspike.hw.verilog.emit import to_verilog
 from backspike.sim.verilator.runner import build, default_seed, run
@@ -282,3 +283,35 @@ def test_link(tmp_path):
     source.write_text(to_verilog(UartEcho(), "uart_echo"))
     built = build([source], "uart_echo", tmp_path / "build")
     run(built, "tests.hw.benches.bench_uart_link", seed=default_seed())
+
+
+def test_a_packet_that_is_too_long_leaves_the_stream_in_step():
+    """It comes out in full, for the host link to drop, and the packets after it as they were sent."""
+    packets = [[1, 2], list(range(100, 117)), [3], list(range(256)), [0x7E7D0102, 4]]
+    stream = b"".join(bytes([len(p) - 1]) + b"".join(w.to_bytes(4, "little") for w in p) for p in packets)
+    inbox, found = Inbox(), [[]]
+
+    async def feed(ctx):
+        ctx.set(inbox.o.tready, 1)
+        for byte in stream:
+            ctx.set(inbox.data, byte)
+            ctx.set(inbox.valid, 1)
+            await ctx.tick()
+        ctx.set(inbox.valid, 0)
+        ctx.set(inbox.keep, 1)
+        await ctx.tick()
+        ctx.set(inbox.keep, 0)
+
+    async def take(ctx):
+        async for _, _, valid, word, last in ctx.tick().sample(inbox.o.tvalid, inbox.o.tdata, inbox.o.tlast):
+            if valid:
+                found[-1].append(word)
+                if last:
+                    found.append([])
+
+    simulator = Simulator(inbox)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(feed)
+    simulator.add_testbench(take, background=True)
+    simulator.run_until(1e-6 * 6 * len(stream))
+    assert found == [*packets, []]

@@ -9,7 +9,7 @@ from backspike.host.training.training_spec import Course
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import parse_header
 from tests.host.driver.test_driver_use import fault
-from tests.support.fake_chip import FakeChip
+from tests.support.chip_model import ModelChip
 
 COURSE = Course(network="64-8-10", steps=2, samples=12, tests=6, batch=5, epochs=5, seed=2)
 """Five epochs: the rate falls in the last one."""
@@ -18,7 +18,7 @@ BATCHES, EPOCHS = 3, COURSE.epochs
 
 
 class Chip:
-    """A ``FakeChip`` as ``chip_session`` wants it. Operations are numbered from 0.
+    """A ``ModelChip`` as ``chip_session`` wants it. Operations are numbered from 0.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Chip:
     def __init__(self, faults=(), raises=(), **config):
         self.config = ChipConfig(**{"columns": 2, "rows": 1, "steps": 2, **config})
         self.faults, self.raises, self.names = dict(faults), dict(raises), []
-        self._chip = FakeChip(self.config, seed=1)
+        self._chip = ModelChip(self.config, seed=1)
 
     def run(self, operation, timeout=None):
         number = len(self.names)

@@ -255,8 +255,12 @@ class Bench:
         return unpack(self.outputs[port][1], self.bits(port))
 
     async def start(self):
-        """Clock and reset; inputs of agents are driven from the first cycle on."""
+        """Clock and reset."""
         cocotb.start_soon(Clock(self.dut.clk, _PERIOD, unit="ns").start())
+        await self.reset()
+
+    async def reset(self):
+        """Reset alone; inputs of agents are driven from the first cycle on."""
         self.dut.rst.value = 1
         self.into.value = 0
         for _ in range(3):

@@ -19,7 +19,7 @@ __all__ = ["Memories", "ReceiverMemory"]
 
 
 class ReceiverMemory(wiring.Signature):
-    """The error sums as the receiver sees them; it goes before the delta update, for reading and for writing.
+    """Error sums and masks as the receiver sees them; it goes before the delta update, for reading and for writing.
 
     Members
     -------
@@ -28,6 +28,10 @@ class ReceiverMemory(wiring.Signature):
     new_sums : WritePort
     ends : Out(1)
         There may be a write in this cycle; from a register.
+    masks : WritePort
+        Of the tape: masks, and the lap of the slot in which they came.
+    arrived : ReadPort
+        The lap of a tape word; not while it is written.
     """
 
     def __init__(self, shapes):
@@ -37,6 +41,8 @@ class ReceiverMemory(wiring.Signature):
                 "sums": Out(ReadPort(shapes.error_address(), shapes.error_word())),
                 "new_sums": Out(WritePort(shapes.error_address(), signed(sums))),
                 "ends": Out(1),
+                "masks": Out(WritePort(shapes.tape_address(), shapes.tape_mask())),
+                "arrived": Out(ReadPort(shapes.tape_address(), 1)),
             }
         )
 
@@ -55,7 +61,7 @@ class Memories(wiring.Component):
     host, receiver, neuron, delta, update, forward, learning : In
         The memories as these units see them.
     erase : In(WritePort)
-        Sets an error sum to "none".
+        Sets an error sum to "none", and the lap of a tape word to 0.
     forward_descriptors, backward_descriptors : In(ReadPort)
         Descriptions of slices, which lie behind the spikes. An engine starts after its description has been read.
     targets, sources : In(ReadPort)
@@ -72,7 +78,7 @@ class Memories(wiring.Component):
             {
                 "host": In(HostMemory(shapes)),
                 "receiver": In(ReceiverMemory(shapes)),
-                "erase": In(WritePort(shapes.error_address(), None)),
+                "erase": In(WritePort(shapes.erase_address(), None)),
                 "neuron": In(NeuronMemory(shapes)),
                 "delta": In(DeltaMemory(shapes)),
                 "update": In(WeightMemory(shapes)),
@@ -114,9 +120,8 @@ class Memories(wiring.Component):
         shapes = self.shapes
         depth = shapes.descriptors + shapes.tables
         m.submodules.spikes = spikes = Ram(shapes.spike_address, WORD, depth, ("forward", "learning"))
-        m.submodules.masks = masks = Ram(shapes.tape_address(), WORD, 1 << shapes.tape_address().size, ("learning",))
         _join(m, self.host.spikes, spikes.write)
-        _join(m, self.host.masks, masks.write)
+        masks = self._add_masks(m)
         tape = self.learning.tape
         for name, engine, word, descriptors in (
             ("forward", self.forward.tape, self.forward.tape.data, self.forward_descriptors),
@@ -138,8 +143,31 @@ class Memories(wiring.Component):
         m.d.comb += [
             masks.learning.address.eq(tape.address),
             masks.learning.enable.eq(tape.enable),
-            tape.data.masks.eq(masks.learning.data),
+            tape.data.masks.eq(masks.learning.data.masks),
         ]
+
+    def _add_masks(self, m):
+        shapes, receiver, place = self.shapes, self.receiver, self.erase.address
+        address, word = shapes.tape_address(), shapes.tape_mask()
+        m.submodules.masks = masks = Ram(address, word, 1 << address.size, ("learning", "arrived"), shared="arrived")
+        m.submodules.masks_write = writes = PortArbiter(WritePort(address, None), ("erase", "receiver"))
+        m.d.comb += [
+            writes.erase_claims.eq(self.erase.enable),
+            writes.erase.enable.eq(1),
+            writes.erase.address.word.eq(place.neuron[: shapes.tape_word]),
+            writes.erase.address.slot.eq(place.slot),
+            writes.erase.address.step.eq(place.step),
+            writes.receiver.enable.eq(receiver.masks.enable),
+            writes.receiver.address.eq(receiver.masks.address),
+            masks.write.enable.eq(writes.port.enable),
+            masks.write.address.eq(writes.port.address),
+            masks.write.data.masks.eq(receiver.masks.data.masks),  # whatever they are when a word is erased
+            masks.write.data.lap.eq(receiver.masks.data.lap & ~self.erase.enable),
+            masks.arrived.enable.eq(receiver.arrived.enable),
+            masks.arrived.address.eq(receiver.arrived.address),
+            receiver.arrived.data.eq(masks.arrived.data.lap),
+        ]
+        return masks
 
     def _add_neurons(self, m):
         shapes, config = self.shapes, self.shapes.config
@@ -168,7 +196,6 @@ class Memories(wiring.Component):
         wiring.connect(m, reads.port, sums.any)
         _join(m, receiver.sums, reads.receiver)
         _join(m, delta.error_sums, reads.delta)
-        _join(m, self.erase, writes.erase)
         _join(m, delta.cleared, writes.delta)
         m.d.comb += [
             reads.receiver_claims.eq(receiver.sums.enable),
@@ -178,6 +205,10 @@ class Memories(wiring.Component):
             writes.receiver.enable.eq(receiver.new_sums.enable),
             writes.receiver.address.eq(receiver.new_sums.address),
             writes.erase_claims.eq(self.erase.enable),
+            writes.erase.enable.eq(1),
+            writes.erase.address.step.eq(self.erase.address.step),
+            writes.erase.address.neuron.eq(self.erase.address.neuron[: shapes.neuron]),
+            writes.erase.address.slot.eq(self.erase.address.slot),
             sums.write.enable.eq(writes.port.enable),
             sums.write.address.eq(writes.port.address),
             sums.write.data.sum.eq(receiver.new_sums.data),

@@ -28,7 +28,7 @@ class HostMemory(wiring.Signature):
     fan_in : WritePort
         A word of an entry.
     routes : WritePort
-    spikes, masks : WritePort
+    spikes : WritePort
         Of the tape; the descriptors lie behind the spikes.
     """
 
@@ -43,7 +43,6 @@ class HostMemory(wiring.Signature):
                 "fan_in": Out(WritePort(shapes.groups, shapes.group_words, parts=shapes.group_words.length)),
                 "routes": Out(WritePort(shapes.peer, shapes.peer_entry)),
                 "spikes": Out(WritePort(shapes.spike_address, WORD)),
-                "masks": Out(WritePort(shapes.tape_address(), WORD)),
             }
         )
 
@@ -61,10 +60,10 @@ class HostAccess(wiring.Component):
     -------
     write, region, address, data : In
         A word of a WRITE.
-    tape_write, tape_address, spikes, masks : In
-        A word of a SPIKES packet; ``masks`` is 0 with a word of a WRITE.
-    reading, idle : In(1)
-        The host reads; no engine runs.
+    tape_write, tape_address, spikes : In
+        A word of a SPIKES packet.
+    reading : In(1)
+        The host reads a memory of the engines, which do not run.
     fetch_region, fetch_address : In
     counter, control : In
         Value of the counter, and the control word, that are read.
@@ -87,9 +86,7 @@ class HostAccess(wiring.Component):
                 "tape_write": In(1),
                 "tape_address": In(shapes.tape_address()),
                 "spikes": In(WORD),
-                "masks": In(WORD),
                 "reading": In(1),
-                "idle": In(1),
                 "fetch_region": In(4),
                 "fetch_address": In(replies.fetch_address.shape()),
                 "counter": In(32),
@@ -138,9 +135,9 @@ class HostAccess(wiring.Component):
         ]
 
     def _write_tape(self, m):
-        """A packet writes a word of spikes and its masks; the host spikes and no masks, or a descriptor."""
+        """A packet writes a word of spikes; so does the host, or a word of a descriptor."""
         by_host, described = self._writes(Region.TAPE), self._writes(Region.DESCRIPTOR)
-        spikes, masks, place, address = self.memory.spikes, self.memory.masks, self.tape_address, self.address
+        spikes, place, address = self.memory.spikes, self.tape_address, self.address
         step, slot = address >> exact_log2(TAPE_STRIDE), address >> exact_log2(TAPE_SLOT_STRIDE)
         base = self.shapes.descriptors
         written = Cat(address[: len(place.word)], slot[: len(place.slot)], step[: len(place.step)])
@@ -148,9 +145,6 @@ class HostAccess(wiring.Component):
             spikes.enable.eq(by_host | described | self.tape_write),
             spikes.address.eq(Mux(described, base | address[: exact_log2(base)], Mux(by_host, written, place))),
             spikes.data.eq(Mux(self.tape_write, self.spikes, self.data)),
-            masks.enable.eq(by_host | self.tape_write),
-            masks.address.eq(Mux(by_host, written, place)),
-            masks.data.eq(self.masks),
         ]
 
     def _fetch(self, m):
@@ -158,7 +152,7 @@ class HostAccess(wiring.Component):
         lane = self.fetch_address[: self.lane_bits] if self.lane_bits else 0
         gradient = Signal(signed(64))
         m.d.comb += [
-            self.memory.claims.eq(self.reading & self.idle),  # counters may be read while engines run
+            self.memory.claims.eq(self.reading),
             banks.enable.eq(1),
             banks.address.eq(self.fetch_address >> self.lane_bits),
             gradient.eq(Array(banks.data.gradients)[lane]),

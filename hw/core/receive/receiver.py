@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import or_reduce
 from backspike.hw.core.receive.regions import READABLE, WRITABLE, is_one_of, read_tape, region_sizes
-from backspike.hw.core.schedule.slots import EVENT
+from backspike.hw.core.schedule.slots import EVENT, TAKES
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.spec.packets import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, payload_range
 from backspike.spec.tables import Region
@@ -40,9 +40,9 @@ class Receiver(wiring.Component):
     flits: from the router
     idle: no engine runs, so that memories may be accessed
     reading: a READ is being answered
-    event_slice, event_slot, event_step, event, event_train, event_label: to the slot table
-    accepts: the slot table takes inputs for this slice, slot and step; looked at a cycle before inputs are given
-    tape_write, tape_address, spikes, masks: write one step of a tape word; with a word of a WRITE, ``masks`` is 0
+    event_slice, event_slot, event_step, event_word, event, event_train, event_label: to the slot table
+    takes: what the slot table takes; of inputs looked at a cycle before they are given, of errors when they begin
+    tape_write, tape_address, spikes, masks: write one step of a tape word
     error_address, error_read, error_sum: read port of the error sums, one cycle of latency; only while ``error_read``,
         which is a cycle for each ERROR packet
     error_write, new_error_sum: its write port (same address); error_end: there may be a write, from a register
@@ -61,10 +61,11 @@ class Receiver(wiring.Component):
                 "flits": In(FlitStream),
                 "idle": In(1),
                 "reading": In(1),
-                "accepts": In(1),
+                "takes": In(TAKES),
                 "event_slice": Out(shapes.slice),
                 "event_slot": Out(shapes.slot),
                 "event_step": Out(shapes.step),
+                "event_word": Out(shapes.tape_word),
                 "event": Out(EVENT),
                 "event_train": Out(1),
                 "event_label": Out(14),
@@ -177,9 +178,7 @@ class Receiver(wiring.Component):
             m.d.sync += first.eq(flit.p.data)
         with m.Elif(stored):
             m.d.sync += address.eq(end)
-        with m.If(begins):
-            m.d.sync += second.eq(0)
-        with m.Elif(word & (words == 1) & ~kind.WRITE):
+        with m.If(word & (words == 1)):
             m.d.sync += second.eq(flit.p.data)
         # Of use in the cycle after a word. The third word of an ERROR of two is the sign of the second.
         m.d.sync += last.eq(Mux(kind.ERROR & (words == 1), flit.p.data[31].replicate(32), flit.p.data))
@@ -221,18 +220,25 @@ class Receiver(wiring.Component):
                     (error.neuron < config.neurons) & (error.slot < config.slots) & (error.step < config.steps),
                 )
             ),
-            accepted.eq(self.accepts),
         ]
-        found, refused, missing = Signal(_WRONG), Signal(_WRONG), Signal()
+        with m.If(kind.SPIKES):
+            m.d.sync += accepted.eq(self.takes.inputs)
+        with m.Elif(self.error_read):
+            m.d.sync += accepted.eq(self.takes.error)
+        found, refused, missing, unwanted = Signal(_WRONG), Signal(_WRONG), Signal(), Signal()
         m.d.comb += [
             missing.eq(
                 ((kind.SPIKES | kind.ERROR) & ~placed)
                 | ((kind.ERRORS_DONE | kind.CREDIT | kind.LABEL) & ~here)
                 | (kind.UPDATE & (update.slice >= config.slices))
             ),
+            unwanted.eq(((kind.SPIKES | kind.ERROR) & ~accepted) | (kind.UPDATE & ~self.takes.update)),
             found.field.eq(missing | (kind.WRITE & ~(writable & exists)) | (kind.READ & ~(readable & exists))),
             found.state.eq(
-                (kind.SPIKES & ~accepted)
+                unwanted
+                | (kind.ERRORS_DONE & ~self.takes.marker)
+                | (kind.CREDIT & ~self.takes.credit)
+                | (kind.LABEL & ~self.takes.label)
                 | (kind.WRITE & ~(self.idle | (read.region == Region.CONTROL)))
                 | (kind.READ & (~(self.idle | (read.region >= Region.CONTROL)) | self.reading))
             ),
@@ -244,7 +250,7 @@ class Receiver(wiring.Component):
             m.d.sync += refused.eq(0)
         with m.Elif(stored):
             m.d.sync += refused.eq(wrong)
-        return ~missing & ~(kind.SPIKES & ~accepted)
+        return ~missing & ~unwanted
 
     def _act(self, m, kind, header, done):
         """What a complete and correct packet does."""
@@ -256,6 +262,7 @@ class Receiver(wiring.Component):
             self.event_slice.eq(label.slice),
             self.event_slot.eq(label.slot),
             self.event_step.eq(spikes.step),
+            self.event_word.eq(spikes.word),
             event.inputs.eq(done & kind.SPIKES),
             event.marker.eq(done & kind.ERRORS_DONE),
             event.credit.eq(done & kind.CREDIT),

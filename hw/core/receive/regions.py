@@ -5,7 +5,14 @@ from amaranth.hdl import Array
 from amaranth.utils import exact_log2
 
 from backspike.spec.counters import COUNTERS
-from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import (
+    DESCRIPTOR_STRIDE,
+    GROUP_STRIDE,
+    NEED_STRIDE,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Region,
+)
 
 __all__ = ["READABLE", "WRITABLE", "is_one_of", "read_tape", "region_sizes"]
 
@@ -21,7 +28,7 @@ def region_sizes(config):
         Region.GRADIENT_HIGH: config.weights,
         Region.VELOCITY: config.weights if config.momentum else 0,
         Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
-        Region.NEED: config.slices,
+        Region.NEED: config.slices * NEED_STRIDE,
         Region.GROUP: config.groups * GROUP_STRIDE,
         Region.PEER: config.peers,
         Region.TAPE: config.slots * TAPE_SLOT_STRIDE,

@@ -16,7 +16,9 @@ __all__ = ["BackwardThread"]
 class BackwardThread(wiring.Component):
     """Delta update, then the back-propagation and weight-gradient engines side by side, then the credits.
 
-    Polls the slices in turn. After reset, and when a slice is restarted, it clears the error sums of the core.
+    Polls the slices in turn. After reset, and when the slots are restarted, it clears the error sums of the core, and
+    forgets updates that wait. An update waits until no sample of its slice has begun or could; then no other job starts
+    before it.
 
     Parameters
     ----------
@@ -27,8 +29,10 @@ class BackwardThread(wiring.Component):
     x, y: coordinates of the core
     ready, slot, train: by slice: a sample may start; slot and purpose of the one offered for ``slice``
     idle: by slice: no sample is in work
-    update, update_slice, clear, velocities: an UPDATE packet came
-    restart: a slice is restarted
+    update, update_slice, clear, velocities: an UPDATE packet came, for a slice without one that waits
+    updates: by slice: an UPDATE waits; soon: one will be in work
+    restart: the slots are restarted
+    reading: the host reads the memories, so that no job may start
     forward_busy: the feed-forward thread has a job; hold: it must not start one
     slice, job_slot: polled or in work
     descriptor_address, descriptor_data, descriptor: table and loaded description; loading: the table is being read, and
@@ -38,7 +42,7 @@ class BackwardThread(wiring.Component):
     peer_address, peer: peer table, one cycle of latency
     packets: ERRORS_DONE, CREDIT and UPDATED
     job_start, job_done: to the slot table
-    erase, erase_address: clears the error sums; erasing: that is to be done, or in work
+    erase, erase_address: clears the error sums and the laps of the tape; erasing: that is to be done, or in work
     busy: a job is in work
     """
 
@@ -58,6 +62,7 @@ class BackwardThread(wiring.Component):
             "erasing",
             "busy",
             "hold",
+            "soon",
         )
         inputs = (
             "delta_busy",
@@ -69,6 +74,7 @@ class BackwardThread(wiring.Component):
             "clear",
             "velocities",
             "restart",
+            "reading",
             "train",
         )
         super().__init__(
@@ -81,6 +87,7 @@ class BackwardThread(wiring.Component):
                 "idle": In(slices),
                 "slot": In(shapes.slot),
                 "update_slice": In(shapes.slice),
+                "updates": Out(slices),
                 "slice": Out(shapes.slice),
                 "job_slot": Out(shapes.slot),
                 "descriptor_address": Out(shapes.slice + 4),
@@ -90,7 +97,7 @@ class BackwardThread(wiring.Component):
                 "peer_address": Out(shapes.peer),
                 "peer": In(shapes.peer_entry),
                 "packets": Out(stream.Signature(shapes.packet)),
-                "erase_address": Out(shapes.error_address()),
+                "erase_address": Out(shapes.erase_address()),
             }
         )
 
@@ -102,7 +109,7 @@ class BackwardThread(wiring.Component):
         self._connect(m, loader, notifier)
         updates = self._updates(m, updating)
         erase_wanted = Signal(init=1)
-        m.d.comb += self.erasing.eq(erase_wanted | self.erase)
+        m.d.comb += self.erasing.eq(erase_wanted | self.erase | self.restart)
         with m.If(self.restart):
             m.d.sync += erase_wanted.eq(1)
         with m.FSM():
@@ -150,38 +157,45 @@ class BackwardThread(wiring.Component):
         ]
 
     def _updates(self, m, updating):
-        """Remember the UPDATE packets; returns by slice: it waits, it only clears, velocities too."""
+        """Remember the UPDATE packets; returns by slice: it can begin, it only clears, velocities too."""
         slices = self.shapes.config.slices
-        pending, clearing, velocities = Signal(slices), Signal(slices), Signal(slices)
-        m.d.comb += self.hold.eq(pending.any() | updating)
+        free, clearing, velocities = Signal(slices), Signal(slices), Signal(slices)
+        m.d.comb += [free.eq(self.updates & self.idle), self.soon.eq(free.any())]
+        m.d.comb += self.hold.eq(updating | self.reading)
+        with m.If(self.restart):
+            m.d.sync += self.updates.eq(0)
         with m.If(self.update):
             m.d.sync += [
-                pending.bit_select(self.update_slice, 1).eq(1),
+                self.updates.bit_select(self.update_slice, 1).eq(1),
                 clearing.bit_select(self.update_slice, 1).eq(self.clear),
                 velocities.bit_select(self.update_slice, 1).eq(self.velocities),
             ]
-        return pending, clearing, velocities
+        return free, clearing, velocities
 
     def _next_slice(self):
         return Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
 
     def _poll(self, m, loader, updates, updating, erase_wanted):
         """Look for work: first the erasing, then an update of this slice, then a sample of it."""
-        pending, clearing, velocities = (flags.bit_select(self.slice, 1) for flags in updates)
+        free, clearing, velocities = (flags.bit_select(self.slice, 1) for flags in updates)
         with m.State("POLL"):
             with m.If(erase_wanted):
                 m.d.sync += erase_wanted.eq(0)
                 m.next = "ERASE"
-            with m.Elif(pending & self.idle.bit_select(self.slice, 1) & ~self.forward_busy):
-                m.d.comb += loader.start.eq(1)
-                m.d.sync += [
-                    updating.eq(1),
-                    self.busy.eq(1),
-                    pending.eq(0),
-                    self.weights_clear.eq(clearing),
-                    self.weights_velocities.eq(velocities),
-                ]
-                m.next = "LOAD"
+            with m.Elif(self.reading):
+                m.next = "POLL"
+            with m.Elif(free):
+                m.d.comb += self.hold.eq(1)
+                with m.If(~self.forward_busy):
+                    m.d.comb += loader.start.eq(1)
+                    m.d.sync += [
+                        updating.eq(1),
+                        self.busy.eq(1),
+                        self.updates.bit_select(self.slice, 1).eq(0),
+                        self.weights_clear.eq(clearing),
+                        self.weights_velocities.eq(velocities),
+                    ]
+                    m.next = "LOAD"
             with m.Elif(self.ready.bit_select(self.slice, 1)):
                 m.d.comb += loader.start.eq(1)
                 m.d.sync += [self.job_slot.eq(self.slot), self.busy.eq(1)]

@@ -20,7 +20,7 @@ class ForwardThread(wiring.Component):
     Members
     -------
     ready: by slice: a step of a sample may start
-    hold: start nothing (a weight update is waiting or running)
+    hold: start nothing (a weight update runs or is about to, or the host reads the memories)
     slot, step, train: of the sample that is offered for ``slice``
     slice: polled or in work
     descriptor_address, descriptor_data: descriptor table, one cycle of latency; loading: it is being read, and the

@@ -5,6 +5,8 @@ from amaranth.hdl import Array, Cat, Mux, Signal
 from amaranth.lib import memory
 from amaranth.lib.data import StructLayout
 
+from backspike.spec.tables import NEED
+
 __all__ = ["SlotCounts", "slot_flags"]
 
 
@@ -13,6 +15,7 @@ def slot_flags(config):
     return StructLayout(
         {
             "complete": config.steps,  # by step: its inputs have all come
+            "lap": 1,  # of the sample, 0 and 1 in turn: what its tape words get when they come
             "train": 1,
             "paid": 1,  # no consumer owes a credit
             "known": 1,  # the label or all markers have come
@@ -34,7 +37,6 @@ class SlotCounts:
     Attributes
     ----------
     needs: by slice: what it needs
-    restarts: by slice: it is restarted now
     last_input, place: the last input of the step at ``place`` (slice, slot, step) came in the cycle before
     last_credit: the packet is the last credit that its slot needs
     last_answer: the packet is the label or the last marker that its slot needs
@@ -42,15 +44,15 @@ class SlotCounts:
 
     def __init__(self, m, table, slots):
         self.table, self.shapes = table, table.shapes
-        self.needs, self.restarts = self._read_needs(m)
+        self.needs = self._read_needs(m)
         self.place, self.last_input = self._count_inputs(m)
         self.last_credit, self.last_answer = self._count_answers(m, slots)
         self._keep_labels(m)
 
     def _read_needs(self, m):
-        """What each slice needs, as its NEED entry says, and by slice: it is restarted now."""
+        """What each slice needs, as its NEED entry says."""
         shapes, table = self.shapes, self.table
-        written = table.need
+        written = StructLayout({name: width for name, width in NEED.fields.items() if name != "tape"})(table.need)
         inputs = shapes.config.tape_words.bit_length()  # each packet of a step brings another word of the tape
         layout = StructLayout(
             {
@@ -59,6 +61,7 @@ class SlotCounts:
                 "credits": 6,
                 "markers": 6,
                 "label": 1,
+                "tape": shapes.tape_word,  # first word
                 "active": 1,  # it takes inputs
                 "free": 1,  # it needs no credits
                 "alone": 1,  # it needs no markers and no label
@@ -74,11 +77,13 @@ class SlotCounts:
             new.alone.eq((written.markers == 0) & ~written.label),
         ]
         needs = [Signal(layout, name=f"need_{n}") for n in range(shapes.config.slices)]
-        restarts = [table.need_write & (table.need_slice == n) for n in range(shapes.config.slices)]
-        for need, restart in zip(needs, restarts, strict=True):
-            with m.If(restart):
-                m.d.sync += need.eq(new)
-        return needs, restarts
+        for n, need in enumerate(needs):
+            with m.If(table.need_write & (table.need_slice == n)):
+                with m.If(table.need_tape):
+                    m.d.sync += need.tape.eq(table.need)
+                with m.Else():
+                    m.d.sync += [need[name].eq(new[name]) for name, _ in layout if name != "tape"]
+        return needs
 
     def _count_inputs(self, m):
         """Count the inputs of each step in a memory: the next one's number, from 1 to the number needed and back to 1.
@@ -109,35 +114,48 @@ class SlotCounts:
         return before, complete
 
     def _count_answers(self, m, slots):
-        """Accept inputs or not; credits and markers of each slot are counted in a memory as inputs are.
+        """Say what is taken; credits and markers of each slot are counted in a memory as inputs are.
 
-        Returns whether it is the last credit that its slot needs, and whether it is the label or last marker.
+        A step's inputs are as many tape words as the slice needs, each once: a word that came in this lap of the slot
+        has its lap. Returns whether it is the last credit that its slot needs, and whether it is the label or last
+        marker.
         """
         shapes, table, needs = self.shapes, self.table, self.needs
-        event, erased = table.event, table.erase_address
+        event, erased, takes = table.event, table.erase_address, table.takes
         slot, need = Signal(slots[0][0].shape()), Signal(needs[0].shape())
         place = StructLayout({"slot": shapes.slot, "slice": shapes.slice, "credit": 1})
         m.submodules.answers = answers = memory.Memory(shape=6, depth=1 << place.size, init=[])
         read, write = answers.read_port(domain="comb"), answers.write_port()
-        last = Signal()
+        last, open_, updating, number = Signal(), Signal(), Signal(), Signal(shapes.tape_word)
         m.d.comb += [
             slot.eq(Array(Array(slots[n])[table.event_slot] for n in range(len(slots)))[table.event_slice]),
             need.eq(Array(needs)[table.event_slice]),
-            table.accepts.eq(
-                need.active
-                & ~table.erase
+            open_.eq(need.active & ~table.closed),
+            updating.eq(table.updates.bit_select(table.event_slice, 1)),
+            number.eq(table.event_word - need.tape),
+            takes.inputs.eq(
+                open_
                 & (table.event_step <= need.last_step)
+                & (number < need.inputs)
+                & (table.arrived != slot.lap)
                 & ~slot.beyond
                 & ~slot.complete.bit_select(table.event_step, 1)
+                & ~(updating & (table.event_step == 0))  # so that no sample begins that the update would wait for
             ),
+            takes.marker.eq(open_ & ~slot.known & ~need.label & ~need.alone),
+            takes.label.eq(open_ & ~slot.known & need.label),
+            takes.credit.eq(open_ & ~slot.paid),
+            takes.update.eq(~updating),
+            takes.error.eq(~table.closed),
+            table.lap.eq(slot.lap),
             read.addr.eq(Cat(table.event_slot, table.event_slice, event.credit)),
             last.eq(read.data == Mux(event.credit, need.credits, need.markers)),
             write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
-            # Credits that nobody waits for, which a restart may leave under way, count for nothing.
-            write.en.eq(table.erase | (event.credit & ~slot.paid) | (event.marker & ~slot.known)),
+            write.en.eq(table.erase | (event.credit & takes.credit) | (event.marker & takes.marker)),
         ]
-        return event.credit & last, Mux(need.label, event.label, event.marker & last)
+        credit, marker = event.credit & takes.credit & last, event.marker & takes.marker & last
+        return credit, marker | (event.label & takes.label)
 
     def _keep_labels(self, m):
         shapes, table = self.shapes, self.table
@@ -146,7 +164,9 @@ class SlotCounts:
         m.d.comb += [
             write.addr.eq(Cat(table.event_slot, table.event_slice)),
             write.data.eq(table.event_label),
-            write.en.eq(table.event.label),
+            write.en.eq(table.event.label & table.takes.label),
             read.addr.eq(Cat(table.backward_slot, table.backward_slice)),
-            table.backward_label.eq(read.data),
         ]
+        # Once the sample has begun, the label of the slot's next one may come.
+        with m.If(table.backward_start):
+            m.d.sync += table.backward_label.eq(read.data)

@@ -7,13 +7,14 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.schedule.slot_counts import SlotCounts, slot_flags
-from backspike.hw.layouts import layout_of
-from backspike.spec.tables import NEED
 
-__all__ = ["EVENT", "SlotTable"]
+__all__ = ["EVENT", "TAKES", "SlotTable"]
 
 EVENT = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1})
 """What a packet for a slot brings."""
+
+TAKES = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1, "update": 1, "error": 1})
+"""What would be taken now; a packet that brings something else is dropped."""
 
 
 class SlotTable(wiring.Component):
@@ -21,8 +22,8 @@ class SlotTable(wiring.Component):
 
     A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
-    so that samples stay in order. A slice is *restarted* when its NEED entry is written. One whose inputs or steps this
-    chip has no bits for takes no inputs.
+    so that samples stay in order. A write to a NEED entry *restarts* the table: all slots of all slices are free and
+    expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes nothing.
 
     What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
     slot, labels. A slot has flags: whether each number is reached, and where its sample is.
@@ -33,21 +34,27 @@ class SlotTable(wiring.Component):
 
     Members
     -------
-    event_slice, event_slot, event_step: the slot, and for inputs the step, that a packet is for
-    accepts: this slot takes inputs of this step now
+    event_slice, event_slot, event_step, event_word: the slot, and for inputs the step and tape word, that a packet is
+        for; they must stand for a cycle before ``takes`` says whether inputs are taken
+    arrived: lap of this tape word, a cycle late
+    takes: {inputs, marker, credit, label, update, error}: a packet of this kind for this place would be taken now
     event: {inputs, marker, credit, label}: a packet for the slot came; at most one of the flags is set, and ``inputs``
-        never in two cycles in a row
-    event_train, event_label: content of the packet
-    need_write, need_slice, need: a NEED entry is written
+        never in two cycles in a row and only if they are taken. Others have no effect where they are not taken
+    event_train, event_label: content of the packet; ``train`` counts with the inputs of step 0
+    lap: to be kept with the tape word that inputs bring
+    need_write, need_slice, need_tape, need: a word of a NEED entry is written: its second one, ``tape``, or the first
+    updates: by slice: an UPDATE waits
+    closed: nothing is taken, but for updates
     ready_forward, forward_slot, forward_step, forward_train: by slice: a step of a sample may start, which slot and
         step it is, and whether the sample is for training
     forward_start, forward_done, forward_slice: from the feed-forward thread
-    ready_backward, backward_slot, backward_train, backward_label: by slice, as above
+    ready_backward, backward_slot, backward_train: by slice, as above; backward_label: of the sample that
+        ``backward_start`` began with, from the cycle after on
     backward_start, backward_done, backward_slice: from the backward thread: it has begun with the label or errors of
         the slot, whose sample is for training; the slot is free again
     erase, erase_address: the parent clears the error sums, one each cycle; the counts of inputs, credits and markers of
-        all slices that have not reached what is needed are cleared with them, and no inputs are taken meanwhile
-    idle: by slice: no sample has gone beyond its inputs
+        all slices are cleared with them; ``closed`` meanwhile
+    idle: by slice: no sample has begun, or could but for credits
     no_input, no_credit, no_errors: what a thread waits for if it has no job: there is a slice with inputs to come, and
         none that may start, or could but for credits; a slice that waits for credits, and none that may start; a slice
         that waits for errors or a label, and none whose backward job may start. A cycle late. While the feed-forward
@@ -62,13 +69,19 @@ class SlotTable(wiring.Component):
                 "event_slice": In(shapes.slice),
                 "event_slot": In(shapes.slot),
                 "event_step": In(shapes.step),
+                "event_word": In(shapes.tape_word),
+                "arrived": In(1),
+                "takes": Out(TAKES),
                 "event": In(EVENT),
                 "event_train": In(1),
                 "event_label": In(14),
-                "accepts": Out(1),
+                "lap": Out(1),
                 "need_write": In(1),
                 "need_slice": In(shapes.slice),
-                "need": In(layout_of(NEED)),
+                "need_tape": In(1),
+                "need": In(32),
+                "updates": In(slices),
+                "closed": In(1),
                 "ready_forward": Out(slices),
                 "forward_slot": Out(shapes.slot),
                 "forward_step": Out(shapes.step),
@@ -84,7 +97,7 @@ class SlotTable(wiring.Component):
                 "backward_done": In(1),
                 "backward_slice": In(shapes.slice),
                 "erase": In(1),
-                "erase_address": In(shapes.error_address()),
+                "erase_address": In(shapes.erase_address()),
                 "idle": Out(slices),
                 "no_input": Out(1),
                 "no_credit": Out(1),
@@ -121,13 +134,13 @@ class SlotTable(wiring.Component):
 
     def _slice(self, m, n, slots, counts, running, waits):
         """Slots and step of slice n that are next; returns what each of the two threads is offered."""
-        shapes, need, restart = self.shapes, counts.needs[n], counts.restarts[n]
+        shapes, need, restart = self.shapes, counts.needs[n], self.need_write
         now = {thread: Signal(shapes.slot, name=f"{thread}_slot_{n}") for thread in ("forward", "backward")}
         forward_done = self.forward_done & (self.forward_slice == n)
         step, last_step = self._steps(m, n, need, forward_done, restart)
         first = step == 0
         for k, slot in enumerate(slots):
-            self._slot(m, n, k, slot, restart, now, first, last_step, counts)
+            self._slot(m, n, k, slot, need, now, first, last_step, counts)
         self._turn(m, now["forward"], forward_done & last_step, restart)
         self._turn(m, now["backward"], self.backward_done & (self.backward_slice == n), restart)
         this, that = (Signal(slots[0].shape(), name=f"{thread}_flags_{n}") for thread in now)
@@ -139,12 +152,17 @@ class SlotTable(wiring.Component):
             that.eq(Array(slots)[now["backward"]]),
             filling.eq(need.active & ~this.beyond),
             complete.eq(this.complete.bit_select(step, 1)),
-            held.eq(first & ~this.paid & ~need.free),
+            held.eq(first & ~this.paid),
             waiting.eq(that.beyond & ~that.taken),
             known.eq(~that.train | that.known | need.alone),
             self.ready_forward[n].eq(filling & complete & ~held & ~running),
             self.ready_backward[n].eq(waiting & known),
-            self.idle[n].eq(~Cat(slot.beyond for slot in slots).any() & first & ~(running & (self.forward_slice == n))),
+            self.idle[n].eq(
+                ~Cat(slot.beyond for slot in slots).any()
+                & first
+                & ~(filling & complete)
+                & ~(running & (self.forward_slice == n))
+            ),
             waits["input"][n].eq(filling & ~complete),
             waits["credit"][n].eq(filling & complete & held),
             waits["errors"][n].eq(waiting & ~known),
@@ -167,7 +185,7 @@ class SlotTable(wiring.Component):
         with m.Elif(done):
             m.d.sync += slot.eq(Mux(slot == self.shapes.config.slots - 1, 0, slot + 1))
 
-    def _slot(self, m, n, k, slot, restart, now, first, last_step, counts):
+    def _slot(self, m, n, k, slot, need, now, first, last_step, counts):
         """Flags of slot k of slice n."""
         here, forward, backward = (Signal(name=f"{name}_{n}_{k}") for name in ("here", "forward", "backward"))
         m.d.comb += [
@@ -178,20 +196,21 @@ class SlotTable(wiring.Component):
         place = counts.place
         with m.If(counts.last_input & (place.slice == n) & (place.slot == k)):
             m.d.sync += slot.complete.bit_select(place.step, 1).eq(1)
-        with m.If(here & self.event.inputs):
+        with m.If(here & self.event.inputs & (self.event_step == 0)):
             m.d.sync += slot.train.eq(self.event_train)
         with m.If(here & counts.last_credit):
             m.d.sync += slot.paid.eq(1)
         with m.If(here & counts.last_answer):
             m.d.sync += slot.known.eq(1)
         with m.If(self.forward_start & forward & first):
-            m.d.sync += slot.paid.eq(0)
+            m.d.sync += slot.paid.eq(need.free)
         with m.If(self.forward_done & forward & last_step):
             m.d.sync += slot.beyond.eq(1)
         # The label of the slot's next sample may come before the slot is free, so it must not be cleared then.
         with m.If(self.backward_start & backward):
             m.d.sync += [slot.taken.eq(1), slot.known.eq(0)]
         with m.If(self.backward_done & backward):
-            m.d.sync += [slot.beyond.eq(0), slot.taken.eq(0), slot.complete.eq(0)]
-        with m.If(restart):
+            m.d.sync += [slot.beyond.eq(0), slot.taken.eq(0), slot.complete.eq(0), slot.lap.eq(~slot.lap)]
+        with m.If(self.need_write):
             m.d.sync += [slot.beyond.eq(0), slot.taken.eq(0), slot.complete.eq(0), slot.paid.eq(1), slot.known.eq(0)]
+            m.d.sync += slot.lap.eq(1)  # erased words have lap 0

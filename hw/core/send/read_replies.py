@@ -26,10 +26,9 @@ class Replies(wiring.Component):
     -------
     x, y: coordinates of the core
     read, region, address, count: a READ to answer; ignored while ``reading``
-    reading: a READ is in work
+    reading: a READ is in work; holding: it is one of memories that engines use, so that none may start
     fetch_region, fetch_address: the word that is fetched; it must stand in ``word`` two cycles later, or later, if
         ``late`` is set until it does
-    blocked: engines run, so that words of their memories cannot be fetched: wait
     fault: stream of drops
     data_packets, fault_packets: packet streams
     """
@@ -46,11 +45,11 @@ class Replies(wiring.Component):
                 "address": In(32),
                 "count": In(4),
                 "reading": Out(1),
+                "holding": Out(1),
                 "fetch_region": Out(4),
                 "fetch_address": Out(self.width),
                 "word": In(32),
                 "late": In(1),
-                "blocked": In(1),
                 "fault": In(stream.Signature(fault_layout())),
                 "data_packets": Out(stream.Signature(shapes.packet)),
                 "fault_packets": Out(stream.Signature(shapes.packet)),
@@ -64,6 +63,7 @@ class Replies(wiring.Component):
         words = Signal(ArrayLayout(32, 2))
         packet, fault = self.data_packets.p, self.fault_packets.p
         m.d.comb += [
+            self.holding.eq(self.reading & (self.fetch_region < Region.CONTROL)),
             packet.header.eq(
                 packet_header(Kind.DATA, host=1, region=self.fetch_region, from_x=self.x, from_y=self.y, link=0)
             ),
@@ -92,8 +92,7 @@ class Replies(wiring.Component):
             with m.State("FETCH"):
                 with m.If(~number):
                     m.d.sync += start.eq(self.fetch_address)
-                with m.If(~self.blocked | (self.fetch_region >= Region.CONTROL)):
-                    m.next = "WAIT"
+                m.next = "WAIT"
             with m.State("WAIT"):
                 m.next = "TAKE"
             with m.State("TAKE"), m.If(~self.late):

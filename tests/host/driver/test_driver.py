@@ -10,8 +10,7 @@ from backspike.host.compiler.compile import Piece, compile_network
 from backspike.host.driver.driver import Driver
 from backspike.spec.config import ChipConfig
 from backspike.spec.formats import BINARY16, Format
-from tests.support.fake_chip import FakeChip
-from tests.support.fake_core import FakeCore
+from tests.support.chip_model import ModelChip, ModelCore
 
 TRAINING = Training(rate=0.0625, momentum=0.5, loss_scale=0.25)
 
@@ -39,7 +38,7 @@ def start(net=None, *, training=TRAINING, seed=0, late=(), strict=True, options=
     """A chip with the network loaded, its driver, and the weights."""
     net, config = net or network(), ChipConfig(**config)
     plan = compile_network(net, training, config, **(options or {}))
-    chip, driver = FakeChip(config, seed, late), Driver(plan, strict=strict)
+    chip, driver = ModelChip(config, seed, late), Driver(plan, strict=strict)
     draw = np.random.default_rng(1)
     bounds = [np.sqrt(24 / layer.shape[0]) * layer.neuron.theta / layer.pool for layer in net.layers]
     pairs = zip(bounds, net.layers, strict=True)
@@ -161,9 +160,9 @@ def test_labels_reach_a_last_layer_that_frees_its_slots_late():
 
 def test_a_layer_begins_while_the_one_before_is_at_work(monkeypatch):
     """On the chip that the driver is tested with, steps of one sample are in work in several layers."""
-    net, jobs, forward = network(), [], FakeCore.forward
+    net, jobs, forward = network(), [], ModelCore.forward
     chip, driver, weights = start(options={"strategy": one_layer_per_core(net)}, columns=3, rows=1)
-    monkeypatch.setattr(FakeCore, "forward", lambda core, index: (jobs.append(core.x), forward(core, index)))
+    monkeypatch.setattr(ModelCore, "forward", lambda core, index: (jobs.append(core.x), forward(core, index)))
     spikes, _ = data(net, 1)
     outputs = Trainer(net, TRAINING, weights=weights).forward(spikes).layers[-1].spikes
     assert np.array_equal(chip.run(driver.evaluate(spikes)).spikes, outputs)

@@ -14,7 +14,7 @@ from backspike.spec.config import ChipConfig
 from backspike.spec.packets import Kind, parse_header
 from tests.host.driver.test_driver import TRAINING, data, network, same, start
 from tests.host.driver.test_driver_use import fault
-from tests.support.fake_chip import FakeChip
+from tests.support.chip_model import ModelChip
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_training_goes_on_with_loaded_velocities(options, config):
     kept = chip.run(driver.read_weights()), chip.run(driver.read_velocities())
     assert all(velocity.any() for velocity in kept[1])
 
-    second = FakeChip(ChipConfig(**config), 3)
+    second = ModelChip(ChipConfig(**config), 3)
     other = Driver(compile_network(net, TRAINING, second.config, **options))
     second.run(other.load(weights))
     second.run(other.train_batch(*data(net, 3, 8)))

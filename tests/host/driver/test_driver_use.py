@@ -11,6 +11,7 @@ from backspike.golden.arithmetic import BitExact
 from backspike.golden.network import Training
 from backspike.golden.trainer import Trainer
 from backspike.host.driver.driver import LINK, Driver, DriverError
+from backspike.host.driver.packet_decoder import parse_packet
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
 from backspike.spec.packets import NO_LABEL, Cause, Kind, Packet, header
 from backspike.spec.tables import Region
@@ -67,7 +68,7 @@ def test_errors_from_the_host():
     trainer.apply()
     chip.run(driver.train_batch(spikes, errors=lambda sample, outputs: outputs - target[:, sample]))
     assert same(chip.run(driver.read_weights()), trainer.weights)
-    assert any(packet.kind == Kind.ERROR for packet in chip.sent)
+    assert any(parse_packet(words).kind == Kind.ERROR for words in chip.sent)
 
 
 def test_labels_are_relative_to_each_slice():
@@ -78,7 +79,7 @@ def test_labels_are_relative_to_each_slice():
     spikes, labels = data(net, 4)
     chip.sent.clear()
     chip.run(driver.train_batch(spikes, labels))
-    sent = [packet for packet in chip.sent if packet.kind == Kind.LABEL]
+    sent = [packet for packet in map(parse_packet, chip.sent) if packet.kind == Kind.LABEL]
     for part in last:
         own = [p.tag["label"] for p in sent if (p.x, p.y, p.tag["slice"]) == (part.x, part.y, part.index)]
         inside = [part.first <= label < part.first + part.channels for label in labels]
@@ -92,7 +93,7 @@ def test_slots_go_on_in_turn_from_batch_to_batch():
     net = driver.plan.network
     for batch, samples in enumerate((1, 4, 2)):
         chip.run(driver.evaluate(data(net, samples, batch)[0]))
-    slots = [p.tag["slot"] for p in chip.sent if p.kind == Kind.SPIKES and p.tag["step"] == 0]
+    slots = [p.tag["slot"] for p in map(parse_packet, chip.sent) if p.kind == Kind.SPIKES and p.tag["step"] == 0]
     in_turn = [slot for k, slot in enumerate(slots) if not k or slots[k - 1] != slot]
     assert in_turn == [n % 3 for n in range(7)]
     assert driver.next_slot == 1
@@ -152,18 +153,21 @@ def test_counters_and_control():
     chip, driver, _ = start()
     counters = chip.run(driver.read_counters())
     assert counters.keys() == {LINK, (0, 0), (0, 1), (1, 0), (1, 1)}
-    assert counters[LINK] == {name: k for k, name in enumerate(LINK_COUNTERS)}
-    assert counters[1, 0] == dict.fromkeys(COUNTERS, 7)
+    assert counters[LINK].keys() == set(LINK_COUNTERS)
+    assert counters[1, 0].keys() == set(COUNTERS)
+    assert counters[LINK]["packets_in"] > len(driver.plan.table_packets()) and not counters[LINK]["dropped"]
+    assert all(counters[core]["packets_in"] > 10 for core in driver.plan.cores)
     chip.run(driver.set_skipping(False))
     assert chip.receive() is None
     assert chip.run(driver.read_control())[1, 1] == {"skipping": False, "busy": False, "saturated": False}
     chip.run(driver.set_skipping(True))
     assert chip.receive() is None
-    chip.cores[0, 1].memory[Region.CONTROL][0] = 4
+    chip.cores[0, 1].memory.words[Region.CONTROL][0] = 4
     assert chip.run(driver.read_control())[0, 1] == {"skipping": True, "busy": False, "saturated": True}
     chip.run(driver.reset_counters())
     assert chip.receive() is None
-    assert all(core.memory[Region.CONTROL][1] == 1 for core in chip.cores.values())
+    assert chip.run(driver.read_control())[0, 1] == {"skipping": True, "busy": False, "saturated": False}
+    assert all(core["packets_in"] < 4 for place, core in chip.run(driver.read_counters()).items() if place != LINK)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from backspike.host.driver.driver import Driver, DriverError
 from backspike.host.link.arq import LinkError
 from backspike.host.link.serial_port import LinkTimeoutError, open_chip
 from backspike.spec.config import ChipConfig
-from tests.support.fake_chip import FakeChip
+from tests.support.chip_model import ModelChip
 from tests.support.link_device import LinkDevice
 
 pytest.importorskip("serial", reason="needs pyserial")
@@ -104,7 +104,7 @@ class _Device(LinkDevice):
 
     def begin(self, session):
         super().begin(session)
-        self.chip = FakeChip(self.config)
+        self.chip = ModelChip(self.config)
 
     def packets(self, packet):
         self.chip.send(packet)

@@ -189,7 +189,7 @@ class Wrong(Chip):
 
     def run(self, operation, timeout=None):
         if len(self.names) == self.number:
-            self._chip.cores[0, 0].memory[Region.WEIGHT][5] ^= 1
+            self._chip.cores[0, 0].memory.words[Region.WEIGHT][5] ^= 1
         return super().run(operation)
 
 

@@ -198,3 +198,55 @@ async def memories_are_closed_while_engines_run(dut):
     assert {fault.cause for fault in chip.driver.faults} == {Cause.STATE}  # while one is reported, others are counted
     assert await chip.total("dropped") == [2]
     await chip.same_weights()
+
+
+def spoiled(stream, plan, random):
+    """Packets of a batch, some of them lost, repeated, changed or in another place, with others between them."""
+    packets = [list(words) for words in stream]
+    for part in plan.slices:
+        place = {"slice": part.index, "slot": random.randrange(CONFIG.slots)}
+        others = [
+            Packet(Kind.UPDATE, {"slice": part.index, "clear": random.randrange(2), "velocities": 0}, (), *part.core),
+            Packet(Kind.CREDIT, place | {"from_x": 0, "from_y": 0}, (), *part.core),
+            Packet(Kind.ERRORS_DONE, place, (), *part.core),
+            Packet(Kind.LABEL, place | {"label": random.randrange(10)}, (), *part.core),
+            Packet(Kind.ERROR, {"neuron": part.neuron_base, "step": 0, "slot": place["slot"]}, (9, 9), *part.core),
+        ]
+        packets += [packet.words() for packet in random.sample(others, 2)]
+    for _ in range(len(packets) // 4):
+        place = random.randrange(len(packets))
+        match random.randrange(4):
+            case 0:
+                packets.pop(place)
+            case 1:
+                packets.insert(random.randrange(len(packets)), packets[place])
+            case 2:
+                packets.insert(random.randrange(len(packets)), packets.pop(place))
+            case _:
+                packets[place][0] ^= 1 << random.randrange(4, 32)
+    return packets
+
+
+@test
+async def spoiled_streams_hang_nothing(dut):
+    """Whatever came of a batch, the chip comes to rest, starts anew, and trains as ever."""
+    chip, network = await started(dut, idle=0.1)
+    random, patience = Random(SEED), chip.transport.patience
+    for _ in range(5):
+        operation = chip.driver.train_batch(*random_samples(network, 6, random.getrandbits(20)))
+        stream = []
+        while (words := operation.next_packet()) is not None:
+            stream.append(words)
+        operation.cancel()
+        for words in spoiled(stream, chip.plan, random):
+            await chip.transport.send(words)
+        chip.transport.patience = 20_000
+        try:
+            while True:
+                chip.driver.receive(await chip.transport.receive())
+        except TimeoutError:
+            chip.transport.patience = patience
+        assert chip.driver.faults
+        await chip.call("recover")
+        await chip.call("load", chip.golden.weights)
+        await chip.train(*random_samples(network, 3, random.getrandbits(20)))

@@ -77,7 +77,7 @@ class HostMemories(Component):
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             receiver.idle.eq(1),
-            receiver.accepts.eq(1),
+            receiver.takes.as_value().eq(-1),
             receiver.reading.eq(replies.reading),
             replies.read.eq(receiver.read),
             replies.region.eq(receiver.region),
@@ -106,11 +106,13 @@ class HostMemories(Component):
                 gradients.address.eq(self.look),
                 gradients.data.eq(self.gradient),
             ]
-        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes", "masks"):
+        for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes"):
             m.d.comb += getattr(host, name).eq(getattr(receiver, name))
         m.d.comb += [
-            host.reading.eq(replies.reading),
-            host.idle.eq(1),
+            host.reading.eq(replies.holding),
+            memories.receiver.masks.enable.eq(receiver.tape_write),
+            memories.receiver.masks.address.eq(receiver.tape_address),
+            memories.receiver.masks.data.masks.eq(receiver.masks),
             host.fetch_region.eq(replies.fetch_region),
             host.fetch_address.eq(replies.fetch_address),
             host.counter.eq(COUNTER),
@@ -254,7 +256,7 @@ async def weights_and_tables(dut, name):
 @cocotb.test()
 @cocotb.parametrize(name=list(_CHIPS))
 async def tape_words(dut, name):
-    """The host writes a word of any step and slot, and no masks; a SPIKES packet writes both."""
+    """The host writes a word of any step and slot, as a SPIKES packet does."""
     run = Run(dut, name)
     await run.start()
     config, random = run.config, run.random
@@ -266,11 +268,12 @@ async def tape_words(dut, name):
             for t in steps:
                 await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
             assert [await run.look("spikes", place) for place in places] == constants
-            assert [await run.look("masks", place) for place in places] == [0] * config.steps
             step = random.randrange(config.steps)
             place = header(Kind.SPIKES, slice=0, slot=slot, step=step, word=word, train=1)
             await run.packet(place, spikes, masks)
+            assert await run.look("masks", places[step]) == masks
+            await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word, spikes)
+            assert await run.look("masks", places[step]) == masks
             constants[step] = spikes
             assert [await run.look("spikes", place) for place in places] == constants
-            assert [await run.look("masks", place) for place in places] == [masks * (t == step) for t in steps]
     assert not run.faults.items

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.receive.regions import READABLE
-from backspike.hw.core.schedule.slots import SlotTable
+from backspike.hw.core.schedule.slots import TAKES, SlotTable
 from backspike.hw.core.send.read_replies import Replies
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
@@ -37,7 +37,7 @@ LIMITS = {
     Region.GRADIENT_HIGH: 96,
     Region.VELOCITY: 96,
     Region.DESCRIPTOR: 48,
-    Region.NEED: 3,
+    Region.NEED: 6,
     Region.GROUP: 24,
     Region.PEER: 7,
     Region.TAPE: 5 * TAPE_SLOT_STRIDE,
@@ -86,11 +86,14 @@ class Intake(Component):
                 "flits": In(FlitStream),
                 "idle": In(1),
                 "erase": In(1),
-                "erase_address": In(self.shapes.error_address()),
+                "erase_address": In(self.shapes.erase_address()),
+                "arrived": In(1),
+                "lap": Out(1),
                 "error_sum": In(members["error_sum"].shape),
                 **{name: members[name] for name in _FROM_RECEIVER},
-                "accepts": Out(1),
+                "takes": Out(TAKES),
                 "reading": Out(1),
+                "holding": Out(1),
                 "fetch_region": Out(4),
                 "fetch_address": Out(32),
                 "word": In(32),
@@ -111,16 +114,28 @@ class Intake(Component):
             *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
             *(
                 getattr(slots, name).eq(getattr(receiver, name))
-                for name in ("event_slice", "event_slot", "event_step", "event", "event_train", "event_label")
+                for name in (
+                    "event_slice",
+                    "event_slot",
+                    "event_step",
+                    "event_word",
+                    "event",
+                    "event_train",
+                    "event_label",
+                )
             ),
+            slots.arrived.eq(self.arrived),
+            slots.closed.eq(self.erase | slots.need_write),
+            self.lap.eq(slots.lap),
             slots.erase.eq(self.erase),
             slots.erase_address.eq(self.erase_address),
             receiver.idle.eq(self.idle),
             receiver.error_sum.eq(self.error_sum),
             receiver.reading.eq(replies.reading),
-            receiver.accepts.eq(slots.accepts),
+            receiver.takes.eq(slots.takes),
             slots.need_write.eq(receiver.write & (receiver.region == Region.NEED)),
-            slots.need_slice.eq(receiver.address),
+            slots.need_tape.eq(receiver.address[0]),
+            slots.need_slice.eq(receiver.address >> 1),
             slots.need.eq(receiver.data),
             replies.x.eq(X),
             replies.y.eq(Y),
@@ -128,10 +143,12 @@ class Intake(Component):
             replies.region.eq(receiver.region),
             replies.address.eq(receiver.address),
             replies.count.eq(receiver.count),
-            replies.blocked.eq(~self.idle),
             replies.word.eq(self.word),
-            self.accepts.eq(slots.accepts),
-            *(getattr(self, name).eq(getattr(replies, name)) for name in ("reading", "fetch_region", "fetch_address")),
+            self.takes.eq(slots.takes),
+            *(
+                getattr(self, name).eq(getattr(replies, name))
+                for name in ("reading", "holding", "fetch_region", "fetch_address")
+            ),
         ]
         return m
 
@@ -170,11 +187,14 @@ class Run:
         self.sums, self.actions, self.expected = {}, [], []
         self.faults, self.expected_faults = Sink(bench, "fault_packets", stalls), []
         self.data, self.expected_data = Sink(bench, "data_packets", stalls), []
+        self.laps = {}  # by address of the tape
         Memory(bench, "error_address", "error_sum", [self.sums], "error_read", shared=True)
+        Memory(bench, "tape_address", "arrived", [lambda address: self.laps.get(address, 0)])
         _Fetch(bench)
         bench.watchers.append(self._watch)
-        self.need, self.model_sums = {}, {}  # by slice: inputs of each step, steps
-        self.arrived = {}  # by slice, slot, step
+        self.model_sums = {}
+        self.needs = [0] * 2 * CONFIG.slices  # words of the table
+        self.arrived, self.known = set(), {}  # (slot, step, word) that came; by slice and slot: labels, markers
         self.idle, self.erasing = 1, 0
         self.blocked = 0  # cycles in a row without ready
 
@@ -187,19 +207,19 @@ class Run:
 
     async def write_need(self, **need):
         """Restart all slices."""
-        word = NEED.pack(credits=0, markers=0, label=0, **need)
-        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *[word] * CONFIG.slices)
+        words = NEED.words(**{"credits": 0, "markers": 0, "label": 0, "tape": 0, **need})
+        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *words * CONFIG.slices)
 
     async def erase(self):
-        """Clear the counts of arrivals, as a core does when a slice is restarted."""
-        address = self.shapes.error_address()
+        """Clear the counts and laps of arrivals, as a core does after a restart."""
+        address = self.shapes.erase_address()
         places = product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))
         self.set_erasing(1)
         for neuron, slot, step in places:
             self.bench.set("erase_address", pack(address, {"step": step, "neuron": neuron, "slot": slot}))
             await self.bench.step()
         self.set_erasing(0)
-        self.arrived = {place: count for place, count in self.arrived.items() if count == self.need[place[0]][0]}
+        self.laps.clear()
 
     def set_erasing(self, erasing):
         self.erasing = erasing
@@ -218,16 +238,17 @@ class Run:
         for name in ("packet", "dropped"):  # a cycle after all else but writes, so perhaps with what the next one does
             if bench.bits(name):
                 act((name,))
-        if bench.bits("event"):
-            event = bench.get("event")
-            assert sum(event.values()) == 1
-            name = max(event, key=event.get)
+        event = bench.get("event")
+        assert sum(event.values()) < 2
+        name = max(event, key=event.get)
+        if event[name] and (name == "inputs" or bench.get("takes")[name]):
             content = {"inputs": ("event_step", "event_train"), "label": ("event_label",)}.get(name, ())
             act((name, *(bench.bits(port) for port in ("event_slice", "event_slot", *content))))
         if bench.bits("tape_write"):
             place = bench.get("tape_address")
             words = bench.bits("spikes"), bench.bits("masks")
             act(("tape", place["slot"], place["word"], place["step"], *words))
+            self.laps[bench.bits("tape_address")] = bench.bits("lap")
         if bench.bits("error_write"):
             address = bench.bits("error_address")
             assert bench.bits("error_end"), "the write was not announced"
@@ -252,7 +273,9 @@ class Run:
         self._model(list(words))
 
     def compare(self):
-        assert self.actions == self.expected
+        for n, (found, expected) in enumerate(zip(self.actions, self.expected, strict=False)):
+            assert found == expected, f"action {n} of {len(self.expected)}"
+        assert len(self.actions) == len(self.expected)
         self.actions, self.expected = [], []
 
     async def end(self):
@@ -288,13 +311,26 @@ class Run:
             return Cause.FIELD
         if kind == Kind.READ:
             return self._read_cause(tag["region"], words[1], tag["count"])
-        return Cause.STATE if kind == Kind.SPIKES and not self._accepts(tag) else 0
+        taken = kind in (Kind.UPDATE, Kind.WRITE) or (not self.erasing and self._takes(kind, tag))
+        return 0 if taken else Cause.STATE
 
-    def _accepts(self, tag):
-        """Whether inputs of the packet's step are still to come; no job starts in this bench, so no slot is in use."""
-        inputs, steps = self.need[tag["slice"]]
-        arrived = self.arrived.get((tag["slice"], tag["slot"], tag["step"]), 0)
-        return tag["step"] < steps and arrived < inputs and not self.erasing
+    def _takes(self, kind, tag):
+        """Whether anybody waits for the packet; no job starts in this bench, so no slot is in use."""
+        if kind == Kind.ERROR:
+            return True
+        first, last = self.needs[2 * tag["slice"] : 2 * tag["slice"] + 2]
+        need, place = NEED.unpack(last << 32 | first), (tag["slice"], tag["slot"])
+        if not (0 < need["inputs"] < 8 and 0 < need["steps"] <= 8):
+            return False
+        match kind:
+            case Kind.SPIKES:
+                wanted = tag["step"] < need["steps"] and (tag["word"] - need["tape"]) % 8 < need["inputs"]
+                return wanted and (tag["slot"], tag["step"], tag["word"]) not in self.arrived
+            case Kind.LABEL:
+                return need["label"] and place not in self.known
+            case Kind.ERRORS_DONE:
+                return not need["label"] and self.known.get(place, 0) < need["markers"]
+        return False  # nobody owes a credit
 
     def _read_cause(self, region, address, count):
         if region not in READABLE or not 1 <= count <= 14 or address + count > LIMITS[region]:
@@ -326,9 +362,8 @@ class Run:
                 if not refused:
                     act(("write", region, address, word))
                     if region == Region.NEED:
-                        need = NEED.unpack(word)
-                        self.need[address] = need["inputs"], need["steps"]
-                        self.arrived = {place: count for place, count in self.arrived.items() if place[0] != address}
+                        self.needs[address] = word
+                        self.arrived, self.known = set(), {}
             cause = cause or refused
         if cause:
             act(("dropped",))
@@ -343,7 +378,7 @@ class Run:
         place = tag.get("slice"), tag.get("slot")
         match kind:
             case Kind.SPIKES:
-                self.arrived[*place, tag["step"]] = self.arrived.get((*place, tag["step"]), 0) + 1
+                self.arrived.add((tag["slot"], tag["step"], tag["word"]))
                 act(("inputs", *place, tag["step"], tag["train"]))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
@@ -355,10 +390,10 @@ class Run:
                 added -= (added >> bits - 1) << bits
                 self.model_sums[address] = before + added & (1 << 96) - 1
             case Kind.ERRORS_DONE:
+                self.known[place] = self.known.get(place, 0) + 1
                 act(("marker", *place))
-            case Kind.CREDIT:
-                act(("credit", *place))
             case Kind.LABEL:
+                self.known[place] = 1
                 act(("label", *place, tag["label"]))
             case Kind.UPDATE:
                 act(("update", tag["slice"], tag["clear"]))
@@ -419,8 +454,17 @@ def random_packet(random):
             words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
         if tag["region"] == Region.NEED and length > 1:
             words[2:] = [
-                NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
-                for _ in words[2:]
+                random.randrange(3)
+                if address & 1
+                else NEED.pack(
+                    inputs=random.choice((1, 2, 5, 8)),
+                    credits=0,
+                    markers=random.randrange(3),
+                    label=random.randrange(2),
+                    steps=random.choice((0, 3, 5, 9)),
+                    tape=0,
+                )
+                for address, _ in enumerate(words[2:], start=words[1])
             ]
     return words
 
@@ -453,19 +497,25 @@ async def random_packets(dut, idle, stalls):
 
 @cocotb.test()
 async def inputs_of_each_step_as_many_as_needed(dut):
-    """One packet right behind the other, steps in any order: those of a complete step and of no step are refused."""
+    """One packet right behind the other, steps and words in any order: each is taken once, those of no step never."""
     run = Run(dut)
     await run.start()
     run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
     run.bench.set("fault_packets__ready", 1)
-    inputs, steps = 3, CONFIG.steps - 1
-    await run.write_need(inputs=inputs, steps=steps)
-    places = list(product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))) * (inputs + 2)
+    steps, needs = CONFIG.steps - 1, ((1, 0), (3, 1), (1, 4))  # inputs and first tape word of each slice
+    words = [
+        word
+        for inputs, tape in needs
+        for word in NEED.words(inputs=inputs, credits=0, markers=0, label=0, steps=steps, tape=tape)
+    ]
+    await run.packet(header(Kind.WRITE, region=Region.NEED), 0, *words)
+    sizes = CONFIG.slices, CONFIG.slots, CONFIG.steps, CONFIG.tape_words
+    places = list(product(*map(range, sizes))) * 2
     run.random.shuffle(places)
-    places += [(0, 0, 0), (0, 0, steps)] * 3
-    for slice_, slot, step in places:
-        run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=1, train=1), 5, 7)
-    assert run.expected.count(("packet",)) == CONFIG.slices * CONFIG.slots * inputs * steps
+    places += [(0, 0, 0, 1), (0, 0, steps, 1)] * 3
+    for slice_, slot, step, word in places:
+        run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=word, train=1), 5, 7)
+    assert run.expected.count(("packet",)) == CONFIG.slots * steps * sum(inputs for inputs, _ in needs)
     begin = run.bench.cycle
     await run.bench.until(lambda: run.flits.empty)
     assert run.bench.cycle - begin <= 3 * len(places) + 2
@@ -474,22 +524,30 @@ async def inputs_of_each_step_as_many_as_needed(dut):
 
 
 @cocotb.test()
-async def inputs_are_refused_while_memories_are_erased(dut):
-    """Inputs that came before are then forgotten, except those of steps that were complete."""
+async def nothing_of_samples_is_taken_while_memories_are_erased(dut):
+    """Not even an ERROR whose end comes later, as its sum was read before."""
     run = Run(dut)
     await run.start()
-    await run.write_need(inputs=2, steps=2)
-    step = [(header(Kind.SPIKES, slice=2, slot=4, step=step, word=0, train=0), 1, 2) for step in range(2)]
-    for number in (0, 1, 1):
-        await run.packet(*step[number])
+    await run.write_need(inputs=2, steps=2, label=1)
+    spikes = [(header(Kind.SPIKES, slice=2, slot=4, step=0, word=word, train=0), 1, 2) for word in range(2)]
+    label = header(Kind.LABEL, slice=2, slot=4, label=3)
+    error = header(Kind.ERROR, neuron=1, step=1, slot=3)
+    await run.packet(*spikes[0])
     run.set_erasing(1)
-    for number in (0, 1):
-        await run.packet(*step[number])
-    await run.erase()
-    for number in (1, 0, 0, 0):
-        await run.packet(*step[number])
+    for words in (spikes[1], (label,), (error, 1, 2), (header(Kind.ERRORS_DONE, slice=2, slot=4),)):
+        await run.packet(*words)
+    run.send(error, 1, 2)
+    last = run.flits.items.pop()
+    await run.bench.until(lambda: run.flits.empty)
+    run.set_erasing(0)
+    run.flits.items.append(last)
+    await run.bench.until(lambda: run.flits.empty)
+    await run.bench.step(2)
+    run.compare()
+    for words in (*spikes, (label,), (label,), (error, 1, 2)):
+        await run.packet(*words)
     await run.end()
-    assert len(run.expected_faults) == 4
+    assert len(run.expected_faults) == 5 + 2
 
 
 @cocotb.test()
@@ -497,15 +555,16 @@ async def bad_and_good_in_turn(dut):
     """A flit each cycle: no bad packet takes anything from the good one right behind it."""
     run = Run(dut)
     await run.start()
+    await run.write_need(inputs=1, steps=1, markers=63)
     run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
     run.bench.set("fault_packets__ready", 1)
     good = [
-        [header(Kind.CREDIT, slice=1, slot=2, from_x=0, from_y=0)],
+        [header(Kind.ERRORS_DONE, slice=1, slot=2)],
         [header(Kind.WRITE, region=Region.WEIGHT), 5, 0xABCD, 0x1234],
         [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0xFFFFFFFF, 0x7FFFFFFF],
         [header(Kind.ERROR, neuron=39, step=4, slot=2), 0xFFFFFFFF, 0x7FFFFFFF],
         [header(Kind.ERROR, neuron=39, step=4, slot=2), 3, 0x80000000],
-        [header(Kind.LABEL, slice=2, slot=0, label=77)],
+        [header(Kind.ERRORS_DONE, slice=2, slot=0)],
     ]
     error = header(Kind.ERROR, neuron=3, step=1, slot=0)
     bad = [
@@ -516,6 +575,8 @@ async def bad_and_good_in_turn(dut):
         [error],
         [error, 1, 2, 3, 4],
         [good[0][0], 9],
+        [header(Kind.LABEL, slice=2, slot=0, label=77)],
+        [header(Kind.CREDIT, slice=1, slot=2, from_x=0, from_y=0)],
         [header(Kind.WRITE, region=Region.WEIGHT), 7],
         [header(Kind.WRITE, region=Region.WEIGHT)],
         [header(Kind.WRITE, region=Region.WEIGHT), 0, *range(40)],
@@ -562,21 +623,23 @@ async def reads(dut, stalls):
 
 
 @cocotb.test()
-async def memory_waits_for_the_engines(dut):
-    """A READ that was taken before engines started is answered when they have finished; one of counters at once."""
+async def engines_wait_while_memory_is_read(dut):
+    """From the cycle on in which the next packet could start one, to the last word; not for counters."""
     run = Run(dut)
     await run.start()
-    await run.packet(header(Kind.READ, X, Y, region=Region.GRADIENT, count=14), 20)
-    run.set_idle(0)
-    await run.bench.step(100)
-    assert run.bench.bits("reading") and len(run.data.items) < 3
-    run.set_idle(1)
-    await run.bench.until(lambda: not run.bench.bits("reading"))
+    run.send(header(Kind.READ, X, Y, region=Region.GRADIENT, count=14), 20)
+    await run.bench.until(lambda: run.flits.empty)
+    await run.bench.step(3)
+    assert run.bench.bits("holding")
+    await run.bench.until(lambda: not run.bench.bits("holding"))
+    assert not run.bench.bits("reading")
     run.set_idle(0)
     await run.packet(header(Kind.READ, X, Y, region=Region.GRADIENT, count=1), 20)
     await run.packet(header(Kind.WRITE, region=Region.WEIGHT), 20, 1)
     await run.packet(header(Kind.WRITE, region=Region.CONTROL), 0, 1)
     await run.packet(header(Kind.READ, X, Y, region=Region.COUNTER, count=14), 3)
+    await run.bench.step(2)
+    assert run.bench.bits("reading") and not run.bench.bits("holding")
     await run.bench.until(lambda: not run.bench.bits("reading"))
     run.set_idle(1)
     await run.end()

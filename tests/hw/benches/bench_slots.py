@@ -31,6 +31,7 @@ class Slot:
     def __init__(self, steps):
         self.stage = "filling"
         self.inputs = [0] * steps
+        self.words = set()  # (step, word) that came
         self.markers = self.owed = 0
         self.train = None  # no inputs have come
         self.label = None  # not come
@@ -47,9 +48,19 @@ class Model:
         self.step = 0  # of the sample whose turn it is in the feed-forward thread
         self.running = False
 
-    def accepts(self, k, step):
-        slot = self.slots[k]
-        return slot.stage == "filling" and step < self.need["steps"] and slot.inputs[step] < self.need["inputs"]
+    def takes(self, k, step, word, updating):
+        """By kind of packet, apart from errors."""
+        slot, need = self.slots[k], self.need
+        wanted = (
+            word - need["tape"] in range(need["inputs"]) and step < need["steps"] and (step, word) not in slot.words
+        )
+        return {
+            "inputs": slot.stage == "filling" and wanted and not (updating and step == 0),
+            "marker": not need["label"] and slot.markers < need["markers"],
+            "label": bool(need["label"]) and slot.label is None,
+            "credit": slot.owed > 0,
+            "update": not updating,
+        }
 
     @property
     def startable(self):
@@ -66,7 +77,8 @@ class Model:
 
     @property
     def needs_input(self):
-        return self.accepts(self.forward, self.step)
+        slot = self.slots[self.forward]
+        return slot.stage == "filling" and slot.inputs[self.step] < self.need["inputs"]
 
     @property
     def ready_backward(self):
@@ -80,7 +92,8 @@ class Model:
 
     @property
     def idle(self):
-        return not self.running and self.step == 0 and all(slot.stage == "filling" for slot in self.slots)
+        free = all(slot.stage == "filling" for slot in self.slots)
+        return not self.running and self.step == 0 and free and not self.startable
 
 
 class Run:
@@ -90,7 +103,8 @@ class Run:
         self.config = config = _CONFIGS[name]
         self.shapes = Shapes(config)
         self.bench, self.random = (bench := Bench(dut, name, SlotTable(self.shapes))), bench.random
-        self.models = []
+        self.models, self.laps = [], {}  # by slice; of tape words, as a core keeps them
+        self.updates, self.label = 0, None  # that the backward thread has taken
         self.threads = {"forward": None, "backward": None}  # slice in work
         self.begun = False  # the backward thread has taken the label or markers
         self.jobs = {"forward": 0, "backward": 0, "early": 0, "owing": 0}
@@ -117,27 +131,34 @@ class Run:
         }
 
     async def write_need(self, n, need):
+        """All slices start anew. Each has tape words of its own."""
+        need = {"tape": n * (self.config.tape_words // self.config.slices), **need}
         self.bench.set("need_slice", n)
-        self.bench.set("need", NEED.pack(**need))
-        await self.bench.pulse("need_write")
-        self.models[n : n + 1] = [Model(self.config.slots, need)]
+        self.bench.set("updates", 0)
+        self.updates = 0
+        for part, word in enumerate(NEED.words(**need)):
+            self.bench.set("need_tape", part)
+            self.bench.set("need", word)
+            await self.bench.pulse("need_write")
+        needs = [model.need for model in self.models]
+        needs[n : n + 1] = [need]
+        self.models = [Model(self.config.slots, need) for need in needs]
 
     async def erase(self):
-        """As the backward thread of a core does after a restart; the counts of all slices begin again."""
-        bench, address = self.bench, self.shapes.error_address()
+        """As the backward thread of a core does after a restart."""
+        bench, address = self.bench, self.shapes.erase_address()
         bench.set("event", 0)
         bench.set("erase", 1)
+        bench.set("closed", 1)
         for number in range(1 << address.size):
             bench.set("erase_address", number)
             self.ask(*self.anywhere())
             await bench.step()
-            assert not bench.bits("accepts")
+            assert [name for name, taken in bench.get("takes").items() if taken] == ["update"]
         bench.set("erase", 0)
-        for model in self.models:
-            for slot in model.slots:
-                slot.inputs = [count if count == model.need["inputs"] else 0 for count in slot.inputs]
-                slot.markers = slot.markers if slot.markers == model.need["markers"] else 0
-                slot.owed = model.need["credits"] if slot.owed else 0
+        bench.set("closed", 0)
+        self.laps.clear()
+        self.label = None
         self.waits = dict.fromkeys(WAITS)
 
     def anywhere(self):
@@ -146,46 +167,63 @@ class Run:
             random.randrange(self.config.slices),
             random.randrange(self.config.slots),
             random.randrange(1 << self.shapes.step),
+            random.randrange(self.config.tape_words),
         )
 
     def ask(self, *place):
+        """A slice, slot, step and tape word."""
         self.asked = place
-        for port, value in zip(("event_slice", "event_slot", "event_step"), place, strict=True):
+        for port, value in zip(("event_slice", "event_slot", "event_step", "event_word"), place, strict=True):
             self.bench.set(port, value)
+        self.bench.set("arrived", self.laps.get(place[1:], 0))
+
+    def taken(self):
+        """What would be taken for the place that is asked for."""
+        n, *place = self.asked
+        return self.models[n].takes(*place, self.updates >> n & 1) | {"error": True}
 
     def packet(self):
         """Decide on a packet; returns what it changes in the model."""
         random, bench = self.random, self.bench
-        n, k, step = self.anywhere()
-        if random.random() < 0.6:  # inputs that somebody waits for
-            k, step = self.models[n].forward, self.models[n].step
+        n, k, step, word = self.anywhere()
         model = self.models[n]
+        if random.random() < 0.8:  # inputs that somebody waits for
+            k, step = model.forward, model.step
+            words = range(model.need["tape"], model.need["tape"] + model.need["inputs"])
+            missing = [word for word in words if (step, word) not in model.slots[k].words]
+            word = random.choice(missing if missing and random.random() < 0.8 else words)
+        if random.random() < 0.01:
+            self.updates = random.getrandbits(self.config.slices) & random.getrandbits(self.config.slices)
+            bench.set("updates", self.updates)
+        self.ask(n, k, step, word)
+        takes = self.taken()
         slot, label = model.slots[k], random.randrange(NO_LABEL + 1)
         choices = []
-        if model.accepts(k, step) and not self.arriving:
+        if takes["inputs"] and not self.arriving:
             choices += ["inputs"] * 5
         late = random.random() < 0.8  # so that the backward thread has to wait
-        if slot.markers < model.need["markers"] and not model.need["label"] and not late:
-            choices.append("marker")
-        if slot.label is None and model.need["label"] and not late:
-            choices.append("label")
         choices += ["credit", None]
+        if not late:
+            choices += [name for name in ("marker", "label") if takes[name] or random.random() < 0.2]
         event, train = random.choice(choices), random.randrange(2)
-        self.ask(n, k, step)
         bench.set("event", {event: 1} if event else 0)
         bench.set("event_train", train)
         bench.set("event_label", label)
 
         def apply():
             self.arriving = None
+            if not event or not takes[event]:
+                return
             if event == "inputs":
-                slot.train, self.arriving = train, (slot, step)
+                slot.train, self.arriving = train if step == 0 else slot.train, (slot, step)
+                slot.words.add((step, word))
+                self.laps[k, step, word] = bench.bits("lap")
             elif event == "marker":
                 slot.markers += 1
             elif event == "label":
                 slot.label = slot.last_label = label
             elif event == "credit":
-                slot.owed = max(slot.owed - 1, 0)
+                slot.owed -= 1
 
         return apply
 
@@ -228,6 +266,7 @@ class Run:
         self.begun = False if name == "backward" else self.begun
 
     def _consume(self, slot):
+        self.label = slot.label
         slot.stage, slot.label, slot.markers, self.begun = "learning", None, 0, True
 
     def _done(self, name, n, slot):
@@ -240,7 +279,7 @@ class Run:
                 return
             slot.stage = "backward"
         else:
-            slot.stage, slot.inputs = "filling", [0] * model.need["steps"]
+            slot.stage, slot.inputs, slot.words = "filling", [0] * model.need["steps"], set()
         setattr(model, name, (getattr(model, name) + 1) % self.config.slots)
 
     def _waits(self):
@@ -273,11 +312,9 @@ class Run:
                 assert bench.bits("forward_step") == model.step
             if slot.train is not None:
                 assert bench.bits(f"{name}_train") == slot.train
-            if name == "backward" and slot.last_label:
-                assert bench.bits("backward_label") == slot.last_label
+        assert self.label is None or bench.bits("backward_label") == self.label
         assert bench.bits("idle") == sum(int(model.idle) << n for n, model in enumerate(models))
-        n, k, step = self.asked
-        assert bench.bits("accepts") == models[n].accepts(k, step)
+        assert bench.get("takes") == self.taken()
 
     async def cycle(self):
         changes = [self.thread("forward"), self.thread("backward"), self.packet()]
@@ -286,7 +323,7 @@ class Run:
         if self.arriving:
             slot, step = self.arriving
             slot.inputs[step] += 1
-        # A label or marker that comes in the cycle in which the last ones are taken would be lost; none can.
+        # None is taken in the cycle in which the last ones are.
         for change in (changes[2], *changes[:2]):
             change()
 
@@ -295,12 +332,16 @@ class Run:
             self.bench.set(port, 0)
 
     async def give(self, event, *place, **content):
-        """A packet for a place (slice, slot, step); returns whether its inputs would be accepted."""
+        """A packet for a place (slice, slot, step, tape word) where it is taken; returns whether it is."""
         self.ask(*place)
-        for port, value in ({"event": {event: 1}} | content).items():
+        for port, value in content.items():
             self.bench.set(port, value)
         await self.bench.step()
-        accepted = self.bench.bits("accepts")
+        accepted = self.bench.get("takes")[event]
+        if accepted and event == "inputs":
+            self.laps[place[1:]] = self.bench.bits("lap")
+        self.bench.set("event", {event: accepted})
+        await self.bench.step()
         self.bench.set("event", 0)
         await self.bench.step()
         return accepted
@@ -322,10 +363,10 @@ async def life_of_the_slots(dut, name):
     await run.start()
     for cycle in range(9000):
         await run.cycle()
-        if cycle % 1000 == 999:
-            n = run.random.randrange(run.config.slices)
-            if n not in run.threads.values():
-                await run.restart(n)
+        if cycle % 4500 == 4499:
+            while set(run.threads.values()) != {None}:
+                await run.cycle()
+            await run.restart(run.random.randrange(run.config.slices))
     config, jobs = run.config, run.jobs
     assert jobs["forward"] > 250 and jobs["backward"] > 100, jobs
     assert config.steps == 1 or min(jobs["early"], jobs["owing"]) > 20, jobs
@@ -340,16 +381,21 @@ async def most_inputs(dut):
     bench, most = run.bench, run.config.tape_words
     await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "markers": 1, "label": 1})
     await run.erase()
-    for _ in range(most):
+    for word in range(most):
         assert not bench.bits("ready_forward")
-        assert await run.give("inputs", 0, 0, 0, event_train=1)
-    assert not await run.give("label", 0, 0, 0, event_label=NO_LABEL)
+        assert await run.give("inputs", 0, 0, 0, word, event_train=1)
+        assert not await run.give("inputs", 0, 0, 0, word, event_train=1)
+    assert await run.give("label", 0, 0, 0, 0, event_label=NO_LABEL)
     assert bench.bits("ready_forward")
     for port in ("forward_start", "forward_done"):
         await bench.pulse(port)
     await bench.step(2)
-    assert bench.bits("ready_backward") and bench.bits("backward_label") == NO_LABEL
+    assert bench.bits("ready_backward")
     assert bench.bits("no_input") and not bench.bits("no_credit") and not bench.bits("no_errors")
+    assert not await run.give("label", 0, 0, 0, 0, event_label=1)
+    await bench.pulse("backward_start")
+    assert await run.give("label", 0, 0, 0, 0, event_label=2)
+    assert bench.bits("backward_label") == NO_LABEL
 
 
 @cocotb.test()
@@ -376,10 +422,11 @@ async def needs_beyond_the_chip(dut):
         await run.write_need(1, right | change)
         await run.erase()
         takes = change not in wrong
-        run.ask(1, 0, 0)
+        first = run.models[1].need["tape"]
+        run.ask(1, 0, 0, first)
         await bench.step(3)
-        assert bench.bits("accepts") == bench.bits("no_input") == takes, change
-        await run.give("inputs", 1, 0, 0)
+        assert bench.get("takes")["inputs"] == bench.bits("no_input") == takes, change
+        await run.give("inputs", 1, 0, 0, first)
         await bench.step(2)
         assert bench.bits("ready_forward") == (2 if change == {} else 0), change
 
@@ -397,30 +444,31 @@ async def steps_of_a_sample(dut):
     await run.erase()
 
     async def accepted(slot):
-        """Steps that the slot takes inputs of."""
+        """Steps of which the slot takes the second of two inputs."""
         steps = []
         for step in range(8):
-            run.ask(0, slot, step)
+            run.ask(0, slot, step, 1)
             await bench.step()
-            steps += [step] * bench.bits("accepts")
+            steps += [step] * bench.get("takes")["inputs"]
         return steps
 
     for sample in range(5):
         slot = sample % 2
         assert await accepted(slot) == [0, 1, 2]
-        for step in (2, 1, 2, 1, 0):
-            assert await run.give("inputs", 0, slot, step, event_train=0)
+        for step, word in ((2, 0), (1, 1), (2, 1), (1, 0), (0, 0)):
+            assert await run.give("inputs", 0, slot, step, word, event_train=0)
+            assert not await run.give("inputs", 0, slot, step, word, event_train=0)
         await bench.step(2)
         assert await accepted(slot) == [0]
         assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0, 1, 1, 0, 0]
-        assert await run.give("inputs", 0, slot, 0)
+        assert await run.give("inputs", 0, slot, 0, 1)
         await bench.step(2)
         if sample > 1:
-            assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0, 1, 0, 1, 0]
-            await run.give("credit", 0, slot, 7)
+            assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0, 0, 0, 1, 0]
+            assert await run.give("credit", 0, slot, 7, 0)
         for step in range(3):
             assert bench.bits("ready_forward") and bench.bits("forward_step") == step
-            assert bench.bits("forward_slot") == slot and bench.bits("idle") == (step == 0)
+            assert bench.bits("forward_slot") == slot and not bench.bits("idle")
             await bench.pulse("forward_start")
             await bench.step(3)
             assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0] * 5
@@ -444,7 +492,7 @@ async def waiting_for_one_slice_hides_nothing(dut):
 
     async def waits(event=None, slot=0, **content):
         if event:
-            await run.give(event, 1, slot, 0, **content)
+            await run.give(event, 1, slot, 0, run.models[1].need["tape"], **content)
         await bench.step(3)
         return [bench.bits(name) for name in WAITS]
 

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver must know besides the layout of packets: when each may be sent, what it does, what answers it.
+
+The JSON file beside the generated Verilog has it as data; ``protocol_page()`` is docs/protocol.md.
+"""
+
+from dataclasses import dataclass
+
+from backspike.spec.counters import COUNTERS, LINK_COUNTERS
+from backspike.spec.fields import Fields
+from backspike.spec.packets import HEADER, TAGS, Cause, Kind, payload_range
+from backspike.spec.tables import (
+    DESCRIPTOR,
+    DESCRIPTOR_STRIDE,
+    GROUP,
+    GROUP_STRIDE,
+    NEED,
+    NEED_STRIDE,
+    PEER,
+    TAPE_SLOT_STRIDE,
+    TAPE_STRIDE,
+    Region,
+)
+
+__all__ = ["CAUSES", "ORDER", "RULES", "TABLES", "Rule", "protocol_page"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of packet.
+
+    Attributes
+    ----------
+    sender, receiver: who sends it to whom
+    payload: its words
+    when: the state in which it is taken; else it is dropped with cause STATE
+    effect: what it does
+    answer: what comes back because of it, or ""
+    """
+
+    sender: str
+    receiver: str
+    payload: str
+    when: str
+    effect: str
+    answer: str = ""
+
+
+RULES = {
+    Kind.SPIKES: Rule(
+        sender="host, or the slice before",
+        receiver="slice (the host: of the last layer)",
+        payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
+        "0, as a dense_only chip takes them for inputs",
+        when="the slot takes inputs (its sample before is done), the step is one of NEED.steps, the word is one of the "
+        "NEED.inputs words from NEED.tape on and has not come for this step and sample, the core does not erase; and, "
+        "for step 0, no UPDATE of the slice waits",
+        effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots; the "
+        "sample is for training if the last packet of step 0 says so",
+        answer="SPIKES of each step to the targets of the slice; at the end of the sample CREDIT to its sources",
+    ),
+    Kind.ERROR: Rule(
+        sender="the slices behind, or the host behind the last layer",
+        receiver="core of the neuron",
+        payload="two or three words, low one first: a two's complement number in units of the square of the format's "
+        "least significant bit",
+        when="the core does not erase",
+        effect="added to dLoss/ds of this neuron, step and slot, modulo 2**96. It must come before the ERRORS_DONE of "
+        "its sender; one that comes later counts for this sample or for the next one in the slot",
+    ),
+    Kind.ERRORS_DONE: Rule(
+        sender="the slices behind, or the host behind the last layer",
+        receiver="slice",
+        payload="none",
+        when="NEED.label is 0, fewer than NEED.markers have come for the slot's next training sample, and the core "
+        "does "
+        "not erase",
+        effect="counted; with NEED.markers of them the sample's errors are complete",
+    ),
+    Kind.CREDIT: Rule(
+        sender="the slices behind",
+        receiver="slice (the host: of the first layer)",
+        payload="none",
+        when="the slot waits for credits: fewer than NEED.credits have come since its last sample began; and the core "
+        "does not erase",
+        effect="counted; with NEED.credits of them the slot's next sample may begin",
+    ),
+    Kind.LABEL: Rule(
+        sender="host",
+        receiver="slice of the last layer",
+        payload="none; the tag has the target's number counted from the slice's first neuron, or no_label",
+        when="NEED.label is 1, no label waits for the slot's next training sample, and the core does not erase",
+        effect="the label of the slot's next training sample. One that waits is taken when the errors of the sample "
+        "begin to be worked out; then the label of the sample after it may come",
+    ),
+    Kind.WRITE: Rule(
+        sender="host",
+        receiver="core",
+        payload="address, then 1 to 14 words for consecutive addresses",
+        when="region CONTROL: always; others: no job of the core is in work or could start, no READ of memory is being "
+        "answered",
+        effect="the words are written, up to the first one that may not be; a word of NEED starts the core anew",
+    ),
+    Kind.READ: Rule(
+        sender="host",
+        receiver="core, or the host link (header.host = 1)",
+        payload="address; the tag has the number of words, 1 to 14",
+        when="no READ is being answered; regions below CONTROL: as WRITE",
+        effect="the words are read as they are now: no job starts, and nothing is written to memories, before they are",
+        answer="DATA, one packet or several, their words in order",
+    ),
+    Kind.DATA: Rule(
+        sender="core, or the host link",
+        receiver="host",
+        payload="address, then 1 to 14 words from consecutive addresses",
+        when="it answers a READ",
+        effect="",
+    ),
+    Kind.UPDATE: Rule(
+        sender="host",
+        receiver="slice",
+        payload="none",
+        when="no UPDATE of the slice waits",
+        effect="waits until all samples of the slice whose step 0 was complete when it came are done, then changes the "
+        "weights and clears the gradients; with clear it only clears gradients, with velocities these too",
+        answer="UPDATED when it is done; none where a write to NEED comes while it waits",
+    ),
+    Kind.UPDATED: Rule(
+        sender="slice", receiver="host", payload="none", when="it answers an UPDATE", effect="the weights have changed"
+    ),
+    Kind.FAULT: Rule(
+        sender="core, or the host link",
+        receiver="host",
+        payload="header of the dropped packet",
+        when="a packet was dropped; while one report waits to be sent, further drops are only counted (counter "
+        "dropped)",
+        effect="",
+    ),
+}
+"""What each kind of packet is for, in the order of their codes."""
+
+CAUSES = {
+    Cause.KIND: "the kind is unknown, or not one that goes to a core",
+    Cause.LENGTH: "the number of payload words is not one that the kind may have",
+    Cause.ADDRESS: "there is no such core, or the host link has not what is asked for",
+    Cause.FIELD: "a slice, slot, step, word, neuron, region or address is not there, or unused bits are not 0",
+    Cause.STATE: "the packet is right, but not now: see the rules of its kind",
+}
+"""Why a packet is dropped: the first cause that applies, in this order, and of a WRITE that of its first wrong word."""
+
+ORDER = (
+    "Any packet may be sent at any time: it has the effect that its rule names, or it is dropped, counted and "
+    "reported. "
+    "A driver that keeps the following order gets no FAULT.",
+    "After reset, write NEED of every core that is used, then DESCRIPTOR, GROUP, PEER, the constant inputs in TAPE and "
+    "WEIGHT; then UPDATE with clear and velocities for every slice, and wait for all UPDATED. Contents of memories are "
+    "undefined until they are written, and tables must describe one network: they are not checked.",
+    "A write to NEED makes the core forget all samples of all its slices, partial counts, error sums and waiting "
+    "UPDATEs. Every slice then expects its first sample in slot 0. The core is busy (CONTROL bit 1) until it has "
+    "erased "
+    "what was left; meanwhile it takes only WRITE, READ and UPDATE.",
+    "Sample n after that uses slot n modulo the number of slots, in every slice. Send its inputs to every slice of the "
+    "first layer when every one of them has sent CREDIT for the slot's sample before (at first: at once). Steps and "
+    "words may come in any order, each word once; all with the same train.",
+    "For training with NEED.label, send LABEL to every slice of the last layer, to those that do not hold the target "
+    "with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all SPIKES of the sample "
+    "have "
+    "come, then ERRORS_DONE to every slice of the last layer.",
+    "Output words of a slot come in the order of its samples. When those of all samples of a batch have come, send "
+    "UPDATE to every slice, and wait for all UPDATED before the inputs of the next batch.",
+    "Between two UPDATEs a gradient may get at most batch_terms terms: steps x output pixels x pooled pixels of a "
+    "tap x "
+    "samples.",
+    "READ and WRITE memory (regions below CONTROL) only while the core is not busy: CONTROL bit 1 is 0, and "
+    "nothing for "
+    "it is under way. One READ at a time for each core.",
+    "After a FAULT with a sample's packet, wait until all cores are idle and nothing is under way (CONTROL and the "
+    "counters of the engines stand still), write NEED of all cores, wait until none is busy, clear the gradients with "
+    "UPDATE, and send the batch again.",
+    "The host must take what the chip sends: while it does not, cores wait.",
+    "Counters have 32 bits and wrap; take differences modulo 2**32.",
+)
+"""What a driver does, in which order."""
+
+TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
+"""Tables of a core by name."""
+
+_REGIONS = {
+    Region.WEIGHT: "word * lanes + lane: a number in the low bits",
+    Region.GRADIENT: "as WEIGHT: low 32 bits of the exact sum, in units of the format's least significant bit",
+    Region.GRADIENT_HIGH: "as WEIGHT: the sum's bits from 32 on, its sign extended",
+    Region.VELOCITY: "as WEIGHT; only with momentum",
+    Region.DESCRIPTOR: f"slice * {DESCRIPTOR_STRIDE} + word of the table's entry",
+    Region.NEED: f"slice * {NEED_STRIDE} + word of the table's entry",
+    Region.GROUP: f"entry * {GROUP_STRIDE} + word of the table's entry",
+    Region.PEER: "entry",
+    Region.TAPE: f"slot * {TAPE_SLOT_STRIDE} + step * {TAPE_STRIDE} + tape word: 32 spikes",
+    Region.CONTROL: "0: bit 0 skipping off, bit 1 busy, bit 2 saturated; 1: a write clears counters and bit 2",
+    Region.COUNTER: "number of the counter",
+}
+_READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
+_WRITE_ONLY = Region.DESCRIPTOR, Region.NEED, Region.GROUP, Region.PEER, Region.TAPE
+
+
+def _fields(fields: Fields) -> str:
+    places = [(name, fields.offset(name), width) for name, width in fields.fields.items()]
+    return ", ".join(f"`{name}` {low}" + (f" to {low + width - 1}" if width > 1 else "") for name, low, width in places)
+
+
+def _length(kind: Kind) -> str:
+    low, high = payload_range(kind)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _access(region: Region) -> str:
+    return "read" if region in _READ_ONLY else "write" if region in _WRITE_ONLY else "both"
+
+
+def protocol_page() -> str:
+    """The text of docs/protocol.md."""
+    lines = [
+        "# Packets",
+        "",
+        "What goes over the host link (and between cores), and what a driver must know. This page is made from",
+        "`spec/` (`python -m backspike.spec.rules`); the JSON file beside the generated Verilog has the same as data.",
+        "An executable model holds the rules (`tests/support/chip_model/`): random packets are played on it and on the",
+        "hardware.",
+        "",
+        "A packet is a header word and up to 15 payload words of 32 bits; AXI4-Stream marks the last one with `TLAST`.",
+        "",
+        f"Bits of the header: {_fields(HEADER)}. With `host` = 1 it goes to the host, or from there to the host link.",
+        "",
+        "## Order",
+        "",
+        *(f"{n}. {sentence}" for n, sentence in enumerate(ORDER, start=1)),
+        "",
+        "## Kinds",
+    ]
+    for kind, rule in RULES.items():
+        lines += [
+            "",
+            f"### {int(kind)} {kind.name}",
+            f"From {rule.sender} to {rule.receiver}.",
+            "",
+            f"* Bits of the tag: {_fields(TAGS[kind])}.",
+            f"* Payload ({_length(kind)}): {rule.payload}.",
+            f"* When: {rule.when}.",
+        ]
+        lines += [f"* Effect: {rule.effect}."] if rule.effect else []
+        lines += [f"* Answer: {rule.answer}."] if rule.answer else []
+    lines += ["", "## Causes", "", "| code | cause | why a packet is dropped |", "|---|---|---|"]
+    lines += [f"| {int(cause)} | `{cause.name}` | {text} |" for cause, text in CAUSES.items()]
+    lines += ["", "The first that applies is given; of a `WRITE`, that of its first wrong word.", "", "## Regions", ""]
+    lines += ["| code | region | access | address |", "|---|---|---|---|"]
+    lines += [f"| {int(region)} | `{region.name}` | {_access(region)} | {text} |" for region, text in _REGIONS.items()]
+    lines += ["", "## Tables", "", "Bits of an entry, over its words, least significant word first."]
+    for name, table in TABLES.items():
+        lines += ["", f"* `{name.upper()}` ({table.word_count} words): {_fields(table)}."]
+    lines += ["", "## Counters", "", "Of a core, from 0 on: " + ", ".join(f"`{name}`" for name in COUNTERS) + "."]
+    lines += ["", "Of the host link: " + ", ".join(f"`{name}`" for name in LINK_COUNTERS) + ".", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(protocol_page(), end="")

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a core computes for one slice, term by term, in exact integers."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from backspike.spec.config import ChipConfig
+from backspike.spec.packets import NO_LABEL
+from backspike.spec.tables import Region
+from tests.support.chip_model.memory import Memory
+
+__all__ = ["Learning"]
+
+
+class Learning:
+    """Forward step, deltas, errors, gradients and update of the slices of a core.
+
+    Parameters
+    ----------
+    config: ChipConfig
+    memory: Memory of the core
+
+    Attributes
+    ----------
+    potentials: by slice, of the sample in work
+    history: by slice and slot: (spikes, masks) of the steps so far
+    deltas: by slice: of the sample whose errors are known, by output and step
+    """
+
+    def __init__(self, config: ChipConfig, memory: Memory):
+        self.config, self.memory, self.numbers = config, memory, memory.numbers
+        self.potentials, self.history, self.deltas = {}, defaultdict(list), {}
+
+    def forward(self, index: int, number: int, step: int) -> tuple[list, list]:
+        """Spikes and masks of all outputs in one step of the sample in slot ``number``."""
+        d, numbers = self.memory.descriptor(index), self.numbers
+        if step == 0:
+            self.potentials[index], self.history[index, number] = [0] * d["outputs"], []
+        u, history = self.potentials[index], self.history[index, number]
+        before = history[-1][0] if history else [0] * d["outputs"]
+        for n, (spike, current) in enumerate(zip(before, self._currents(d, number, step), strict=True)):
+            total = numbers.one * current
+            if d["soft"]:
+                total += d["kappa"] * u[n] - d["reset"] * numbers.one * spike
+            elif not spike:
+                total += d["kappa"] * u[n]
+            u[n] = numbers.rounded(total)
+        spikes = [int(value >= d["threshold"]) for value in u]
+        masks = [int(d["mask_low"] <= value <= d["mask_high"]) for value in u]
+        history.append((spikes, masks))
+        return spikes, masks
+
+    def _currents(self, d, number, step):
+        channels, currents = d["channels"], np.zeros(d["outputs"], dtype=np.int64)
+        for pixel, row, where in self._connections(d):
+            if self._bit(number, where, step, 0):
+                weights = [self._weight(row, n) for n in range(channels)]
+                currents[pixel * channels : (pixel + 1) * channels] += weights
+        return currents.tolist()
+
+    def find_deltas(self, index: int, number: int, label: int | None) -> None:
+        """From the error sums, which are cleared, or from the label."""
+        d, numbers, deltas = self.memory.descriptor(index), self.numbers, []
+        for n in range(d["outputs"]):
+            place = number, d["neuron_base"] + n
+            column = [(spikes[n], masks[n]) for spikes, masks in self.history[index, number]]
+            difference = sum(s for s, _ in column) - (d["steps"] if label == n else 0)
+            delta, result = 0, []
+            for t in reversed(range(d["steps"])):
+                spike, mask = column[t]
+                if d["loss"]:
+                    error = numbers.rounded(d["loss_scale"] * numbers.one * difference)
+                else:
+                    error = numbers.rounded(self.memory.errors.pop((*place, t), 0))
+                total = d["amplitude"] * error * mask
+                if d["soft"] or not spike:
+                    total += d["kappa_back"] * delta
+                delta = numbers.rounded(total)
+                result.insert(0, delta)
+            deltas.append(result)
+        assert label is None or label == NO_LABEL or label < NO_LABEL
+        self.deltas[index] = deltas
+
+    def errors(self, index: int, number: int) -> list[tuple]:
+        """(owner's x, y, its neuron, step, exact sum) of the masked inputs; sums of 0 are left out."""
+        d, sums = self.memory.descriptor(index), defaultdict(lambda: [0] * 16)
+        if not d["errors"]:
+            return []
+        for pixel, row, where in self._connections(d):
+            if any(masks := self._bits(d, number, where, 1)):
+                for n in range(d["channels"]):
+                    weight, delta = self._weight(row, n), self.deltas[index][pixel * d["channels"] + n]
+                    for t, mask in enumerate(masks):
+                        sums[where][t] += weight * delta[t] * mask
+        found = []
+        for (entry, bit), totals in sums.items():
+            owner = self.memory.group(entry)
+            found += [(owner["x"], owner["y"], owner["neuron"] + bit, t, v) for t, v in enumerate(totals) if v]
+        return found
+
+    def accumulate(self, index: int, number: int) -> None:
+        """Add the sample's terms to the gradients."""
+        d = self.memory.descriptor(index)
+        channels, gradients = d["channels"], self.memory.gradients
+        for pixel, row, where in self._connections(d):
+            spikes = self._bits(d, number, where, 0)
+            if any(spikes):
+                for n, delta in enumerate(self.deltas[index][pixel * channels : (pixel + 1) * channels]):
+                    total = sum(v for v, s in zip(delta, spikes, strict=True) if s)
+                    if total:
+                        address = self._address(row, n)
+                        gradients[address] += total
+                        self._check_range(gradients[address])
+
+    def _check_range(self, value):
+        bits = self.config.format.fixed_width + (self.config.batch_terms - 1).bit_length()
+        assert -1 << bits - 1 <= value < 1 << bits - 1, "a gradient has more terms than batch_terms"
+
+    def update(self, index: int, clear: bool, velocities: bool) -> None:
+        """V = round(mu V + G), W = round(W - eta V), G = 0; or only G = 0, or V = G = 0."""
+        d, numbers, lanes = self.memory.descriptor(index), self.numbers, self.config.lanes
+        weights, moved = self.memory.words[Region.WEIGHT], self.memory.words[Region.VELOCITY]
+        first = lanes * d["weight_base"]
+        for address in range(first, first + lanes * d["weight_words"]):
+            if not clear:
+                total = numbers.one * self.memory.gradients[address]
+                if self.config.momentum and d["momentum"]:
+                    total += d["momentum"] * numbers.units(moved[address])
+                velocity = numbers.rounded(total)
+                if self.config.momentum:
+                    moved[address] = numbers.pattern(velocity)
+                new = numbers.one * numbers.units(weights[address]) + d["minus_rate"] * velocity
+                weights[address] = numbers.pattern(numbers.rounded(new))
+            elif self.config.momentum and velocities:
+                moved[address] = 0
+            self.memory.gradients[address] = 0
+
+    def _connections(self, d):
+        """(output pixel, address of a row of weights, input); an input is (group, its bit)."""
+        blocks, list_depth, seen = d["blocks"], self.config.window, 0
+        for entry in range(d["groups_base"], d["groups_base"] + d["groups"]):
+            g = self.memory.group(entry)
+            count = g["channels"] * (1 if g["constant"] else (d["kernel"] * d["pool"]) ** 2)
+            seen += count
+            assert count <= list_depth
+            assert g["neuron"] + g["channels"] * d["in_width"] * d["in_height"] <= 1 << 14
+            fields = [[(0, 0, 0)]] * d["out_width"] * d["out_height"] if g["constant"] else _taps(d)
+            for pixel, taps in enumerate(fields):
+                for ky, kx, place in taps:
+                    for channel in range(g["channels"]):
+                        row = g["row_base"] + ky * g["row_stride"] + kx * g["tap_stride"] + channel * blocks
+                        yield pixel, row % (1 << 17), (entry, place * g["channels"] + channel)
+        assert d["kernel"] ** 2 * blocks <= list_depth
+        assert self.config.dense_only or d["replay"] == (seen <= list_depth)
+
+    def _bit(self, number, where, step, kind):
+        """Spike (``kind`` 0) or mask (1) of an input in one step; constants have no masks."""
+        entry, bit = where
+        g = self.memory.group(entry)
+        place = number, step, g["tape"] + bit // 32
+        if kind and g["constant"]:
+            return 0
+        return (self.memory.masks if kind else self.memory.spikes)[place] >> bit % 32 & 1
+
+    def _bits(self, d, number, where, kind):
+        return [self._bit(number, where, step, kind) for step in range(d["steps"])]
+
+    def _address(self, row, n):
+        return (row + n // self.config.lanes) * self.config.lanes + n % self.config.lanes
+
+    def _weight(self, row, n):
+        return self.numbers.units(self.memory.words[Region.WEIGHT][self._address(row, n)])
+
+
+def _taps(d):
+    """For each output pixel, (ky, kx, input pixel) of what it sees."""
+    for y in range(d["out_height"]):
+        for x in range(d["out_width"]):
+            found = []
+            for ky in range(d["kernel"]):
+                for kx in range(d["kernel"]):
+                    above, left = y * d["stride"] + ky - d["padding"], x * d["stride"] + kx - d["padding"]
+                    if 0 <= above < d["in_height"] // d["pool"] and 0 <= left < d["in_width"] // d["pool"]:
+                        pixels = [
+                            (above * d["pool"] + i) * d["in_width"] + left * d["pool"] + j
+                            for i in range(d["pool"])
+                            for j in range(d["pool"])
+                        ]
+                        found += [(ky, kx, pixel) for pixel in pixels]
+            yield found
