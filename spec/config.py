@@ -17,9 +17,9 @@ _LIMITS = {  # name: (smallest, largest); the largest follow from the field widt
     "weights": (32, 1 << 17),
     "neurons": (16, 1 << 14),
     "tape_words": (2, 1 << 9),
-    "groups": (2, 1 << 8),
-    "peers": (2, 1 << 8),
-    "window": (32, 1 << 12),
+    "fan_in": (2, 1 << 8),
+    "routes": (2, 1 << 8),
+    "list_depth": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
 }
 
@@ -39,9 +39,9 @@ class ChipConfig:
     neurons: output neurons that one core can hold, a multiple of ``lanes``; the channels of a slice count as rounded up
         to such a multiple
     tape_words: 32-input words of input spikes that one core can hold per slot
-    groups: entries of a core's table of input groups: one for each producer of each of its slices
-    peers: entries of a core's table of packet sources and destinations
-    window: entries of the engines' lists, a power of two: inputs of one group that an output pixel sees
+    fan_in: entries of a core's fan-in table: one for each producer of each of its slices
+    routes: entries of a core's table of packet sources and destinations
+    list_depth: entries of the engines' lists, a power of two: inputs of one group that an output pixel sees
         (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees
     batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a
         batch
@@ -66,9 +66,9 @@ class ChipConfig:
     weights: int = 16384
     neurons: int = 256
     tape_words: int = 64
-    groups: int = 32
-    peers: int = 64
-    window: int = 1024
+    fan_in: int = 32
+    routes: int = 64
+    list_depth: int = 1024
     batch_terms: int = 1 << 16
     momentum: bool = True
     dense_only: bool = False
@@ -84,8 +84,8 @@ class ChipConfig:
                 raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
         if self.lanes not in (1, 2, 4, 8):
             raise ValueError(f"lanes must be 1, 2, 4 or 8, not {self.lanes!r}")
-        if self.window & (self.window - 1):
-            raise ValueError(f"window must be a power of two, not {self.window!r}")
+        if self.list_depth & (self.list_depth - 1):
+            raise ValueError(f"list_depth must be a power of two, not {self.list_depth!r}")
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")

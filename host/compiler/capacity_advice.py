@@ -14,8 +14,8 @@ _TOP = {
     "weights": 1 << 17,
     "neurons": 1 << 14,
     "tape_words": 1 << 9,
-    "groups": 1 << 8,
-    "peers": 1 << 8,
+    "fan_in": 1 << 8,
+    "routes": 1 << 8,
     "slices": 1 << 4,
 }
 

@@ -98,7 +98,7 @@ def _check_chip(network, training, config):
 
 
 def _place(network, config, place, cores):
-    """Slices by layer. Where tables of peers overflow with all cores, fewer cores (and so fewer slices) are tried."""
+    """Slices by layer. Where tables of routes overflow with all cores, fewer cores (and so fewer slices) are tried."""
     failure = None
     for count in range(cores, 0, -1):
         chosen = path(config.columns, config.rows, chain=config.chain)[:count]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, peers."""
+"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, routes."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -8,7 +8,7 @@ import numpy as np
 
 from backspike.host.compiler.capacity import check_cut, check_memories, words_of
 from backspike.host.compiler.geometry import flat, input_rows, output_order, pixels, window
-from backspike.spec.tables import GROUP
+from backspike.spec.tables import FAN_IN
 
 __all__ = ["HOST", "Group", "Slice", "lay_out", "row_order"]
 
@@ -18,7 +18,7 @@ HOST = "host"
 
 @dataclass(frozen=True)
 class Group:
-    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``protocol.GROUP``.
+    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``protocol.FAN_IN``.
 
     ``origin``: ``HOST``, the producing ``Slice``, or ``None`` for the bias. ``neuron``: the origin core's number of the
     first input. ``words``: tape words from ``tape`` on.
@@ -58,7 +58,7 @@ class Slice:
     weight_base: int
     tape_base: int
     delta_base: int
-    groups_base: int
+    fan_in_base: int
     groups: tuple = field(repr=False)
     order: np.ndarray = field(repr=False)
     sources: tuple = field(repr=False)
@@ -138,11 +138,11 @@ def lay_out(network, config, pieces):
 def _groups(layer, config, blocks, room, producers):
     """The groups of a slice with this many blocks, from where its core's memories are free."""
     tape, row = room["tape"], room["weight"]
-    plain, field_end = flat(layer), 1 << GROUP.fields["row_stride"]
+    plain, field_end = flat(layer), 1 << FAN_IN.fields["row_stride"]
     for origin in producers or [HOST]:
         host = origin is HOST
         channels = origin.outputs if plain and not host else layer.in_channels if host else origin.channels
-        most = config.window if plain else channels  # a piece ends at a word's end, as the window is a power of two
+        most = config.list_depth if plain else channels  # a piece ends at a word's end, as the depth is a power of two
         for start in range(0, channels, most):
             count = min(most, channels - start)
             tap = count * blocks
@@ -176,12 +176,12 @@ def _slice(layer, config, piece, room, producers):
         pixels=count,
         rows=layer.shape[0],
         lanes=config.lanes,
-        replay=inputs <= config.window,
+        replay=inputs <= config.list_depth,
         block_base=room["block"],
         weight_base=room["weight"],
         tape_base=room["tape"],
         delta_base=room["delta"],
-        groups_base=room["group"],
+        fan_in_base=room["group"],
         groups=groups,
         order=output_order(layer, piece.first, piece.channels),
         sources=tuple(producers or [HOST]),
@@ -205,7 +205,7 @@ def row_order(network, layers, number):
 
 
 def _connect(layers):
-    """Fill targets, and give every slice its range of its core's peer table."""
+    """Fill targets, and give every slice its range of its core's route table."""
     for producers, consumers in pairwise(layers):
         offset = 0
         for producer in producers:

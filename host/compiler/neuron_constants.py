@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from backspike.spec.formats import Format
 
-__all__ = ["layer_scalars", "mask_interval", "smallest_number"]
+__all__ = ["mask_interval", "neuron_constants", "smallest_number"]
 
 
 def _at(fmt, ordinal):
@@ -58,7 +58,7 @@ def mask_interval(fmt: Format, theta, width):
     return _pattern(fmt, low), _pattern(fmt, high)
 
 
-def layer_scalars(neuron, training, fmt):
+def neuron_constants(neuron, training, fmt):
     """The descriptor's 16-bit numbers of a layer with this neuron, by field name.
 
     They are those of ``neuron.rounded(fmt)`` and ``training.rounded(fmt)``, as in the golden model.

@@ -25,7 +25,7 @@ from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.engines.ports import error_result, forward_result
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import NEED_STRIDE, Region
+from backspike.spec.tables import EXPECTATIONS_STRIDE, Region
 
 __all__ = ["Core"]
 
@@ -122,7 +122,7 @@ class Core(wiring.Component):
             slots.event_label.eq(receiver.event_label),
             slots.need_write.eq(self.host.writes_need),
             slots.need_tape.eq(receiver.address[0]),
-            slots.need_slice.eq(receiver.address // NEED_STRIDE),
+            slots.need_slice.eq(receiver.address // EXPECTATIONS_STRIDE),
             slots.need.eq(receiver.data),
             slots.closed.eq(self.backward.erasing),
             slots.updates.eq(self.backward.updates),
@@ -150,12 +150,12 @@ class Core(wiring.Component):
         memories, receiver, backward = self.memories, self.receiver, self.backward
         for name in ("host", "neuron", "delta", "update"):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
-        wiring.connect(m, self.spike_sender.peers, memories.targets)
+        wiring.connect(m, self.spike_sender.routes, memories.targets)
         sums, new, masks = memories.receiver.sums, memories.receiver.new_sums, memories.receiver.masks
         m.d.comb += [
             memories.sources.enable.eq(1),
-            memories.sources.address.eq(backward.peer_address),
-            backward.peer.eq(memories.sources.data),
+            memories.sources.address.eq(backward.route_address),
+            backward.route.eq(memories.sources.data),
             memories.erase.enable.eq(backward.erase),
             memories.erase.address.eq(backward.erase_address),
             sums.enable.eq(receiver.error_read),

@@ -125,7 +125,7 @@ class ErrorSums(wiring.Component):
         super().__init__(
             {
                 "parts": In(stream.Signature(partial_sum(shapes))).array(parts),
-                "group": In(shapes.group),
+                "group": In(shapes.fan_in_entry),
                 "results": Out(stream.Signature(error_result(shapes))),
                 "adding": Out(1),
                 "busy": Out(1),

@@ -27,7 +27,7 @@ class ForwardMemory(wiring.Signature):
     def __init__(self, shapes):
         super().__init__(
             {
-                "fan_in": Out(ReadPort(shapes.groups, shapes.group_words)),
+                "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "tape": Out(ReadPort(shapes.tape_address(), WORD)),
                 "weights": Out(ReadPort(shapes.weight_address, ArrayLayout(shapes.number, shapes.config.lanes))),
             }
@@ -57,7 +57,7 @@ class LearningMemory(wiring.Signature):
         operands = StructLayout({"weight": shapes.number, "delta": shapes.number})
         super().__init__(
             {
-                "fan_in": Out(ReadPort(shapes.groups, shapes.group_words)),
+                "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"spikes": WORD, "masks": WORD}))),
                 "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, lanes))),
                 **{f"operands_{k}": Out(ReadPort(address, operands)) for k in range(lanes)},

@@ -53,7 +53,7 @@ def _ports(shapes):
     """Members of a search for pairs.
 
     slot, descriptor, skip_off, live: as in the engine
-    begin: pulse: there is a new ``group``, the entry of the group table in work, which stays
+    begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
     no_errors: the masks count for nothing; stable like the group
     tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
@@ -67,7 +67,7 @@ def _ports(shapes):
         "skip_off": In(1),
         "live": In(shapes.config.steps),
         "begin": In(1),
-        "group": In(shapes.group),
+        "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
@@ -366,7 +366,7 @@ class PixelPairs(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         start = StructLayout({"address": shapes.weight_address, "start": shapes.block})
         m.submodules[f"delta_bits_{k}"] = bits = BitLister(words=shapes.delta_depth, payload=start, banks=2)
-        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.window)
+        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.list_depth)
         m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, INPUTS_AHEAD)
         wiring.connect(m, inputs.o, lists.commands)
         item, into, about = bits.items.p, lists.items.p, {"hit": 1, "none": 1, "last": 1}

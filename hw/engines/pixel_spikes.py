@@ -34,17 +34,17 @@ class PixelSpikes(wiring.Component):
         self.shapes = shapes
         # ``spike``: whether the input does (always, unless skipping is off)
         self._entry = StructLayout({"address": shapes.weight_address, "spike": 1})
-        # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
+        # Of an entry of the fan-in table, no more than this core can have; one more bit for a number of channels
         sizes = {"tape": shapes.tape_word, "channels": shapes.tape_bit + 1, "constant": 1} | dict.fromkeys(
             ("row_base", "tap_stride", "row_stride"), shapes.weight_address
         )
-        self._layout = StructLayout({name: min(size, shapes.group[name].width) for name, size in sizes.items()})
+        self._layout = StructLayout({name: min(size, shapes.fan_in_entry[name].width) for name, size in sizes.items()})
         super().__init__(spike_ports(shapes))
 
     def elaborate(self, platform):
         m = Module()
         block = StructLayout({"block": self.shapes.block, "block_last": 1, "step_last": 1})
-        m.submodules.lists = lists = Replay(self._entry, block, self.shapes.config.window)
+        m.submodules.lists = lists = Replay(self._entry, block, self.shapes.config.list_depth)
         requests = stream.Signature(StructLayout(PLACE)).create(path=("requests",))
         move, advance = Signal(), Signal()
         asking = self._pixels(m, requests, lists.commands)
@@ -97,14 +97,14 @@ class PixelSpikes(wiring.Component):
 
     def _fetch(self, m, requests, move):
         """Read the entry of each group of each request; returns what the table puts out now."""
-        index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
+        index, last = Signal(self.shapes.fan_in), Signal(self.shapes.fan_in, name="last_index")
         read, request, last_group = Signal(), Signal(StructLayout(PLACE)), Signal()
         ends = Signal()
         waiting, asked, free = half_rate_register(m, requests.valid, requests.p, move & ends, "request_held")
-        m.d.sync += last.eq(self.descriptor.groups - 1)
+        m.d.sync += last.eq(self.descriptor.fan_in - 1)
         m.d.comb += [
             ends.eq(index == last),
-            self.group_address.eq(self.descriptor.groups_base + index),
+            self.group_address.eq(self.descriptor.fan_in_base + index),
             self.group_enable.eq(move),
             requests.ready.eq(free),
         ]
@@ -117,7 +117,7 @@ class PixelSpikes(wiring.Component):
     def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
-        entry = self.shapes.group(self.group.as_value()[: self.shapes.group.size])
+        entry = self.shapes.fan_in_entry(self.group.as_value()[: self.shapes.fan_in_entry.size])
         piece = StructLayout({"group": self._layout, "final": 1, **PLACE})
         now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
         kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins

@@ -5,7 +5,7 @@ Members of every engine
 -----------------------
 start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``busy`` falls
 busy: a job is in work, or its last result has not been taken
-group_address, group_enable, group: group table, one cycle of latency
+group_address, group_enable, group: fan-in table, one cycle of latency
 tape_address, tape_enable: of a tape word, one cycle of latency
 """
 
@@ -95,7 +95,7 @@ def spike_ports(shapes):
     """Members of a search for spikes.
 
     start: pulse; slot, step, descriptor and skip_off stay stable until ``busy`` falls
-    group_address, group_enable, group: group table, one cycle of latency
+    group_address, group_enable, group: fan-in table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     spikes: stream of :func:`spike_term`, at least one for each block of each output pixel
     busy: spikes are still to come
@@ -106,9 +106,9 @@ def spike_ports(shapes):
         "step": In(shapes.step),
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
-        "group_address": Out(shapes.groups),
+        "group_address": Out(shapes.fan_in),
         "group_enable": Out(1),
-        "group": In(shapes.group_words),
+        "group": In(shapes.fan_in_words),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
         "tape": In(WORD),
@@ -169,9 +169,9 @@ def _job(shapes):
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
         "busy": Out(1),
-        "group_address": Out(shapes.groups),
+        "group_address": Out(shapes.fan_in),
         "group_enable": Out(1),
-        "group": In(shapes.group_words),
+        "group": In(shapes.fan_in_words),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
     }

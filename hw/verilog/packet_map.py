@@ -6,8 +6,8 @@ from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, NO_LABEL, TA
 from backspike.spec.rules import CAUSES, ORDER, RULES, TABLES
 from backspike.spec.tables import (
     DESCRIPTOR_STRIDE,
-    GROUP_STRIDE,
-    NEED_STRIDE,
+    EXPECTATIONS_STRIDE,
+    FAN_IN_STRIDE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -32,8 +32,8 @@ def packet_map():
         "regions": {region.name: int(region) for region in Region},
         "strides": {
             "DESCRIPTOR": DESCRIPTOR_STRIDE,
-            "NEED": NEED_STRIDE,
-            "GROUP": GROUP_STRIDE,
+            "EXPECTATIONS": EXPECTATIONS_STRIDE,
+            "FAN_IN": FAN_IN_STRIDE,
             "TAPE_STEP": TAPE_STRIDE,
             "TAPE_SLOT": TAPE_SLOT_STRIDE,
         },

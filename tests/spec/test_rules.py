@@ -29,4 +29,4 @@ def test_the_description_of_a_chip_has_the_rules():
     for kind, rule in RULES.items():
         assert described["kinds"][kind.name]["rule"] == vars(rule)
     assert described["causes"]["STATE"] == {"code": 5, "why": CAUSES[Cause.STATE]}
-    assert described["strides"]["NEED"] == 2
+    assert described["strides"]["EXPECTATIONS"] == 2

@@ -14,7 +14,7 @@ from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.plan import Plan
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import HEADER, TAGS, Kind, Packet
-from backspike.spec.tables import NEED, NEED_STRIDE, Region
+from backspike.spec.tables import EXPECTATIONS, EXPECTATIONS_STRIDE, Region
 
 __all__ = ["Sequence", "plan_for"]
 
@@ -230,14 +230,14 @@ class Sequence:
             case Region.WEIGHT:
                 values = np.random.default_rng(random.getrandbits(32)).normal(0.2, 0.5, min(count, 14))
                 words = [int(word) for word in config.format.encode(config.format.round(values))]
-            case Region.NEED:
+            case Region.EXPECTATION:
                 part = random.choice(self.plan.slices)
-                need = self.plan.need(part) | random.choice(({}, {"inputs": 0}, {"steps": 0}, {"steps": 31}))
-                address, words = part.index * NEED_STRIDE, NEED.words(**need)
+                need = self.plan.expectations(part) | random.choice(({}, {"inputs": 0}, {"steps": 0}, {"steps": 31}))
+                address, words = part.index * EXPECTATIONS_STRIDE, EXPECTATIONS.words(**need)
                 self.slot = 0
             case Region.CONTROL:
                 address, words = random.choice((0, 2, 1)), [random.randrange(2)]
-            case Region.VELOCITY | Region.DESCRIPTOR | Region.GROUP | Region.PEER | Region.TAPE:
+            case Region.VELOCITY | Region.DESCRIPTOR | Region.FAN_IN | Region.ROUTE | Region.TAPE:
                 return [random.choice(self.plan.table_packets())]
             case _:
                 words = [0] * min(count, 14)

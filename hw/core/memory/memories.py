@@ -73,7 +73,7 @@ class Memories(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         descriptors = ReadPort(shapes.slice + 4, WORD)
-        routes = ReadPort(shapes.peer, shapes.peer_entry)
+        routes = ReadPort(shapes.route, shapes.route_entry)
         super().__init__(
             {
                 "host": In(HostMemory(shapes)),
@@ -105,9 +105,9 @@ class Memories(wiring.Component):
     def _add_tables(self, m):
         shapes, config = self.shapes, self.shapes.config
         m.submodules.fan_in = fan_in = Ram(
-            shapes.groups, shapes.group_words, config.groups, ("forward", "learning"), parts=shapes.group_words.length
+            shapes.fan_in, shapes.fan_in_words, config.fan_in, ("forward", "learning"), parts=shapes.fan_in_words.length
         )
-        m.submodules.routes = routes = Ram(shapes.peer, shapes.peer_entry, config.peers, ("targets", "sources"))
+        m.submodules.routes = routes = Ram(shapes.route, shapes.route_entry, config.routes, ("targets", "sources"))
         _join(m, self.host.fan_in, fan_in.write)
         _join(m, self.forward.fan_in, fan_in.forward)
         _join(m, self.learning.fan_in, fan_in.learning)

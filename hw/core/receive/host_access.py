@@ -10,7 +10,7 @@ from amaranth.utils import exact_log2
 from backspike.hw.core.update.weight_update import banks_layout
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
-from backspike.spec.tables import GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["HostAccess", "HostMemory"]
 
@@ -40,8 +40,8 @@ class HostMemory(wiring.Signature):
                 "claims": Out(1),
                 "weights": Out(WritePort(place, shapes.number)),
                 "velocities": Out(WritePort(place, shapes.number)),
-                "fan_in": Out(WritePort(shapes.groups, shapes.group_words, parts=shapes.group_words.length)),
-                "routes": Out(WritePort(shapes.peer, shapes.peer_entry)),
+                "fan_in": Out(WritePort(shapes.fan_in, shapes.fan_in_words, parts=shapes.fan_in_words.length)),
+                "routes": Out(WritePort(shapes.route, shapes.route_entry)),
                 "spikes": Out(WritePort(shapes.spike_address, WORD)),
             }
         )
@@ -101,7 +101,7 @@ class HostAccess(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += [
-            self.writes_need.eq(self._writes(Region.NEED)),
+            self.writes_need.eq(self._writes(Region.EXPECTATION)),
             self.writes_control.eq(self._writes(Region.CONTROL)),
         ]
         self._write_banks(m)
@@ -123,13 +123,13 @@ class HostAccess(wiring.Component):
             ]
 
     def _write_tables(self, m):
-        routes, fan_in, part_bits = self.memory.routes, self.memory.fan_in, exact_log2(GROUP_STRIDE)
+        routes, fan_in, part_bits = self.memory.routes, self.memory.fan_in, exact_log2(FAN_IN_STRIDE)
         m.d.comb += [
-            routes.enable.eq(self._writes(Region.PEER)),
+            routes.enable.eq(self._writes(Region.ROUTE)),
             routes.address.eq(self.address),
             routes.data.as_value().eq(self.data),
             # An entry's last address has no part.
-            fan_in.enable.eq(Mux(self._writes(Region.GROUP), 1 << self.address[:part_bits], 0)),
+            fan_in.enable.eq(Mux(self._writes(Region.FAN_IN), 1 << self.address[:part_bits], 0)),
             fan_in.address.eq(self.address >> part_bits),
             *(word.eq(self.data) for word in fan_in.data),
         ]

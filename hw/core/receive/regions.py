@@ -7,8 +7,8 @@ from amaranth.utils import exact_log2
 from backspike.spec.counters import COUNTERS
 from backspike.spec.tables import (
     DESCRIPTOR_STRIDE,
-    GROUP_STRIDE,
-    NEED_STRIDE,
+    EXPECTATIONS_STRIDE,
+    FAN_IN_STRIDE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -28,9 +28,9 @@ def region_sizes(config):
         Region.GRADIENT_HIGH: config.weights,
         Region.VELOCITY: config.weights if config.momentum else 0,
         Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
-        Region.NEED: config.slices * NEED_STRIDE,
-        Region.GROUP: config.groups * GROUP_STRIDE,
-        Region.PEER: config.peers,
+        Region.EXPECTATION: config.slices * EXPECTATIONS_STRIDE,
+        Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
+        Region.ROUTE: config.routes,
         Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
         Region.CONTROL: 2,
         Region.COUNTER: len(COUNTERS),

@@ -5,7 +5,7 @@ from amaranth.hdl import Array, Cat, Mux, Signal
 from amaranth.lib import memory
 from amaranth.lib.data import StructLayout
 
-from backspike.spec.tables import NEED
+from backspike.spec.tables import EXPECTATIONS
 
 __all__ = ["SlotCounts", "slot_flags"]
 
@@ -50,16 +50,18 @@ class SlotCounts:
         self._keep_labels(m)
 
     def _read_needs(self, m):
-        """What each slice needs, as its NEED entry says."""
+        """What each slice needs, as its EXPECTATIONS entry says."""
         shapes, table = self.shapes, self.table
-        written = StructLayout({name: width for name, width in NEED.fields.items() if name != "tape"})(table.need)
+        written = StructLayout({name: width for name, width in EXPECTATIONS.fields.items() if name != "tape"})(
+            table.need
+        )
         inputs = shapes.config.tape_words.bit_length()  # each packet of a step brings another word of the tape
         layout = StructLayout(
             {
                 "inputs": inputs,
                 "last_step": shapes.step,
                 "credits": 6,
-                "markers": 6,
+                "errors_done": 6,
                 "label": 1,
                 "tape": shapes.tape_word,  # first word
                 "active": 1,  # it takes inputs
@@ -70,11 +72,11 @@ class SlotCounts:
         new, last_step = Signal(layout), Signal(5)
         m.d.comb += [
             last_step.eq(written.steps - 1),
-            *(new[name].eq(written[name]) for name in ("inputs", "credits", "markers", "label")),
+            *(new[name].eq(written[name]) for name in ("inputs", "credits", "errors_done", "label")),
             new.last_step.eq(last_step),
             new.active.eq(new.inputs.any() & ~written.inputs[inputs:].any() & ~last_step[shapes.step :].any()),
             new.free.eq(written.credits == 0),
-            new.alone.eq((written.markers == 0) & ~written.label),
+            new.alone.eq((written.errors_done == 0) & ~written.label),
         ]
         needs = [Signal(layout, name=f"need_{n}") for n in range(shapes.config.slices)]
         for n, need in enumerate(needs):
@@ -149,7 +151,7 @@ class SlotCounts:
             takes.error.eq(~table.closed),
             table.lap.eq(slot.lap),
             read.addr.eq(Cat(table.event_slot, table.event_slice, event.credit)),
-            last.eq(read.data == Mux(event.credit, need.credits, need.markers)),
+            last.eq(read.data == Mux(event.credit, need.credits, need.errors_done)),
             write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
             write.en.eq(table.erase | (event.credit & takes.credit) | (event.marker & takes.marker)),

@@ -24,8 +24,8 @@ class Notifier(wiring.Component):
     x, y: coordinates of the core
     active: send; must stay high until ``done``
     credit: CREDIT packets, otherwise ERRORS_DONE
-    slot, sources_base, sources: which slot, and the part of the peer table (at least one source)
-    peers: peer table
+    slot, sources_base, sources: which slot, and the part of the route table (at least one source)
+    routes: route table
     packets: packet stream
     done: the last packet is taken in this cycle
     """
@@ -41,7 +41,7 @@ class Notifier(wiring.Component):
                 "slot": In(shapes.slot),
                 "sources_base": In(8),
                 "sources": In(8),
-                "peers": Out(ReadPort(shapes.peer, shapes.peer_entry)),
+                "routes": Out(ReadPort(shapes.route, shapes.route_entry)),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "done": Out(1),
             }
@@ -49,13 +49,13 @@ class Notifier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        number, read = Signal(self.shapes.peer), Signal()
-        peer = self.peers.data
-        place = {"x": peer.x, "y": peer.y, "host": peer.host, "slice": peer.slice, "slot": self.slot}
+        number, read = Signal(self.shapes.route), Signal()
+        route = self.routes.data
+        place = {"x": route.x, "y": route.y, "host": route.host, "slice": route.slice, "slot": self.slot}
         taken = self.packets.valid & self.packets.ready
         m.d.comb += [
-            self.peers.address.eq(self.sources_base + number),
-            self.peers.enable.eq(1),
+            self.routes.address.eq(self.sources_base + number),
+            self.routes.enable.eq(1),
             self.packets.valid.eq(self.active & read),
             self.packets.p.header.eq(
                 Mux(

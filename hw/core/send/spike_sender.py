@@ -23,7 +23,7 @@ class SpikeSender(wiring.Component):
     Members
     -------
     words: stream from the neuron update
-    peers: peer table
+    routes: route table
     packets: packet stream
     busy: a word is in work
     """
@@ -33,7 +33,7 @@ class SpikeSender(wiring.Component):
         super().__init__(
             {
                 "words": In(stream.Signature(word)),
-                "peers": Out(ReadPort(shapes.peer, shapes.peer_entry)),
+                "routes": Out(ReadPort(shapes.route, shapes.route_entry)),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "busy": Out(1),
             }
@@ -42,23 +42,23 @@ class SpikeSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.words.p
-        number, read = Signal(self.shapes.peer), Signal()
-        peer, packet = self.peers.data, self.packets.p
+        number, read = Signal(self.shapes.route), Signal()
+        route, packet = self.routes.data, self.packets.p
         m.d.comb += [
             self.busy.eq(self.words.valid),
-            self.peers.address.eq(word.targets_base + number),
-            self.peers.enable.eq(1),
+            self.routes.address.eq(word.targets_base + number),
+            self.routes.enable.eq(1),
             self.packets.valid.eq(self.words.valid & read),
             packet.header.eq(
                 packet_header(
                     Kind.SPIKES,
-                    x=peer.x,
-                    y=peer.y,
-                    host=peer.host,
-                    slice=peer.slice,
+                    x=route.x,
+                    y=route.y,
+                    host=route.host,
+                    slice=route.slice,
                     slot=word.slot,
                     step=word.step,
-                    word=peer.word + word.word,
+                    word=route.word + word.word,
                     train=word.train,
                 )
             ),

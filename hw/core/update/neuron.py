@@ -63,7 +63,7 @@ class NeuronUpdate(wiring.Component):
         self.shapes = shapes
         self.word = StructLayout(
             {
-                "targets_base": shapes.peer,
+                "targets_base": shapes.route,
                 "targets": 8,
                 "slot": shapes.slot,
                 "train": 1,

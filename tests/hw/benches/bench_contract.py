@@ -18,12 +18,12 @@ _SMALL = {
     "slots": 2,
     "steps": 2,
     "slices": 4,
-    "groups": 8,
-    "peers": 16,
+    "fan_in": 8,
+    "routes": 16,
     "batch_terms": 1 << 14,
 }
 CHIPS = {
-    "general": ChipConfig(**_SMALL, lanes=1, weights=256, neurons=32, tape_words=7, window=64),
+    "general": ChipConfig(**_SMALL, lanes=1, weights=256, neurons=32, tape_words=7, list_depth=64),
     "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=6, dense_only=True),
 }
 PLAYS = 12

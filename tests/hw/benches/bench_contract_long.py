@@ -8,10 +8,12 @@ from backspike.spec.formats import Format
 from tests.hw.benches.bench_contract import play_all
 from tests.support.packet_play import TracedCore
 
-_SIZES = {"columns": 1, "rows": 1, "slices": 3, "groups": 7, "peers": 11, "batch_terms": 1 << 14, "tape_words": 7}
+_SIZES = {"columns": 1, "rows": 1, "slices": 3, "fan_in": 7, "routes": 11, "batch_terms": 1 << 14, "tape_words": 7}
 CHIPS = {
-    "general_2": ChipConfig(**_SIZES, lanes=2, slots=3, steps=3, weights=512, neurons=48, window=64),
-    "general_8": ChipConfig(**_SIZES, lanes=8, slots=2, steps=4, weights=1024, neurons=96, window=64, momentum=False),
+    "general_2": ChipConfig(**_SIZES, lanes=2, slots=3, steps=3, weights=512, neurons=48, list_depth=64),
+    "general_8": ChipConfig(
+        **_SIZES, lanes=8, slots=2, steps=4, weights=1024, neurons=96, list_depth=64, momentum=False
+    ),
     "dense_1": ChipConfig(**_SIZES, lanes=1, slots=2, steps=4, weights=384, neurons=16, dense_only=True),
     "dense_e4m3": ChipConfig(
         **_SIZES,

@@ -27,19 +27,19 @@ from backspike.spec.packets import (
     parse_header,
     payload_range,
 )
-from backspike.spec.tables import NEED, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import EXPECTATIONS, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 from tests.support.unit import Bench, Memory, Sink, Source, pack
 
-CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
+CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, fan_in=6, routes=7, momentum=True)
 LIMITS = {
     Region.WEIGHT: 96,
     Region.GRADIENT: 96,
     Region.GRADIENT_HIGH: 96,
     Region.VELOCITY: 96,
     Region.DESCRIPTOR: 48,
-    Region.NEED: 6,
-    Region.GROUP: 24,
-    Region.PEER: 7,
+    Region.EXPECTATION: 6,
+    Region.FAN_IN: 24,
+    Region.ROUTE: 7,
     Region.TAPE: 5 * TAPE_SLOT_STRIDE,
     Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
@@ -133,7 +133,7 @@ class Intake(Component):
             receiver.error_sum.eq(self.error_sum),
             receiver.reading.eq(replies.reading),
             receiver.takes.eq(slots.takes),
-            slots.need_write.eq(receiver.write & (receiver.region == Region.NEED)),
+            slots.need_write.eq(receiver.write & (receiver.region == Region.EXPECTATION)),
             slots.need_tape.eq(receiver.address[0]),
             slots.need_slice.eq(receiver.address >> 1),
             slots.need.eq(receiver.data),
@@ -207,8 +207,8 @@ class Run:
 
     async def write_need(self, **need):
         """Restart all slices."""
-        words = NEED.words(**{"credits": 0, "markers": 0, "label": 0, "tape": 0, **need})
-        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *words * CONFIG.slices)
+        words = EXPECTATIONS.words(**{"credits": 0, "errors_done": 0, "label": 0, "tape": 0, **need})
+        await self.packet(header(Kind.WRITE, region=Region.EXPECTATION), 0, *words * CONFIG.slices)
 
     async def erase(self):
         """Clear the counts and laps of arrivals, as a core does after a restart."""
@@ -263,7 +263,7 @@ class Run:
         self.send(*words)
         await bench.until(lambda: self.flits.empty, 2000)
         await bench.step(2)
-        restart = any(action[:2] == ("write", Region.NEED) for action in self.actions)
+        restart = any(action[:2] == ("write", Region.EXPECTATION) for action in self.actions)
         self.compare()
         if restart:
             await self.erase()
@@ -319,7 +319,7 @@ class Run:
         if kind == Kind.ERROR:
             return True
         first, last = self.needs[2 * tag["slice"] : 2 * tag["slice"] + 2]
-        need, place = NEED.unpack(last << 32 | first), (tag["slice"], tag["slot"])
+        need, place = EXPECTATIONS.unpack(last << 32 | first), (tag["slice"], tag["slot"])
         if not (0 < need["inputs"] < 8 and 0 < need["steps"] <= 8):
             return False
         match kind:
@@ -329,7 +329,7 @@ class Run:
             case Kind.LABEL:
                 return need["label"] and place not in self.known
             case Kind.ERRORS_DONE:
-                return not need["label"] and self.known.get(place, 0) < need["markers"]
+                return not need["label"] and self.known.get(place, 0) < need["errors_done"]
         return False  # nobody owes a credit
 
     def _read_cause(self, region, address, count):
@@ -361,7 +361,7 @@ class Run:
                 refused = refused or self._write_cause(region, address)
                 if not refused:
                     act(("write", region, address, word))
-                    if region == Region.NEED:
+                    if region == Region.EXPECTATION:
                         self.needs[address] = word
                         self.arrived, self.known = set(), {}
             cause = cause or refused
@@ -452,11 +452,11 @@ def random_packet(random):
             word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
             step = random.choice((0, CONFIG.steps - 1, CONFIG.steps, random.randrange(16)))
             words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
-        if tag["region"] == Region.NEED and length > 1:
+        if tag["region"] == Region.EXPECTATION and length > 1:
             words[2:] = [
                 random.randrange(3)
                 if address & 1
-                else NEED.pack(
+                else EXPECTATIONS.pack(
                     inputs=random.choice((1, 2, 5, 8)),
                     credits=0,
                     markers=random.randrange(3),
@@ -506,9 +506,9 @@ async def inputs_of_each_step_as_many_as_needed(dut):
     words = [
         word
         for inputs, tape in needs
-        for word in NEED.words(inputs=inputs, credits=0, markers=0, label=0, steps=steps, tape=tape)
+        for word in EXPECTATIONS.words(inputs=inputs, credits=0, errors_done=0, label=0, steps=steps, tape=tape)
     ]
-    await run.packet(header(Kind.WRITE, region=Region.NEED), 0, *words)
+    await run.packet(header(Kind.WRITE, region=Region.EXPECTATION), 0, *words)
     sizes = CONFIG.slices, CONFIG.slots, CONFIG.steps, CONFIG.tape_words
     places = list(product(*map(range, sizes))) * 2
     run.random.shuffle(places)
@@ -555,7 +555,7 @@ async def bad_and_good_in_turn(dut):
     """A flit each cycle: no bad packet takes anything from the good one right behind it."""
     run = Run(dut)
     await run.start()
-    await run.write_need(inputs=1, steps=1, markers=63)
+    await run.write_need(inputs=1, steps=1, errors_done=63)
     run.bench.agents.remove(run.faults)  # reports find room or not; that is another test
     run.bench.set("fault_packets__ready", 1)
     good = [
@@ -656,7 +656,7 @@ async def a_write_is_refused_from_its_first_wrong_word_on(dut):
     await run.packet(write, 90, *range(10))
     await run.packet(header(Kind.WRITE, region=Region.TAPE), 3, *range(4))
     await run.packet(header(Kind.WRITE, region=Region.TAPE), TAPE_STRIDE - 3, *range(6))
-    await run.packet(header(Kind.WRITE, region=Region.GROUP), 20, *range(6))
+    await run.packet(header(Kind.WRITE, region=Region.FAN_IN), 20, *range(6))
     for region in READ_ONLY:
         await run.packet(header(Kind.WRITE, region=region), 0, 1)
     for idle in (0, 1):

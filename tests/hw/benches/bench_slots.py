@@ -7,7 +7,7 @@ from backspike.hw.core.schedule.slots import SlotTable
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import NO_LABEL
-from backspike.spec.tables import NEED
+from backspike.spec.tables import EXPECTATIONS
 from tests.support.unit import Bench
 
 _CONFIGS = {
@@ -56,7 +56,7 @@ class Model:
         )
         return {
             "inputs": slot.stage == "filling" and wanted and not (updating and step == 0),
-            "marker": not need["label"] and slot.markers < need["markers"],
+            "marker": not need["label"] and slot.markers < need["errors_done"],
             "label": bool(need["label"]) and slot.label is None,
             "credit": slot.owed > 0,
             "update": not updating,
@@ -83,7 +83,7 @@ class Model:
     @property
     def ready_backward(self):
         slot = self.slots[self.backward]
-        known = slot.label is not None if self.need["label"] else slot.markers == self.need["markers"]
+        known = slot.label is not None if self.need["label"] else slot.markers == self.need["errors_done"]
         return slot.stage == "backward" and (not slot.train or known)
 
     @property
@@ -113,7 +113,7 @@ class Run:
         self.waited = dict.fromkeys(WAITS, 0)
 
     async def start(self):
-        """NEED of all slices, then erase what the memory of the counts held before."""
+        """EXPECTATIONS of all slices, then erase what the memory of the counts held before."""
         await self.bench.start()
         for n in range(self.config.slices):
             await self.write_need(n, self.random_need())
@@ -126,7 +126,7 @@ class Run:
             "inputs": random.randint(1, 4),
             "steps": steps,
             "credits": random.choice((0, 2, 2 * steps, 3 * steps)),
-            "markers": random.randint(1, 3),
+            "errors_done": random.randint(1, 3),
             "label": random.randrange(2),
         }
 
@@ -136,7 +136,7 @@ class Run:
         self.bench.set("need_slice", n)
         self.bench.set("updates", 0)
         self.updates = 0
-        for part, word in enumerate(NEED.words(**need)):
+        for part, word in enumerate(EXPECTATIONS.words(**need)):
             self.bench.set("need_tape", part)
             self.bench.set("need", word)
             await self.bench.pulse("need_write")
@@ -347,7 +347,7 @@ class Run:
         return accepted
 
     async def restart(self, n):
-        """A NEED entry is written amid the samples of the other slices, and then the memories are erased."""
+        """An EXPECTATIONS entry is written amid the samples of the other slices, and then the memories are erased."""
         self.pause()
         if self.arriving:
             slot, step = self.arriving
@@ -379,7 +379,7 @@ async def most_inputs(dut):
     run = Run(dut, "slots_2x1")
     await run.start()
     bench, most = run.bench, run.config.tape_words
-    await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "markers": 1, "label": 1})
+    await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "errors_done": 1, "label": 1})
     await run.erase()
     for word in range(most):
         assert not bench.bits("ready_forward")
@@ -404,7 +404,7 @@ async def needs_beyond_the_chip(dut):
     run = Run(dut, "slots_3x3")
     await run.start()
     bench, most = run.bench, run.config.tape_words
-    right = {"inputs": 1, "steps": 1, "credits": 0, "markers": 0, "label": 1}
+    right = {"inputs": 1, "steps": 1, "credits": 0, "errors_done": 0, "label": 1}
     wrong = (
         {"inputs": 0},
         {"inputs": 2 * most},
@@ -440,7 +440,7 @@ async def steps_of_a_sample(dut):
     run = Run(dut, "slots_2x1")
     await run.start()
     bench = run.bench
-    await run.write_need(0, {"inputs": 2, "steps": 3, "credits": 1, "markers": 1, "label": 1})
+    await run.write_need(0, {"inputs": 2, "steps": 3, "credits": 1, "errors_done": 1, "label": 1})
     await run.erase()
 
     async def accepted(slot):
@@ -487,7 +487,7 @@ async def waiting_for_one_slice_hides_nothing(dut):
     await run.start()
     bench = run.bench
     for n in range(3):
-        await run.write_need(n, {"inputs": 1, "steps": 1, "credits": 1, "markers": 1, "label": 0})
+        await run.write_need(n, {"inputs": 1, "steps": 1, "credits": 1, "errors_done": 1, "label": 0})
     await run.erase()
 
     async def waits(event=None, slot=0, **content):

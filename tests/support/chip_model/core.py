@@ -16,7 +16,7 @@ from backspike.spec.packets import (
     Packet,
     payload_range,
 )
-from backspike.spec.tables import NEED_STRIDE, Region
+from backspike.spec.tables import EXPECTATIONS_STRIDE, Region
 from tests.support.chip_model.learning import Learning
 from tests.support.chip_model.memory import Memory
 from tests.support.chip_model.slots import Slice
@@ -204,8 +204,8 @@ class ModelCore:
         count = self._write_cause(tag, words[: MAX_PAYLOAD + 1])[1]
         for address, word in enumerate(words[2 : 2 + count], start=words[1]):
             self.memory.write(tag["region"], address, word)
-            if tag["region"] == Region.NEED:
-                self.slices[address // NEED_STRIDE].write(address % NEED_STRIDE, word)
+            if tag["region"] == Region.EXPECTATION:
+                self.slices[address // EXPECTATIONS_STRIDE].write(address % EXPECTATIONS_STRIDE, word)
                 self._restart()
 
     def _restart(self):
@@ -280,11 +280,11 @@ class ModelCore:
         if step == 0:
             slot.owed = own.need["credits"]
         spikes, masks = self.learning.forward(index, number, step)
-        for peer in self.memory.peers(d["targets_base"], d["targets"]):
+        for route in self.memory.routes(d["targets_base"], d["targets"]):
             for k in range(0, d["outputs"], 32):
                 words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
-                tag = {"slice": peer["slice"], "slot": number, "step": step, "word": peer["word"] + k // 32}
-                self._send(Kind.SPIKES, peer, {**tag, "train": slot.train}, *words)
+                tag = {"slice": route["slice"], "slot": number, "step": step, "word": route["word"] + k // 32}
+                self._send(Kind.SPIKES, route, {**tag, "train": slot.train}, *words)
         slot.steps += 1
         if slot.steps == own.need["steps"]:
             slot.stage = "backward"
@@ -303,8 +303,8 @@ class ModelCore:
                 tag = {"neuron": neuron, "step": step, "slot": number}
                 self._send(Kind.ERROR, {"x": x, "y": y, "host": 0}, tag, *words)
             if d["errors"]:
-                for peer in self.memory.peers(d["sources_base"], d["sources"]):
-                    self._send(Kind.ERRORS_DONE, peer, {"slice": peer["slice"], "slot": number})
+                for route in self.memory.routes(d["sources_base"], d["sources"]):
+                    self._send(Kind.ERRORS_DONE, route, {"slice": route["slice"], "slot": number})
         slot.stage = "gradients"
 
     def finish(self, index: int) -> None:
@@ -316,9 +316,9 @@ class ModelCore:
             self.learning.accumulate(index, number)
         slot.free()
         own.backward = (number + 1) % self.config.slots
-        for peer in self.memory.peers(d["sources_base"], d["sources"]):
-            tag = {"slice": peer["slice"], "slot": number, "from_x": self.x, "from_y": self.y}
-            self._send(Kind.CREDIT, peer, tag)
+        for route in self.memory.routes(d["sources_base"], d["sources"]):
+            tag = {"slice": route["slice"], "slot": number, "from_x": self.x, "from_y": self.y}
+            self._send(Kind.CREDIT, route, tag)
 
     def update(self, index: int) -> None:
         """The end of a batch for a slice."""

@@ -138,8 +138,8 @@ class Learning:
 
     def _connections(self, d):
         """(output pixel, address of a row of weights, input); an input is (group, its bit)."""
-        blocks, list_depth, seen = d["blocks"], self.config.window, 0
-        for entry in range(d["groups_base"], d["groups_base"] + d["groups"]):
+        blocks, list_depth, seen = d["blocks"], self.config.list_depth, 0
+        for entry in range(d["fan_in_base"], d["fan_in_base"] + d["fan_in"]):
             g = self.memory.group(entry)
             count = g["channels"] * (1 if g["constant"] else (d["kernel"] * d["pool"]) ** 2)
             seen += count

@@ -10,10 +10,10 @@ from backspike.spec.packets import MAX_PAYLOAD
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    NEED_STRIDE,
-    PEER,
+    EXPECTATIONS_STRIDE,
+    FAN_IN,
+    FAN_IN_STRIDE,
+    ROUTE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -23,7 +23,7 @@ from tests.support.chip_model.numbers import Numbers
 __all__ = ["Memory"]
 
 _READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
-_WRITE_ONLY = Region.DESCRIPTOR, Region.NEED, Region.GROUP, Region.PEER, Region.TAPE
+_WRITE_ONLY = Region.DESCRIPTOR, Region.EXPECTATION, Region.FAN_IN, Region.ROUTE, Region.TAPE
 _ONE_PIXEL = {"in_width", "in_height", "out_width", "out_height", "kernel", "stride", "pool"}
 _NUMBERS = (
     "threshold",
@@ -66,9 +66,9 @@ class Memory:
             Region.GRADIENT_HIGH: config.weights,
             Region.VELOCITY: config.weights if config.momentum else 0,
             Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
-            Region.NEED: config.slices * NEED_STRIDE,
-            Region.GROUP: config.groups * GROUP_STRIDE,
-            Region.PEER: config.peers,
+            Region.EXPECTATION: config.slices * EXPECTATIONS_STRIDE,
+            Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
+            Region.ROUTE: config.routes,
             Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
             Region.CONTROL: 2,
             Region.COUNTER: len(COUNTERS),
@@ -114,12 +114,12 @@ class Memory:
         return fields.unpack(sum(word << 32 * k for k, word in enumerate(words)))
 
     def group(self, entry: int) -> dict:
-        """An entry of the group table."""
-        return self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
+        """An entry of the fan-in table."""
+        return self.table(FAN_IN, Region.FAN_IN, entry * FAN_IN_STRIDE)
 
-    def peers(self, base: int, count: int) -> list:
-        """Entries of the peer table."""
-        return [self.table(PEER, Region.PEER, base + k) for k in range(count)]
+    def routes(self, base: int, count: int) -> list:
+        """Entries of the route table."""
+        return [self.table(ROUTE, Region.ROUTE, base + k) for k in range(count)]
 
     def descriptor(self, index: int) -> dict:
         """The description of a slice, its numbers in units, with ``channels`` of a pixel and ``outputs`` of all."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import Kind
-from backspike.spec.tables import NEED
+from backspike.spec.tables import EXPECTATIONS
 
 __all__ = ["Slice", "Slot"]
 
@@ -50,7 +50,7 @@ class Slice:
 
     Attributes
     ----------
-    words: of its NEED entry, as they were written; need: its fields, and whether it takes anything, ``active``
+    words: of its EXPECTATIONS entry, as they were written; need: its fields, and whether it takes anything, ``active``
     forward, backward: slots whose turn it is
     update: (clear, velocities) of an UPDATE that waits
     """
@@ -66,9 +66,9 @@ class Slice:
         self.write(0, 0)
 
     def write(self, part: int, word: int) -> None:
-        """A word of the NEED entry; a slice that needs no inputs, or more than the chip can count, is not active."""
+        """A word of the EXPECTATIONS entry; a slice that needs no inputs, or more than the chip can count, is not active."""
         self.words = (word, self.words[1]) if part == 0 else (self.words[0], word)
-        self.need = NEED.unpack(self.words[1] << 32 | self.words[0])
+        self.need = EXPECTATIONS.unpack(self.words[1] << 32 | self.words[0])
         words, steps = self.config.tape_words, self.config.steps
         counted = 0 < self.need["inputs"] < 1 << words.bit_length()
         self.need["active"] = counted and 0 < self.need["steps"] <= 1 << max(1, (steps - 1).bit_length())
@@ -99,7 +99,7 @@ class Slice:
         if kind == Kind.LABEL:
             return bool(need["label"]) and slot.label is None
         if kind == Kind.ERRORS_DONE:
-            return not need["label"] and slot.markers < need["markers"]
+            return not need["label"] and slot.markers < need["errors_done"]
         return self._takes_inputs(need, slot, tag["step"], tag["word"])
 
     def _takes_inputs(self, need, slot, step, word):
@@ -134,7 +134,7 @@ class Slice:
     def ready_backward(self) -> bool:
         """A sample has all its errors, or its label, or is not for training."""
         slot, need = self.slots[self.backward], self.need
-        known = slot.label is not None if need["label"] else slot.markers == need["markers"]
+        known = slot.label is not None if need["label"] else slot.markers == need["errors_done"]
         return slot.stage == "backward" and (known or not slot.train)
 
     @property
