@@ -31,5 +31,8 @@ def rounded_constant(name, value, number_format):
     if abs(value) > number_format.max_finite:
         raise ValueError(f"{name} must be at most {number_format.max_finite:g} in {number_format}, not {value!r}")
     if value and not result:
-        raise ValueError(f"{name} must not round to zero in {number_format}, but {value!r} does")
+        least = 2.0**number_format.lsb
+        raise ValueError(
+            f"{name} must not round to zero in {number_format}, but {value!r} does: use at least {least!r}"
+        )
     return result

@@ -88,6 +88,12 @@ class Neuron:
         constants["kappa_back"] = rounded_constant("kappa_back", self.leak_back, number_format)
         if self.soft:
             default = constants["kappa"] * constants["theta"]
+            if self.reset_value is None and default and not number_format.round(default):
+                least = 2.0**number_format.lsb / constants["kappa"]
+                raise ValueError(
+                    f"theta must be at least {least!r} with kappa={self.kappa!r} and a soft reset in {number_format}, "
+                    f"not {self.theta!r}"
+                )
             value = default if self.reset_value is None else self.reset_value
             constants["reset_value"] = rounded_constant("reset_value", value, number_format)
         return replace(self, **constants)

@@ -5,6 +5,7 @@ import numpy as np
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
+from backspike.golden.checks import check_count
 from backspike.golden.initial import initial_weights
 from backspike.golden.network import Network, Training
 
@@ -86,6 +87,10 @@ class Trainer:
 
     def train(self, spikes, labels, *, epochs=1, batch=16, seed=0):
         """Train on all samples, shuffled anew in each epoch; the last batch of an epoch may be smaller."""
+        check_count("epochs", epochs, 0)
+        check_count("batch", batch)
+        spikes = learning.check_spikes(self.network, spikes)
+        labels = learning.check_labels(self.network, labels, spikes.shape[1])
         generator = np.random.default_rng(seed)
         for _ in range(epochs):
             order = generator.permutation(len(labels))
@@ -95,6 +100,8 @@ class Trainer:
 
     def classify(self, spikes, batch=256):
         """The output with the most spikes for each sample (the first of equals), [B]."""
+        check_count("batch", batch)
+        spikes = learning.check_spikes(self.network, spikes)
         parts = [spikes[:, start : start + batch] for start in range(0, spikes.shape[1], batch)]
         return np.concatenate([self.forward(part).counts.argmax(axis=1) for part in parts])
 

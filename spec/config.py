@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from backspike.spec.formats import BINARY16, Format
 
-__all__ = ["ChipConfig", "mesh_shape"]
+__all__ = ["LIMITS", "ChipConfig", "mesh_shape"]
 
-_LIMITS = {  # name: (smallest, largest); the largest follow from the field widths in spec/packets.py and spec/tables.py
+LIMITS = {  # name: (smallest, largest); the largest follow from the field widths in spec/packets.py and spec/tables.py
     "columns": (1, 8),
     "rows": (1, 8),
     "slots": (2, 8),
@@ -22,6 +22,7 @@ _LIMITS = {  # name: (smallest, largest); the largest follow from the field widt
     "window": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
 }
+"""Smallest and largest value of each size in a ``ChipConfig``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class ChipConfig:
     format: Format = BINARY16
 
     def __post_init__(self):
-        for name, (low, high) in _LIMITS.items():
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, not {value!r}")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a placement must keep to: every channel once, memories, lists of the engines, fields of packets and tables."""
 
-from backspike.golden.network import Training
-from backspike.host.compiler.geometry import flat, same_maps, terms, window
+from backspike.golden.network import Network, Training
+from backspike.host.compiler.geometry import flat, pixels, same_maps, terms, window
+from backspike.spec.config import LIMITS
 from backspike.spec.packets import NO_LABEL
 from backspike.spec.tables import DESCRIPTOR, NEED, PEER
 
@@ -12,6 +13,7 @@ __all__ = [
     "check_cut",
     "check_layers",
     "check_memories",
+    "check_size",
     "check_training",
     "core_use",
     "most_channels",
@@ -61,8 +63,30 @@ def check_training(training, config):
         )
 
 
+def check_size(network: Network) -> None:
+    """Refuse a network that is too large for the largest chip, whose weights could take hours to make."""
+    cores = LIMITS["columns"][1] * LIMITS["rows"][1]
+    needs = {
+        "weights": sum(layer.shape[0] * layer.shape[1] for layer in network.layers),
+        "neurons": sum(pixels(layer) * layer.out_channels for layer in network.layers),
+    }
+    for name, need in needs.items():
+        most = cores * LIMITS[name][1]
+        if need > most:
+            raise CapacityError(
+                f"the network has {need:,} {name} and the largest chip, of {cores} cores, holds {most:,}: use smaller "
+                f"layers"
+            )
+
+
+def _larger(name: str, value: int, template: str = ", or {}") -> str:
+    """The advice to use a chip with this value, where there can be one."""
+    return template.format(f"{name}={value}") if value <= LIMITS[name][1] else ""
+
+
 def check_layers(network, config):
     """Refuse a network that no placement makes fit: windows, sizes of the descriptor's fields, terms of one sample."""
+    check_size(network)
     for number, layer in enumerate(network.layers):
         if config.dense_only and not flat(layer):
             raise CapacityError(
@@ -74,12 +98,12 @@ def check_layers(network, config):
         if not flat(layer) and inputs > config.window:
             raise CapacityError(
                 f"an output pixel of layer {number} sees {inputs:,} inputs of one producer and the chip's lists have "
-                f"{config.window:,} entries: use a smaller kernel or pool, or window={_power(inputs)}"
+                f"{config.window:,} entries: use a smaller kernel or pool{_larger('window', _power(inputs))}"
             )
         if layer.kernel**2 > config.window:
             raise CapacityError(
                 f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.window} "
-                f"entries: use a smaller kernel, or window={_power(layer.kernel**2)}"
+                f"entries: use a smaller kernel{_larger('window', _power(layer.kernel**2))}"
             )
         for name in ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool"):
             value, end = getattr(layer, name), 1 << DESCRIPTOR.fields[name]
@@ -89,7 +113,8 @@ def check_layers(network, config):
         if most > config.batch_terms:
             raise CapacityError(
                 f"a sample adds {most:,} terms to a gradient of layer {number} and the chip's sums hold "
-                f"{config.batch_terms:,}: use batch_terms={most} times the samples of a batch"
+                f"{config.batch_terms:,}: use fewer steps or a smaller map"
+                f"{_larger('batch_terms', most, ', or {} times the samples of a batch')}"
             )
 
 
@@ -136,7 +161,7 @@ def check_memories(config, layers):
         for name in MEMORIES:
             limit = getattr(config, name)
             if use[name] > limit:
-                remedy = f"more or other cores for these layers, or {name}={use[name]}"
+                remedy = f"more or other cores for these layers{_larger(name, use[name])}"
                 raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
     for number, slices in enumerate(layers[1:], start=1):
         most = (1 << NEED.fields["credits"]) - 1

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a network does not fit on a chip, and the least change of the chip after which it does, in one sentence."""
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from backspike.host.compiler.capacity import MEMORIES
 from backspike.host.compiler.geometry import pixels
 from backspike.host.compiler.greedy_fill import fill
 from backspike.host.compiler.partition import Cuts
+from backspike.spec.config import LIMITS
 
 __all__ = ["advice"]
 
-_TOP = {
-    "weights": 1 << 17,
-    "neurons": 1 << 14,
-    "tape_words": 1 << 9,
-    "groups": 1 << 8,
-    "peers": 1 << 8,
-    "slices": 1 << 4,
-}
+_TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "groups", "peers", "slices")}
+"""Largest values of memories, in the order in which they are advised."""
+_MESHES = sorted({x * y for x in range(1, LIMITS["columns"][1] + 1) for y in range(1, LIMITS["rows"][1] + 1)})
 
 
 def advice(cuts, cores, number):
@@ -48,8 +45,9 @@ def advice(cuts, cores, number):
 
     steps = {name: config.lanes if name in ("weights", "neurons") else 1 for name in MEMORIES}
     scarce = [name for name in _TOP if fits(cores, **{name: _TOP[name]})][:1]
-    more = least(cores + 1, 65, 1, fits)
-    remedies = [f"at least {more} cores"] if more <= 64 else []
+    more = [count for count in _MESHES if count > cores]
+    first = bisect_left(more, True, key=fits)
+    remedies = [f"at least {more[first]} cores"] if first < len(more) else []
     if scarce:
         name = scarce[0]
         changes = {name: least(getattr(config, name), _TOP[name], steps[name], lambda v: fits(cores, **{name: v}))}

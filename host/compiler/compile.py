@@ -9,15 +9,17 @@ from functools import partial
 
 from backspike.golden.network import Network, Training
 from backspike.host.compiler.capacity import CapacityError, check_layers, check_training
+from backspike.host.compiler.capacity_advice import advice
 from backspike.host.compiler.core_assignment import arrange
 from backspike.host.compiler.cost_model import Density, layer_densities
+from backspike.host.compiler.greedy_fill import fill
 from backspike.host.compiler.memory_layout import lay_out
-from backspike.host.compiler.partition import Piece
+from backspike.host.compiler.partition import Cuts, Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.strategies import balanced, path, shuffled
-from backspike.spec.config import ChipConfig
+from backspike.spec.config import LIMITS, ChipConfig
 
-__all__ = ["CapacityError", "Density", "Piece", "Plan", "compile_network"]
+__all__ = ["CapacityError", "Density", "Piece", "Plan", "check_fit", "compile_network"]
 
 
 def compile_network(network, training, config, *, strategy="balanced", cores=None, seed=0, density=None, loss="rate"):
@@ -74,6 +76,16 @@ def compile_network(network, training, config, *, strategy="balanced", cores=Non
     return Plan(network, training, config, layers, loss, densities)
 
 
+def check_fit(network: Network, training: Training, config: ChipConfig) -> None:
+    """Refuse in a moment what ``compile_network`` refuses, in the same words; it still has to find the placement."""
+    _check_chip(network, training, config)
+    check_layers(network, config)
+    cuts = Cuts(network, config, layer_densities(network, None))
+    full = fill(cuts, config.cores, float("inf"))
+    if isinstance(full, int):
+        raise CapacityError(advice(cuts, config.cores, full))
+
+
 def _arranged(network, config, cores, densities):
     return arrange(network, balanced(network, config, cores, densities), cores, densities)
 
@@ -93,7 +105,11 @@ def _check_chip(network, training, config):
         raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
     if network.steps > config.steps:
         steps = network.steps
-        raise CapacityError(f"the network has {steps} steps and the chip holds {config.steps}: use steps={steps}")
+        larger = f", or a chip with steps={steps}" if steps <= LIMITS["steps"][1] else ""
+        raise CapacityError(
+            f"the network has {steps} steps and the chip holds {config.steps}: use a network of at most "
+            f"{config.steps} steps{larger}"
+        )
     check_training(training, config)
 
 

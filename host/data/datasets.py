@@ -18,7 +18,10 @@ _MNIST5K_TEST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Spikes [T, samples, inputs] (uint8) and labels [samples] for training and for testing."""
+    """Spikes [T, samples, inputs] (uint8) and labels [samples] for training and for testing.
+
+    ``classes``: labels are less than this. ``image``: (height, width) of the inputs.
+    """
 
     name: str
     train_spikes: np.ndarray
@@ -133,20 +136,20 @@ def idx(folder, steps=4, *, name=None, limit=None):
         if limit < 1:
             raise ValueError(f"limit must be at least 1, not {limit!r}")
     paths = [_find(folder, file) for file in _FILES]
-    train_images, train_labels = _pair(*paths[:2], limit)
-    test_images, test_labels = _pair(*paths[2:], limit)
+    train_images, train_labels = _pair(*paths[:2])
+    test_images, test_labels = _pair(*paths[2:])
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(
             f"{paths[2]} must have images of {train_images.shape[1:]} as {paths[0]}, not {test_images.shape[1:]}"
         )
     return Dataset(
         name=folder.resolve().name if name is None else name,
-        classes=10,
+        classes=1 + int(max(train_labels.max(), test_labels.max())),
         image=train_images.shape[1:],
-        train_spikes=_code(train_images, steps),
-        train_labels=train_labels,
-        test_spikes=_code(test_images, steps),
-        test_labels=test_labels,
+        train_spikes=_code(train_images[:limit], steps),
+        train_labels=train_labels[:limit],
+        test_spikes=_code(test_images[:limit], steps),
+        test_labels=test_labels[:limit],
     )
 
 
@@ -157,14 +160,11 @@ def _find(folder, name):
     raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
 
 
-def _pair(images_path, labels_path, limit):
+def _pair(images_path, labels_path):
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise ValueError(f"{labels_path} must have {len(images)} labels, one per image, not {len(labels)}")
-    if labels.max() > 9:
-        place = int((labels > 9).argmax())
-        raise ValueError(f"{labels_path} must have labels 0 to 9, not {int(labels[place])} (label {place})")
-    return images[:limit], labels[:limit].astype(np.int64)
+    return images, labels.astype(np.int64)
 
 
 def _code(images, steps):

@@ -3,7 +3,45 @@
 
 import numpy as np
 
-__all__ = ["check_labels", "check_spikes"]
+from backspike.golden.network import Network, Training
+from backspike.host.compiler.compile import CapacityError, check_fit
+from backspike.host.compiler.geometry import terms
+from backspike.spec.config import LIMITS, ChipConfig
+
+__all__ = ["check_labels", "check_run", "check_skipping", "check_spikes"]
+
+
+def check_run(network: Network, training: Training, config: ChipConfig, *, batch: int, skipping: bool = True) -> None:
+    """Refuse in a moment a training that compiler or driver would refuse later, before a chip is at hand.
+
+    Parameters
+    ----------
+    network, training, config: as for ``compile_network``
+    batch: samples between two updates
+    skipping: whether the engines are to skip zeros
+
+    Raises
+    ------
+    CapacityError: the network does not fit, or the chip's gradients do not hold so many samples
+    TypeError, ValueError: network and chip do not belong together, or the engines always skip
+    """
+    check_fit(network, training, config)
+    check_skipping(config, skipping)
+    each = max(terms(layer, network.steps) for layer in network.layers)
+    most = config.batch_terms // each
+    if batch > most:
+        more = f", or batch_terms={batch * each}" if batch * each <= LIMITS["batch_terms"][1] else ""
+        raise CapacityError(
+            f"batch is {batch} and the chip's gradients hold {most} samples of this network: use batch={most}{more}"
+        )
+
+
+def check_skipping(config: ChipConfig, skipping: bool) -> None:
+    """Refuse to switch skipping off where it cannot be."""
+    if not isinstance(skipping, bool):
+        raise TypeError(f"skipping must be True or False, not {skipping!r}")
+    if config.dense_only and not skipping:
+        raise ValueError("skipping must be True, not False, as the engines of a dense_only chip always skip")
 
 
 def check_spikes(network, spikes):

@@ -5,7 +5,7 @@ driver = Driver(plan)
 operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
 """
 
-from backspike.host.driver.checks import check_labels, check_spikes
+from backspike.host.driver.checks import check_labels, check_skipping, check_spikes
 from backspike.host.driver.operation import DriverError, Operation
 from backspike.host.driver.packet_decoder import Fault, parse_packet
 from backspike.host.driver.sample_stream import SampleResult, Samples
@@ -144,6 +144,8 @@ class Driver:
                 f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
                 f"the plan's loss is {self.plan.loss!r}"
             )
+        if external and not callable(errors):
+            raise TypeError(f"errors must be a function of a sample and its output spikes, not {type(errors).__name__}")
         spikes = check_spikes(self.plan.network, spikes)
         if labels is not None:
             labels = check_labels(self.plan.network, labels, spikes.shape[1])
@@ -275,10 +277,7 @@ class Driver:
 
         ``ValueError`` for ``False`` on a ``dense_only`` chip, whose engines always skip.
         """
-        if not isinstance(skipping, bool):
-            raise TypeError(f"skipping must be True or False, not {skipping!r}")
-        if self.plan.config.dense_only and not skipping:
-            raise ValueError("skipping must be True, not False, as the engines of a dense_only chip always skip")
+        check_skipping(self.plan.config, skipping)
         return self._control("set_skipping", 0, int(not skipping))
 
     def reset_counters(self):

@@ -123,7 +123,11 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
             "momentum is 0.5 and the chip has no velocity memory: use momentum=0 in the training, or a chip with "
             "momentum=True",
         ),
-        (CapacityError, {"steps": 5}, "the network has 5 steps and the chip holds 4: use steps=5"),
+        (
+            CapacityError,
+            {"steps": 5},
+            "the network has 5 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=5",
+        ),
         (
             ValueError,
             {"format": Format(exponent=4, mantissa=3)},
