@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Order of the tests."""
+"""Order of the tests, and their seed."""
+
+import os
+
+
+def pytest_report_header():
+    return f"seed of random stimuli: {os.environ.get('BACKSPIKE_SEED', '1')} (BACKSPIKE_SEED sets it)"
 
 
 def pytest_collection_modifyitems(items):

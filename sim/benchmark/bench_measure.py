@@ -9,12 +9,14 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cocotb
+import numpy as np
 
 from backspike.host.compiler.compile import Piece, compile_network
 from backspike.host.driver.driver import Driver
-from backspike.host.training.compare import first_spike_difference, first_weight_difference
+from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
 from backspike.sim.run.transport import ChipTransport
@@ -32,17 +34,17 @@ class Measuring(MeasuredRun):
     folder: of the run
     """
 
-    def __init__(self, dut, folder):
+    def __init__(self, dut: Any, folder: Path) -> None:
         job = json.loads((folder / "job.json").read_text())
         scenario = Scenario(**job["scenario"])
-        super().__init__(folder, scenario, {"batches": [], "evaluation": None, "weights_equal": False})
+        super().__init__(folder, job["run"], scenario, {"batches": [], "evaluation": None, "weights_equal": False})
         self.tests = self.expected["tests"].shape[1] if job["tests"] else 0
         pieces = [Piece(**piece) for piece in job["pieces"]]
         plan = compile_network(scenario.model, scenario.training, scenario.config, strategy=pieces)
         self.driver = Driver(plan)
         self.transport = ChipTransport(dut, seed=scenario.seed, patience=PATIENCE)
 
-    async def all(self):
+    async def all(self) -> None:
         """The whole run."""
         await self.transport.start()
         self.note("load", 0, 1)
@@ -61,7 +63,7 @@ class Measuring(MeasuredRun):
         if self.tests:
             await self.evaluate()
 
-    async def train(self):
+    async def train(self) -> bool:
         """Train batch by batch; whether a difference was found. Weights are compared after the last batch."""
         size = self.scenario.batch
         counters = await self.counters()
@@ -84,7 +86,7 @@ class Measuring(MeasuredRun):
         self.measured["weights_equal"] = not different
         return different
 
-    async def evaluate(self):
+    async def evaluate(self) -> None:
         """Classify the test samples, all in one operation."""
         before = await self.counters()
         result, cycles = await self.call(self.driver.evaluate(self.expected["tests"]))
@@ -93,11 +95,12 @@ class Measuring(MeasuredRun):
         self.note("evaluate", self.tests, self.tests)
         self.differs(self.spike_difference(self.expected["test_spikes"], result.spikes, 0))
 
-    def spike_difference(self, expected, found, first):
+    def spike_difference(self, expected: np.ndarray, found: np.ndarray, first: int) -> Difference | None:
+        """The first difference between output spikes of samples from ``first`` on."""
         return first_spike_difference(expected, found, self.layers - 1, first)
 
 
-def _difference(after, before):
+def _difference(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """What counters of 32 bits have counted between two looks."""
     return {
         core: {name: (value - before[core][name]) % 2**32 for name, value in values.items()}
@@ -106,7 +109,7 @@ def _difference(after, before):
 
 
 @cocotb.test()
-async def measure(dut):
+async def measure(dut: Any) -> None:
     """Measure as the job says; differences are reported, not raised."""
     run = Measuring(dut, Path(os.environ["BACKSPIKE_RUN"]))
     await run.all()

@@ -2,7 +2,9 @@
 """What the benchmark runs: the table of cases, and the single runs that follow from it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from backspike.sim.run.scenario import PRESETS, Scenario
 
@@ -29,9 +31,9 @@ class Case:
     """
 
     name: str
-    scenario: dict = field(default_factory=dict)
-    cores: tuple = (4,)
-    lanes: tuple = (1,)
+    scenario: dict[str, Any] = field(default_factory=dict)
+    cores: tuple[int, ...] = (4,)
+    lanes: tuple[int, ...] = (1,)
     samples: int = 32
     tests: int = 16
     dense: int = 16
@@ -71,17 +73,25 @@ class Measurement:
     scenario: Scenario
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Of the run: its case, cores and lanes."""
         return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l"
 
     @property
-    def compared(self):
+    def compared(self) -> Scenario | None:
         """The scenario with which skipping on and off are compared, a single batch; ``None``: they are not."""
         count = min(self.case.dense, self.scenario.batch)
         return dataclasses.replace(self.scenario, batch=count, samples=count) if count else None
 
 
-def chosen_runs(names=None, *, cores=None, samples=None, seed=1, cases=CASES):
+def chosen_runs(
+    names: Sequence[str] | None = None,
+    *,
+    cores: Sequence[int] | None = None,
+    samples: int | None = None,
+    seed: int = 1,
+    cases: Sequence[Case] = CASES,
+) -> list[Measurement]:
     """The ``Measurement`` of every run.
 
     Parameters

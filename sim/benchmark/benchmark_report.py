@@ -2,10 +2,13 @@
 """What the benchmark's counters say, as plain values. ``docs/performance.md`` explains the keys."""
 
 import dataclasses
+from typing import Any
 
+from backspike.host.compiler.compile import Plan
 from backspike.host.compiler.plan_report import plan_dict
 from backspike.host.driver.driver import LINK
 from backspike.hw.shapes import Shapes
+from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.run.run_report import dense_terms
 
 __all__ = ["make_benchmark_report", "run_report"]
@@ -16,7 +19,9 @@ _STALLED = ("fp_stalled", "bp_stalled", "wg_stalled")
 _WORD = 4  # bytes of a word of link and network
 
 
-def run_report(measurement, plan, accuracy, chip, measured):
+def run_report(
+    measurement: Measurement, plan: Plan, accuracy: float, chip: str, measured: dict[str, Any]
+) -> dict[str, Any]:
     """Everything of one run.
 
     Parameters
@@ -28,9 +33,9 @@ def run_report(measurement, plan, accuracy, chip, measured):
     measured: what the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``
     """
     scenario, whole = measurement.scenario, measured["whole"]
-    densities, plan = plan.densities, plan_dict(plan)
+    densities, layout = plan.densities, plan_dict(plan)
     differences = [part["difference"] for part in measured.values() if part["difference"]]
-    report = {
+    report: dict[str, Any] = {
         "name": measurement.name,
         "case": measurement.case.name,
         "network": scenario.network,
@@ -44,8 +49,8 @@ def run_report(measurement, plan, accuracy, chip, measured):
         "accuracy": accuracy,
         "difference": differences[0] if differences else None,
         "densities": [dataclasses.asdict(density) for density in densities],
-        "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")}
-        | {"slices": len(plan["slices"])},
+        "plan": {name: layout[name] for name in ("cycles", "balance", "link", "hops", "cores")}
+        | {"slices": len(layout["slices"])},
     }
     if differences:
         return report
@@ -60,7 +65,7 @@ def run_report(measurement, plan, accuracy, chip, measured):
         "time": _time(scenario, total),
         "balance": _balance(total),
         "network_per_sample": _network(total),
-        "memory_per_sample": _memory(measurement, plan, total),
+        "memory_per_sample": _memory(measurement, layout, total),
         "simulation": whole["simulation"],
     }
     if "dense" in measured:
@@ -223,7 +228,9 @@ def _compare(report, skipping, dense):
         }
 
 
-def make_benchmark_report(results, chips, runs):
+def make_benchmark_report(
+    results: list[dict[str, Any]], chips: dict[str, Any], runs: list[Measurement]
+) -> dict[str, Any]:
     """The whole report.
 
     Parameters
