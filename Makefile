@@ -5,6 +5,7 @@ PYTHON := python3
 VENV := .venv
 STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
+LINKS := $(VENV)/types/backspike
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS OUTPUT
 TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
@@ -146,6 +147,8 @@ test-full: $(STAMP) tools
 
 lint: $(STAMP)
 	$(RUN) ruff check .
+	@mkdir -p $(LINKS) && for folder in spec golden host hw sim fpga cli; do ln -sfn $(CURDIR)/$$folder $(LINKS); done
+	$(RUN) mypy
 
 setup: $(STAMP)
 
