@@ -4,12 +4,13 @@
 import math
 from dataclasses import replace
 
-from backspike.golden.network import Conv, Training
+from backspike.golden.network import Conv, Network, Training
+from backspike.spec.checks import check_integer
 
 __all__ = ["default_schedule", "default_training"]
 
 
-def default_training(network, *, batch=16, momentum=0.875):
+def default_training(network: Network, *, batch: int = 16, momentum: float = 0.875) -> Training:
     """Constants for the rate loss: errors within -1 to 1, and powers of two wherever that is possible.
 
     The gradient grows with the number of inputs that spike, so the rate falls with the input size, in powers of two:
@@ -20,11 +21,24 @@ def default_training(network, *, batch=16, momentum=0.875):
     the number of steps, not with that of the layers: 2**-11 for 64 inputs, 2**-13 for 784, with 4 steps and batches of
     16. A pooling halves it: the weights behind one are ``1 / pool**2`` of the mathematical ones, their gradient is
     ``pool**2`` of the mathematical one.
+
+    Parameters
+    ----------
+    network : Network
+        What is to be trained.
+    batch : int
+        Samples of a batch, at least 1.
+    momentum : float
+        Of the update, 0 to less than 1.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
-    if isinstance(batch, bool) or not isinstance(batch, int):
-        raise TypeError(f"batch must be an integer, not {batch!r}")
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, not {batch!r}")
+    batch = check_integer("batch", batch, 1)
     if any(isinstance(layer, Conv) for layer in network.layers):
         pool = max(layer.pool for layer in network.layers)
         sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
@@ -37,12 +51,19 @@ def default_training(network, *, batch=16, momentum=0.875):
     return replace(plain, rate=plain.rate * (1 - momentum))
 
 
-def default_schedule(network, epochs, **options):
+def default_schedule(network: Network, epochs: int, *, batch: int = 16, momentum: float = 0.875) -> list[Training]:
     """The ``Training`` of each epoch: ``default_training``, the last fifth at a quarter of its rate.
 
     With convolutions the rate falls in the second half, by powers of two, to a sixteenth in the last epoch.
+
+    Parameters
+    ----------
+    network, batch, momentum
+        As for ``default_training``.
+    epochs : int
+        Epochs of the whole training.
     """
-    first = default_training(network, **options)
+    first = default_training(network, batch=batch, momentum=momentum)
     if any(isinstance(layer, Conv) for layer in network.layers):
         halvings = [max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
         return [replace(first, rate=first.rate / 2**count) for count in halvings]
