@@ -9,9 +9,9 @@ from typing import Any
 from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
-__all__ = ["ChipConfig", "mesh_shape"]
+__all__ = ["LIMITS", "ChipConfig", "mesh_shape"]
 
-_LIMITS = {  # name: (smallest, largest); the largest follow from the field widths in spec/packets.py and spec/tables.py
+LIMITS = {
     "columns": (1, 8),
     "rows": (1, 8),
     "slots": (2, 8),
@@ -25,6 +25,7 @@ _LIMITS = {  # name: (smallest, largest); the largest follow from the field widt
     "window": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
 }
+"""Smallest and largest value of each number; the largest follow from the field widths in ``packets`` and ``tables``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ class ChipConfig:
     format: Format = BINARY16
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _LIMITS.items():
+        for name, (low, high) in LIMITS.items():
             object.__setattr__(self, name, check_integer(name, getattr(self, name), low, high))
         object.__setattr__(self, "lanes", check_integer("lanes", self.lanes))
         if self.lanes not in (1, 2, 4, 8):

@@ -8,18 +8,21 @@ host link). Field lists are in order from the least significant bit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final, Literal, TypeAlias
 
 from backspike.spec.fields import Fields
 
 __all__ = [
     "HEADER",
     "HOST_KINDS",
+    "LINK",
     "MAX_PAYLOAD",
     "NO_LABEL",
     "TAGS",
     "Cause",
     "Kind",
     "Packet",
+    "Place",
     "header",
     "parse_header",
     "payload_range",
@@ -87,6 +90,13 @@ def payload_range(kind: Kind) -> tuple[int, int]:
 
 HOST_KINDS = (Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL, Kind.WRITE, Kind.READ, Kind.UPDATE)
 """Kinds that a core consumes, which the host may send too; link and cores drop all others."""
+
+
+LINK: Final = "link"
+"""Stands for the host link where else a core's coordinates stand."""
+
+Place: TypeAlias = tuple[int, int] | Literal["link"]
+"""A core's column and row, or ``LINK``."""
 
 
 class Cause(IntEnum):

@@ -18,6 +18,7 @@ from backspike.host.training.compare import first_spike_difference, first_weight
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
 from backspike.sim.run.transport import ChipTransport
+from backspike.spec.counters import counter_difference
 
 PATIENCE = 100_000_000
 """Cycles without a packet until a run is given up: one core may work on one sample for millions."""
@@ -100,7 +101,7 @@ class Measuring(MeasuredRun):
 def _difference(after, before):
     """What counters of 32 bits have counted between two looks."""
     return {
-        core: {name: (value - before[core][name]) % 2**32 for name, value in values.items()}
+        core: {name: counter_difference(before[core][name], value) for name, value in values.items()}
         for core, values in after.items()
     }
 
