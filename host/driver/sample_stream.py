@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from backspike.host.compiler.memory_layout import Slice
 from backspike.host.compiler.plan import Plan
-from backspike.host.driver.operation import Script
+from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.packets import NO_LABEL, Kind, Packet
 
 __all__ = ["ErrorFunction", "SampleResult", "Samples", "pack_words", "unpack_word"]
@@ -56,7 +56,7 @@ def unpack_word(word: int, count: int) -> np.ndarray:
     return (word >> np.arange(count) & 1).astype(np.uint8)
 
 
-class Samples:
+class Samples(Transaction[None]):
     """Send samples as slots become free and collect the output spikes; see ``operation.Transaction``.
 
     A label goes with the inputs. The last layer may then still be at work on the slot's sample before, but has taken

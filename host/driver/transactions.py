@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.memory_layout import Slice
-from backspike.host.driver.operation import Script
+from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
 from backspike.spec.packets import LINK, MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
@@ -14,7 +14,7 @@ from backspike.spec.tables import Region
 __all__ = ["DrainLate", "Reads", "Updates", "Writes", "activity_reads", "control_reads", "counter_reads"]
 
 
-class Writes:
+class Writes(Transaction[None]):
     """Send packets that have no answer.
 
     Parameters
@@ -36,7 +36,7 @@ class Writes:
         return ""
 
 
-class Reads:
+class Reads(Transaction[dict[Place, dict[int, int]]]):
     """Fetch memory words: one ``READ`` at a time per core, all cores at the same time.
 
     The words of a ``READ`` come in order, in one or several ``DATA`` packets.
@@ -90,7 +90,7 @@ class Reads:
         return f"DATA from {_names(self._open)}" if self._open else ""
 
 
-class Updates:
+class Updates(Transaction[None]):
     """Update the weights of all slices, or only clear gradients (and velocities); wait for all answers.
 
     Parameters
@@ -126,7 +126,7 @@ class Updates:
         return f"UPDATED from {_names((x, y) for x, y, _ in sorted(self._open))}" if self._open else ""
 
 
-class DrainLate:
+class DrainLate(Transaction[None]):
     """Accepts what a failed operation has left on its way."""
 
     def packets(self) -> Script[None]:

@@ -143,7 +143,7 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (TypeError, {"options": {"strategy": [3]}}, "strategy must be a list of Piece, not 3"),
         (ValueError, {"options": {"loss": "mse"}}, "loss must be 'rate' or 'external', not 'mse'"),
         (ValueError, {"options": {"cores": 5}}, "cores must be 1 to 4 on this chip, not 5"),
-        (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer or None, not 2.0"),
+        (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer, not 2.0"),
         (TypeError, {"options": {"seed": "a"}}, "seed must be an integer, not 'a'"),
         (TypeError, {"options": {"density": 0.5}}, "density must be a Density, one for each layer, or None, not 0.5"),
         (
