@@ -5,6 +5,7 @@ PYTHON := python3
 VENV := .venv
 STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
+LINKS := $(VENV)/types/backspike
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS DENSE_ONLY CHAIN\
   OUTPUT
@@ -163,6 +164,8 @@ lint: $(STAMP)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(VENV)/bin/lint-imports
+	@mkdir -p $(LINKS) && for folder in spec golden host hw sim fpga cli; do ln -sfn $(CURDIR)/$$folder $(LINKS); done
+	$(RUN) mypy
 
 gates: $(STAMP) tools
 	$(RUN) tests.gates $(call switches,RENEW)

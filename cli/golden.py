@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact, Float64
-from backspike.golden.checks import check_count
 from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Conv, Network
 from backspike.golden.presets import default_schedule
@@ -21,6 +20,7 @@ from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
 from backspike.host.compiler.capacity import check_size
 from backspike.host.data import datasets as data
+from backspike.spec.checks import check_integer
 
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "densities", "run"]
 
@@ -136,9 +136,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Train and print; returns the exit code."""
-    check_count("epochs", arguments.epochs)
-    check_count("batch", arguments.batch)
-    check_count("seed", arguments.seed, 0)
+    check_integer("epochs", arguments.epochs, 1)
+    check_integer("batch", arguments.batch, 1)
+    check_integer("seed", arguments.seed, 0)
     dataset = data.load(arguments.data, arguments.steps)
     flat = arguments.hidden.replace("-", "").isdigit()
     first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))

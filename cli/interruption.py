@@ -39,7 +39,8 @@ class StopRequest:
 
     Attributes
     ----------
-    exit_code: 128 and the number of the first signal; 0 before
+    exit_code : object
+        128 and the number of the first signal; 0 before.
     """
 
     def __init__(self) -> None:

@@ -76,10 +76,14 @@ def add_chip_options(parser: ArgumentParser, *, board: bool = False, steps: bool
 
     Parameters
     ----------
-    parser: of the command
-    board: whether values that are not given are those of the board, not those of ``ChipConfig``
-    steps: whether there is one for time steps; otherwise a training has it
-    cores: whether there is one for the number of cores
+    parser : ArgumentParser
+        Of the command.
+    board : bool
+        Whether values that are not given are those of the board, not those of ``ChipConfig``.
+    steps : bool
+        Whether there is one for time steps; otherwise a training has it.
+    cores : bool
+        Whether there is one for the number of cores.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(ChipConfig)}
 
@@ -121,8 +125,10 @@ def add_training_options(
 
     Parameters
     ----------
-    parser: of the command
-    samples, tests, epochs: what these options mean
+    parser : ArgumentParser
+        Of the command.
+    samples, tests, epochs : str
+        What these options mean.
     """
     add = parser.add_argument
     add(

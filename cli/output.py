@@ -24,13 +24,17 @@ def output_folder(path: Path, *, builds: bool = False) -> Iterator[Path]:
 
     Parameters
     ----------
-    path: as it was given
-    builds: whether a simulation is built in it
+    path : Path
+        As it was given.
+    builds : bool
+        Whether a simulation is built in it.
 
     Raises
     ------
-    ValueError: make does not take the path
-    OSError: it cannot be written, or belongs to another process
+    ValueError
+        Make does not take the path.
+    OSError
+        It cannot be written, or belongs to another process.
     """
     folder = path.resolve()
     if builds and (found := _HOSTILE.search(str(folder))):
@@ -60,12 +64,15 @@ def claimed(lock: Path, what: str) -> Iterator[None]:
 
     Parameters
     ----------
-    lock: path of the file; its folder is there
-    what: is held, in words
+    lock : Path
+        Path of the file; its folder is there.
+    what : str
+        Is held, in words.
 
     Raises
     ------
-    BlockingIOError: another process holds it; the message names it
+    BlockingIOError
+        Another process holds it; the message names it.
     """
     if fcntl is None:
         yield

@@ -60,9 +60,12 @@ def chip_on_port(arguments: Namespace) -> Iterator[Chip]:
 
     Raises
     ------
-    FileNotFoundError: there is no such port
-    ChipFault: no chip answers, or another protocol
-    ModuleNotFoundError: pyserial is missing
+    FileNotFoundError
+        There is no such port.
+    ChipFault
+        No chip answers, or another protocol.
+    ModuleNotFoundError
+        Pyserial is missing.
     """
     from backspike.host.link.serial_port import open_chip  # noqa: PLC0415 - slow, and not needed for --help
 

@@ -3,9 +3,9 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 from backspike.golden.network import Conv, Network, Training
+from backspike.spec.checks import check_integer
 
 __all__ = ["default_rate", "default_schedule", "default_training", "smallest_rate"]
 
@@ -16,11 +16,25 @@ def smallest_rate(network: Network) -> float:
 
 
 def default_rate(network: Network, *, batch: int = 16, momentum: float = 0.875) -> float:
-    """The rate by the rule of ``default_training``, which may be too small for the format; 0 with momentum 1."""
-    if isinstance(batch, bool) or not isinstance(batch, int):
-        raise TypeError(f"batch must be an integer, not {batch!r}")
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, not {batch!r}")
+    """The rate by the rule of ``default_training``, which may be too small for the format; 0 with momentum 1.
+
+    Parameters
+    ----------
+    network : Network
+        What is to be trained.
+    batch : int
+        Samples of a batch, at least 1.
+    momentum : float
+        Of the update, 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
+    """
+    batch = check_integer("batch", batch, 1)
     if any(isinstance(layer, Conv) for layer in network.layers):
         pool = max(layer.pool for layer in network.layers)
         sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
@@ -49,15 +63,42 @@ def default_training(
     16. A pooling halves it: the weights behind one are ``1 / pool**2`` of the mathematical ones, their gradient is
     ``pool**2`` of the mathematical one.
 
-    A rule's rate below the format's smallest number is that number. ``rate`` and ``loss_scale`` are taken instead of
-    the rule's where they are given.
+    Where the rule's rate is below the format's smallest number, it is that number.
+
+    Parameters
+    ----------
+    network : Network
+        What is to be trained.
+    batch : int
+        Samples of a batch, at least 1.
+    momentum : float
+        Of the update, 0 to 1.
+    rate : float or None
+        Learning rate, more than 0; ``None``: by the rule.
+    loss_scale : float or None
+        Scale of the rate loss, more than 0; ``None``: 1 / T.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
     if rate is None:
         rate = max(default_rate(network, batch=batch, momentum=momentum), smallest_rate(network))
     return Training(rate=rate, momentum=momentum, loss_scale=1 / network.steps if loss_scale is None else loss_scale)
 
 
-def default_schedule(network: Network, epochs: int, **options: Any) -> list[Training]:
+def default_schedule(
+    network: Network,
+    epochs: int,
+    *,
+    batch: int = 16,
+    momentum: float = 0.875,
+    rate: float | None = None,
+    loss_scale: float | None = None,
+) -> list[Training]:
     """The ``Training`` of each epoch: ``default_training``, the last fifth at a quarter of its rate.
 
     With convolutions the rate falls in the second half, by powers of two, to a sixteenth in the last epoch. It does not
@@ -65,11 +106,12 @@ def default_schedule(network: Network, epochs: int, **options: Any) -> list[Trai
 
     Parameters
     ----------
-    network: the ``Network``
-    epochs: how many
-    options: of ``default_training``
+    network, batch, momentum, rate, loss_scale
+        As for ``default_training``.
+    epochs : int
+        Epochs of the whole training.
     """
-    first = default_training(network, **options)
+    first = default_training(network, batch=batch, momentum=momentum, rate=rate, loss_scale=loss_scale)
     if any(isinstance(layer, Conv) for layer in network.layers):
         divisors = [2 ** max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
     else:

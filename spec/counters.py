@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hardware counters."""
 
-__all__ = ["COUNTERS", "LINK_COUNTERS"]
+__all__ = ["COUNTERS", "LINK_COUNTERS", "counter_difference"]
 
 COUNTERS = (
     "cycles",
@@ -41,3 +41,24 @@ for a free slot at a consumer (``fp_no_credit``), the backward thread for errors
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link."""
+
+_MODULUS = 1 << 32
+
+
+def counter_difference(before: int, after: int) -> int:
+    """How far a hardware counter has gone on between two looks.
+
+    Counters have 32 bits and wrap: one that counts cycles does so after 43 s at 100 MHz. The difference is right where
+    fewer than 2**32 events lie between the looks.
+
+    Parameters
+    ----------
+    before, after : int
+        What the counter said, 0 to 2**32 - 1.
+
+    Returns
+    -------
+    int
+        Events between the looks, 0 to 2**32 - 1.
+    """
+    return (after - before) % _MODULUS

@@ -35,13 +35,20 @@ class Checkpoint:
 
     Attributes
     ----------
-    spec: ``TrainingSpec``
-    weights, velocities: float64 arrays per layer
-    epoch, batch: epochs that are complete, and batches of the one after them
-    metrics: ``Metrics`` of this epoch's samples so far, each before the update of its batch
-    history: a dict of results for each complete epoch
-    data: ``fingerprint`` of the data
-    chip: configuration of the chip that was trained last, as ``ChipConfig.to_dict``; ``None`` before the first
+    spec : TrainingSpec
+        ``TrainingSpec``.
+    weights, velocities : list of array
+        Float64 arrays per layer.
+    epoch, batch : int
+        Epochs that are complete, and batches of the one after them.
+    metrics : Metrics
+        ``Metrics`` of this epoch's samples so far, each before the update of its batch.
+    history : list of dict
+        A dict of results for each complete epoch.
+    data : str
+        ``fingerprint`` of the data.
+    chip : dict or None
+        Configuration of the chip that was trained last, as ``ChipConfig.to_dict``; ``None`` before the first.
     """
 
     spec: TrainingSpec
@@ -167,13 +174,17 @@ def read_weights(path: Path, model: Network, *, rounded: bool = False) -> tuple[
 
     Parameters
     ----------
-    path: of the file
-    model: the ``Network`` that they are for
-    rounded: whether weights that are not numbers of the network's format are rounded to it
+    path : Path
+        Of the file.
+    model : Network
+        The ``Network`` that they are for.
+    rounded : bool
+        Whether weights that are not numbers of the network's format are rounded to it.
 
     Raises
     ------
-    ValueError: they are not weights of such a network
+    ValueError
+        They are not weights of such a network.
     """
     arrays = _read(path)
     moved = 0.0

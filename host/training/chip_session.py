@@ -23,7 +23,8 @@ class Chip(Protocol):
 
     Attributes
     ----------
-    config: what the chip is
+    config : ChipConfig
+        What the chip is.
     """
 
     config: ChipConfig
@@ -47,13 +48,17 @@ class ChipSession:
 
     Parameters
     ----------
-    chip: a ``Chip``
-    spec: ``TrainingSpec``
-    training: ``Training`` to begin with
+    chip : Chip
+        A ``Chip``.
+    spec : TrainingSpec
+        ``TrainingSpec``.
+    training : Training
+        ``Training`` to begin with.
 
     Raises
     ------
-    TypeError, ValueError: spec and chip do not fit together; ``CapacityError`` says what would
+    TypeError, ValueError
+        Spec and chip do not fit together; ``CapacityError`` says what would.
     """
 
     def __init__(self, chip: Chip, spec: TrainingSpec, training: Training) -> None:

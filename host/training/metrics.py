@@ -15,10 +15,14 @@ class Metrics:
 
     Attributes
     ----------
-    steps: time steps T
-    samples: how many samples
-    right: how many of them were classified rightly
-    squares: their squared errors ``(count - T * y)**2``, summed over samples and outputs
+    steps : int
+        Time steps T.
+    samples : int
+        How many samples.
+    right : int
+        How many of them were classified rightly.
+    squares : int
+        Their squared errors ``(count - T * y)**2``, summed over samples and outputs.
     """
 
     steps: int

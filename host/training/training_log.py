@@ -16,9 +16,12 @@ class TrainingLog:
 
     Parameters
     ----------
-    path: of the file, opened at the first event; ``None``: there is none
-    anew: whether a file that is already there is replaced, not written on at its end
-    out: the console; standard output by default
+    path : Path or None
+        Of the file, opened at the first event; ``None``: there is none.
+    anew : bool
+        Whether a file that is already there is replaced, not written on at its end.
+    out : TextIO or None
+        The console; standard output by default.
     """
 
     def __init__(self, path: Path | None = None, *, anew: bool = False, out: TextIO | None = None) -> None:

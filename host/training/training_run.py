@@ -29,18 +29,26 @@ class TrainingRun:
 
     Parameters
     ----------
-    chip: a ``Chip``
-    state: ``Checkpoint`` to go on with; it is kept up to date
-    path: where checkpoints are saved
-    log: ``TrainingLog``
-    save_every: batches between two checkpoints within an epoch; there is one at the end of each epoch, too
-    compare: whether the golden model trains beside, and is compared: output spikes of every batch and test, weights and
-        velocities at every checkpoint
-    stop: function that says whether to stop before the next batch
+    chip : Chip
+        A ``Chip``.
+    state : Checkpoint
+        ``Checkpoint`` to go on with; it is kept up to date.
+    path : Path
+        Where checkpoints are saved.
+    log : TrainingLog
+        ``TrainingLog``.
+    save_every : int
+        Batches between two checkpoints within an epoch; there is one at the end of each epoch, too.
+    compare : bool
+        Whether the golden model trains beside, and is compared: output spikes of every batch and test, weights and
+        velocities at every checkpoint.
+    stop : function
+        Function that says whether to stop before the next batch.
 
     Raises
     ------
-    TypeError, ValueError: spec and chip do not fit together; ``CapacityError`` says what would
+    TypeError, ValueError
+        Spec and chip do not fit together; ``CapacityError`` says what would.
     """
 
     def __init__(

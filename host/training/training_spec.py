@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from backspike.golden.checks import check_count, check_number
 from backspike.golden.constants import Neuron, Training
 from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.network import Network
@@ -20,6 +19,7 @@ from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.compile import Density
 from backspike.host.data.datasets import Dataset, load
+from backspike.spec.checks import check_integer, check_number
 from backspike.spec.config import LIMITS
 from backspike.spec.formats import Format
 
@@ -42,26 +42,40 @@ class TrainingSpec:
 
     Parameters
     ----------
-    network: layers in the notation of ``Network.parse``, such as ``"64-128-10"`` or ``"1x28x28-c16k3p1-a2-10"``
-    steps: time steps T, 1 to 16
-    neuron: fields of ``Neuron`` by name
-    bias: whether neurons have a bias
-    format: fields of ``Format`` by name, which the chip must have too
-    rate: of the update in the first epochs, more than 0; later ones are smaller (``default_schedule``). ``None``: by
-        the rule of ``default_training``
-    momentum: of the update, 0 to 1
-    loss_scale: of the rate loss, more than 0; ``None``: 1 / T
-    data: ``"digits"``, or what else ``host.data.datasets.load`` takes; a folder's path is made absolute
-    samples: training samples, the first ones of the data set; ``None``: all
-    tests: test samples, the first ones; ``None``: all
-    batch: samples per update
-    epochs: epochs of the full training; the rate of each one depends on their number
-    seed: of the initial weights and the order of the samples
+    network : str
+        Layers in the notation of ``Network.parse``, such as ``"64-128-10"`` or ``"1x28x28-c16k3p1-a2-10"``.
+    steps : int
+        Time steps T, 1 to 16.
+    neuron : dict
+        Fields of ``Neuron`` by name.
+    bias : bool
+        Whether neurons have a bias.
+    format : dict
+        Fields of ``Format`` by name, which the chip must have too.
+    rate : float or None
+        Of the update in the first epochs, more than 0; later ones are smaller (``default_schedule``). ``None``: by the
+        rule of ``default_training``.
+    momentum : float
+        Of the update, 0 to 1.
+    loss_scale : float or None
+        Of the rate loss, more than 0; ``None``: 1 / T.
+    data : str
+        ``"digits"``, or what else ``host.data.datasets.load`` takes; a folder's path is made absolute.
+    samples : int or None
+        Training samples, the first ones of the data set; ``None``: all.
+    tests : int or None
+        Test samples, the first ones; ``None``: all.
+    batch : int
+        Samples per update.
+    epochs : int
+        Epochs of the full training; the rate of each one depends on their number.
+    seed : int
+        Of the initial weights and the order of the samples.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, out of range, or not a number of the format; a network that
-        no chip can hold
+    TypeError, ValueError
+        A parameter of the wrong kind, out of range, or not a number of the format; a network that no chip can hold.
     """
 
     network: str = "64-128-10"
@@ -80,10 +94,10 @@ class TrainingSpec:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        check_count("steps", self.steps, *LIMITS["steps"])
+        check_integer("steps", self.steps, *LIMITS["steps"])
         for name, low in (("batch", 1), ("epochs", 1), ("seed", 0), ("samples", 1), ("tests", 1)):
             if getattr(self, name) is not None or name not in ("samples", "tests"):
-                check_count(name, getattr(self, name), low)
+                check_integer(name, getattr(self, name), low)
         if self.epochs > _EPOCHS:
             raise ValueError(f"epochs must be at most {_EPOCHS}, not {self.epochs!r}")
         for name in ("rate", "loss_scale"):

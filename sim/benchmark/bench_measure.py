@@ -20,6 +20,7 @@ from backspike.host.training.compare import Difference, first_spike_difference, 
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
 from backspike.sim.run.transport import ChipTransport
+from backspike.spec.counters import counter_difference
 
 PATIENCE = 100_000_000
 """Cycles without a packet until a run is given up: one core may work on one sample for millions."""
@@ -30,8 +31,10 @@ class Measuring(MeasuredRun):
 
     Parameters
     ----------
-    dut: the simulated ``Chip``
-    folder: of the run
+    dut : object
+        The simulated ``Chip``.
+    folder : Path
+        Of the run.
     """
 
     def __init__(self, dut: Any, folder: Path) -> None:
@@ -103,7 +106,7 @@ class Measuring(MeasuredRun):
 def _difference(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """What counters of 32 bits have counted between two looks."""
     return {
-        core: {name: (value - before[core][name]) % 2**32 for name, value in values.items()}
+        core: {name: counter_difference(before[core][name], value) for name, value in values.items()}
         for core, values in after.items()
     }
 

@@ -43,18 +43,24 @@ def benchmark(runs: list[Measurement], directory: Path, *, reporter: Reporter | 
 
     Parameters
     ----------
-    runs: list of ``Measurement``
-    directory: of everything that is written; chips and trained weights in it are used again
-    reporter: ``Reporter``
+    runs : list of Measurement
+        List of ``Measurement``.
+    directory : Path
+        Of everything that is written; chips and trained weights in it are used again.
+    reporter : Reporter or None
+        ``Reporter``.
 
     Returns
     -------
-    the report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal
+    dict
+        The report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal.
 
     Raises
     ------
-    ValueError, TypeError: a run is impossible; ``CapacityError`` says what would fit
-    RuntimeError: a tool failed
+    ValueError, TypeError
+        A run is impossible; ``CapacityError`` says what would fit.
+    RuntimeError
+        A tool failed.
     """
     reporter = reporter or Reporter()
     for measurement in runs:

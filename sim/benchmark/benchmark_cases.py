@@ -19,15 +19,23 @@ class Case:
 
     Parameters
     ----------
-    name: by which it is chosen
-    scenario: fields of ``Scenario``: network, data, batch, chip and so on; not those below
-    cores, lanes: of the chips; every pair of them is a run
-    samples: training samples of a run, rounded up to whole batches
-    tests: evaluation samples of a run
-    dense: samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario);
-        0: there is none
-    epochs: for which the golden model trains the weights first
-    weights: ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``
+    name : str
+        By which it is chosen.
+    scenario : dict
+        Fields of ``Scenario``: network, data, batch, chip and so on; not those below.
+    cores, lanes : tuple[int, ...]
+        Of the chips; every pair of them is a run.
+    samples : int
+        Training samples of a run, rounded up to whole batches.
+    tests : int
+        Evaluation samples of a run.
+    dense : int
+        Samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario); 0: there
+        is none.
+    epochs : int
+        For which the golden model trains the weights first.
+    weights : str or None
+        ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``.
     """
 
     name: str
@@ -96,15 +104,21 @@ def chosen_runs(
 
     Parameters
     ----------
-    names: of the cases; ``None``: all
-    cores: numbers of cores instead of those of the cases
-    samples: training and evaluation samples of each run instead of those of the cases; batches are not larger
-    seed: of weights, order of the samples and initial memory contents
-    cases: table of ``Case``
+    names : sequence of str or None
+        Of the cases; ``None``: all.
+    cores : sequence of int or None
+        Numbers of cores instead of those of the cases.
+    samples : int or None
+        Training and evaluation samples of each run instead of those of the cases; batches are not larger.
+    seed : int
+        Of weights, order of the samples and initial memory contents.
+    cases : sequence of Case
+        Table of ``Case``.
 
     Raises
     ------
-    TypeError, ValueError: an unknown case, or a number out of range
+    TypeError, ValueError
+        An unknown case, or a number out of range.
     """
     known = {case.name: case for case in cases}
     for name in names or ():

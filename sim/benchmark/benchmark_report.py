@@ -6,10 +6,10 @@ from typing import Any
 
 from backspike.host.compiler.compile import Plan
 from backspike.host.compiler.plan_report import plan_dict
-from backspike.host.driver.driver import LINK
 from backspike.hw.shapes import Shapes
 from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.run.run_report import dense_terms
+from backspike.spec.packets import LINK
 
 __all__ = ["make_benchmark_report", "run_report"]
 
@@ -26,11 +26,16 @@ def run_report(
 
     Parameters
     ----------
-    measurement: the ``Measurement``
-    plan: the ``Plan``, made by measured densities
-    accuracy: of the weights at the start, on test samples
-    chip: key of the chip
-    measured: what the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``
+    measurement : Measurement
+        The ``Measurement``.
+    plan : Plan
+        The ``Plan``, made by measured densities.
+    accuracy : float
+        Of the weights at the start, on test samples.
+    chip : str
+        Key of the chip.
+    measured : dict
+        What the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``.
     """
     scenario, whole = measurement.scenario, measured["whole"]
     densities, layout = plan.densities, plan_dict(plan)
@@ -79,8 +84,10 @@ class _Totals:
 
     Attributes
     ----------
-    samples, cycles: of the batches
-    cores: counters by core; sum: over the cores; link: those of the host link
+    samples, cycles : object
+        Of the batches.
+    cores : object
+        Counters by core; sum: over the cores; link: those of the host link.
     """
 
     def __init__(self, measured, batch, count=None):
@@ -235,9 +242,12 @@ def make_benchmark_report(
 
     Parameters
     ----------
-    results: of ``run_report``, those that are finished
-    chips: facts of each chip by key
-    runs: every ``Measurement`` that was asked for
+    results : list of dict
+        Of ``run_report``, those that are finished.
+    chips : dict
+        Facts of each chip by key.
+    runs : list of Measurement
+        Every ``Measurement`` that was asked for.
     """
     return {
         "finished": len(results),

@@ -31,8 +31,10 @@ class Run(MeasuredRun):
 
     Parameters
     ----------
-    dut: the simulated ``Chip``
-    folder: of the run
+    dut : object
+        The simulated ``Chip``.
+    folder : Path
+        Of the run.
     """
 
     def __init__(self, dut: Any, folder: Path) -> None:

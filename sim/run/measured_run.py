@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from cocotb.utils import get_sim_time
 
-from backspike.host.driver.driver import LINK, Driver
+from backspike.host.driver.driver import Driver
 from backspike.host.driver.operation import Operation
 from backspike.host.training.compare import Difference
 from backspike.sim.run.run_name import check_run_name
 from backspike.sim.run.scenario import Scenario
 from backspike.sim.run.transport import CLOCK_NS, ChipTransport
+from backspike.spec.packets import LINK
 
 __all__ = ["MeasuredRun"]
 
@@ -23,14 +24,19 @@ class MeasuredRun:
 
     Parameters
     ----------
-    folder: of the run, with ``expected.npz``; ``progress.jsonl`` is written there
-    name: of the run, which its files bear
-    scenario: ``Scenario``
-    measured: what the run has measured at its start; with ``"difference"``, the first that was found
+    folder : Path
+        Of the run, with ``expected.npz``; ``progress.jsonl`` is written there.
+    name : str
+        Of the run, which its files bear.
+    scenario : Scenario
+        ``Scenario``.
+    measured : dict
+        What the run has measured at its start; with ``"difference"``, the first that was found.
 
     Raises
     ------
-    RuntimeError: the expected values are not those of this run
+    RuntimeError
+        The expected values are not those of this run.
     """
 
     driver: Driver

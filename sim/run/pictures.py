@@ -47,8 +47,10 @@ def draw_mesh(plan: dict[str, Any], path: Path) -> Path:
 
     Parameters
     ----------
-    plan: as ``Plan.to_dict`` gives it
-    path: of the PNG file
+    plan : dict
+        As ``Plan.to_dict`` gives it.
+    path : Path
+        Of the PNG file.
     """
     columns, rows = plan["mesh"]
     figure = _figure(max(4, 1.2 + 2.0 * columns), 1.8 + 1.5 * rows)

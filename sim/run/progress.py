@@ -27,7 +27,8 @@ class Reporter:
 
     Parameters
     ----------
-    console: a rich ``Console``; standard output by default
+    console : Console or None
+        A rich ``Console``; standard output by default.
     """
 
     def __init__(self, console: Console | None = None) -> None:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from backspike.golden.network import Network
 from backspike.host.compiler.geometry import pixels, tap_count
-from backspike.host.driver.driver import LINK
 from backspike.sim.run.scenario import Scenario
+from backspike.spec.packets import LINK
 
 __all__ = ["dense_terms", "engine_report", "make_report", "print_report"]
 
@@ -24,10 +24,14 @@ def make_report(
 
     Parameters
     ----------
-    scenario: of the run
-    golden: accuracies of the golden model
-    measured: what the bench wrote
-    seconds: duration of each stage
+    scenario : Scenario
+        Of the run.
+    golden : dict
+        Accuracies of the golden model.
+    measured : dict
+        What the bench wrote.
+    seconds : dict[str, float]
+        Duration of each stage.
     """
     samples = len(measured["train_cycles"]) * scenario.batch
     report: dict[str, Any] = {

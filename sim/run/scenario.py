@@ -6,12 +6,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from backspike.golden.checks import check_count
 from backspike.golden.constants import Training
 from backspike.host.compiler.compile import Plan, compile_network
 from backspike.host.data.datasets import Dataset
 from backspike.host.driver.checks import check_run
 from backspike.host.training.training_spec import TrainingSpec
+from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig, mesh_shape
 
 __all__ = ["ACTIVITY_PERIOD", "PRESETS", "Scenario"]
@@ -51,21 +51,32 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Scenario(TrainingSpec):
     """A training run in simulation. Equal scenarios give equal results, bit for bit.
 
+    The parameters of ``TrainingSpec`` are those of the golden model's full training, which takes all of the data. The
+    chip trains on fewer samples.
+
     Parameters
     ----------
-    all of ``TrainingSpec``: the golden model's full training, on all of the data. The chip trains on fewer samples
-    cores: cores of the chip, in the most nearly square mesh
-    lanes: lanes of each engine
-    chip: other fields of ``ChipConfig`` by name
-    samples: training samples for the chip, rounded up to whole batches
-    tests: test samples for the chip
-    placement: strategy of the compiler
-    idle: chance that the host pauses in a cycle, on each side of the link
-    skipping: whether the engines skip zeros
+    cores : int
+        Cores of the chip, in the most nearly square mesh.
+    lanes : int
+        Lanes of each engine.
+    chip : dict
+        Other fields of ``ChipConfig`` by name.
+    samples : int
+        Training samples for the chip, rounded up to whole batches.
+    tests : int
+        Test samples for the chip.
+    placement : str
+        Strategy of the compiler.
+    idle : float
+        Chance that the host pauses in a cycle, on each side of the link.
+    skipping : bool
+        Whether the engines skip zeros.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError, ValueError
+        A parameter of the wrong kind, or out of range.
     """
 
     cores: int = 4
@@ -79,7 +90,7 @@ class Scenario(TrainingSpec):
 
     def __post_init__(self) -> None:
         for name in ("cores", "samples", "tests"):
-            check_count(name, getattr(self, name), 1)
+            check_integer(name, getattr(self, name), 1)
         super().__post_init__()
         if self.samples > _SAMPLES:
             raise ValueError(f"samples must be at most {_SAMPLES}, not {self.samples!r}")

@@ -39,21 +39,29 @@ def simulate_training(
 
     Parameters
     ----------
-    scenario: ``Scenario``
-    directory: of everything that is written; ``report.json`` and the pictures go to its top
-    waves: what ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
-        chip and tiles; ``"all"``, every signal; ``None``: there is no such file
-    reporter: ``Reporter``
-    emit: what writes the chip's Verilog, called as ``emit_chip``; another one that does the same
+    scenario : Scenario
+        ``Scenario``.
+    directory : Path
+        Of everything that is written; ``report.json`` and the pictures go to its top.
+    waves : str or None
+        What ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
+        chip and tiles; ``"all"``, every signal; ``None``: there is no such file.
+    reporter : Reporter or None
+        ``Reporter``.
+    emit : Callable[[ChipConfig, Path], list of Path]
+        What writes the chip's Verilog, called as ``emit_chip``; another one that does the same.
 
     Returns
     -------
-    the report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal
+    dict
+        The report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal.
 
     Raises
     ------
-    ValueError, TypeError: the scenario is impossible; ``CapacityError`` says what would fit
-    RuntimeError: a tool failed
+    ValueError, TypeError
+        The scenario is impossible; ``CapacityError`` says what would fit.
+    RuntimeError
+        A tool failed.
     """
     reporter = reporter or Reporter()
     scenario.check()

@@ -21,10 +21,14 @@ class ChipTransport:
 
     Parameters
     ----------
-    dut: the simulated chip
-    seed: of the random pauses
-    idle: chance that the host pauses in a cycle, on each side of the link
-    patience: clock cycles without a packet until an operation is given up
+    dut : object
+        The simulated chip.
+    seed : int
+        Of the random pauses.
+    idle : float
+        Chance that the host pauses in a cycle, on each side of the link.
+    patience : int
+        Clock cycles without a packet until an operation is given up.
     """
 
     def __init__(self, dut: Any, *, seed: int = 0, idle: float = 0.0, patience: int = 2_000_000) -> None:

@@ -57,17 +57,22 @@ def serial_chip(
 
     Parameters
     ----------
-    built: from :func:`build_serial_chip`
-    port: path at which the pseudo-terminal appears (a symbolic link)
-    seed: of the damage, and of the simulation's random contents
-    patience: seconds until the port must be there
-    damage: ``flip``, ``drop``, ``repeat``, ``cut``, ``cut_bytes`` as for
-        :class:`~backspike.sim.serial.uart_line.Damage`, for each direction; ``vanish``: numbers of
-        bytes from the host after which the port vanishes for a second
+    built : Built
+        From :func:`build_serial_chip`.
+    port : Path or str
+        Path at which the pseudo-terminal appears (a symbolic link).
+    seed : int
+        Of the damage, and of the simulation's random contents.
+    patience : float
+        Seconds until the port must be there.
+    **damage : object
+        ``flip``, ``drop``, ``repeat``, ``cut``, ``cut_bytes`` as for :class:`~backspike.sim.serial.uart_line.Damage`,
+        for each direction; ``vanish``: numbers of bytes from the host after which the port vanishes for a second.
 
     Raises
     ------
-    RuntimeError: the simulation ended by itself
+    RuntimeError
+        The simulation ended by itself.
     """
     port = Path(port).absolute()
     stop = port.with_name(port.name + ".stop")

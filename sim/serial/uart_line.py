@@ -15,9 +15,12 @@ class Damage:
 
     Parameters
     ----------
-    seed: of the random numbers
-    flip, drop, repeat: chance for each byte
-    cut: chance for each byte that it and the next ``cut_bytes`` are lost
+    seed : int
+        Of the random numbers.
+    flip, drop, repeat : float
+        Chance for each byte.
+    cut : float
+        Chance for each byte that it and the next ``cut_bytes`` are lost.
     """
 
     def __init__(
@@ -62,13 +65,17 @@ class UartLine:
 
     Parameters
     ----------
-    rx: the chip's input; tx: its output
-    bit: duration of a bit in picoseconds
+    rx : object
+        The chip's input; tx: its output.
+    bit : int
+        Duration of a bit in picoseconds.
 
-    Members
-    -------
-    received: bytearray of what has come; its user removes what it has used
-    idle: whether everything that was sent has gone over the line
+    Attributes
+    ----------
+    received : object
+        Bytearray of what has come; its user removes what it has used.
+    idle : bool
+        Whether everything that was sent has gone over the line.
     """
 
     def __init__(self, rx: Any, tx: Any, bit: int) -> None:

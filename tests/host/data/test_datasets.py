@@ -160,7 +160,7 @@ def test_wrong_arguments(folder):
         data.load(folder, 4.0)
     with pytest.raises(ValueError, match=r"^limit must be at least 1, not 0"):
         data.load(folder, limit=0)
-    with pytest.raises(TypeError, match=r"^limit must be an integer or None, not '3'"):
+    with pytest.raises(TypeError, match=r"^limit must be an integer, not '3'"):
         data.load(folder, limit="3")
     with pytest.raises(ValueError, match=r"^limit must be None for digits, not 3"):
         data.load("digits", limit=3)

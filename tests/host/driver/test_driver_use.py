@@ -313,6 +313,7 @@ def test_velocities_need_their_memory():
     ("error", "options", "message"),
     [
         (ValueError, {"next_slot": 2}, "next_slot must be 0 to 1, not 2"),
+        (TypeError, {"next_slot": 1.0}, "next_slot must be an integer, not 1.0"),
         (TypeError, {"strict": 1}, "strict must be True or False, not 1"),
     ],
 )
@@ -322,3 +323,11 @@ def test_driver_parameters(error, options, message):
         Driver(driver.plan, **options)
     with pytest.raises(TypeError, match=exactly("skipping must be True or False, not 1")):
         driver.set_skipping(1)
+
+
+def test_errors_that_are_no_function_are_refused_before_anything_is_sent():
+    chip, driver, _ = start(options={"loss": "external"})
+    message = "errors must be a function of a sample's number and its output spikes, not array([0.])"
+    with pytest.raises(TypeError, match=exactly(message)):
+        driver.train_batch(np.zeros((3, 1, 35)), errors=np.zeros(1))
+    chip.run(driver.evaluate(np.zeros((3, 1, 35))))
