@@ -178,8 +178,8 @@ def _for_chip(spec: TrainingSpec, arguments: Namespace, config: ChipConfig) -> T
     own = dataclasses.asdict(config.format)
     if spec.format and spec.format != own:
         raise ValueError(f"format of the loaded weights must be the chip's, {own}, not {spec.format}")
-    momentum = {} if config.momentum or arguments.momentum is not None else {"momentum": 0.0}
-    return replace(spec, format=own, **momentum)
+    momentum = spec.momentum if config.momentum or arguments.momentum is not None else 0.0
+    return replace(spec, format=own, momentum=momentum)
 
 
 def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkpoint, remarks: list[str]) -> None:
@@ -192,7 +192,7 @@ def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkp
         log.say(remark)
     log.say(session.plan.summary())
     text = f"going on in epoch {state.epoch + 1}, after batch {state.batch}" if event == "resume" else None
-    values = {"spec": dataclasses.asdict(spec), "chip": config.to_dict()}
+    values: dict[str, Any] = {"spec": dataclasses.asdict(spec), "chip": config.to_dict()}
     log.event(event, text, epoch=state.epoch + 1, batch=state.batch, **values)
 
 

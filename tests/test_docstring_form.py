@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The form of docstrings: every public thing of the contract, the model and the host has one; sections are those of
+"""The form of docstrings: every public thing of the folders below has one; sections are those of
 amaranth.lib, with ``name : type`` lines and indented descriptions, and name parameters that are there."""
 
 import inspect
@@ -13,9 +13,9 @@ SECTIONS = ("Parameters", "Attributes", "Returns", "Raises")
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     f"backspike.{'.'.join(path.relative_to(ROOT).with_suffix('').parts)}"
-    for folder in ("spec", "golden", "host")
+    for folder in ("spec", "golden", "host", "cli")
     for path in (ROOT / folder).rglob("*.py")
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "__main__")
 )
 
 

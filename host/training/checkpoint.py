@@ -56,7 +56,7 @@ class Checkpoint:
     velocities: list[np.ndarray]
     epoch: int = 0
     batch: int = 0
-    metrics: Metrics = None  # type: ignore[assignment] - that of no samples, which needs the steps
+    metrics: Metrics = None  # type: ignore[assignment]  # of no samples, once the steps are known
     history: list[dict[str, Any]] = field(default_factory=list)
     data: str = ""
     chip: dict[str, Any] | None = None

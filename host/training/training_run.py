@@ -115,7 +115,7 @@ class TrainingRun:
         while True:
             place = (self.state.epoch, self.state.batch)
             self._faults[place] = count = self._faults.get(place, 0) + 1
-            where = {"epoch": place[0] + 1, "batch": place[1] + 1}
+            where: dict[str, Any] = {"epoch": place[0] + 1, "batch": place[1] + 1}
             if fault.lost or count > REPETITIONS:
                 self.log.event("failed", **where, fault=str(fault), count=count)
                 raise fault

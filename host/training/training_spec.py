@@ -205,10 +205,12 @@ class TrainingSpec:
         return [order[start : start + self.batch] for start in range(0, samples, self.batch)]
 
     def to_json(self) -> str:
+        """The specification as a JSON text."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
+        """The inverse of ``to_json``."""
         return cls(**json.loads(text))
 
 

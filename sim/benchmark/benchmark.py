@@ -67,7 +67,8 @@ def benchmark(runs: list[Measurement], directory: Path, *, reporter: Reporter | 
         measurement.scenario.check()
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    name, weights = new_run_name(), {}
+    name = new_run_name()
+    weights: dict[str, tuple] = {}
     with threadpool_limits(1):  # the matrices are too small for threads
         # All of them before the first chip is built, so that what does not fit is known at once
         prepared = [_prepare(name, run, directory, reporter, weights) for run in runs]
@@ -127,7 +128,7 @@ def trained_weights(
     with np.load(path) as stored:
         missing = [f"weights_{k}" for k in range(len(network.layers)) if f"weights_{k}" not in stored]
         if missing:
-            raise ValueError(f"{path} must have {missing[0]} for the network {case.network}")
+            raise ValueError(f"{path} must have {missing[0]} for the network {scenario.network}")
         return [stored[f"weights_{k}"] for k in range(len(network.layers))]
 
 

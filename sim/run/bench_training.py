@@ -39,7 +39,7 @@ class Run(MeasuredRun):
 
     def __init__(self, dut: Any, folder: Path) -> None:
         job = json.loads((folder / "scenario.json").read_text())
-        measured = {"train_cycles": [], "losses": [], "correct": []}
+        measured: dict[str, Any] = {"train_cycles": [], "losses": [], "correct": []}
         super().__init__(folder, job["run"], Scenario(**job["scenario"]), measured)
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)

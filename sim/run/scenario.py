@@ -2,7 +2,7 @@
 """What a training run in simulation consists of: chip, network, data, seed."""
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class Scenario(TrainingSpec):
     chip: dict[str, Any] = field(default_factory=dict)
     samples: int = 208
     tests: int = 96
-    placement: str = "balanced"
+    placement: Literal["balanced", "shuffled"] = "balanced"
     idle: float = 0.0
     skipping: bool = True
 

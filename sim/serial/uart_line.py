@@ -87,6 +87,7 @@ class UartLine:
 
     @property
     def idle(self) -> bool:
+        """Whether everything that was sent has gone over the line."""
         return self._waiting.empty() and not self._sending
 
     def send(self, data: bytes) -> None:
