@@ -12,9 +12,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
-from backspike.golden.arithmetic import BitExact, Float64
+from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
 from backspike.golden.initial import balanced_weights, initial_weights
-from backspike.golden.network import Conv, Network
+from backspike.golden.layers import Layer
+from backspike.golden.network import Conv, Network, Training
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
@@ -63,7 +64,7 @@ def densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) -> dict[
     return result
 
 
-def _terms(layer, spikes, masks, nonzero):
+def _terms(layer: Layer, spikes: np.ndarray, masks: np.ndarray, nonzero: np.ndarray) -> dict[str, float]:
     """Products of a layer whose factors are not zero, all samples and steps together."""
     spikes, masks, nonzero = (array.reshape(-1, array.shape[2]) for array in (spikes, masks, nonzero))
     pixels = layer.out_height * layer.out_width
@@ -80,7 +81,7 @@ def _terms(layer, spikes, masks, nonzero):
     return result
 
 
-def _show(title, trainer, dataset):
+def _show(title: str, trainer: Trainer, dataset: data.Dataset) -> None:
     numbers = densities(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES])
     print(f"  activity, {title}: input spikes {numbers['inputs']:.3f}")
     for number, layer in enumerate(numbers["layers"]):
@@ -95,7 +96,13 @@ def _show(title, trainer, dataset):
     print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
 
-def _train(network, schedule, dataset, arithmetic, arguments):
+def _train(
+    network: Network,
+    schedule: list[Training],
+    dataset: data.Dataset,
+    arithmetic: Arithmetic,
+    arguments: Namespace,
+) -> None:
     weights = initial_weights(network, arguments.seed)
     if any(isinstance(layer, Conv) for layer in network.layers):
         weights = balanced_weights(network, arguments.seed, dataset.train_spikes[:, :64])
@@ -147,8 +154,9 @@ def run(arguments: Namespace) -> int:
     check_size(network)
     schedule = default_schedule(network, arguments.epochs, batch=arguments.batch, momentum=arguments.momentum)
     print(f"{dataset.name}, {network}, {arguments.reset} reset, {schedule[0]}")
-    kinds = {"bit-exact": (BitExact(network.format),), "float64": (Float64(),)}
+    exact, floating = BitExact(network.format), Float64()
+    kinds: dict[str, tuple[Arithmetic[Any], ...]] = {"bit-exact": (exact,), "float64": (floating,)}
     with threadpool_limits(1):  # the matrices are too small for threads
-        for arithmetic in kinds.get(arguments.arithmetic, kinds["bit-exact"] + kinds["float64"]):
+        for arithmetic in kinds.get(arguments.arithmetic, (exact, floating)):
             _train(network, schedule, dataset, arithmetic, arguments)
     return 0

@@ -10,7 +10,9 @@ from pathlib import Path
 try:
     import fcntl
 except ModuleNotFoundError:  # not a Unix: nothing is held there
-    fcntl = None  # type: ignore[assignment]
+    _LOCKS = False
+else:
+    _LOCKS = True
 
 __all__ = ["claimed", "output_folder", "why_not"]
 
@@ -74,7 +76,7 @@ def claimed(lock: Path, what: str) -> Iterator[None]:
     BlockingIOError
         Another process holds it; the message names it.
     """
-    if fcntl is None:
+    if not _LOCKS:
         yield
         return
     while True:

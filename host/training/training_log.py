@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self, TextIO
 
 __all__ = ["TrainingLog"]
 
@@ -27,7 +27,7 @@ class TrainingLog:
     def __init__(self, path: Path | None = None, *, anew: bool = False, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._path, self._mode = path, "w" if anew else "a"
-        self._file: TextIO | None = None
+        self._file: IO[str] | None = None
         self._passing = False
 
     def __enter__(self) -> Self:
