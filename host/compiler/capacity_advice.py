@@ -16,6 +16,8 @@ _TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "
 """Largest values of memories, in the order in which they are advised."""
 _MESHES = sorted({x * y for x in range(1, LIMITS["columns"][1] + 1) for y in range(1, LIMITS["rows"][1] + 1)})
 
+_WORDS = {"tape_words": "tape words", "groups": "entries of the group table"}
+
 
 def capacity_advice(partition: Partition, cores: int, number: int) -> str:
     """One sentence on the layer that finds no room on this many cores, with remedies that are enough.
@@ -83,7 +85,7 @@ def _problem(partition: Partition, cores: int, number: int, changes: Mapping[str
     if len(changes) == 1 and (name := next(iter(changes))) in needs:
         text = f"layer {number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
         return text + " that hold the layers before it" * bool(number)
-    small = [f"{getattr(config, name):,} {name.replace('_', ' ')}" for name in changes or ("weights",)]
+    small = [f"{getattr(config, name):,} {_WORDS.get(name, name)}" for name in changes or ("weights",)]
     return f"layer {number} does not fit on {have.format(_listed(small))}"
 
 

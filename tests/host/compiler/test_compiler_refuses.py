@@ -225,9 +225,9 @@ def test_labels_and_outputs_fit_their_fields():
             "smaller kernel or pool, or window=1024",
         ),
         (
-            "8x64x64-c4k7-a4-10",
-            {"steps": 1},
-            "an output pixel of layer 1 sees 50,176 inputs of one producer and the chip's lists have 1,024 entries: "
+            "100x8x8-c4k7-10",
+            {},
+            "an output pixel of layer 0 sees 4,900 inputs of one producer and the chip's lists have 1,024 entries: "
             "use a smaller kernel or pool",
         ),
         ("1x200x8-c4k3s2-10", {}, "layer 0 has in_height=200: use a network where it is at most 127"),
