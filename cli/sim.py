@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> int:
         **given,
         **given_training(arguments),
     )
-    scenario.check()
+    scenario.check()  # before a folder is made for it
     with output_folder(arguments.output, builds=True) as folder:
         report = simulate_training(scenario, folder, waves=arguments.waves)
     print(f"report: {arguments.output / 'report.json'}")

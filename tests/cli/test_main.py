@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import re
+import subprocess
 import sys
 from importlib.metadata import version
 
@@ -232,3 +233,19 @@ def test_a_folder_without_data_is_refused_at_once(capsys, tmp_path):
     assert main(["sim", f"--data={tmp_path}", f"--output={tmp_path / 'out'}"]) == 2
     text = f"backspike sim: {tmp_path} has neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz\n"
     assert capsys.readouterr().err == text
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_a_command_loads_only_what_it_needs(command):
+    """Help comes at once, also where the extras are not installed."""
+    code = (
+        "import sys; from backspike.cli.main import make_parser; make_parser(sys.argv[1]); "
+        "print(*(name for name in sys.modules if name.count('.') < 3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    others = {f"backspike.cli.{name}" for name in COMMANDS if name != command}
+    never = {"backspike.sim", "backspike.fpga", "backspike.hw", "amaranth", "cocotb", "matplotlib", "rich", "serial"}
+    assert not loaded & (others | never)
+    if command not in ("train", "evaluate", "golden"):
+        assert "backspike.golden" not in loaded
