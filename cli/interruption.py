@@ -39,7 +39,7 @@ class StopRequest:
 
     Attributes
     ----------
-    exit_code : object
+    exit_code : int
         128 and the number of the first signal; 0 before.
     """
 

@@ -36,7 +36,7 @@ class Checkpoint:
     Attributes
     ----------
     spec : TrainingSpec
-        ``TrainingSpec``.
+        What is trained.
     weights, velocities : list of array
         Float64 arrays per layer.
     epoch, batch : int

@@ -51,7 +51,7 @@ class ChipSession:
     chip : Chip
         A ``Chip``.
     spec : TrainingSpec
-        ``TrainingSpec``.
+        What is trained.
     training : Training
         ``Training`` to begin with.
 

@@ -36,7 +36,7 @@ class TrainingRun:
     path : Path
         Where checkpoints are saved.
     log : TrainingLog
-        ``TrainingLog``.
+        What is told, on the console and in a file.
     save_every : int
         Batches between two checkpoints within an epoch; there is one at the end of each epoch, too.
     compare : bool

@@ -48,7 +48,7 @@ def benchmark(runs: list[Measurement], directory: Path, *, reporter: Reporter | 
     directory : Path
         Of everything that is written; chips and trained weights in it are used again.
     reporter : Reporter or None
-        ``Reporter``.
+        Says what is being done; ``None``: on standard output.
 
     Returns
     -------

@@ -27,9 +27,9 @@ def run_report(
     Parameters
     ----------
     measurement : Measurement
-        The ``Measurement``.
+        The case on its chip.
     plan : Plan
-        The ``Plan``, made by measured densities.
+        Made by measured densities.
     accuracy : float
         Of the weights at the start, on test samples.
     chip : str
@@ -84,10 +84,12 @@ class _Totals:
 
     Attributes
     ----------
-    samples, cycles : object
+    samples, cycles : int
         Of the batches.
-    cores : object
-        Counters by core; sum: over the cores; link: those of the host link.
+    cores : dict of dict
+        Counters by core.
+    sum, link : dict
+        Counters over all cores, and those of the host link.
     """
 
     def __init__(self, measured, batch, count=None):

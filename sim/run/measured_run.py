@@ -29,7 +29,7 @@ class MeasuredRun:
     name : str
         Of the run, which its files bear.
     scenario : Scenario
-        ``Scenario``.
+        What is run.
     measured : dict
         What the run has measured at its start; with ``"difference"``, the first that was found.
 

@@ -40,14 +40,14 @@ def simulate_training(
     Parameters
     ----------
     scenario : Scenario
-        ``Scenario``.
+        What is trained, and on which chip.
     directory : Path
         Of everything that is written; ``report.json`` and the pictures go to its top.
     waves : str or None
         What ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
         chip and tiles; ``"all"``, every signal; ``None``: there is no such file.
     reporter : Reporter or None
-        ``Reporter``.
+        Says what is being done; ``None``: on standard output.
     emit : Callable[[ChipConfig, Path], list of Path]
         What writes the chip's Verilog, called as ``emit_chip``; another one that does the same.
 

@@ -65,15 +65,15 @@ class UartLine:
 
     Parameters
     ----------
-    rx : object
-        The chip's input; tx: its output.
+    rx, tx : object
+        Handles of the chip's input and output.
     bit : int
         Duration of a bit in picoseconds.
 
     Attributes
     ----------
-    received : object
-        Bytearray of what has come; its user removes what it has used.
+    received : bytearray
+        What has come; its user removes what it has used.
     idle : bool
         Whether everything that was sent has gone over the line.
     """
