@@ -49,7 +49,7 @@ class ChipSession:
     Parameters
     ----------
     chip : Chip
-        A ``Chip``.
+        What is trained on.
     spec : TrainingSpec
         What is trained.
     training : Training

@@ -30,9 +30,9 @@ class TrainingRun:
     Parameters
     ----------
     chip : Chip
-        A ``Chip``.
+        What is trained on.
     state : Checkpoint
-        ``Checkpoint`` to go on with; it is kept up to date.
+        What to go on with; it is kept up to date.
     path : Path
         Where checkpoints are saved.
     log : TrainingLog
@@ -43,7 +43,7 @@ class TrainingRun:
         Whether the golden model trains beside, and is compared: output spikes of every batch and test, weights and
         velocities at every checkpoint.
     stop : function
-        Function that says whether to stop before the next batch.
+        Says whether to stop before the next batch.
 
     Raises
     ------
