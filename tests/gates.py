@@ -26,18 +26,18 @@ GATES = Path(__file__).with_suffix(".json")
 TOLERANCE = 0.02
 DIGITS = "build/sim/report.json"
 CASES = (
-    Case(name="dense", scenario={"network": "64-48-10"}, cores=(2,), samples=16, tests=1, dense=0, epochs=1),
+    Case(name="dense", scenario={"network": "64-48-10"}, cores=(4,), samples=16, tests=1, dense=0, epochs=1),
     Case(
         name="conv",
         scenario={"network": "1x8x8-c6k3p1-c8k3s2p1-10"},
-        cores=(2,),
+        cores=(4,),
         samples=16,
         tests=1,
         dense=0,
         epochs=1,
     ),
 )
-"""Cases beside that of ``make sim``, on one chip: seconds each. Their memories are those of any chip by default."""
+"""Cases beside that of ``make sim``: seconds each, on the chip of ``make bench CASES=digits``."""
 
 UNITS = {
     "dense": ("tile", "router", "engine", "learning", "arithmetic", "slots"),
@@ -80,7 +80,7 @@ def _cycles(folder: Path) -> dict[str, int]:
     if report is None or report["scenario"] != json.loads(json.dumps(dataclasses.asdict(Scenario()))):
         raise ValueError(f"{DIGITS} must be that of make sim without options, which has not run here")
     cycles = {"digits": round(report["training"]["cycles_per_sample"])}
-    measured = benchmark(chosen_runs(cases=CASES), folder / "cycles")
+    measured = benchmark(chosen_runs(cases=CASES), folder / "cycles", chips=ROOT / "build" / "bench")
     if measured["differences"]:
         raise ValueError(f"chip and golden model differ in {', '.join(measured['differences'])}")
     return cycles | {run["case"]: round(run["cycles_per_sample"]) for run in measured["runs"]}
