@@ -50,10 +50,12 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
 unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD RENEW UNIT WAVES ARGS
-# A file's tests share what they build, so a file stays in one process. The longest come first: tests/conftest.py.
-PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder
+# Tests that share what they build stay in one process, and the longest come first: tests/conftest.py.
+PROCESSES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
+# Built simulations, which all targets share: sim/verilator/build_cache.py.
+export BACKSPIKE_CACHE ?= $(CURDIR)/build/cache
 
 .PHONY: $(TARGETS) tools FORCE
 
@@ -74,7 +76,7 @@ help:
 #: make docs        build the site of the pages and of the reference in build/site
 #: make nightly     run what takes too long for every change
 #: make setup       only install everything into .venv, which every other target does when needed
-#: make clean       remove what was built; make distclean removes .venv too
+#: make clean       remove what was built, and the simulations kept in build/cache; make distclean removes .venv too
 #:
 #: Variables of sim and verilog, with their defaults:
 #:   CORES=4            cores, in the most nearly square mesh
