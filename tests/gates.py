@@ -37,7 +37,7 @@ CASES = (
         epochs=1,
     ),
 )
-"""Cases beside that of ``make sim``: seconds each, on the chip of ``make bench CASES=digits``."""
+"""Cases beside that of ``make sim``: seconds each, on its chip, whose simulation is kept."""
 
 UNITS = {
     "dense": ("tile", "router", "engine", "learning", "arithmetic", "slots"),
@@ -80,7 +80,7 @@ def _cycles(folder: Path) -> dict[str, int]:
     if report is None or report["scenario"] != json.loads(json.dumps(dataclasses.asdict(Scenario()))):
         raise ValueError(f"{DIGITS} must be that of make sim without options, which has not run here")
     cycles = {"digits": round(report["training"]["cycles_per_sample"])}
-    measured = benchmark(chosen_runs(cases=CASES), folder / "cycles", chips=ROOT / "build" / "bench")
+    measured = benchmark(chosen_runs(cases=CASES), folder / "cycles")
     if measured["differences"]:
         raise ValueError(f"chip and golden model differ in {', '.join(measured['differences'])}")
     return cycles | {run["case"]: round(run["cycles_per_sample"]) for run in measured["runs"]}

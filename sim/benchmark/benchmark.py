@@ -28,14 +28,13 @@ _ACCURACY_SAMPLES = 256
 _Prepared = namedtuple("_Prepared", "plan accuracy")  # accuracy of the weights at the start, on test samples
 
 
-def benchmark(runs, directory, *, chips=None, reporter=None):
+def benchmark(runs, directory, *, reporter=None):
     """Measure runs one after the other; ``report.json``, ``report.md`` and pictures go to the top of the folder.
 
     Parameters
     ----------
     runs: list of ``Measurement``
     directory: of everything that is written; chips and trained weights in it are used again
-    chips: folder for the chips, by default the same one
     reporter: ``Reporter``
 
     Returns
@@ -50,23 +49,22 @@ def benchmark(runs, directory, *, chips=None, reporter=None):
     reporter = reporter or Reporter()
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    place = Path(chips).resolve() if chips else directory
     weights = {}
     with threadpool_limits(1):  # the matrices are too small for threads
         # All of them before the first chip is built, so that what does not fit is known at once
         prepared = [_prepare(run, directory, reporter, weights) for run in runs]
-    built_chips, results = {}, []
+    chips, results = {}, []
     for number, (measurement, (plan, accuracy)) in enumerate(zip(runs, prepared, strict=True), start=1):
         network = measurement.scenario.network
         reporter.console.print(f"[bold]run {number} of {len(runs)}: {measurement.name}[/], {network}")
         key = _chip_key(measurement.scenario.config)
-        if key not in built_chips:
-            built_chips[key] = _build(measurement.scenario.config, key, place, reporter)
-        built, _ = built_chips[key]
+        if key not in chips:
+            chips[key] = _build(measurement.scenario.config, key, directory, reporter)
+        built, _ = chips[key]
         measured = _measure_all(measurement, plan, built, directory / "runs" / measurement.name, reporter)
         results.append(run_report(measurement, plan, accuracy, key, measured))
         # After every run, so that nothing is lost when a later one fails
-        report = make_benchmark_report(results, {key: facts for key, (_, facts) in built_chips.items()}, runs)
+        report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
         (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
         (directory / "report.md").write_text(markdown(report))
     with reporter.stage("drawing pictures"):
