@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small blocks that the engines are composed of: queues, delays, reductions."""
+"""Small blocks that the engines are composed of: queues, registers of pipelines, reductions.
+
+A pipeline register is a function, which adds registers to a module and returns signals. They hold nothing after reset.
+"""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import fifo, stream, wiring
@@ -7,15 +10,15 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = [
     "Queue",
-    "any_of",
-    "at_most_one",
-    "delayed",
-    "lowest_bit",
-    "moved",
-    "relay",
-    "skid",
-    "stage",
-    "without_lowest",
+    "clear_first",
+    "delay_line",
+    "find_first",
+    "half_rate_register",
+    "is_onehot0",
+    "lockstep_register",
+    "or_reduce",
+    "pipe_register",
+    "skid_buffer",
 ]
 
 
@@ -24,14 +27,23 @@ class Queue(wiring.Component):
 
     Parameters
     ----------
-    shape: payload shape
-    depth: entries, at least 2 (a memory of one word has an address of no bits, which Verilog cannot express)
+    shape : ShapeLike
+        Of the payload.
+    depth : int
+        Entries, at least 2: a memory of one word has an address of no bits, which Verilog cannot express.
 
     Members
     -------
-    i: stream in
-    o: stream out; a payload appears one cycle after it was taken in
-    level: number of entries held
+    i : In(Stream(shape))
+    o : Out(Stream(shape))
+    level : Out(range(depth + 1))
+        Number of entries held.
+
+    Latency is one cycle, throughput one payload per cycle. Empty after reset.
+
+    Raises
+    ------
+    ValueError: ``depth`` is not an integer of at least 2
     """
 
     def __init__(self, shape, depth):
@@ -65,25 +77,50 @@ def _raw(view):
     return view.as_value() if hasattr(view, "as_value") else view
 
 
-def delayed(m, value, cycles, name):
-    """``value`` as it was ``cycles`` cycles ago (0 before that)."""
-    for k in range(cycles):
-        stage = Signal(value.shape(), name=f"{name}_{k + 1}")
-        m.d.sync += _raw(stage).eq(_raw(value))
-        value = stage
-    return value
-
-
-def stage(m, valid, payload, ready, name):
-    """A register in a pipeline with back-pressure.
+def delay_line(m, value, cycles, name):
+    """``value`` as it was ``cycles`` cycles ago.
 
     Parameters
     ----------
-    valid, payload: what may enter; ready: whether what it holds may leave
+    m : Module
+    value : Value or View
+    cycles : int
+    name : str
+        What the names of the registers begin with.
+
+    Reset fills the line with zeros.
+    """
+    for k in range(cycles):
+        held = Signal(value.shape(), name=f"{name}_{k + 1}")
+        m.d.sync += _raw(held).eq(_raw(value))
+        value = held
+    return value
+
+
+def pipe_register(m, valid, payload, ready, name):
+    """A register of a pipeline with back-pressure.
+
+    Parameters
+    ----------
+    m : Module
+    valid : Value(1)
+        Whether ``payload`` may enter.
+    payload : Value or View
+    ready : Value(1)
+        Whether what is held may leave.
+    name : str
+        Of the register; the names of its other signals begin with it.
 
     Returns
     -------
-    whether it holds something, what it holds, and whether something may enter in this cycle
+    full : Value(1)
+        Whether it holds a payload.
+    held : Value or View
+        The payload.
+    taking : Value(1)
+        Whether a payload may enter in this cycle.
+
+    Latency is one cycle, throughput one payload per cycle. ``taking`` depends on ``ready`` in the same cycle.
     """
     full, taking = Signal(name=f"{name}_full"), Signal(name=f"{name}_taking")
     held = Signal(payload.shape(), name=name)
@@ -93,10 +130,30 @@ def stage(m, valid, payload, ready, name):
     return full, held, taking
 
 
-def skid(m, valid, payload, ready, name):
-    """A pipeline register as ``stage``, with a spare one behind it: whether something may enter is known at once.
+def skid_buffer(m, valid, payload, ready, name):
+    """A ``pipe_register`` with a spare one behind it: a chain of those who wait for each other ends here.
 
-    So a chain of those who wait for each other ends here, at full rate.
+    Parameters
+    ----------
+    m : Module
+    valid : Value(1)
+        Whether ``payload`` may enter.
+    payload : Value or View
+    ready : Value(1)
+        Whether what is held may leave.
+    name : str
+        Of the register; the names of its other signals begin with it.
+
+    Returns
+    -------
+    full : Value(1)
+        Whether it holds a payload.
+    held : Value or View
+        The payload.
+    free : Value(1)
+        Whether a payload may enter in this cycle.
+
+    Latency is one cycle, throughput one payload per cycle. ``free`` comes from a register.
     """
     full, spare_full = Signal(name=f"{name}_full"), Signal(name=f"{name}_spare_full")
     held, spare = Signal(payload.shape(), name=name), Signal(payload.shape(), name=f"{name}_spare")
@@ -114,10 +171,30 @@ def skid(m, valid, payload, ready, name):
     return full, held, free
 
 
-def relay(m, valid, payload, ready, name):
-    """A pipeline register as ``stage`` that takes only while it is empty: at half the rate.
+def half_rate_register(m, valid, payload, ready, name):
+    """A ``pipe_register`` that takes only while it is empty: a chain of those who wait for each other ends here.
 
-    So a chain of those who wait for each other ends here, and it costs no logic.
+    Parameters
+    ----------
+    m : Module
+    valid : Value(1)
+        Whether ``payload`` may enter.
+    payload : Value or View
+    ready : Value(1)
+        Whether what is held may leave.
+    name : str
+        Of the register; the names of its other signals begin with it.
+
+    Returns
+    -------
+    full : Value(1)
+        Whether it holds a payload.
+    held : Value or View
+        The payload.
+    free : Value(1)
+        Whether a payload may enter in this cycle.
+
+    Latency is one cycle, throughput one payload in two cycles. ``free`` comes from a register and costs no logic.
     """
     full, held = Signal(name=f"{name}_full"), Signal(payload.shape(), name=name)
     with m.If(~full):
@@ -127,14 +204,30 @@ def relay(m, valid, payload, ready, name):
     return full, held, ~full
 
 
-def moved(m, move, valid, payload, name):
-    """A register of a pipeline whose registers all move at once, whenever ``move`` is 1.
+def lockstep_register(m, move, valid, payload, name):
+    """A register of a pipeline whose registers all move at once.
 
     The path of ``move`` is as short with many registers as with one; but a gap between two payloads stays.
 
+    Parameters
+    ----------
+    m : Module
+    move : Value(1)
+        Whether the pipeline moves in this cycle.
+    valid : Value(1)
+        Whether ``payload`` is one, and not a gap.
+    payload : Value or View
+    name : str
+        Of the register.
+
     Returns
     -------
-    whether it holds something, and what it holds
+    full : Value(1)
+        Whether it holds a payload.
+    held : Value or View
+        The payload.
+
+    Latency is one cycle in which ``move`` is 1, throughput one payload per such cycle.
     """
     full, held = Signal(name=f"{name}_full"), Signal(payload.shape(), name=name)
     with m.If(move):
@@ -142,18 +235,29 @@ def moved(m, move, valid, payload, name):
     return full, held
 
 
-def any_of(words):
-    """Bitwise OR of a sequence of equally wide values."""
+def or_reduce(words):
+    """Bitwise OR of a sequence of equally wide values, at least one, as a tree."""
     words = list(words)
     while len(words) > 1:
         words = [words[k] | words[k + 1] if k + 1 < len(words) else words[k] for k in range(0, len(words), 2)]
     return words[0]
 
 
-def lowest_bit(m, mask, name):
+def find_first(m, mask, name):
     """Index of the lowest set bit of ``mask``; any index if there is none.
 
     Groups of four bits first, then a bit of the group: few and shallow look-up tables in an FPGA.
+
+    Parameters
+    ----------
+    m : Module
+    mask : Value
+    name : str
+        Of the index; the name of the group's index begins with it.
+
+    Returns
+    -------
+    Signal(range(max(2, len(mask)))), in the same cycle
     """
     index = Signal(range(max(2, len(mask))), name=name)
     groups = [Cat(mask[k : k + 4], Const(0, 3))[:4] for k in range(0, len(mask), 4)]
@@ -166,12 +270,12 @@ def lowest_bit(m, mask, name):
     return index
 
 
-def without_lowest(mask):
+def clear_first(mask):
     """``mask`` without its lowest set bit; for a few bits, as there is no carry chain."""
     return Cat(mask[k] & mask[:k].any() for k in range(len(mask)))
 
 
-def at_most_one(mask):
+def is_onehot0(mask):
     """Whether no more than one bit of ``mask`` is set, by halves."""
 
     def count(bits):

@@ -36,8 +36,8 @@ class Tile(Component):
     -------
     x, y : In(3)
         Position in the mesh, constant.
-    <port>_in : In(FlitStream)
-    <port>_out : Out(FlitStream)
+    <port>_in : In(LinkStream)
+    <port>_out : Out(LinkStream)
         For each neighbour: west, north, east, south; in a chain west and east.
     activity : Out(3)
         Engines at work: forward, backward, weight gradient.

@@ -45,7 +45,7 @@ class Checkpoint:
     velocities: list
     epoch: int = 0
     batch: int = 0
-    score: Score = None
+    score: Score | None = None
     history: list = field(default_factory=list)
     data: str | None = None
     chip: dict | None = None

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import Queue, delayed, moved, relay, skid, stage
+from backspike.hw.blocks import Queue, delay_line, half_rate_register, lockstep_register, pipe_register, skid_buffer
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.engines.ports import error_ports, error_result
 from backspike.hw.engines.replay import Replay
@@ -147,13 +147,13 @@ class BackwardEngine(wiring.Component):
             found.final.eq(item.final),
             found.step.eq(pixel.step),
         ]
-        one, this = moved(m, move, bits.valid, found, "found_held")
+        one, this = lockstep_register(m, move, bits.valid, found, "found_held")
         m.d.comb += [
             now.offset.eq(this.number * d.blocks),
             now.neuron.eq(group.neuron + this.place),
             *(now[name].eq(this[name]) for name in about),
         ]
-        two, this = moved(m, move, one, now, "input_held")
+        two, this = lockstep_register(m, move, one, now, "input_held")
         m.d.comb += [
             room.eq(targets.i.ready & Cat(command.ready for command in commands).all()),
             go.eq(two & room),
@@ -180,7 +180,7 @@ class BackwardEngine(wiring.Component):
         shapes, d, group = self.shapes, self.descriptor, groups.group
         m.submodules.output_rows = rows = OutputRows(shapes)
         pixels = stream.Signature(rows.requests.p.shape()).create(path=("pixels",))
-        asking, pixel, free = relay(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
+        asking, pixel, free = half_rate_register(m, pixels.valid, pixels.p, rows.requests.ready, "pixel_held")
         m.submodules.outputs = scanner = RowScanner(
             width=WORD,
             base=shapes.bitmap_address().size,
@@ -260,7 +260,7 @@ class BackwardEngine(wiring.Component):
             delta.none.eq(bits.p.none),
             delta.last.eq(bits.p.final & found.last),
         ]
-        full, this, free = skid(m, bits.valid, delta, lists.items.ready, f"delta_{k}")
+        full, this, free = skid_buffer(m, bits.valid, delta, lists.items.ready, f"delta_{k}")
         m.d.comb += [
             bits.ready.eq(free),
             lists.items.valid.eq(full),
@@ -290,7 +290,7 @@ class BackwardEngine(wiring.Component):
             addresses.delta.block.eq(played.entry.block),
             addresses.delta.step.eq(played.payload.step),
         ]
-        at_lane = delayed(m, issued, 1, f"read_{k}")
+        at_lane = delay_line(m, issued, 1, f"read_{k}")
         m.d.comb += [
             self.weight_addresses[k].eq(addresses.weight),
             self.delta_addresses[k].eq(addresses.delta),
@@ -316,7 +316,7 @@ class BackwardEngine(wiring.Component):
         m.submodules.waiting = waiting = Queue(self.result_layout, RESULTS)
         total = Signal(StructLayout({"target": self.target, "sum": signed(self.shapes.error_sum)}))
         complete = Signal()
-        full, result, free = stage(m, complete, total, waiting.i.ready, "total_held")
+        full, result, free = pipe_register(m, complete, total, waiting.i.ready, "total_held")
         m.d.comb += [
             total.target.eq(targets.o.p),
             total.sum.eq(sum(lane.p for lane in sums)),

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 
-from backspike.hw.blocks import Queue, delayed
+from backspike.hw.blocks import Queue, delay_line
 from backspike.hw.engines.ports import forward_ports, forward_result, spike_lane
 from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.walks import PLACE, OutputWalk
@@ -122,7 +122,7 @@ class ForwardEngine(wiring.Component):
             issued.nonzero.eq(nonzero),
             address.eq(item.entry.address + item.payload.block),
         ]
-        at_lane = delayed(m, issued, 1, "weight_read")
+        at_lane = delay_line(m, issued, 1, "weight_read")
         for k, lane in enumerate(self._lanes):
             m.submodules[f"lane_{k}"] = lane
             m.d.comb += [

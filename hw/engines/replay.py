@@ -6,7 +6,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, stage
+from backspike.hw.blocks import Queue, pipe_register
 
 __all__ = ["Replay"]
 
@@ -60,10 +60,10 @@ class Replay(wiring.Component):
         written, base, position = Signal(pointer), Signal(pointer), Signal(pointer)
         m.submodules.ends = ends = Queue(len(written), LISTS)  # for each complete list, the position after it
         free, play, skip, ended, pop = Signal(), Signal(), Signal(), Signal(), Signal()
-        commanded, command, taking = stage(m, self.commands.valid, self.commands.p, ended | skip, "command")
+        commanded, command, taking = pipe_register(m, self.commands.valid, self.commands.p, ended | skip, "command")
         ending = Signal(StructLayout({"end": len(written), "last": len(written)}))
         m.d.comb += [ending.end.eq(ends.o.p), ending.last.eq(ends.o.p - 1)]
-        complete, oldest_end, fetching = stage(m, ends.o.valid, ending, pop, "oldest_end")
+        complete, oldest_end, fetching = pipe_register(m, ends.o.valid, ending, pop, "oldest_end")
         end = oldest_end.end
         self._store(m, store, written, Mux(command.final & commanded, position, base), ends)
 

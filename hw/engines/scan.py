@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import Queue, any_of, at_most_one, lowest_bit, relay, stage, without_lowest
+from backspike.hw.blocks import Queue, clear_first, find_first, half_rate_register, is_onehot0, or_reduce, pipe_register
 
 __all__ = ["Enumerator", "RowScanner", "give_rows", "list_bits"]
 
@@ -122,7 +122,7 @@ class RowScanner(wiring.Component):
         with m.If(step):
             m.d.sync += [
                 fetched.eq(asked),
-                held.mask.eq(any_of([*banks, inside & self.every.replicate(width)])),
+                held.mask.eq(or_reduce([*banks, inside & self.every.replicate(width)])),
                 *(held.hits[k].eq(bank) for k, bank in enumerate(banks)),
                 held.index.eq(read.index),
                 held.last.eq(read.last),
@@ -181,18 +181,18 @@ class Enumerator(wiring.Component):
         word, waiting, left = Signal(self.word), Signal(), Signal(groups)  # groups that have not been passed on
         full, group, rest = Signal(), Signal(range(max(2, groups))), Signal(GROUP)
         marks = [Signal(GROUP, name=f"marks_{k}") for k in range(len(item.hits))]
-        first = lowest_bit(m, left, "first_group")
-        place = lowest_bit(m, rest, "place")
+        first = find_first(m, left, "first_group")
+        place = find_first(m, rest, "place")
         one_left, last_group, single, step = Signal(), Signal(), Signal(), Signal()
         found, other = Signal(groups), Signal(groups)
         entering, remaining = Signal(GROUP), Signal(GROUP)
         m.d.comb += [
             entering.eq(grouped(word.mask)[first]),
-            remaining.eq(without_lowest(rest)),
+            remaining.eq(clear_first(rest)),
             step.eq(~full | (self.items.ready & single)),
             self.words.ready.eq(~waiting | (step & one_left)),
             found.eq(Cat(bits.any() for bits in grouped(given.mask))),
-            other.eq(without_lowest(left)),
+            other.eq(clear_first(left)),
             item.index.eq(Cat(place, group)),
             item.hits.eq(Cat(bits.bit_select(place, 1) for bits in marks)),
             item.none.eq(~rest.any()),
@@ -201,27 +201,27 @@ class Enumerator(wiring.Component):
             self.busy.eq(waiting | full),
         ]
         with m.If(self.words.ready):
-            m.d.sync += [waiting.eq(self.words.valid), word.eq(given), left.eq(found), one_left.eq(at_most_one(found))]
+            m.d.sync += [waiting.eq(self.words.valid), word.eq(given), left.eq(found), one_left.eq(is_onehot0(found))]
         with m.Elif(step):
-            m.d.sync += [left.eq(other), one_left.eq(at_most_one(other))]
+            m.d.sync += [left.eq(other), one_left.eq(is_onehot0(other))]
         with m.If(step):
             m.d.sync += [
                 full.eq(waiting),
                 group.eq(first),
                 rest.eq(entering),
-                single.eq(at_most_one(entering)),
+                single.eq(is_onehot0(entering)),
                 *(bits.eq(grouped(word.hits[k])[first]) for k, bits in enumerate(marks)),
                 last_group.eq(one_left),
                 item.payload.eq(word.payload),
             ]
         with m.Elif(self.items.ready):
-            m.d.sync += [rest.eq(remaining), single.eq(at_most_one(remaining))]
+            m.d.sync += [rest.eq(remaining), single.eq(is_onehot0(remaining))]
         return m
 
 
 def give_rows(m, scanner, valid, row, name):
     """Rows to a scanner, through a register; returns whether that holds one, and whether a row may enter it."""
-    full, held, free = stage(m, valid, row, scanner.rows.ready, name)
+    full, held, free = pipe_register(m, valid, row, scanner.rows.ready, name)
     m.d.comb += [scanner.rows.valid.eq(full), scanner.rows.p.eq(held)]
     return full, free
 
@@ -236,7 +236,7 @@ def list_bits(m, words, shape, depth, name):
     m.submodules[f"{name}_bits"] = bits = Enumerator(width=shape["mask"].shape, payload=about, banks=banks)
     waiting = bits.busy
     if depth == 1:
-        full, held, free = relay(m, words.valid, words.p, bits.words.ready, f"{name}_word")
+        full, held, free = half_rate_register(m, words.valid, words.p, bits.words.ready, f"{name}_word")
         m.d.comb += words.ready.eq(free)
         waiting = waiting | full
     elif depth:

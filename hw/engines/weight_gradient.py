@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 
-from backspike.hw.blocks import Queue, stage
+from backspike.hw.blocks import Queue, pipe_register
 from backspike.hw.engines.gradient_lane import GradientLane
 from backspike.hw.engines.ports import gradient_ports
 from backspike.hw.engines.replay import Replay
@@ -160,7 +160,7 @@ class GradientEngine(wiring.Component):
             delta.final.eq(bits.p.final),
             delta.none.eq(bits.p.none),
         ]
-        full, this, free = stage(m, bits.valid, delta, lists.commands.ready, f"delta_{k}")
+        full, this, free = pipe_register(m, bits.valid, delta, lists.commands.ready, f"delta_{k}")
         m.d.comb += [
             bits.ready.eq(free),
             lists.commands.valid.eq(full),

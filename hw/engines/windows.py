@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import moved, relay, skid
+from backspike.hw.blocks import half_rate_register, lockstep_register, skid_buffer
 from backspike.hw.engines.scan import RowScanner, give_rows, list_bits
 from backspike.hw.engines.walks import PLACE, input_pixel
 from backspike.hw.shapes import WORD
@@ -99,7 +99,7 @@ class SpikeWindow(wiring.Component):
         index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
         read, request, last_group = Signal(), Signal(self.request), Signal()
         ends = Signal()
-        waiting, asked, free = relay(m, self.requests.valid, self.requests.p, move & ends, "request_held")
+        waiting, asked, free = half_rate_register(m, self.requests.valid, self.requests.p, move & ends, "request_held")
         m.d.sync += last.eq(self.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
@@ -205,7 +205,7 @@ class SpikeWindow(wiring.Component):
             placed.step.eq(piece.step),
             placed.final.eq(piece.final),
         ]
-        one, this = moved(m, advance, walking, placed, "placed")
+        one, this = lockstep_register(m, advance, walking, placed, "placed")
         sized = Signal(sizes)
         m.d.comb += [
             *(sized[name].eq(this[name]) for name in kept),
@@ -213,7 +213,7 @@ class SpikeWindow(wiring.Component):
             sized.bits.eq(this.pixels * this.channels),
             sized.address.eq(this.base + this.down + this.across),
         ]
-        two, this = moved(m, advance, one, sized, "sized")
+        two, this = lockstep_register(m, advance, one, sized, "sized")
         started = Signal(start)
         m.d.comb += [
             *(started[name].eq(this[name]) for name in kept),
@@ -221,7 +221,7 @@ class SpikeWindow(wiring.Component):
             started.more.eq(this.bits - 1),
             started.address.eq(this.address),
         ]
-        three, this = moved(m, advance, two, started, "started")
+        three, this = lockstep_register(m, advance, two, started, "started")
         row, word = Signal(scanner.row), Signal(shapes.tape_word)
         m.d.comb += [
             word.eq(this.tape + this.start[5:]),
@@ -258,14 +258,14 @@ class SpikeWindow(wiring.Component):
             item.none.eq(found.p.none),
             item.last.eq(found.p.final & word.last),
         ]
-        one, this = moved(m, move, found.valid, item, "item")
+        one, this = lockstep_register(m, move, found.valid, item, "item")
         m.d.comb += [
             scaled.offset.eq(this.number * self.descriptor.blocks),
             *(scaled[name].eq(this[name]) for name in about),
         ]
-        two, this = moved(m, move, one, scaled, "scaled")
+        two, this = lockstep_register(m, move, one, scaled, "scaled")
         spike = Signal(self.item)
-        full, held, free = skid(m, two, spike, self.items.ready, "spike")
+        full, held, free = skid_buffer(m, two, spike, self.items.ready, "spike")
         m.d.comb += [
             spike.entry.address.eq(this.base + this.offset),
             spike.entry.spike.eq(this.spike),
@@ -394,19 +394,19 @@ class OutputRows(wiring.Component):
             factors.down.eq(tap.ky * self.row_stride),
             factors.across.eq(tap.kx * self.tap_stride),
         ]
-        one, this = moved(m, advance, walking, factors, "factors")
+        one, this = lockstep_register(m, advance, walking, factors, "factors")
         m.d.comb += [
             *(summed[name].eq(this[name]) for name in self.kept),
             summed.pixel.eq(this.row + this.column),
             summed.address.eq(this.down + this.across),
         ]
-        two, this = moved(m, advance, one, summed, "summed")
+        two, this = lockstep_register(m, advance, one, summed, "summed")
         m.d.comb += [
             *(started[name].eq(this[name]) for name in self.kept),
             started.start.eq(this.pixel * d.blocks),
             started.address.eq(this.address),
         ]
-        three, this = moved(m, advance, two, started, "started")
+        three, this = lockstep_register(m, advance, two, started, "started")
         row, more = self.rows.p, Signal(block)
         m.d.sync += more.eq(d.blocks - 1)
         with m.If(advance):

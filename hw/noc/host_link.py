@@ -3,10 +3,10 @@
 
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out, connect
 
-from backspike.hw.noc.flit import FlitStream, header_of, tag_of
-from backspike.hw.noc.flow import FlitBuffer, FlitMerge
+from backspike.hw.noc.flit import FlitStream, LinkStream, header_of, tag_of
+from backspike.hw.noc.flow import FlitBuffer, FlitMerge, round_begins
 from backspike.hw.noc.packet_gate import DROP, LINK_READ, PacketGate
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import LINK_COUNTERS
@@ -26,6 +26,8 @@ class FaultReport(Component):
     -------
     drop : In(DROP)
     o : Out(FlitStream)
+
+    Latency is one cycle; a drop that comes while a report is at ``o`` is not reported. Nothing to send after reset.
     """
 
     drop: In(DROP)
@@ -58,8 +60,10 @@ class CounterReply(Component):
     -------
     read : In(Stream(LINK_READ))
         Taken when the reply has been sent.
-    counters : In(32) for each of ``LINK_COUNTERS``
+    counters : In(32).array(len(LINK_COUNTERS))
+        In the order of ``LINK_COUNTERS``.
     o : Out(FlitStream)
+        Follows ``read.valid`` in the same cycle, one flit per cycle. Reset ends a reply.
     """
 
     def __init__(self):
@@ -96,7 +100,7 @@ class HostLink(Component):
     What the host sends is stored packet by packet and checked (:class:`PacketGate`). A bad packet is dropped, counted,
     and reported with a FAULT packet (``link`` = 1, the cause, the offending header); what is dropped while a report
     waits to be sent is only counted. A READ with ``host`` = 1 of the region COUNTER is answered with the link's own
-    counters. Packets to the host come from the mesh, the reports and the replies in turn.
+    counters. Packets to the host come from the mesh, the reports and the replies, which count as one sender each.
 
     Parameters
     ----------
@@ -109,8 +113,8 @@ class HostLink(Component):
         From the host.
     m_axis : Out(AxiStream)
         To the host.
-    to_mesh : Out(FlitStream)
-    from_mesh : In(FlitStream)
+    to_mesh : Out(LinkStream)
+    from_mesh : In(LinkStream)
         Into the west port of the router of node (0, 0), and from its north port, or the west one of a chain.
 
     Counters, from reset, modulo 2**32: ``words_in`` and ``packets_in`` count everything that the host has sent,
@@ -130,8 +134,8 @@ class HostLink(Component):
             {
                 "s_axis": In(AxiStream),
                 "m_axis": Out(AxiStream),
-                "to_mesh": Out(FlitStream),
-                "from_mesh": In(FlitStream),
+                "to_mesh": Out(LinkStream),
+                "from_mesh": In(LinkStream),
             }
         )
 
@@ -142,17 +146,26 @@ class HostLink(Component):
         m.submodules.gate = gate = PacketGate(self.config)
         m.submodules.report = report = FaultReport()
         m.submodules.reply = reply = CounterReply()
-        m.submodules.merge = merge = FlitMerge(3)
+        m.submodules.merge = merge = FlitMerge(3, sources=[1, 2])
         m.submodules.buffer = buffer = FlitBuffer()
         connect(m, entry.o, gate.i)
-        connect(m, gate.o, flipped(self.to_mesh))
         connect(m, gate.read, reply.read)
-        connect(m, flipped(self.from_mesh), merge.i[0])
         connect(m, report.o, merge.i[1])
         connect(m, reply.o, merge.i[2])
         connect(m, merge.o, buffer.i)
         s, outgoing = self.s_axis, self.m_axis
+        inward, outward = self.to_mesh, self.from_mesh
         m.d.comb += [
+            inward.payload.data.eq(gate.o.payload.data),
+            inward.payload.last.eq(gate.o.payload.last),
+            inward.payload.round.eq(gate.odd),  # the host is one sender: each of its packets is a round
+            inward.valid.eq(gate.o.valid),
+            gate.o.ready.eq(inward.ready),
+            merge.i[0].payload.data.eq(outward.payload.data),
+            merge.i[0].payload.last.eq(outward.payload.last),
+            merge.i[0].valid.eq(outward.valid),
+            merge.begins[0].eq(round_begins(m, outward, "mesh")),
+            outward.ready.eq(merge.i[0].ready),
             entry.i.payload.data.eq(s.tdata),
             entry.i.payload.last.eq(s.tlast),
             entry.i.valid.eq(s.tvalid),

@@ -27,9 +27,10 @@ def connect_nodes(m, config, nodes):
 
     Parameters
     ----------
-    m: Module
-    config: ChipConfig
-    nodes: ``{(x, y): node}`` with the members of a Router except for the local ports
+    m : Module
+    config : ChipConfig
+    nodes : dict
+        ``{(x, y): node}``, each with the members of a Router except for the local ports.
     """
     for (x, y), node in nodes.items():
         m.d.comb += [node.x.eq(x), node.y.eq(y)]

@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.hw.blocks import stage
+from backspike.hw.blocks import pipe_register
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.hw.noc.packet_check import PacketCheck
 from backspike.spec.config import ChipConfig
@@ -39,6 +39,8 @@ class PacketGate(Component):
         Packets of the host, of any length; what is too long to be stored is swallowed.
     o : Out(FlitStream)
         Well-formed packets to cores.
+    odd : Out(1)
+        Whether the packet at ``o`` is the second, fourth, ... of them.
     read : Out(Stream(LINK_READ))
         Well-formed packets to the host link.
     drop : Out(DROP)
@@ -60,6 +62,7 @@ class PacketGate(Component):
             {
                 "i": In(FlitStream),
                 "o": Out(FlitStream),
+                "odd": Out(1),
                 "read": Out(stream.Signature(LINK_READ)),
                 "drop": Out(DROP),
             }
@@ -80,7 +83,7 @@ class PacketGate(Component):
         count, first, inside = Signal(range(_WORDS + 1)), Signal(32), Signal()
         # What is known of the header is worked out while it goes into this register.
         room = (filled ^ emptied) != 2
-        full, flit, free = stage(m, self.i.valid, self.i.payload, room, "flit")
+        full, flit, free = pipe_register(m, self.i.valid, self.i.payload, room, "flit")
         taken = full & room
         m.d.comb += [
             self.i.ready.eq(free),
@@ -129,6 +132,7 @@ class PacketGate(Component):
             next_emptied.eq(emptied + (moves & last)),
             read.addr.eq(Cat(next_sent, next_emptied[0])),
             self.o.valid.eq(filled != emptied),
+            self.odd.eq(emptied[0]),
             self.o.payload.data.eq(read.data),
             last.eq(sent == lengths[emptied[0]]),
             self.o.payload.last.eq(last),

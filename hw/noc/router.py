@@ -4,8 +4,8 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
 
-from backspike.hw.noc.flit import FlitStream, header_of
-from backspike.hw.noc.flow import FlitBuffer, FlitMerge
+from backspike.hw.noc.flit import FLIT, LINK, FlitStream, LinkStream, header_of
+from backspike.hw.noc.flow import FlitBuffer, FlitMerge, round_begins
 from backspike.spec.config import ChipConfig
 
 __all__ = ["Router", "link_members", "router_signature"]
@@ -27,7 +27,7 @@ def _turns(config):
 def link_members(config):
     """``<port>_in`` and ``<port>_out`` for each port to a neighbour: west, north, east, south, or west, east."""
     links = [port for port in _turns(config) if port != "local"]
-    return {f"{port}_in": In(FlitStream) for port in links} | {f"{port}_out": Out(FlitStream) for port in links}
+    return {f"{port}_in": In(LinkStream) for port in links} | {f"{port}_out": Out(LinkStream) for port in links}
 
 
 def router_signature(config):
@@ -66,9 +66,12 @@ class Router(Component):
     -------
     x, y : In(3)
         Position in the mesh, constant.
-    <port>_in : In(FlitStream)
-    <port>_out : Out(FlitStream)
-        For each port: local, west, north, east, south; in a chain local, west, east.
+    local_in : In(FlitStream)
+    local_out : Out(FlitStream)
+        From and to the node.
+    <port>_in : In(LinkStream)
+    <port>_out : Out(LinkStream)
+        For each port to a neighbour: west, north, east, south; in a chain west, east.
     flits : Out(3)
         Flits sent through any output in a cycle.
     stalled : Out(3)
@@ -92,19 +95,35 @@ class Router(Component):
     def elaborate(self, platform):
         m = Module()
         turns = _turns(self.config)
-        merges = {port: FlitMerge(len(inputs)) for port, inputs in turns.items()}
+        merges = {port: FlitMerge(len(inputs), sources=[inputs.index("local")]) for port, inputs in turns.items()}
         for port in turns:
-            m.submodules[f"{port}_buffer"] = buffer = FlitBuffer()
+            layout = FLIT if port == "local" else LINK
+            m.submodules[f"{port}_buffer"] = buffer = FlitBuffer(layout)
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
+            begins = 0 if port == "local" else round_begins(m, buffer.o, port)
             sent = []
             for output, wanted in self._ways(m, port, buffer.o).items():
-                branch = merges[output].i[turns[output].index(port)]
-                m.d.comb += [branch.payload.eq(buffer.o.payload), branch.valid.eq(buffer.o.valid & wanted)]
+                merge, place = merges[output], turns[output].index(port)
+                branch = merge.i[place]
+                m.d.comb += [
+                    branch.payload.data.eq(buffer.o.payload.data),
+                    branch.payload.last.eq(buffer.o.payload.last),
+                    branch.valid.eq(buffer.o.valid & wanted),
+                    merge.begins[place].eq(begins),  # also if the packet goes elsewhere
+                ]
                 sent.append(branch.ready & wanted)
             m.d.comb += buffer.o.ready.eq(Cat(sent).any())
-        for port in turns:
-            m.submodules[f"{port}_merge"] = merges[port]
-            connect(m, flipped(getattr(self, f"{port}_out")), merges[port].o)
+        for port, merge in merges.items():
+            m.submodules[f"{port}_merge"] = merge
+            out = getattr(self, f"{port}_out")
+            m.d.comb += [
+                out.payload.data.eq(merge.o.payload.data),
+                out.payload.last.eq(merge.o.payload.last),
+                out.valid.eq(merge.o.valid),
+                merge.o.ready.eq(out.ready),
+            ]
+            if port != "local":
+                m.d.comb += out.payload.round.eq(merge.round)
         outputs = [merge.o for merge in merges.values()]
         self._count(m, self.flits, Cat(o.valid & o.ready for o in outputs))
         self._count(m, self.stalled, Cat(o.valid & ~o.ready for o in outputs))

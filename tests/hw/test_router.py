@@ -14,7 +14,7 @@ from tests.support.noc_mesh import RouterMeshes, mesh_name, router_module
 
 CONFIGS = [
     *(ChipConfig(columns=columns, rows=rows) for columns, rows in ((1, 1), (3, 1), (2, 2), (5, 4))),
-    *(ChipConfig(columns=columns, rows=rows, chain=True) for columns, rows in ((1, 1), (2, 1), (3, 4))),
+    *(ChipConfig(columns=columns, rows=rows, chain=True) for columns, rows in ((1, 1), (2, 1), (3, 4), (5, 4))),
 ]
 
 

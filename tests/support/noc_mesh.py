@@ -74,14 +74,21 @@ class RouterMeshes(Component):
         payload, valid = getattr(self, f"{name}_in_payload"), getattr(self, f"{name}_in_valid")
         ready = getattr(self, f"{name}_out_ready")
         for n, (into, out_of) in enumerate(zip(inward, outward, strict=True)):
+            flit = View(FLIT, payload.word_select(n, FLIT.size))
             m.d.comb += [
-                into.payload.eq(View(FLIT, payload.word_select(n, FLIT.size))),
+                into.payload.data.eq(flit.data),
+                into.payload.last.eq(flit.last),
                 into.valid.eq(valid[n]),
                 out_of.ready.eq(ready[n]),
             ]
+        host = routers[0, 0].west_in
+        with m.If(host.valid & host.ready & host.payload.last):
+            m.d.sync += host.payload.round.eq(~host.payload.round)  # as the host link does it
         m.d.comb += [
             getattr(self, f"{name}_in_ready").eq(Cat(into.ready for into in inward)),
-            getattr(self, f"{name}_out_payload").eq(Cat(out_of.payload for out_of in outward)),
+            getattr(self, f"{name}_out_payload").eq(
+                Cat(Cat(out_of.payload.data, out_of.payload.last) for out_of in outward)
+            ),
             getattr(self, f"{name}_out_valid").eq(Cat(out_of.valid for out_of in outward)),
         ]
         for part in ("flits", "stalled"):

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import any_of
+from backspike.hw.blocks import or_reduce
 from backspike.hw.core.receive.regions import READABLE, WRITABLE, is_one_of, read_tape, region_sizes
 from backspike.hw.core.schedule.slots import EVENT
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
@@ -118,7 +118,7 @@ class Receiver(wiring.Component):
             m.d.sync += [kind[code.name].eq(flit.p.data[:4] == code) for code in HOST_KINDS]
             asked = tag_of(Kind.READ, header_of(flit.p).tag).count
             m.d.sync += span.eq(Mux(flit.p.data[:4] == Kind.WRITE, 1, asked))
-            m.d.sync += fits.eq(any_of(flit.p.data[:4] == code for code in HOST_KINDS if not payload_range(code)[0]))
+            m.d.sync += fits.eq(or_reduce(flit.p.data[:4] == code for code in HOST_KINDS if not payload_range(code)[0]))
         with m.Elif(word):
             m.d.sync += [words.eq(words + 1), over.eq(over | (words == MAX_PAYLOAD))]
             m.d.sync += fits.eq(_may_end(m, kind, words) & ~over)

@@ -5,7 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import any_of
+from backspike.hw.blocks import or_reduce
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.noc.flow import select
 from backspike.spec.packets import HEADER, TAGS
@@ -71,7 +71,7 @@ class PacketOutput(wiring.Component):
         m.d.comb += [
             self.busy.eq(select([source.valid for source in self.packets], owner)),
             self.flits.valid.eq(self.busy),
-            self.flits.p.data.eq(any_of(words)),
+            self.flits.p.data.eq(or_reduce(words)),
             self.flits.p.last.eq(position == select([source.p.length for source in self.packets], owner)),
             self.sent.eq(self.busy & self.flits.ready & self.flits.p.last),
             *(

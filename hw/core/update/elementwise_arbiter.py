@@ -9,7 +9,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.elementwise import Elementwise
-from backspike.hw.blocks import any_of
+from backspike.hw.blocks import or_reduce
 
 __all__ = ["Arithmetic", "Client", "request_layout", "result_latency", "result_layout", "tag_layout"]
 
@@ -115,7 +115,7 @@ class Arithmetic(wiring.Component):
             self._take(m, request.p, request.valid & free, terms[name])
         m.d.comb += [
             *(
-                getattr(unit, name).eq(any_of(Value.cast(term[name]) for term in terms.values()))
+                getattr(unit, name).eq(or_reduce(Value.cast(term[name]) for term in terms.values()))
                 for name in ("a", "b", "addend", "product", "add", "last", "tag")
             ),
             self.used.eq(unit.valid),

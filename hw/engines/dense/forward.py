@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
 
 from backspike.hw.arith.lanes import SpikeLane
-from backspike.hw.blocks import moved, stage
+from backspike.hw.blocks import lockstep_register, pipe_register
 from backspike.hw.engines.dense.row_bits import RowBits, last_word
 from backspike.hw.engines.ports import forward_ports, spike_lane
 
@@ -67,7 +67,7 @@ class DenseForward(wiring.Component):
             row.payload.end.eq(last_group),
             row.payload.last.eq(last_block),
         ]
-        valid, held, taking = stage(m, walking & settled, row, bits.rows.ready, "row")
+        valid, held, taking = pipe_register(m, walking & settled, row, bits.rows.ready, "row")
         m.d.comb += [free.eq(taking), bits.rows.valid.eq(valid), bits.rows.p.eq(held)]
         with m.If(self.start):
             m.d.sync += [walking.eq(1), settled.eq(0), index.eq(0), block.eq(0)]
@@ -104,7 +104,7 @@ class DenseForward(wiring.Component):
             m.d.sync += [held.eq(found), address.eq(held.row + held.number * d.blocks)]
         pipeline = [(valid, now)]
         for name in ("held", "asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
-            pipeline.append(moved(m, run, *pipeline[-1], name))
+            pipeline.append(lockstep_register(m, run, *pipeline[-1], name))
         del pipeline[0]
         (full, asking), (at_lane_full, at_lane), (done_full, done) = pipeline[0], pipeline[2], pipeline[-1]
         m.d.comb += [

@@ -7,7 +7,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Out, Signature
 
 from backspike.hw.arith.lanes import ProductLane
-from backspike.hw.blocks import moved
+from backspike.hw.blocks import lockstep_register
 from backspike.hw.engines.dense.pairs import Pairs
 from backspike.hw.engines.gradient_sum import GradientSum
 from backspike.hw.engines.ports import error_ports, gradient_ports
@@ -103,7 +103,7 @@ class DenseLearning(wiring.Component):
             ]
         stages = [(pairs.items.valid, now)]
         for name in ("asked", "read", *(f"lane_{k}" for k in range(ProductLane.latency))):
-            stages.append(moved(m, run, *stages[-1], name))
+            stages.append(lockstep_register(m, run, *stages[-1], name))
         del stages[0]
         read, at_lane, done = stages[1][1], stages[2][1], stages[-1][1]
         waits, writing = self._add(m, run, address, read, at_lane)

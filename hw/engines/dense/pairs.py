@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.blocks import relay, stage
+from backspike.hw.blocks import half_rate_register, pipe_register
 from backspike.hw.engines.dense.row_bits import RowBits, last_word
 from backspike.hw.engines.group_loop import GroupLoop
 from backspike.hw.shapes import WORD
@@ -134,7 +134,9 @@ class Pairs(wiring.Component):
         )
         placed, advance = Signal(self._row), Signal()
         # An input every other cycle at most: so the chain of those who wait for each other ends here.
-        one, this, empty = relay(m, inputs.items.valid & ~inputs.items.p.none, inputs.items.p, advance, "input_found")
+        one, this, empty = half_rate_register(
+            m, inputs.items.valid & ~inputs.items.p.none, inputs.items.p, advance, "input_found"
+        )
         m.d.comb += [
             inputs.items.ready.eq(empty),
             placed.row.eq(groups.group.row_base + this.number * d.blocks),
@@ -143,7 +145,7 @@ class Pairs(wiring.Component):
             placed.use.eq(this.hits),
             self.found.eq(Mux(one & advance, placed.use, 0)),
         ]
-        two, that, free = stage(m, one, placed, bits.rows.ready, "placed")
+        two, that, free = pipe_register(m, one, placed, bits.rows.ready, "placed")
         row, item = bits.rows.p, bits.items.p
         m.d.comb += [
             advance.eq(free),

@@ -7,7 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from backspike.hw.blocks import any_of, at_most_one, lowest_bit
+from backspike.hw.blocks import find_first, is_onehot0, or_reduce
 from backspike.hw.shapes import WORD
 
 __all__ = ["RowBits", "last_word"]
@@ -125,13 +125,13 @@ class RowBits(wiring.Component):
         rest, marks, found = Signal(_BYTE), Signal(ArrayLayout(_BYTE, banks)), Signal(ArrayLayout(_BYTE, banks))
         place, single, free = Signal(3), Signal(), Signal()
         m.d.comb += [
-            number.eq(lowest_bit(m, left, "lowest_byte")),
-            final.eq(at_most_one(left)),
+            number.eq(find_first(m, left, "lowest_byte")),
+            final.eq(is_onehot0(left)),
             take.eq(~full | (free & final)),
             clear.eq(full & free & ~final),
             *(found[k].eq(_byte_of(words[k], number)) for k in range(banks)),
-            place.eq(lowest_bit(m, rest, "lowest")),
-            single.eq(at_most_one(rest)),
+            place.eq(find_first(m, rest, "lowest")),
+            single.eq(is_onehot0(rest)),
             free.eq(~listing | (self.items.ready & single)),
             item.number.eq(Cat(place, index)),
             item.hits.eq(Cat(mark.bit_select(place, 1) for mark in marks) if banks > 1 else ~none),
@@ -157,7 +157,7 @@ class RowBits(wiring.Component):
                 m.d.sync += bit.eq(0)
             with m.Elif(take):
                 m.d.sync += bit.eq(some[k])
-        union = any_of([found[k] for k in range(banks)])
+        union = or_reduce([found[k] for k in range(banks)])
         for k, bit in enumerate(rest):
             with m.If(~free & self.items.ready & ~rest[:k].any()):
                 m.d.sync += bit.eq(0)

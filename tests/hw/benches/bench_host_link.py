@@ -74,7 +74,7 @@ class Bench:
                 flit = int(dut.to_mesh__payload.value)
                 arriving.append(flit & 0xFFFFFFFF)
                 self.last_into_mesh = self.cycle
-                if flit >> 32:
+                if flit >> 32 & 1:
                     self.into_mesh.append(tuple(arriving))
                     arriving = []
             if offered is None and self.from_mesh and self.random.random() >= self.idle:

@@ -8,6 +8,7 @@ which transfers the next rising edge will make.
 import os
 import re
 from collections import defaultdict, deque
+from itertools import pairwise
 from random import Random
 
 import cocotb
@@ -92,7 +93,7 @@ class Mesh:
         self.arriving = [[] for _ in range(self.streams)]
         self.expected = defaultdict(deque)  # (source, destination): packets
         self.outstanding = 0
-        self.arrivals = []  # (cycle, destination, source) of every packet's last flit
+        self.arrivals = []  # (cycle, destination, source, flits) of every packet, when its last flit came
         self.flits_through = [0] * HOST
         self.cycle = 0
 
@@ -161,7 +162,7 @@ class Mesh:
             source = origin(words[0])
             assert self.expected[source, n], f"stream {n}: a packet from {source} that was not sent, or sent elsewhere"
             assert self.expected[source, n].popleft() == tuple(words), f"stream {n}: wrong packet from {source}"
-            self.arrivals.append((self.cycle, n, source))
+            self.arrivals.append((self.cycle, n, source, len(words)))
             self.outstanding -= 1
             self.arriving[n] = []
 
@@ -183,6 +184,33 @@ class Mesh:
     def destinations(self, source):
         """All streams that ``source`` may send to: every node, itself too, and the host from every node."""
         return range(HOST if source == HOST else HOST + 1)
+
+    async def saturate(self, destination, sources, packets, *, longest=MAX_PAYLOAD, others=()):
+        """Steps until one of ``sources`` has no more of its ``packets`` for ``destination``, and then finishes.
+
+        They have up to ``longest`` payload words. Each source sends a packet to one of ``others`` between two of them.
+
+        Returns
+        -------
+        what arrived at ``destination`` until then, in order: (source, flits)
+        """
+        left = dict.fromkeys(sources, packets)
+        for source in sources:
+            for sequence in range(packets):
+                self.queue(source, destination, self.random.randint(0, longest), sequence)
+                if others:
+                    other = others[sequence % len(others)]
+                    self.queue(source, other, self.random.randint(0, longest), sequence)
+        seen, came = len(self.arrivals), []
+        while all(left.values()):
+            await self.step()
+            for _, n, source, flits in self.arrivals[seen:]:
+                if n == destination:
+                    left[source] -= 1
+                    came.append((source, flits))
+            seen = len(self.arrivals)
+        await self.finish()
+        return came
 
 
 async def _new_mesh(dut):
@@ -238,7 +266,7 @@ async def idle_path_takes_a_flit_every_cycle(dut):
 
 @cocotb.test(skip=CONFIG.chain or min(CONFIG.columns, CONFIG.rows) < 3)
 async def output_is_shared_in_turn(dut):
-    """Five inputs that always have a packet for one output get every fifth packet each."""
+    """Five inputs that always have a packet for one output have a packet in every round each."""
     mesh = await _new_mesh(dut)
     middle = NODES.index((1, 1))
     sources = [middle, *(NODES.index(position) for position in ((0, 1), (1, 0), (2, 1), (1, 2)))]
@@ -246,9 +274,56 @@ async def output_is_shared_in_turn(dut):
         for source in sources:
             mesh.queue(source, middle, mesh.random.randint(0, MAX_PAYLOAD), sequence)
     await mesh.finish()
-    order = [source for _, _, source in mesh.arrivals]
-    for turn in range(10, 180):
-        assert sorted(order[turn : turn + 5]) == sorted(sources)
+    order = [source for _, _, source, _ in mesh.arrivals]
+    for turn in range(10, 180):  # a round is five packets in any order, and there is a whole one among nine
+        assert set(order[turn : turn + 9]) == set(sources)
+
+
+def shares(came, sources):
+    """How many flits, and how many packets, came from each of the sources."""
+    packets, flits = (dict.fromkeys(sources, 0) for _ in range(2))
+    for source, length in came:
+        packets[source] += 1
+        flits[source] += length
+    return list(flits.values()), list(packets.values())
+
+
+def longest_wait(came, source):
+    """The largest number of others' packets before, between, and after those of a source that always had one."""
+    places = [-1, *(n for n, (sender, _) in enumerate(came) if sender == source), len(came)]
+    return max(after - before - 1 for before, after in pairwise(places))
+
+
+@cocotb.test()
+@cocotb.parametrize(longest=[0, MAX_PAYLOAD])
+async def all_senders_get_the_same(dut, longest):
+    """All nodes, and some of them, send to the host and to a node without a pause: equal shares, short waits."""
+    mesh = await _new_mesh(dut)
+    few = mesh.random.sample(range(HOST), (HOST + 1) // 2)
+    for destination in (HOST, mesh.random.randrange(HOST)):
+        for sources in (range(HOST), few, sorted({0, HOST - 1})):
+            came = await mesh.saturate(destination, sources, 60, longest=longest)
+            flits, packets = shares(came, sources)
+            dut._log.info("to %d, flits of each: %s, packets: %s", destination, flits, packets)
+            assert max(flits) <= 2 * min(flits), f"shares of a way to {destination}: {flits} flits"
+            # The nearest begin while the packets of the farthest are on their way.
+            assert max(packets) - min(packets) <= 5, f"shares of a way to {destination}: {packets} packets"
+            for source in sources:
+                waited = longest_wait(came, source)
+                assert waited <= 2 * len(sources), f"{source} waited for {waited} packets of {len(sources)} senders"
+
+
+@cocotb.test(skip=HOST < 2)
+async def nobody_waits_for_long_beside_other_traffic(dut):
+    """As above, but each sender has other packets between those for the host: nobody gets far more than another."""
+    mesh = await _new_mesh(dut)
+    for others in ((HOST - 2,), (0, HOST - 1), range(HOST)):
+        came = await mesh.saturate(HOST, range(HOST), 30, others=others)
+        _, packets = shares(came, range(HOST))
+        dut._log.info("beside packets to %s: packets to the host: %s", list(others), packets)
+        for source in range(HOST):
+            waited = longest_wait(came, source)
+            assert waited <= 4 * HOST, f"{source} waited for {waited} packets of {HOST} senders"
 
 
 @cocotb.test()
