@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
 LINKS := $(VENV)/types/backspike
 
-CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS OUTPUT
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS OUTPUT
 TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
@@ -88,9 +88,9 @@ help:
 #:   WEIGHTS=16384      weights that a core can hold
 #:   NEURONS=256        neurons that a core can hold
 #:   TAPE_WORDS=64      words of 32 input spikes that a core can hold per slot
-#:   GROUPS=32          entries of a core's table of input groups, one for each producer of each slice
-#:   PEERS=64           entries of a core's table of packet sources and destinations
-#:   WINDOW=1024        entries of the engines' lists: inputs of a group that an output pixel sees
+#:   FAN_IN=32          entries of a core's fan-in table, one for each producer of each slice
+#:   ROUTES=64          entries of a core's table of packet sources and destinations
+#:   LIST_DEPTH=1024    entries of the engines' lists: inputs of a group that an output pixel sees
 #:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
 #:   OUTPUT             folder for everything that is written: build/sim or build/verilog
 #: Variables of sim:

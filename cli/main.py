@@ -11,7 +11,7 @@ from backspike.spec.config import ChipConfig, mesh_shape
 
 __all__ = ["main"]
 
-_CHIP_FIELDS = ("slots", "slices", "weights", "neurons", "tape_words", "groups", "peers", "window", "batch_terms")
+_CHIP_FIELDS = ("slots", "slices", "weights", "neurons", "tape_words", "fan_in", "routes", "list_depth", "batch_terms")
 
 
 def _parser():

@@ -11,9 +11,9 @@ from backspike.spec.config import LIMITS, ChipConfig
 
 __all__ = ["capacity_advice"]
 
-_TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "groups", "peers", "slices")}
+_TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "fan_in", "routes", "slices")}
 
-_WORDS = {"tape_words": "tape words", "groups": "entries of the group table"}
+_WORDS = {"tape_words": "tape words", "fan_in": "entries of the fan-in table"}
 
 
 def capacity_advice(partition: Partition, cores: int, number: int) -> str:
