@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
 LINKS := $(VENV)/types/backspike
 
-CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS GROUPS PEERS WINDOW BATCH_TERMS DENSE_ONLY CHAIN\
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS DENSE_ONLY CHAIN\
   OUTPUT
 TRAINING := PRESET NETWORK RESET KAPPA THETA WIDTH RATE MOMENTUM LOSS_SCALE DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
 FLAGS := STRICT BIAS NO_SKIPPING
@@ -71,7 +71,7 @@ help:
 #: make synth       area and clock of a chip's units on an FPGA
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
-#: make lint        check the style of the sources
+#: make lint        check the style, the layers of imports and the types of the sources
 #: make gates       compare cycles and area with committed values, after make sim; RENEW=1 commits those of today
 #: make check-docs  compare the numbers of the pages with what .ci/run has printed; RENEW=1 puts those into the pages
 #: make docs        build the site of the pages and of the reference in build/site
@@ -88,9 +88,9 @@ help:
 #:   WEIGHTS=16384      weights that a core can hold
 #:   NEURONS=256        neurons that a core can hold
 #:   TAPE_WORDS=64      words of 32 input spikes that a core can hold per slot
-#:   GROUPS=32          entries of a core's table of input groups, one for each producer of each slice
-#:   PEERS=64           entries of a core's table of packet sources and destinations
-#:   WINDOW=1024        entries of the engines' lists: inputs of a group that an output pixel sees
+#:   FAN_IN=32          entries of a core's fan-in table, one for each producer of each slice
+#:   ROUTES=64          entries of a core's table of packet sources and destinations
+#:   LIST_DEPTH=1024    entries of the engines' lists: inputs of a group that an output pixel sees
 #:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
 #:   DENSE_ONLY=0       1: smaller engines, for dense layers only; 0: also convolutions
 #:   CHAIN=0            1: a chain of cores, with small routers; 0: a mesh

@@ -43,15 +43,15 @@ class Shapes:
         self.tape_bit = index_bits(config.tape_words * WORD)
         self.delta_depth = -(-self.block_depth // WORD) + config.slices
         self.delta_word = index_bits(self.delta_depth)
-        self.peer = index_bits(config.peers)
+        self.route = index_bits(config.routes)
         self.error_sum = 96
 
-        self.groups = index_bits(config.groups)
+        self.fan_in = index_bits(config.fan_in)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
-        self.group = layout_of(tables.GROUP)
-        self.group_words = ArrayLayout(32, tables.GROUP.word_count)
+        self.fan_in_entry = layout_of(tables.FAN_IN)
+        self.fan_in_words = ArrayLayout(32, tables.FAN_IN.word_count)
         self.descriptor = layout_of(tables.DESCRIPTOR)
-        self.peer_entry = layout_of(tables.PEER)
+        self.route_entry = layout_of(tables.ROUTE)
         self.tables = config.slices * tables.DESCRIPTOR_STRIDE
         # Words of the descriptors lie behind the spikes, from here on.
         self.descriptors = 1 << max(self.tape_address().size, index_bits(self.tables))

@@ -20,9 +20,9 @@ LIMITS = {
     "weights": (32, 1 << 17),
     "neurons": (16, 1 << 14),
     "tape_words": (2, 1 << 9),
-    "groups": (2, 1 << 8),
-    "peers": (2, 1 << 8),
-    "window": (32, 1 << 12),
+    "fan_in": (2, 1 << 8),
+    "routes": (2, 1 << 8),
+    "list_depth": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
 }
 """Smallest and largest value of each number; the largest follow from the field widths in ``packets`` and ``tables``."""
@@ -51,11 +51,11 @@ class ChipConfig:
         rounded up to such a multiple.
     tape_words : int
         Words of 32 input spikes that one core can hold per slot, 2 to 512.
-    groups : int
-        Entries of a core's table of input groups, 2 to 256: one for each producer of each of its slices.
-    peers : int
+    fan_in : int
+        Entries of a core's fan-in table, 2 to 256: one for each producer of each of its slices.
+    routes : int
         Entries of a core's table of packet sources and destinations, 2 to 256.
-    window : int
+    list_depth : int
         Entries of the engines' lists, a power of two, 32 to 4096: inputs of one group that an output pixel sees
         (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees.
     batch_terms : int
@@ -89,9 +89,9 @@ class ChipConfig:
     weights: int = 16384
     neurons: int = 256
     tape_words: int = 64
-    groups: int = 32
-    peers: int = 64
-    window: int = 1024
+    fan_in: int = 32
+    routes: int = 64
+    list_depth: int = 1024
     batch_terms: int = 1 << 16
     momentum: bool = True
     dense_only: bool = False
@@ -104,8 +104,8 @@ class ChipConfig:
         object.__setattr__(self, "lanes", check_integer("lanes", self.lanes))
         if self.lanes not in (1, 2, 4, 8):
             raise ValueError(f"lanes must be 1, 2, 4 or 8, not {self.lanes!r}")
-        if self.window & (self.window - 1):
-            raise ValueError(f"window must be a power of two, not {self.window!r}")
+        if self.list_depth & (self.list_depth - 1):
+            raise ValueError(f"list_depth must be a power of two, not {self.list_depth!r}")
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")

@@ -8,10 +8,10 @@ from backspike.spec.fields import Fields
 __all__ = [
     "DESCRIPTOR",
     "DESCRIPTOR_STRIDE",
-    "GROUP",
-    "GROUP_STRIDE",
-    "NEED",
-    "PEER",
+    "EXPECTATIONS",
+    "FAN_IN",
+    "FAN_IN_STRIDE",
+    "ROUTE",
     "TAPE_SLOT_STRIDE",
     "TAPE_STRIDE",
     "Region",
@@ -26,9 +26,9 @@ class Region(IntEnum):
     GRADIENT_HIGH = 2  # read only; as WEIGHT: the sum's bits from 32 on, its sign extended
     VELOCITY = 3  # as WEIGHT
     DESCRIPTOR = 4  # address = slice * DESCRIPTOR_STRIDE + word of DESCRIPTOR
-    NEED = 5  # address = slice
-    GROUP = 6  # address = entry * GROUP_STRIDE + word of GROUP
-    PEER = 7  # address = entry
+    EXPECTATION = 5  # address = slice
+    FAN_IN = 6  # address = entry * FAN_IN_STRIDE + word of FAN_IN
+    ROUTE = 7  # address = entry
     TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes, masks 0
     CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
     COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
@@ -36,18 +36,18 @@ class Region(IntEnum):
 
 DESCRIPTOR_STRIDE = 16
 
-GROUP_STRIDE = 4
+FAN_IN_STRIDE = 4
 
 TAPE_STRIDE = 512
 
 TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
 """Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
-NEED = Fields(inputs=14, credits=6, markers=6, label=1, steps=5)
+EXPECTATIONS = Fields(inputs=14, credits=6, errors_done=6, label=1, steps=5)
 """Per slice: SPIKES packets per step of a sample, consumers that give credits, consumers that send ERRORS_DONE, loss on
 chip, steps."""
 
-GROUP = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
+FAN_IN = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.
 
 Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's
@@ -56,13 +56,13 @@ tap (ky, kx), the weights of channel c to the slice's block b of outputs are at 
 ``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias; no errors go back).
 Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
 
-PEER = Fields(x=3, y=3, host=1, slice=4, word=9)
+ROUTE = Fields(x=3, y=3, host=1, slice=4, word=9)
 """A destination of spikes (slice and first tape word there) or a source (slice there)."""
 
 DESCRIPTOR = Fields(
-    # Inputs: ``groups`` entries of the group table from ``groups_base``
-    groups_base=8,
-    groups=8,
+    # Inputs: ``fan_in`` entries of the fan-in table from ``fan_in_base``
+    fan_in_base=8,
+    fan_in=8,
     # Shapes in pixels; a dense slice is one output pixel that sees one input pixel
     in_width=7,
     in_height=7,
@@ -101,7 +101,7 @@ DESCRIPTOR = Fields(
     loss_scale=16,
     minus_rate=16,
     momentum=16,
-    # Peer table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
+    # Route table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
     targets_base=8,
     targets=8,
     sources_base=8,

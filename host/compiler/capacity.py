@@ -9,7 +9,7 @@ from backspike.golden.network import Network, Training
 from backspike.host.compiler.geometry import Core, flat, pixels, same_maps, terms, window
 from backspike.spec.config import LIMITS, ChipConfig
 from backspike.spec.packets import NO_LABEL
-from backspike.spec.tables import DESCRIPTOR, NEED, PEER
+from backspike.spec.tables import DESCRIPTOR, EXPECTATIONS, ROUTE
 
 if TYPE_CHECKING:
     from backspike.host.compiler.memory_layout import Slice
@@ -29,7 +29,7 @@ __all__ = [
     "words_of",
 ]
 
-MEMORIES = ("weights", "neurons", "tape_words", "groups", "slices", "peers")
+MEMORIES = ("weights", "neurons", "tape_words", "fan_in", "slices", "routes")
 """Fields of ``ChipConfig`` that the slices of a core share."""
 
 _LARGEST = {name: (1 << DESCRIPTOR.fields[name]) - 1 for name in ("in_width", "in_height", "out_width", "out_height")}
@@ -49,8 +49,8 @@ def words_of(count: int) -> int:
 
 def _longer_lists(least: int) -> str:
     """A remedy besides another one: the shortest lists that hold so many entries, a power of two, if there are any."""
-    window = 1 << (least - 1).bit_length()
-    return f", or window={window}" if window <= LIMITS["window"][1] else ""
+    depth = 1 << (least - 1).bit_length()
+    return f", or list_depth={depth}" if depth <= LIMITS["list_depth"][1] else ""
 
 
 def most_channels(network: Network, config: ChipConfig, number: int) -> int:
@@ -59,10 +59,10 @@ def most_channels(network: Network, config: ChipConfig, number: int) -> int:
     A slice of a layer whose maps the layer after it sees as maps is a group there, whose window must fit.
     """
     layer = network.layers[number]
-    most = config.window // layer.kernel**2 * config.lanes
+    most = config.list_depth // layer.kernel**2 * config.lanes
     after = network.layers[number + 1] if number + 1 < len(network.layers) else None
     if after is not None and not flat(after) and same_maps(after, layer):
-        most = min(most, config.window // window(after))
+        most = min(most, config.list_depth // window(after))
     return min(most, layer.out_channels)
 
 
@@ -143,14 +143,14 @@ def check_layers(network: Network, config: ChipConfig) -> None:
         _check_shape(number, layer)
         channels = layer.in_channels if number == 0 else 1  # the host is one producer, other producers can be cut
         inputs = channels * window(layer)
-        if not flat(layer) and inputs > config.window:
+        if not flat(layer) and inputs > config.list_depth:
             raise CapacityError(
                 f"an output pixel of layer {number} sees {inputs:,} inputs of one producer and the chip's lists have "
-                f"{config.window:,} entries: use a smaller kernel or pool{_longer_lists(inputs)}"
+                f"{config.list_depth:,} entries: use a smaller kernel or pool{_longer_lists(inputs)}"
             )
-        if layer.kernel**2 > config.window:
+        if layer.kernel**2 > config.list_depth:
             raise CapacityError(
-                f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.window} "
+                f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.list_depth} "
                 f"entries: use a smaller kernel{_longer_lists(layer.kernel**2)}"
             )
         most = terms(layer, network.steps)
@@ -188,7 +188,7 @@ def check_cut(network: Network, config: ChipConfig, pieces: Sequence["Piece"]) -
             if piece.channels > most:
                 raise CapacityError(
                     f"a slice of layer {number} has {piece.channels:,} channels and the chip's lists of "
-                    f"{config.window:,} entries allow {most:,}: use smaller slices or a larger window"
+                    f"{config.list_depth:,} entries allow {most:,}: use smaller slices or a larger list_depth"
                 )
             end += piece.channels
         if end != layer.out_channels:
@@ -203,9 +203,9 @@ def core_use(layers: Iterable[Iterable["Slice"]]) -> dict[Core, dict[str, int]]:
         core["weights"] += part.weight_words * part.lanes
         core["neurons"] += part.pixels * part.blocks * part.lanes
         core["tape_words"] += part.tape_words
-        core["groups"] += len(part.groups)
+        core["fan_in"] += len(part.groups)
         core["slices"] += 1
-        core["peers"] += len(part.sources) + len(part.targets)
+        core["routes"] += len(part.sources) + len(part.targets)
     return dict(sorted(use.items()))
 
 
@@ -220,16 +220,16 @@ def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]]) -> N
                     remedy += f", or {name}={use[name]}"
                 raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
     for number, slices in enumerate(layers[1:], start=1):
-        most = (1 << NEED.fields["credits"]) - 1
+        most = (1 << EXPECTATIONS.fields["credits"]) - 1
         if len(slices) > most:
             raise CapacityError(f"layer {number} is cut into {len(slices)} slices: use at most {most}")
     for part in (s for slices in layers for s in slices):
-        groups, most = len(part.groups), (1 << DESCRIPTOR.fields["groups"]) - 1
+        groups, most = len(part.groups), (1 << DESCRIPTOR.fields["fan_in"]) - 1
         if groups > most:
             raise CapacityError(f"a slice of layer {part.layer} has {groups} groups of inputs: use at most {most}")
     largest = max(part.outputs for part in layers[-1])
     if largest > NO_LABEL:
         raise CapacityError(f"the last layer has {largest:,} outputs in one slice: use at most {NO_LABEL:,}")
-    words, most = sum(part.words for part in layers[-1]), 1 << PEER.fields["word"]
+    words, most = sum(part.words for part in layers[-1]), 1 << ROUTE.fields["word"]
     if words > most:
         raise CapacityError(f"the last layer's outputs fill {words} words of 32: use at most {most}")

@@ -12,11 +12,11 @@ from backspike.spec.config import LIMITS, ChipConfig
 
 __all__ = ["capacity_advice"]
 
-_TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "groups", "peers", "slices")}
+_TOP = {name: LIMITS[name][1] for name in ("weights", "neurons", "tape_words", "fan_in", "routes", "slices")}
 """Largest values of memories, in the order in which they are advised."""
 _MESHES = sorted({x * y for x in range(1, LIMITS["columns"][1] + 1) for y in range(1, LIMITS["rows"][1] + 1)})
 
-_WORDS = {"tape_words": "tape words", "groups": "entries of the group table"}
+_WORDS = {"tape_words": "tape words", "fan_in": "entries of the fan-in table"}
 
 
 def capacity_advice(partition: Partition, cores: int, number: int) -> str:

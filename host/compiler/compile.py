@@ -151,7 +151,7 @@ def _check_chip(network: Network, training: Training, config: ChipConfig) -> Non
 def _place(
     network: Network, config: ChipConfig, place: Callable[[Network, ChipConfig, list[Core]], list[Piece]], cores: int
 ) -> list[list[Slice]]:
-    """Slices by layer. Where tables of peers overflow with all cores, fewer cores (and so fewer slices) are tried."""
+    """Slices by layer. Where tables of routes overflow with all cores, fewer cores (and so fewer slices) are tried."""
     failures: list[CapacityError] = []
     for count in range(cores, 0, -1):
         chosen = path(config.columns, config.rows, chain=config.chain)[:count]

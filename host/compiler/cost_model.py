@@ -117,7 +117,7 @@ class CostModel:
         reached = column(
             tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers
         )
-        self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.window for layer in layers)
+        self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.list_depth for layer in layers)
         self._points, self._rows, self._scan = points, rows, scan
         self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking
         self._wg_rows = points * hit

@@ -26,22 +26,27 @@ class Room:
     def __init__(self, config: ChipConfig) -> None:
         self.rows = config.weights // config.lanes
         self.blocks = config.neurons // config.lanes
-        self.tape, self.groups, self.slices, self.peers = config.tape_words, config.groups, config.slices, config.peers
+        self.tape, self.groups, self.slices, self.routes = (
+            config.tape_words,
+            config.fan_in,
+            config.slices,
+            config.routes,
+        )
 
-    def most(self, layer: Layer, tape: int, groups: int, peers: int) -> int:
-        """Blocks of one new slice of a layer that fit, if it has this many tape words, groups and peers; 0 or more."""
-        if self.slices < 1 or self.tape < tape or self.groups < groups or self.peers < peers:
+    def most(self, layer: Layer, tape: int, groups: int, routes: int) -> int:
+        """Blocks of one new slice of a layer that fit, if it has this many tape words, groups and routes; 0 or more."""
+        if self.slices < 1 or self.tape < tape or self.groups < groups or self.routes < routes:
             return 0
         return min(self.rows // layer.shape[0], self.blocks // pixels(layer))
 
-    def take(self, layer: Layer, blocks: int, tape: int, groups: int, peers: int) -> None:
+    def take(self, layer: Layer, blocks: int, tape: int, groups: int, routes: int) -> None:
         """Take the room of one slice with this many blocks of lanes."""
         self.rows -= blocks * layer.shape[0]
         self.blocks -= blocks * pixels(layer)
         self.tape -= tape
         self.groups -= groups
         self.slices -= 1
-        self.peers -= peers
+        self.routes -= routes
 
 
 def tape_and_groups(layer: Layer, before: Layer | None, channels: Sequence[int], config: ChipConfig) -> tuple[int, int]:
@@ -59,7 +64,7 @@ def tape_and_groups(layer: Layer, before: Layer | None, channels: Sequence[int],
         The chip.
     """
     outputs = [layer.inputs] if before is None else [pixels(before) * count for count in channels]
-    groups = sum(-(-count // config.window) for count in outputs) if flat(layer) else len(outputs)
+    groups = sum(-(-count // config.list_depth) for count in outputs) if flat(layer) else len(outputs)
     return sum(words_of(count) for count in outputs) + layer.bias, groups + layer.bias
 
 
@@ -114,9 +119,9 @@ def greedy_fill(partition: Partition, cores: int, limit: float) -> np.ndarray | 
         todo = partition.counts[number]
         own: list[int] = []
         tape, groups = tape_and_groups(layer, before, channels, config)
-        peers = (len(channels) or 1) + 1
+        routes = (len(channels) or 1) + 1
         while todo:
-            units = min(todo, partition.most[number], room.most(layer, tape, groups, peers))
+            units = min(todo, partition.most[number], room.most(layer, tape, groups, routes))
             if tables is not None and units:
                 units = int((tables[number][1 : units + 1] <= left).all(axis=-1).sum())
             if not units:
@@ -125,7 +130,7 @@ def greedy_fill(partition: Partition, cores: int, limit: float) -> np.ndarray | 
                     return number
                 room, left = Room(config), np.full(4, limit)
                 continue
-            room.take(layer, units, tape, groups, peers)
+            room.take(layer, units, tape, groups, routes)
             if tables is not None:
                 left = left - tables[number][units]
             result[number, core] += units

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, peers."""
+"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, routes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from backspike.host.compiler.capacity import check_cut, check_memories, words_of
 from backspike.host.compiler.geometry import Core, flat, input_rows, output_order, pixels, window
 from backspike.host.compiler.partition import Piece
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import GROUP
+from backspike.spec.tables import FAN_IN
 
 __all__ = ["HOST", "Group", "Host", "Slice", "lay_out", "row_order"]
 
@@ -32,7 +32,7 @@ HOST: Final = Host.HOST
 
 @dataclass(frozen=True)
 class Group:
-    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``tables.GROUP``.
+    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``tables.FAN_IN``.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Group:
     channels : int
         Inputs at each pixel.
     row_base, tap_stride, row_stride : int
-        Where the weights are, see ``tables.GROUP``.
+        Where the weights are, see ``tables.FAN_IN``.
     neuron : int
         The origin core's number of the first input.
     """
@@ -72,7 +72,7 @@ class Slice:
         Output pixels of the layer, lanes of the chip.
     rows : int
         Weight rows, the bias among them.
-    replay, block_base, weight_base, delta_base, groups_base, sources_base, targets_base
+    replay, block_base, weight_base, delta_base, fan_in_base, sources_base, targets_base
         As in ``tables.DESCRIPTOR``.
     tape_base : int
         First tape word.
@@ -100,7 +100,7 @@ class Slice:
     weight_base: int
     tape_base: int
     delta_base: int
-    groups_base: int
+    fan_in_base: int
     groups: tuple[Group, ...] = field(repr=False)
     order: np.ndarray = field(repr=False)
     sources: "tuple[Slice | Host, ...]" = field(repr=False)
@@ -191,14 +191,14 @@ def _groups(
 ) -> Iterator[Group]:
     """The groups of a slice with this many blocks, from where its core's memories are free."""
     tape, row = room["tape"], room["weight"]
-    plain, field_end = flat(layer), 1 << GROUP.fields["row_stride"]
+    plain, field_end = flat(layer), 1 << FAN_IN.fields["row_stride"]
     origins: Sequence[Slice | Host] = producers or [HOST]
     for origin in origins:
         if isinstance(origin, Host):
             channels, neuron = layer.in_channels, None
         else:
             channels, neuron = origin.outputs if plain else origin.channels, origin.neuron_base
-        most = config.window if plain else channels  # a piece ends at a word's end, as the window is a power of two
+        most = config.list_depth if plain else channels  # a piece ends at a word's end, as the depth is a power of two
         for start in range(0, channels, most):
             count = min(most, channels - start)
             tap = count * blocks
@@ -232,12 +232,12 @@ def _slice(layer: Layer, config: ChipConfig, piece: Piece, room: dict[str, int],
         pixels=count,
         rows=layer.shape[0],
         lanes=config.lanes,
-        replay=inputs <= config.window,
+        replay=inputs <= config.list_depth,
         block_base=room["block"],
         weight_base=room["weight"],
         tape_base=room["tape"],
         delta_base=room["delta"],
-        groups_base=room["group"],
+        fan_in_base=room["group"],
         groups=groups,
         order=output_order(layer, piece.first, piece.channels),
         sources=tuple(producers) or (HOST,),
@@ -261,7 +261,7 @@ def row_order(network: Network, layers: Sequence[Sequence[Slice]], number: int) 
 
 
 def _connect(layers: Sequence[Sequence[Slice]]) -> None:
-    """Fill targets, and give every slice its range of its core's peer table."""
+    """Fill targets, and give every slice its range of its core's route table."""
     for producers, consumers in pairwise(layers):
         offset = 0
         for producer in producers:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from backspike.golden.constants import Neuron, Training
 from backspike.spec.formats import Format
 
-__all__ = ["layer_scalars", "mask_interval", "smallest_number"]
+__all__ = ["mask_interval", "neuron_constants", "smallest_number"]
 
 
 def _at(fmt: Format, ordinal: int) -> Fraction:
@@ -64,7 +64,7 @@ def mask_interval(fmt: Format, theta: float | Fraction, width: float | Fraction)
     return _pattern(fmt, low), _pattern(fmt, high)
 
 
-def layer_scalars(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:
+def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:
     """The descriptor's 16-bit numbers of a layer with this neuron, by field name.
 
     They are those of ``neuron.rounded(fmt)`` and ``training.rounded(fmt)``, as in the golden model.

@@ -15,7 +15,7 @@ from backspike.host.compiler.capacity import most_channels, words_of
 from backspike.host.compiler.cost_model import CostModel, Density
 from backspike.host.compiler.geometry import Core, flat, pixels
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import NEED, PEER
+from backspike.spec.tables import EXPECTATIONS, ROUTE
 
 __all__ = ["Partition", "Piece"]
 
@@ -85,12 +85,12 @@ class Partition:
         self._absent = [pixels(layer) * channels // 32 for layer, channels in zip(layers, missing, strict=True)]
         after = [flat(layer) for layer in layers[1:]] + [False]
         self._groups = [
-            self._table(number, lambda outputs: -(-outputs // config.window)) if after[number] else None
+            self._table(number, lambda outputs: -(-outputs // config.list_depth)) if after[number] else None
             for number in range(len(layers))
         ]
         first = layers[0]
         self._host_words = words_of(first.inputs)
-        self._host_groups = -(-first.inputs // config.window) if flat(first) else 1
+        self._host_groups = -(-first.inputs // config.list_depth) if flat(first) else 1
         self._bias = np.array([layer.bias for layer in layers], dtype=np.int64)
         self._rows = np.array([layer.shape[0] for layer in layers])[:, None]
         self._pixels = np.array([pixels(layer) for layer in layers])[:, None]
@@ -138,14 +138,14 @@ class Partition:
             by_group.append(counts[..., number] if of_groups is None else of_groups[own].sum(axis=-1))
         words, groups = np.stack(by_word, axis=-1), np.stack(by_group, axis=-1)
         host = np.ones_like(counts[..., :1])
-        peers = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
+        routes = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
         use = {
             "weights": (cuts * self._rows * lanes).sum(axis=-2),
             "neurons": (cuts * self._pixels * lanes).sum(axis=-2),
             "tape_words": (slices * (words[..., :-1] + self._bias)[..., None]).sum(axis=-2),
-            "groups": (slices * (groups[..., :-1] + self._bias)[..., None]).sum(axis=-2),
+            "fan_in": (slices * (groups[..., :-1] + self._bias)[..., None]).sum(axis=-2),
             "slices": slices.sum(axis=-2),
-            "peers": (slices * peers[..., None]).sum(axis=-2),
+            "routes": (slices * routes[..., None]).sum(axis=-2),
         }
         return use, counts, words[..., -1]
 
@@ -156,8 +156,8 @@ class Partition:
         for name, values in use.items():
             limit = getattr(self.config, name)
             total = total + (np.maximum(values - limit, 0) / limit).sum(axis=-1)
-        consumers = (1 << NEED.fields["credits"]) - 1
-        last = 1 << PEER.fields["word"]
+        consumers = (1 << EXPECTATIONS.fields["credits"]) - 1
+        last = 1 << ROUTE.fields["word"]
         total = total + (np.maximum(counts[..., 1:] - consumers, 0) / consumers).sum(axis=-1)
         return total + np.maximum(words - last, 0) / last
 

@@ -12,7 +12,7 @@ from backspike.host.compiler.capacity import check_training, core_use
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.geometry import Core, input_order, terms
 from backspike.host.compiler.memory_layout import Host, Slice
-from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
 from backspike.host.compiler.weight_map import WeightMap, write_packets
 from backspike.spec.config import ChipConfig
@@ -20,10 +20,10 @@ from backspike.spec.packets import Packet, Place
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    NEED,
-    PEER,
+    EXPECTATIONS,
+    FAN_IN,
+    FAN_IN_STRIDE,
+    ROUTE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -33,7 +33,7 @@ __all__ = ["Plan"]
 
 _SHAPES = ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool")
 _PLACES = (
-    "groups_base",
+    "fan_in_base",
     "blocks",
     "last_lanes",
     "neuron_base",
@@ -91,12 +91,12 @@ class Plan:
         return {
             **{name: getattr(part, name) for name in _PLACES},
             **{name: getattr(layer, name) for name in _SHAPES},
-            "groups": len(part.groups),
+            "fan_in": len(part.groups),
             "steps": self.network.steps,
             "soft": layer.neuron.soft,
             "errors": part.layer > 0,
             "loss": self._rate_loss(part),
-            **layer_scalars(layer.neuron, self.training, self.config.format),
+            **neuron_constants(layer.neuron, self.training, self.config.format),
             "targets": len(part.targets),
             "sources": len(part.sources),
         }
@@ -104,54 +104,54 @@ class Plan:
     def _rate_loss(self, part: Slice) -> bool:
         return self.loss == "rate" and part.layer == len(self.layers) - 1
 
-    def need(self, part: Slice) -> dict[str, int]:
-        """Fields of ``tables.NEED`` of a slice."""
+    def expectations(self, part: Slice) -> dict[str, int]:
+        """Fields of ``tables.EXPECTATIONS`` of a slice."""
         last = part.layer == len(self.layers) - 1
         consumers = 0 if last else len(self.layers[part.layer + 1])
         return {
             "inputs": part.external_words,
             "steps": self.network.steps,
             "credits": consumers,
-            "markers": consumers + (last and self.loss == "external"),
+            "errors_done": consumers + (last and self.loss == "external"),
             "label": self._rate_loss(part),
         }
 
-    def groups(self, part: Slice) -> Iterator[dict[str, int]]:
-        """Entries of the group table of a slice, the bias last: fields of ``GROUP``."""
+    def fan_in(self, part: Slice) -> Iterator[dict[str, int]]:
+        """Entries of the fan-in table of a slice, the bias last: fields of ``FAN_IN``."""
         for group in part.groups:
             x, y = group.origin.core if isinstance(group.origin, Slice) else (0, 0)
             names = ("tape", "channels", "row_base", "tap_stride", "row_stride", "neuron")
             yield {**{name: getattr(group, name) for name in names}, "constant": group.origin is None, "x": x, "y": y}
 
-    def peers(self, part: Slice) -> Iterator[dict[str, int]]:
-        """Entries of the peer table of a slice, targets first: fields of ``PEER``.
+    def routes(self, part: Slice) -> Iterator[dict[str, int]]:
+        """Entries of the route table of a slice, targets first: fields of ``ROUTE``.
 
         A target's ``word`` is the receiving core's own tape word. The last layer's target is the host, with slice 0
         and the words of all outputs of the layer counted in one sequence. A source that is the host has the slice's
         own index, so that its ``CREDIT`` says which slice gave it.
         """
         host = {"x": 0, "y": 0, "host": 1}
-        for peer, word in part.targets:
-            if isinstance(peer, Host):
+        for target, word in part.targets:
+            if isinstance(target, Host):
                 yield {**host, "slice": 0, "word": word}
             else:
-                yield {"x": peer.x, "y": peer.y, "host": 0, "slice": peer.index, "word": word}
-        for peer in part.sources:
-            if isinstance(peer, Host):
+                yield {"x": target.x, "y": target.y, "host": 0, "slice": target.index, "word": word}
+        for source in part.sources:
+            if isinstance(source, Host):
                 yield {**host, "slice": part.index, "word": 0}
             else:
-                yield {"x": peer.x, "y": peer.y, "host": 0, "slice": peer.index, "word": 0}
+                yield {"x": source.x, "y": source.y, "host": 0, "slice": source.index, "word": 0}
 
     def table_packets(self) -> list[Packet]:
         """``WRITE`` packets of all tables and of the constant bias inputs."""
         packets = self.descriptor_packets()
         for part in self.slices:
             regions = [
-                (Region.NEED, part.index, NEED.words(**self.need(part))),
-                (Region.PEER, part.targets_base, [PEER.pack(**peer) for peer in self.peers(part)]),
+                (Region.EXPECTATION, part.index, EXPECTATIONS.words(**self.expectations(part))),
+                (Region.ROUTE, part.targets_base, [ROUTE.pack(**route) for route in self.routes(part)]),
             ]
-            for number, group in enumerate(self.groups(part), start=part.groups_base):
-                regions.append((Region.GROUP, number * GROUP_STRIDE, GROUP.words(**group)))
+            for number, group in enumerate(self.fan_in(part), start=part.fan_in_base):
+                regions.append((Region.FAN_IN, number * FAN_IN_STRIDE, FAN_IN.words(**group)))
                 if group["constant"]:
                     regions += [
                         (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
@@ -192,7 +192,9 @@ class Plan:
         return [
             packet
             for part in self.slices
-            for packet in write_packets(part.x, part.y, Region.NEED, part.index, [NEED.pack(**self.need(part))])
+            for packet in write_packets(
+                part.x, part.y, Region.EXPECTATION, part.index, [EXPECTATIONS.pack(**self.expectations(part))]
+            )
         ]
 
     def load_packets(self, weights: Sequence[ArrayLike]) -> list[Packet]:

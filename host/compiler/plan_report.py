@@ -98,7 +98,7 @@ def plan_text(plan: "Plan") -> str:
         f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"
     ]
     memories, parts = (
-        ("weights", "neurons", "tape_words", "groups", "peers"),
+        ("weights", "neurons", "tape_words", "fan_in", "routes"),
         ("cycles", "forward", "errors", "gradients", "deltas", "port_in", "port_out"),
     )
     titles = "".join(f" {name:>{_WIDTH[name]}}" for name in memories) + "".join(f" {name:>9}" for name in parts)
@@ -111,4 +111,4 @@ def plan_text(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
-_WIDTH = {"weights": 13, "neurons": 11, "tape_words": 10, "groups": 8, "peers": 8}
+_WIDTH = {"weights": 13, "neurons": 11, "tape_words": 10, "fan_in": 8, "routes": 8}

@@ -60,17 +60,17 @@ def _random(network: Network, config: ChipConfig, cores: Sequence[Core], draw: r
     for number, layer in enumerate(network.layers):
         most, outputs = most_channels(network, config, number), layer.out_channels
         own: list[Piece] = []
-        limit = max(1, min(outputs, 2 * len(cores), config.peers // 2 - 1, config.slices))
+        limit = max(1, min(outputs, 2 * len(cores), config.routes // 2 - 1, config.slices))
         cuts = sorted(draw.sample(range(1, outputs), min(draw.randint(1, limit), outputs) - 1))
         tape, groups = tape_and_groups(layer, before, channels, config)
-        peers = (len(channels) or 1) + 1
+        routes = (len(channels) or 1) + 1
         for first, end in zip([0, *cuts], [*cuts, outputs], strict=True):
             at, order = first, list(cores)
             draw.shuffle(order)
             for core in order:
-                while at < end and (blocks := rooms[core].most(layer, tape, groups, peers)):
+                while at < end and (blocks := rooms[core].most(layer, tape, groups, routes)):
                     count = min(end - at, blocks * config.lanes, most)
-                    rooms[core].take(layer, -(-count // config.lanes), tape, groups, peers)
+                    rooms[core].take(layer, -(-count // config.lanes), tape, groups, routes)
                     own.append(Piece(number, *core, at, count))
                     at += count
             if at < end:

@@ -130,7 +130,7 @@ class Core(wiring.Component):
             slots.event.eq(receiver.event),
             slots.event_train.eq(receiver.event_train),
             slots.event_label.eq(receiver.event_label),
-            slots.need_write.eq(self.host.writes(Region.NEED)),
+            slots.need_write.eq(self.host.writes(Region.EXPECTATION)),
             slots.need_slice.eq(receiver.address),
             slots.need.eq(receiver.data),
             replies.x.eq(self.x),

@@ -44,7 +44,7 @@ class BackwardEngine(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         lanes = shapes.config.lanes
-        self._lanes = [ProductLane(shapes.config.format, shapes.config.window) for _ in range(lanes)]
+        self._lanes = [ProductLane(shapes.config.format, shapes.config.list_depth) for _ in range(lanes)]
         self.result_layout = error_result(shapes)
         self.target = self.result_layout["target"].shape
         self.entry = StructLayout({"address": shapes.weight_address, "block": shapes.block, "hit": 1})
@@ -233,7 +233,7 @@ class BackwardEngine(wiring.Component):
         )
         words = stream.Signature(word).create(path=(f"words_{k}",))
         bits, listing = list_bits(m, words, word, 0, f"delta_{k}")
-        m.submodules[f"lists_{k}"] = lists = Replay(self.entry, self.input, shapes.config.window)
+        m.submodules[f"lists_{k}"] = lists = Replay(self.entry, self.input, shapes.config.list_depth)
         m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, ROWS_AHEAD)
         m.submodules[f"lane_{k}"] = lane = self._lanes[k]
         m.submodules[f"sums_{k}"] = sums = Queue(signed(lane.sum_width), ROWS_AHEAD)

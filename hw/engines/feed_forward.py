@@ -44,7 +44,7 @@ class ForwardEngine(wiring.Component):
         m = Module()
         m.submodules.window = window = SpikeWindow(self.shapes)
         block = StructLayout({"place": self.place, "block": self.shapes.block})
-        m.submodules.lists = lists = Replay(window.entry, block, self.shapes.config.window)
+        m.submodules.lists = lists = Replay(window.entry, block, self.shapes.config.list_depth)
         wiring.connect(m, window.items, lists.items)
         window.connect_job(m, self)
         walking = self._pixels(m, window, lists)
@@ -72,7 +72,7 @@ class ForwardEngine(wiring.Component):
             asked.i.valid.eq(walk.pixels.valid & window.requests.ready),
             *(window.requests.p[name].eq(seen[name]) for name in ("step", *PLACE)),
             window.requests.p.group.eq(0),
-            window.groups.eq(d.groups),
+            window.groups.eq(d.fan_in),
             asked.i.p.step.eq(seen.step),
             asked.i.p.block.eq(seen.time),
             asked.i.p.last.eq(seen.last),

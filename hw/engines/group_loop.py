@@ -21,7 +21,7 @@ class GroupLoop(wiring.Component):
     Members
     -------
     start: pulse; descriptor is stable until ``busy`` falls
-    address, words: group table, one cycle of latency
+    address, words: fan-in table, one cycle of latency
     group: the loaded entry
     begin: pulse: work on it may begin
     idle: from the parent: nothing is in work
@@ -33,9 +33,9 @@ class GroupLoop(wiring.Component):
             {
                 "start": In(1),
                 "descriptor": In(shapes.descriptor),
-                "address": Out(shapes.groups),
-                "words": In(shapes.group_words),
-                "group": Out(shapes.group),
+                "address": Out(shapes.fan_in),
+                "words": In(shapes.fan_in_words),
+                "group": Out(shapes.fan_in_entry),
                 "begin": Out(1),
                 "idle": In(1),
                 "busy": Out(1),
@@ -49,10 +49,10 @@ class GroupLoop(wiring.Component):
         index, turn, working = Signal(bits), Signal(3), Signal()  # turn: the entry is read, loaded, told
         quiet, done, final = Signal(SETTLING), Signal(), Signal()
         m.d.comb += [
-            self.address.eq(self.descriptor.groups_base + index),
+            self.address.eq(self.descriptor.fan_in_base + index),
             self.begin.eq(turn[2]),
             done.eq(working & self.idle & quiet[-1]),
-            final.eq(index == self.descriptor.groups[:bits]),
+            final.eq(index == self.descriptor.fan_in[:bits]),
         ]
         m.d.sync += [
             turn.eq(Cat(self.start | (done & ~final), turn[:-1])),

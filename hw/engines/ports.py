@@ -5,7 +5,7 @@ Members of every engine
 -----------------------
 start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``busy`` falls
 busy: a job is in work, or its last result has not been taken
-group_address, group_enable, group: group table, one cycle of latency
+group_address, group_enable, group: fan-in table, one cycle of latency
 tape_address, tape_enable: of a tape word, one cycle of latency
 terms: for the counters: useful terms of all lanes in this cycle
 stalled: for the counters: a term was ready but had to wait
@@ -132,9 +132,9 @@ def _job(shapes):
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
         "busy": Out(1),
-        "group_address": Out(shapes.groups),
+        "group_address": Out(shapes.fan_in),
         "group_enable": Out(1),
-        "group": In(shapes.group_words),
+        "group": In(shapes.fan_in_words),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
         "terms": Out(range(shapes.config.lanes + 1)),

@@ -17,7 +17,7 @@ COORDINATE = signed(10)
 
 def output_pixel(shapes):
     """What an ``OutputWalk`` says of a pixel."""
-    return StructLayout({"round": shapes.groups, "step": shapes.step, "time": shapes.block, "last": 1, **PLACE})
+    return StructLayout({"round": shapes.fan_in, "step": shapes.step, "time": shapes.block, "last": 1, **PLACE})
 
 
 def input_pixel(shapes):

@@ -36,7 +36,7 @@ class GradientEngine(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.info = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE, "start": shapes.block})
+        self.info = StructLayout({"step": shapes.step, "group": shapes.fan_in, **PLACE, "start": shapes.block})
         super().__init__(gradient_ports(shapes))
 
     def elaborate(self, platform):
@@ -81,7 +81,7 @@ class GradientEngine(wiring.Component):
             walk.start.eq(self.start),
             walk.descriptor.eq(d),
             walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
-            walk.rounds.eq(d.groups),
+            walk.rounds.eq(d.fan_in),
             walk.first_step.eq(0),
             walk.steps.eq(d.steps),
             walk.times.eq(1),
@@ -143,7 +143,7 @@ class GradientEngine(wiring.Component):
         words = stream.Signature(word).create(path=(f"words_{k}",))
         bits, listing = list_bits(m, words, word, WORDS, f"delta_{k}")
         m.submodules[f"lane_{k}"] = lane = GradientLane(shapes, window.entry)
-        m.submodules[f"lists_{k}"] = lists = Replay(window.entry, lane.delta_place, shapes.config.window)
+        m.submodules[f"lists_{k}"] = lists = Replay(window.entry, lane.delta_place, shapes.config.list_depth)
         wiring.connect(m, lists.out, lane.terms)
         found, command = bits.p.payload, lists.commands.p
         delta = Signal(

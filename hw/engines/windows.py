@@ -39,7 +39,7 @@ class SpikeWindow(wiring.Component):
         groups of inputs that are looked at
     groups: number of these groups
     slot, descriptor, skip_off: of the job
-    group_address, group_enable, group: group table, one cycle of latency
+    group_address, group_enable, group: fan-in table, one cycle of latency
     tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
     items: stream of {entry, none, last}: one list for each request; ``entry`` is {address, spike}: weight of the first
         block of outputs, and whether the input does spike (always, unless skipping is off)
@@ -48,14 +48,14 @@ class SpikeWindow(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.request = StructLayout({"step": shapes.step, "group": shapes.groups, **PLACE})
+        self.request = StructLayout({"step": shapes.step, "group": shapes.fan_in, **PLACE})
         self.entry = StructLayout({"address": shapes.weight_address, "spike": 1})
         self.item = StructLayout({"entry": self.entry, "none": 1, "last": 1})
-        # Of an entry of the group table, no more than this core can have; one more bit for a number of channels
+        # Of an entry of the fan-in table, no more than this core can have; one more bit for a number of channels
         sizes = {"tape": shapes.tape_word, "channels": shapes.tape_bit + 1, "constant": 1} | dict.fromkeys(
             ("row_base", "tap_stride", "row_stride"), shapes.weight_address
         )
-        self._layout = StructLayout({name: min(size, shapes.group[name].width) for name, size in sizes.items()})
+        self._layout = StructLayout({name: min(size, shapes.fan_in_entry[name].width) for name, size in sizes.items()})
         super().__init__(
             {
                 "requests": In(stream.Signature(self.request)),
@@ -63,9 +63,9 @@ class SpikeWindow(wiring.Component):
                 "slot": In(shapes.slot),
                 "descriptor": In(shapes.descriptor),
                 "skip_off": In(1),
-                "group_address": Out(shapes.groups),
+                "group_address": Out(shapes.fan_in),
                 "group_enable": Out(1),
-                "group": In(shapes.group_words),
+                "group": In(shapes.fan_in_words),
                 "tape_address": Out(shapes.tape_address()),
                 "tape_enable": Out(1),
                 "tape": In(WORD),
@@ -96,14 +96,14 @@ class SpikeWindow(wiring.Component):
 
     def _fetch(self, m, move):
         """Read the entry of each group of each request; returns what the table puts out now."""
-        index, last = Signal(self.shapes.groups), Signal(self.shapes.groups, name="last_index")
+        index, last = Signal(self.shapes.fan_in), Signal(self.shapes.fan_in, name="last_index")
         read, request, last_group = Signal(), Signal(self.request), Signal()
         ends = Signal()
         waiting, asked, free = half_rate_register(m, self.requests.valid, self.requests.p, move & ends, "request_held")
         m.d.sync += last.eq(self.groups - 1)
         m.d.comb += [
             ends.eq(index == last),
-            self.group_address.eq(self.descriptor.groups_base + asked.group + index),
+            self.group_address.eq(self.descriptor.fan_in_base + asked.group + index),
             self.group_enable.eq(move),
             self.requests.ready.eq(free),
         ]
@@ -116,7 +116,7 @@ class SpikeWindow(wiring.Component):
     def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
-        entry = self.shapes.group(self.group.as_value()[: self.shapes.group.size])
+        entry = self.shapes.fan_in_entry(self.group.as_value()[: self.shapes.fan_in_entry.size])
         piece = StructLayout({"group": self._layout, "step": self.shapes.step, "final": 1, **PLACE})
         now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
         kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins

@@ -6,10 +6,10 @@ from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, NO_LABEL, TA
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    NEED,
-    PEER,
+    EXPECTATIONS,
+    FAN_IN,
+    FAN_IN_STRIDE,
+    ROUTE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -17,7 +17,7 @@ from backspike.spec.tables import (
 
 __all__ = ["packet_map"]
 
-_TABLES = {"need": NEED, "group": GROUP, "peer": PEER, "descriptor": DESCRIPTOR}
+_TABLES = {"expectations": EXPECTATIONS, "fan_in": FAN_IN, "route": ROUTE, "descriptor": DESCRIPTOR}
 
 
 def packet_map():
@@ -35,7 +35,7 @@ def packet_map():
         "regions": {region.name: int(region) for region in Region},
         "strides": {
             "DESCRIPTOR": DESCRIPTOR_STRIDE,
-            "GROUP": GROUP_STRIDE,
+            "FAN_IN": FAN_IN_STRIDE,
             "TAPE_STEP": TAPE_STRIDE,
             "TAPE_SLOT": TAPE_SLOT_STRIDE,
         },

@@ -10,7 +10,7 @@ from backspike.sim.run.scenario import PRESETS, Scenario
 
 __all__ = ["CASES", "Case", "Measurement", "chosen_runs"]
 
-_CONV = {"slots": 8, "slices": 8, "neurons": 4096, "tape_words": 256, "groups": 128, "peers": 128}
+_CONV = {"slots": 8, "slices": 8, "neurons": 4096, "tape_words": 256, "fan_in": 128, "routes": 128}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,7 +191,7 @@ def _memory(measurement, plan, total):
         "gradient_bits": sums,
         "largest_core": {
             name: max(core[name] for core in plan["cores"])
-            for name in ("weights", "neurons", "tape_words", "groups", "slices", "peers")
+            for name in ("weights", "neurons", "tape_words", "fan_in", "slices", "routes")
         },
     }
 

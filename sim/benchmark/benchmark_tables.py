@@ -210,9 +210,9 @@ def _memories(runs):
         "most in one core: weights",
         "neurons",
         "tape words",
-        "groups",
+        "fan_in",
         "slices",
-        "peers",
+        "routes",
     )
     return head, [
         (

@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "samples": 64,
         "tests": 20,
         "epochs": 5,
-        "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "groups": 64, "peers": 64, "slots": 8},
+        "chip": {"weights": 8192, "neurons": 2048, "tape_words": 128, "fan_in": 64, "routes": 64, "slots": 8},
     },
 }
 """Fields of a ``Scenario`` by name of the preset; the README says what each is for."""

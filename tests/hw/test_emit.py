@@ -27,8 +27,8 @@ from backspike.spec.packets import HEADER, HOST_KINDS, TAGS, Kind
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
+    FAN_IN,
+    FAN_IN_STRIDE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -150,19 +150,19 @@ def test_description_is_enough_to_speak_to_the_chip(description):
         return sum(values[name] << place["offset"] for name, place in fields.items())
 
     fields = {"kind": packets["kinds"]["READ"]["code"], "x": 3, "y": 2, "host": 0}
-    fields["tag"] = pack(packets["kinds"]["READ"]["tag"], {"region": packets["regions"]["PEER"], "count": 9})
-    tag = TAGS[Kind.READ].pack(region=Region.PEER, count=9)
+    fields["tag"] = pack(packets["kinds"]["READ"]["tag"], {"region": packets["regions"]["ROUTE"], "count": 9})
+    tag = TAGS[Kind.READ].pack(region=Region.ROUTE, count=9)
     expected = HEADER.pack(kind=Kind.READ, x=3, y=2, host=0, tag=tag)
     assert pack(packets["header"], fields) == expected
     from_host = {kind for kind, about in packets["kinds"].items() if about["from_host"]}
     assert from_host == {kind.name for kind in HOST_KINDS}
     values = {name: n % 2 for n, name in enumerate(DESCRIPTOR.fields)}
     assert pack(packets["tables"]["descriptor"]["fields"], values) == DESCRIPTOR.pack(**values)
-    group = {name: 1 for name in GROUP.fields}
-    assert pack(packets["tables"]["group"]["fields"], group) == GROUP.pack(**group)
+    group = {name: 1 for name in FAN_IN.fields}
+    assert pack(packets["tables"]["fan_in"]["fields"], group) == FAN_IN.pack(**group)
     assert packets["strides"] == {
         "DESCRIPTOR": DESCRIPTOR_STRIDE,
-        "GROUP": GROUP_STRIDE,
+        "FAN_IN": FAN_IN_STRIDE,
         "TAPE_STEP": TAPE_STRIDE,
         "TAPE_SLOT": TAPE_SLOT_STRIDE,
     }

@@ -9,10 +9,10 @@ from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.verilator.runner import build, default_seed, run
 from backspike.spec.config import ChipConfig
 
-SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "peers": 64, "slices": 6, "window": 256}
+SMALL = {"weights": 16384, "neurons": 2048, "tape_words": 64, "routes": 64, "slices": 6, "list_depth": 256}
 CHIPS = {
     "1x1-1lane": {"columns": 1, "rows": 1, **SMALL},
-    "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "groups": 48, "window": 1024},
+    "3x3-1lane": {"columns": 3, "rows": 3, **SMALL, "slots": 4, "fan_in": 48, "list_depth": 1024},
     "2x2-4lanes": {"columns": 2, "rows": 2, "lanes": 4, **SMALL, "slots": 8, "steps": 5},
     "2x1-8lanes": {"columns": 2, "rows": 1, "lanes": 8, **SMALL, "slots": 3, "momentum": False},
     "2x1-2lanes-8bit": {

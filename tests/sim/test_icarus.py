@@ -18,10 +18,10 @@ FIELDS = {
     "weights": 256,
     "neurons": 32,
     "tape_words": 4,
-    "peers": 8,
-    "groups": 8,
+    "routes": 8,
+    "fan_in": 8,
     "slices": 2,
-    "window": 32,
+    "list_depth": 32,
     "steps": 2,
 }
 

@@ -19,7 +19,9 @@ from tests.support.session import random_samples
 
 pytest.importorskip("serial", reason="needs pyserial")
 
-CONFIG = ChipConfig(columns=1, rows=1, weights=2048, neurons=64, tape_words=8, peers=16, groups=8, slices=3, window=64)
+CONFIG = ChipConfig(
+    columns=1, rows=1, weights=2048, neurons=64, tape_words=8, routes=16, fan_in=8, slices=3, list_depth=64
+)
 NETWORK = Network.parse("20-20-10")
 TRAINING = default_training(NETWORK, batch=4)
 BAD = {"flip": 4e-4, "drop": 4e-4, "repeat": 4e-4, "cut": 5e-5, "cut_bytes": 400}

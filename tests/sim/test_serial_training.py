@@ -22,9 +22,9 @@ CHIP = ChipConfig(
     weights=1024,
     neurons=32,
     tape_words=8,
-    groups=4,
-    peers=8,
-    window=128,
+    fan_in=4,
+    routes=8,
+    list_depth=128,
     batch_terms=1 << 10,
 )
 OPTIONS = ["--network=64-6-10", "--steps=2", "--samples=10", "--tests=4", "--batch=4", "--epochs=2", "--seed=3"]

@@ -11,10 +11,10 @@ from backspike.spec.packets import NO_LABEL, Cause, Kind, Packet
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    NEED,
-    PEER,
+    EXPECTATIONS,
+    FAN_IN,
+    FAN_IN_STRIDE,
+    ROUTE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -165,8 +165,8 @@ class FakeCore:
             return self.fault(packet, Cause.FIELD)
         for k, word in enumerate(words, start=address):
             self.memory[region][k] = word
-            if region == Region.NEED:
-                self.slices[k] = FakeSlice(self.config, self.table(NEED, region, k))
+            if region == Region.EXPECTATION:
+                self.slices[k] = FakeSlice(self.config, self.table(EXPECTATIONS, region, k))
         return None
 
     def jobs(self):
@@ -175,7 +175,7 @@ class FakeCore:
             if own.startable:
                 yield lambda i=index: self.forward(i)
             slot = own.slots[own.backward]
-            ready = slot.label is not None if need["label"] else slot.markers == need["markers"]
+            ready = slot.label is not None if need["label"] else slot.markers == need["errors_done"]
             if slot.stage == "backward" and (ready or not slot.train):
                 yield lambda i=index: self.backward(i)
             if (self.x, self.y) not in self.chip.late:
@@ -190,9 +190,9 @@ class FakeCore:
 
     def connections(self, d):
         """Of a slice: ``(output pixel, address of a row of weights, input)``; an input is ``(group, its bit)``."""
-        blocks, window, seen = d["blocks"], self.config.window, 0
-        for entry in range(d["groups_base"], d["groups_base"] + d["groups"]):
-            g = self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
+        blocks, window, seen = d["blocks"], self.config.list_depth, 0
+        for entry in range(d["fan_in_base"], d["fan_in_base"] + d["fan_in"]):
+            g = self.table(FAN_IN, Region.FAN_IN, entry * FAN_IN_STRIDE)
             places = [(0, 0)] if g["constant"] else list(self.taps(d))
             count = g["channels"] * (1 if g["constant"] else (d["kernel"] * d["pool"]) ** 2)
             seen += count
@@ -227,7 +227,7 @@ class FakeCore:
     def bit(self, number, slot, where, step, kind):
         """Spike (``kind`` 0) or mask (1) of an input ``(group, bit)`` in one step."""
         entry, bit = where
-        g = self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
+        g = self.table(FAN_IN, Region.FAN_IN, entry * FAN_IN_STRIDE)
         word = g["tape"] + bit // 32
         if g["constant"]:
             place = number * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
@@ -254,9 +254,9 @@ class FakeCore:
         self.memory[Region.GRADIENT][address] = value & 0xFFFFFFFF
         self.memory[Region.GRADIENT_HIGH][address] = value >> 32 & 0xFFFFFFFF
 
-    def peers(self, d, which):
+    def routes(self, d, which):
         base = d[f"{which}_base"]
-        return [self.table(PEER, Region.PEER, base + k) for k in range(d[which])]
+        return [self.table(ROUTE, Region.ROUTE, base + k) for k in range(d[which])]
 
     def forward(self, index):
         """One step of a sample; its spikes are sent at once, so that the next layer may begin."""
@@ -268,11 +268,13 @@ class FakeCore:
             slot.owed, slot.u = own.need["credits"], [0] * d["outputs"]
         spikes, masks = self.neurons(d, slot, self.currents(d, number, slot, step))
         slot.history.append((spikes, masks))
-        for peer in self.peers(d, "targets"):
+        for route in self.routes(d, "targets"):
             for k in range(0, d["outputs"], 32):
                 words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
-                tag = {"slice": peer["slice"], "slot": number, "step": step, "word": peer["word"] + k // 32}
-                self.post(Kind.SPIKES, {**tag, "train": slot.train}, words, x=peer["x"], y=peer["y"], host=peer["host"])
+                tag = {"slice": route["slice"], "slot": number, "step": step, "word": route["word"] + k // 32}
+                self.post(
+                    Kind.SPIKES, {**tag, "train": slot.train}, words, x=route["x"], y=route["y"], host=route["host"]
+                )
         if step + 1 == d["steps"]:
             slot.stage = "backward"
             own.forward = (number + 1) % self.config.slots
@@ -315,9 +317,9 @@ class FakeCore:
         number, slot = own.backward, own.slots[own.backward]
         if slot.train:
             self.accumulate(d, number, slot)
-        for peer in self.peers(d, "sources"):
-            tag = {"slice": peer["slice"], "slot": number, "from_x": self.x, "from_y": self.y}
-            self.post(Kind.CREDIT, tag, x=peer["x"], y=peer["y"], host=peer["host"])
+        for route in self.routes(d, "sources"):
+            tag = {"slice": route["slice"], "slot": number, "from_x": self.x, "from_y": self.y}
+            self.post(Kind.CREDIT, tag, x=route["x"], y=route["y"], host=route["host"])
         slot.free()
         own.backward = (number + 1) % self.config.slots
 
@@ -353,14 +355,14 @@ class FakeCore:
                         for total, value, mask in zip(sums[where], delta, masks, strict=True)
                     ]
         for (entry, bit), totals in sums.items():
-            owner = self.table(GROUP, Region.GROUP, entry * GROUP_STRIDE)
+            owner = self.table(FAN_IN, Region.FAN_IN, entry * FAN_IN_STRIDE)
             for t, total in enumerate(totals):
                 if total:
                     tag = {"neuron": owner["neuron"] + bit, "step": t, "slot": number}
                     words = [total >> 32 * k & 0xFFFFFFFF for k in range(2 if -1 << 63 <= total < 1 << 63 else 3)]
                     self.post(Kind.ERROR, tag, words, x=owner["x"], y=owner["y"])
-        for peer in self.peers(d, "sources"):
-            self.post(Kind.ERRORS_DONE, {"slice": peer["slice"], "slot": number}, x=peer["x"], y=peer["y"])
+        for route in self.routes(d, "sources"):
+            self.post(Kind.ERRORS_DONE, {"slice": route["slice"], "slot": number}, x=route["x"], y=route["y"])
 
     def accumulate(self, d, number, slot):
         channels = d["channels"]

@@ -8,15 +8,19 @@ import numpy as np
 
 from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import GROUP
+from backspike.spec.tables import FAN_IN
 from tests.support.cases import random_numbers
 
 __all__ = ["CONFIGS", "DENSE", "LANES", "SHAPES", "Job", "descriptor"]
 
 CONFIGS = {
-    1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=12, weights=4096, neurons=512, groups=5, window=128),
-    2: ChipConfig(lanes=2, steps=1, slots=2, slices=1, tape_words=10, weights=4096, neurons=1024, groups=4, window=64),
-    8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, window=128),
+    1: ChipConfig(
+        lanes=1, steps=4, slots=3, slices=3, tape_words=12, weights=4096, neurons=512, fan_in=5, list_depth=128
+    ),
+    2: ChipConfig(
+        lanes=2, steps=1, slots=2, slices=1, tape_words=10, weights=4096, neurons=1024, fan_in=4, list_depth=64
+    ),
+    8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, list_depth=128),
     "largest": ChipConfig(
         lanes=1,
         steps=16,
@@ -25,9 +29,9 @@ CONFIGS = {
         tape_words=512,
         weights=1 << 17,
         neurons=1 << 14,
-        peers=256,
-        groups=256,
-        window=1 << 12,
+        routes=256,
+        fan_in=256,
+        list_depth=1 << 12,
         batch_terms=1 << 23,
     ),
 }
@@ -85,7 +89,7 @@ class Job:
 
     Attributes
     ----------
-    groups: groups of inputs: the fields of ``GROUP``, and ``bits`` [steps][number]
+    groups: groups of inputs: the fields of ``FAN_IN``, and ``bits`` [steps][number]
     weights: bit patterns, [lanes][address]; any garbage where the slice has none
     deltas: bit patterns [steps, pixels, outputs]
     """
@@ -145,19 +149,19 @@ class Job:
         self.pixels = self.out_height * self.out_width
         area, window = shape["height"] * shape["width"], (shape["kernel"] * shape["pool"]) ** 2
         if channels is None:
-            most = min(200, config.window // window, config.tape_words * WORD // area)
+            most = min(200, config.list_depth // window, config.tape_words * WORD // area)
             if not most:
                 return False
-            count = random.choice((1, 1, 2, min(3, config.groups)))
+            count = random.choice((1, 1, 2, min(3, config.fan_in)))
             channels = [random.randint(1, most) for _ in range(count)]
-            if count < config.groups and random.random() < 0.4:
+            if count < config.fan_in and random.random() < 0.4:
                 channels.insert(random.randint(0, count), None)
         rows = sum(1 if size is None else size * shape["kernel"] ** 2 for size in channels)
         if blocks is None:
             most = min(
                 self.shapes.block_depth // self.pixels,
                 self.shapes.weight_depth // rows,
-                config.window // shape["kernel"] ** 2,
+                config.list_depth // shape["kernel"] ** 2,
             )
             if not most:
                 return False
@@ -165,13 +169,13 @@ class Job:
         self.blocks, self.channels = blocks, channels
         words = sum(-(-(1 if size is None else size * area) // WORD) for size in channels)
         longest = max(1 if size is None else size * window for size in channels)
-        self.replay = sum(1 if size is None else size * window for size in channels) <= config.window
+        self.replay = sum(1 if size is None else size * window for size in channels) <= config.list_depth
         return (
             rows * blocks <= self.shapes.weight_depth
             and self.pixels * blocks <= self.shapes.block_depth
             and words <= config.tape_words
-            and shape["kernel"] ** 2 * blocks <= config.window
-            and longest <= config.window
+            and shape["kernel"] ** 2 * blocks <= config.list_depth
+            and longest <= config.list_depth
         )
 
     def _place_groups(self, density):
@@ -206,7 +210,7 @@ class Job:
             }
             address += rows[k] * self.blocks
             word += -(-count // WORD)
-        self.groups_base = random.randint(0, self.config.groups - len(sizes))
+        self.fan_in_base = random.randint(0, self.config.fan_in - len(sizes))
 
     def random_bits(self, count, density):
         """Spikes or masks of all configured steps; those of steps that the slice has not are garbage."""
@@ -234,7 +238,7 @@ class Job:
             address -= group["channels"] * self.blocks * (1 if group["constant"] else kernel**2)
             word -= -(-group["bits"].shape[1] // WORD)
             group["row_base"], group["tape"] = address, word
-        self.slot, self.groups_base = self.config.slots - 1, self.config.groups - len(self.groups)
+        self.slot, self.fan_in_base = self.config.slots - 1, self.config.fan_in - len(self.groups)
         self.block_base = self.shapes.block_depth - self.pixels * self.blocks
         self.delta_base = self.shapes.delta_depth - self.delta_words
 
@@ -287,8 +291,8 @@ class Job:
         }
         return descriptor(
             self.shapes,
-            groups_base=self.groups_base,
-            groups=len(self.groups),
+            fan_in_base=self.fan_in_base,
+            fan_in=len(self.groups),
             **shape,
             out_width=self.out_width,
             out_height=self.out_height,
@@ -315,9 +319,9 @@ class Job:
         return words
 
     def group_table(self):
-        """The group table, by address."""
+        """The fan-in table, by address."""
         return {
-            self.groups_base + k: GROUP.pack(**{name: group[name] for name in GROUP.fields})
+            self.fan_in_base + k: FAN_IN.pack(**{name: group[name] for name in FAN_IN.fields})
             for k, group in enumerate(self.groups)
         }
 

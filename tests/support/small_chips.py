@@ -23,9 +23,9 @@ CHIPS = {
         tape_words=1 << 9,
         weights=1 << 17,
         neurons=1 << 14,
-        groups=1 << 8,
-        peers=1 << 8,
-        window=1 << 12,
+        fan_in=1 << 8,
+        routes=1 << 8,
+        list_depth=1 << 12,
         batch_terms=1 << 23,
     ),
 }

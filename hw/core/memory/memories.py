@@ -78,7 +78,7 @@ class Memories:
         self.velocities = banks("velocities", number, shapes.weight_depth, ("update",)) if config.momentum else []
         self.deltas = banks("deltas", number, delta_depth, engines)
         self.bitmaps = banks("bitmaps", WORD, 1 << shapes.bitmap_address().size, engines)
-        self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
+        self.fan_in = Ram(m, "fan_in", shapes.fan_in_words, config.fan_in, ("forward", *engines), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
         self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
         self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
@@ -93,4 +93,4 @@ class Memories:
         )
         self.potentials = Ram(m, "potentials", number + 1, config.neurons, ("forward",), style="block")
         self.error_sums = Ram(m, "error_sums", shapes.error_word(), 1 << shapes.error_address().size, ("any",))
-        self.peers = Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets", "sources"))
+        self.routes = Ram(m, "routes", shapes.route_entry.size, config.routes, ("targets", "sources"))

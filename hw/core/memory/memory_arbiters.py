@@ -20,12 +20,12 @@ def connect_forward_memories(m, core):
             unit.tape.eq(tape.data),
             thread.descriptor_data.eq(tape.data),
         ]
-    for port, group in mem.groups.read.items():
+    for port, group in mem.fan_in.read.items():
         unit = engines[port]
         m.d.comb += [group.addr.eq(unit.group_address), group.en.eq(unit.group_enable), unit.group.eq(group.data)]
     potential = mem.potentials.read["forward"]
     for unit, port in ((core.spike_sender, "targets"), (core.backward, "sources")):
-        m.d.comb += [mem.peers.read[port].addr.eq(unit.peer_address), unit.peer.eq(mem.peers.read[port].data)]
+        m.d.comb += [mem.routes.read[port].addr.eq(unit.route_address), unit.route.eq(mem.routes.read[port].data)]
     m.d.comb += [
         potential.addr.eq(neuron.potential_address),
         neuron.potential.eq(potential.data),

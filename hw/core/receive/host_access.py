@@ -4,7 +4,7 @@
 from amaranth.hdl import Array, Cat, Mux, Signal, Value, signed
 from amaranth.utils import exact_log2
 
-from backspike.spec.tables import GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["HostAccess"]
 
@@ -26,14 +26,14 @@ class HostAccess:
         self.receiver, self.replies = receiver, replies
         self.lane_bits = shapes.config.lanes.bit_length() - 1
         m.d.comb += [
-            memories.peers.write.en.eq(self.writes(Region.PEER)),
-            memories.peers.write.addr.eq(receiver.address),
-            memories.peers.write.data.eq(receiver.data),
+            memories.routes.write.en.eq(self.writes(Region.ROUTE)),
+            memories.routes.write.addr.eq(receiver.address),
+            memories.routes.write.data.eq(receiver.data),
         ]
-        groups, part_bits = memories.groups.write, exact_log2(GROUP_STRIDE)
+        groups, part_bits = memories.fan_in.write, exact_log2(FAN_IN_STRIDE)
         part = receiver.address[:part_bits]
         m.d.comb += [
-            groups.en.eq(Mux(self.writes(Region.GROUP), 1 << part, 0)),  # an entry's last address has no part
+            groups.en.eq(Mux(self.writes(Region.FAN_IN), 1 << part, 0)),  # an entry's last address has no part
             groups.addr.eq(receiver.address >> part_bits),
             *(word.eq(receiver.data) for word in groups.data),
         ]

@@ -5,7 +5,7 @@ from amaranth.hdl import Array
 from amaranth.utils import exact_log2
 
 from backspike.spec.counters import COUNTERS
-from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import DESCRIPTOR_STRIDE, FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 
 __all__ = ["READABLE", "WRITABLE", "is_one_of", "read_tape", "region_sizes"]
 
@@ -21,9 +21,9 @@ def region_sizes(config):
         Region.GRADIENT_HIGH: config.weights,
         Region.VELOCITY: config.weights if config.momentum else 0,
         Region.DESCRIPTOR: config.slices * DESCRIPTOR_STRIDE,
-        Region.NEED: config.slices,
-        Region.GROUP: config.groups * GROUP_STRIDE,
-        Region.PEER: config.peers,
+        Region.EXPECTATION: config.slices,
+        Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
+        Region.ROUTE: config.routes,
         Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
         Region.CONTROL: 2,
         Region.COUNTER: len(COUNTERS),

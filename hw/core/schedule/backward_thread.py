@@ -35,7 +35,7 @@ class BackwardThread(wiring.Component):
         the engines are not at work
     delta_start, delta_busy, errors_start, errors_busy, gradient_start, gradient_busy: the delta update and the engines
     weights_start, weights_clear, weights_velocities, weights_busy: the weight update
-    peer_address, peer: peer table, one cycle of latency
+    route_address, route: route table, one cycle of latency
     packets: ERRORS_DONE, CREDIT and UPDATED
     job_start, job_done: to the slot table
     erase, erase_address: clears the error sums; erasing: that is to be done, or in work
@@ -87,8 +87,8 @@ class BackwardThread(wiring.Component):
                 "descriptor_data": In(32),
                 "loading": Out(1),
                 "descriptor": Out(shapes.descriptor),
-                "peer_address": Out(shapes.peer),
-                "peer": In(shapes.peer_entry),
+                "route_address": Out(shapes.route),
+                "route": In(shapes.route_entry),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "erase_address": Out(shapes.error_address()),
             }
@@ -142,8 +142,8 @@ class BackwardThread(wiring.Component):
             notifier.slot.eq(self.job_slot),
             notifier.sources_base.eq(self.descriptor.sources_base),
             notifier.sources.eq(self.descriptor.sources),
-            notifier.peer.eq(self.peer),
-            self.peer_address.eq(notifier.peer_address),
+            notifier.route.eq(self.route),
+            self.route_address.eq(notifier.route_address),
             self.packets.valid.eq(notifier.packets.valid),
             self.packets.p.eq(notifier.packets.p),
             notifier.packets.ready.eq(self.packets.ready),

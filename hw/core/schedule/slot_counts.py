@@ -48,7 +48,7 @@ class SlotCounts:
         self._keep_labels(m)
 
     def _read_needs(self, m):
-        """What each slice needs, as its NEED entry says, and by slice: it is restarted now."""
+        """What each slice needs, as its EXPECTATIONS entry says, and by slice: it is restarted now."""
         shapes, table = self.shapes, self.table
         written = table.need
         inputs = shapes.config.tape_words.bit_length()  # each packet of a step brings another word of the tape
@@ -57,7 +57,7 @@ class SlotCounts:
                 "inputs": inputs,
                 "last_step": shapes.step,
                 "credits": 6,
-                "markers": 6,
+                "errors_done": 6,
                 "label": 1,
                 "active": 1,  # it takes inputs
                 "free": 1,  # it needs no credits
@@ -67,11 +67,11 @@ class SlotCounts:
         new, last_step = Signal(layout), Signal(5)
         m.d.comb += [
             last_step.eq(written.steps - 1),
-            *(new[name].eq(written[name]) for name in ("inputs", "credits", "markers", "label")),
+            *(new[name].eq(written[name]) for name in ("inputs", "credits", "errors_done", "label")),
             new.last_step.eq(last_step),
             new.active.eq(new.inputs.any() & ~written.inputs[inputs:].any() & ~last_step[shapes.step :].any()),
             new.free.eq(written.credits == 0),
-            new.alone.eq((written.markers == 0) & ~written.label),
+            new.alone.eq((written.errors_done == 0) & ~written.label),
         ]
         needs = [Signal(layout, name=f"need_{n}") for n in range(shapes.config.slices)]
         restarts = [table.need_write & (table.need_slice == n) for n in range(shapes.config.slices)]
@@ -131,7 +131,7 @@ class SlotCounts:
                 & ~slot.complete.bit_select(table.event_step, 1)
             ),
             read.addr.eq(Cat(table.event_slot, table.event_slice, event.credit)),
-            last.eq(read.data == Mux(event.credit, need.credits, need.markers)),
+            last.eq(read.data == Mux(event.credit, need.credits, need.errors_done)),
             write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
             # Credits that nobody waits for, which a restart may leave under way, count for nothing.

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.schedule.slot_counts import SlotCounts, slot_flags
 from backspike.hw.layouts import layout_of
-from backspike.spec.tables import NEED
+from backspike.spec.tables import EXPECTATIONS
 
 __all__ = ["EVENT", "SlotTable"]
 
@@ -21,8 +21,8 @@ class SlotTable(wiring.Component):
 
     A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
-    so that samples stay in order. A slice is *restarted* when its NEED entry is written. One whose inputs or steps this
-    chip has no bits for takes no inputs.
+    so that samples stay in order. A slice is *restarted* when its EXPECTATIONS entry is written. One whose inputs or
+    steps this chip has no bits for takes no inputs.
 
     What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
     slot, labels. A slot has flags: whether each number is reached, and where its sample is.
@@ -38,7 +38,7 @@ class SlotTable(wiring.Component):
     event: {inputs, marker, credit, label}: a packet for the slot came; at most one of the flags is set, and ``inputs``
         never in two cycles in a row
     event_train, event_label: content of the packet
-    need_write, need_slice, need: a NEED entry is written
+    need_write, need_slice, need: an EXPECTATIONS entry is written
     ready_forward, forward_slot, forward_step, forward_train: by slice: a step of a sample may start, which slot and
         step it is, and whether the sample is for training
     forward_start, forward_done, forward_slice: from the feed-forward thread
@@ -68,7 +68,7 @@ class SlotTable(wiring.Component):
                 "accepts": Out(1),
                 "need_write": In(1),
                 "need_slice": In(shapes.slice),
-                "need": In(layout_of(NEED)),
+                "need": In(layout_of(EXPECTATIONS)),
                 "ready_forward": Out(slices),
                 "forward_slot": Out(shapes.slot),
                 "forward_step": Out(shapes.step),

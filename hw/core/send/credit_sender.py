@@ -23,8 +23,8 @@ class Notifier(wiring.Component):
     x, y: coordinates of the core
     active: send; must stay high until ``done``
     credit: CREDIT packets, otherwise ERRORS_DONE
-    slot, sources_base, sources: which slot, and the part of the peer table (at least one source)
-    peer_address, peer: peer table, one cycle of latency
+    slot, sources_base, sources: which slot, and the part of the route table (at least one source)
+    route_address, route: route table, one cycle of latency
     packets: packet stream
     done: the last packet is taken in this cycle
     """
@@ -40,8 +40,8 @@ class Notifier(wiring.Component):
                 "slot": In(shapes.slot),
                 "sources_base": In(8),
                 "sources": In(8),
-                "peer_address": Out(shapes.peer),
-                "peer": In(shapes.peer_entry),
+                "route_address": Out(shapes.route),
+                "route": In(shapes.route_entry),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "done": Out(1),
             }
@@ -49,12 +49,12 @@ class Notifier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        number, read = Signal(self.shapes.peer), Signal()
-        peer = self.peer
-        place = {"x": peer.x, "y": peer.y, "host": peer.host, "slice": peer.slice, "slot": self.slot}
+        number, read = Signal(self.shapes.route), Signal()
+        route = self.route
+        place = {"x": route.x, "y": route.y, "host": route.host, "slice": route.slice, "slot": self.slot}
         taken = self.packets.valid & self.packets.ready
         m.d.comb += [
-            self.peer_address.eq(self.sources_base + number),
+            self.route_address.eq(self.sources_base + number),
             self.packets.valid.eq(self.active & read),
             self.packets.p.header.eq(
                 Mux(

@@ -22,7 +22,7 @@ class SpikeSender(wiring.Component):
     Members
     -------
     words: stream from the neuron update
-    peer_address, peer: peer table, one cycle of latency
+    route_address, route: route table, one cycle of latency
     packets: packet stream
     busy: a word is in work
     """
@@ -32,8 +32,8 @@ class SpikeSender(wiring.Component):
         super().__init__(
             {
                 "words": In(stream.Signature(word)),
-                "peer_address": Out(shapes.peer),
-                "peer": In(shapes.peer_entry),
+                "route_address": Out(shapes.route),
+                "route": In(shapes.route_entry),
                 "packets": Out(stream.Signature(shapes.packet)),
                 "busy": Out(1),
             }
@@ -42,22 +42,22 @@ class SpikeSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.words.p
-        number, read = Signal(self.shapes.peer), Signal()
-        peer, packet = self.peer, self.packets.p
+        number, read = Signal(self.shapes.route), Signal()
+        route, packet = self.route, self.packets.p
         m.d.comb += [
             self.busy.eq(self.words.valid),
-            self.peer_address.eq(word.targets_base + number),
+            self.route_address.eq(word.targets_base + number),
             self.packets.valid.eq(self.words.valid & read),
             packet.header.eq(
                 packet_header(
                     Kind.SPIKES,
-                    x=peer.x,
-                    y=peer.y,
-                    host=peer.host,
-                    slice=peer.slice,
+                    x=route.x,
+                    y=route.y,
+                    host=route.host,
+                    slice=route.slice,
                     slot=word.slot,
                     step=word.step,
-                    word=peer.word + word.word,
+                    word=route.word + word.word,
                     train=word.train,
                 )
             ),

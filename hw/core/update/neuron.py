@@ -47,7 +47,7 @@ class NeuronUpdate(wiring.Component):
         self.potential_layout = StructLayout({"spike": 1, "value": shapes.number})
         self.word = StructLayout(
             {
-                "targets_base": shapes.peer,
+                "targets_base": shapes.route,
                 "targets": 8,
                 "slot": shapes.slot,
                 "train": 1,

@@ -50,16 +50,16 @@ class DenseForward(wiring.Component):
     def _rows(self, m, bits):
         """For each block, a row of each group; the table puts out the row's group, once its address has settled."""
         shapes, d = self.shapes, self.descriptor
-        group = shapes.group(self.group.as_value()[: shapes.group.size])
-        index, block = Signal(shapes.groups), Signal(shapes.block)
+        group = shapes.fan_in_entry(self.group.as_value()[: shapes.fan_in_entry.size])
+        index, block = Signal(shapes.fan_in), Signal(shapes.block)
         walking, settled = Signal(), Signal()
         last_group, last_block, word = Signal(), Signal(), Signal(shapes.tape_word)
         row, free = Signal(bits.row), Signal()
         m.d.comb += [
-            self.group_address.eq(d.groups_base + index),
+            self.group_address.eq(d.fan_in_base + index),
             self.group_enable.eq(1),
             # From 1 to as many as the indices can tell: the lower bits are enough.
-            last_group.eq((index + 1)[: len(index)] == d.groups[: len(index)]),
+            last_group.eq((index + 1)[: len(index)] == d.fan_in[: len(index)]),
             last_block.eq((block + 1)[: len(block)] == d.blocks[: len(block)]),
             row.base.eq(Cat(group.tape[: len(word)], self.slot, self.step)),
             row.end.eq(last_word(group.channels, shapes.tape_bit)),

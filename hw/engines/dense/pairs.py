@@ -30,7 +30,7 @@ class Pairs(wiring.Component):
     -------
     start, slot, descriptor, live: as in the engines
     errors: the masks count; stable like the descriptor
-    group_address, group_words: group table, one cycle of latency
+    group_address, group_words: fan-in table, one cycle of latency
     tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
     items: stream of {row, input, step, use, block, hits, last}: weight address of the input's first block, number of
@@ -66,9 +66,9 @@ class Pairs(wiring.Component):
                 "descriptor": In(shapes.descriptor),
                 "live": In(shapes.config.steps),
                 "errors": In(1),
-                "group_address": Out(shapes.groups),
-                "group_words": In(shapes.group_words),
-                "group": Out(shapes.group),
+                "group_address": Out(shapes.fan_in),
+                "group_words": In(shapes.fan_in_words),
+                "group": Out(shapes.fan_in_entry),
                 "tape_address": Out(shapes.tape_address()),
                 "tape_enable": Out(1),
                 "masks": In(WORD),

@@ -15,10 +15,10 @@ from backspike.spec.config import ChipConfig
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
-    GROUP,
-    GROUP_STRIDE,
-    NEED,
-    PEER,
+    EXPECTATIONS,
+    FAN_IN,
+    FAN_IN_STRIDE,
+    ROUTE,
     TAPE_SLOT_STRIDE,
     TAPE_STRIDE,
     Region,
@@ -68,7 +68,7 @@ def plans(draw):
         slices=draw(st.integers(2, 16)),
         weights=draw(st.sampled_from([2048, 16384])),
         neurons=draw(st.sampled_from([256, 2048])),
-        window=draw(st.sampled_from([32, 64, 1024])),
+        list_depth=draw(st.sampled_from([32, 64, 1024])),
     )
     options = {
         "strategy": draw(st.sampled_from(["balanced", "shuffled"])),
@@ -103,15 +103,16 @@ class Loaded:
     def groups(self, part):
         d = self.descriptor(part)
         return [
-            self.get(GROUP, part.core, Region.GROUP, (d["groups_base"] + k) * GROUP_STRIDE) for k in range(d["groups"])
+            self.get(FAN_IN, part.core, Region.FAN_IN, (d["fan_in_base"] + k) * FAN_IN_STRIDE)
+            for k in range(d["fan_in"])
         ]
 
     def need(self, part):
-        return self.get(NEED, part.core, Region.NEED, part.index)
+        return self.get(EXPECTATIONS, part.core, Region.EXPECTATION, part.index)
 
-    def peers(self, part, which):
+    def routes(self, part, which):
         d = self.descriptor(part)
-        return [self.get(PEER, part.core, Region.PEER, d[f"{which}_base"] + k) for k in range(d[which])]
+        return [self.get(ROUTE, part.core, Region.ROUTE, d[f"{which}_base"] + k) for k in range(d[which])]
 
 
 CHECK = settings(max_examples=80, deadline=None, derandomize=True)
@@ -124,9 +125,9 @@ def test_every_address_exists_and_is_written_once(plan):
     sizes = {
         Region.WEIGHT: config.weights,
         Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
-        Region.NEED: config.slices,
-        Region.GROUP: config.groups * GROUP_STRIDE,
-        Region.PEER: config.peers,
+        Region.EXPECTATION: config.slices,
+        Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
+        Region.ROUTE: config.routes,
         Region.TAPE: TAPE_SLOT_STRIDE * config.slots,
     }
     loaded = Loaded(plan, initial_weights(plan.network, 0))
@@ -249,7 +250,7 @@ def test_each_bit_of_a_group_has_its_place_and_owner(plan):
 @CHECK
 @given(plans())
 def test_the_engines_lists_hold_every_window(plan):
-    loaded, most = Loaded(plan, initial_weights(plan.network, 0)), plan.config.window
+    loaded, most = Loaded(plan, initial_weights(plan.network, 0)), plan.config.list_depth
     for part in plan.slices:
         d, layer = loaded.descriptor(part), plan.network.layers[part.layer]
         seen = [g["channels"] * (1 if g["constant"] else layer.kernel**2 * layer.pool**2) for g in loaded.groups(part)]
@@ -276,18 +277,18 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
     loaded = Loaded(plan, initial_weights(plan.network, 0))
     spikes, credits, markers, host_words = Counter(), Counter(), Counter(), []
     for part in plan.slices:
-        for peer in loaded.peers(part, "targets"):
-            words = [peer["word"] + k for k in range(-(-part.outputs // 32))]
-            if peer["host"]:
+        for route in loaded.routes(part, "targets"):
+            words = [route["word"] + k for k in range(-(-part.outputs // 32))]
+            if route["host"]:
                 assert part in plan.layers[-1]
                 host_words += words
-            spikes.update((peer["x"], peer["y"], peer["slice"], word) for word in words if not peer["host"])
-        for peer in loaded.peers(part, "sources"):
-            if peer["host"]:
-                assert (part.layer, peer["slice"]) == (0, part.index)
+            spikes.update((route["x"], route["y"], route["slice"], word) for word in words if not route["host"])
+        for route in loaded.routes(part, "sources"):
+            if route["host"]:
+                assert (part.layer, route["slice"]) == (0, part.index)
             else:
-                credits[peer["x"], peer["y"], peer["slice"]] += 1
-                markers[peer["x"], peer["y"], peer["slice"]] += loaded.descriptor(part)["errors"]
+                credits[route["x"], route["y"], route["slice"]] += 1
+                markers[route["x"], route["y"], route["slice"]] += loaded.descriptor(part)["errors"]
     assert sorted(host_words) == list(range(len(host_words)))
     last, inputs = len(plan.layers) - 1, plan.network.inputs
     for part in plan.slices:
@@ -308,7 +309,7 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             "inputs": len(seen),
             "steps": plan.network.steps,
             "credits": credits[key],
-            "markers": markers[key] + external,
+            "errors_done": markers[key] + external,
             "label": part.layer == last and not external,
         }
         assert (d["loss"], d["errors"], d["steps"]) == (need["label"], part.layer > 0, plan.network.steps)
@@ -337,9 +338,9 @@ def test_inputs_of_a_dense_slice_are_split_where_the_list_is_short():
     pieces = [Piece(0, 0, 0, 0, 45), Piece(0, 1, 0, 45, 35), Piece(1, 0, 1, 0, 5)]
 
     def groups(window):
-        plan = compile_network(network, TRAINING, ChipConfig(window=window, lanes=2), strategy=pieces)
+        plan = compile_network(network, TRAINING, ChipConfig(list_depth=window, lanes=2), strategy=pieces)
         names = ("tape", "channels", "row_base", "neuron", "constant")
-        return [tuple(int(g[name]) for name in names) for g in plan.groups(plan.layers[1][0])]
+        return [tuple(int(g[name]) for name in names) for g in plan.fan_in(plan.layers[1][0])]
 
     assert groups(64) == [(0, 45, 0, 0, 0), (2, 35, 135, 0, 0), (4, 1, 240, 0, 1)]
     assert groups(32) == [
@@ -360,9 +361,9 @@ def test_strides_of_a_convolution():
     ]
     pieces = [Piece(0, 0, 0, 0, 2), Piece(0, 1, 0, 2, 1), Piece(1, 0, 1, 0, 6), Piece(2, 1, 1, 0, 2)]
     plan = compile_network(Network(layers=layers, steps=1), TRAINING, ChipConfig(lanes=2), strategy=pieces)
-    found = [[g[name] for name in ("row_base", "row_stride", "tap_stride")] for g in plan.groups(plan.layers[1][0])]
+    found = [[g[name] for name in ("row_base", "row_stride", "tap_stride")] for g in plan.fan_in(plan.layers[1][0])]
     assert found == [[0, 12, 6], [24, 6, 3], [36, 0, 0]]
-    assert [g["row_stride"] for g in plan.groups(plan.layers[0][0])] == [0]
+    assert [g["row_stride"] for g in plan.fan_in(plan.layers[0][0])] == [0]
     assert plan.layers[2][0].groups[0].channels == 24
     assert plan.layers[1][0].neuron_base == 0
     assert plan.layers[1][0].outputs == 24
@@ -389,7 +390,7 @@ def test_given_pieces():
     lines = plan.summary().splitlines()
     assert lines[0] == "6-5-4, T = 4: 3 slices on 2 cores, 2.0 hops, balance 0.49"
     assert [" ".join(line.split()) for line in lines[1:]] == [
-        "core weights neurons words groups peers cycles forward errors gradients deltas port_in port_out"
+        "core weights neurons words fan_in routes cycles forward errors gradients deltas port_in port_out"
         " layer:channels",
         "0,1 20/16384 4/256 2/64 2/32 3/64 42 32 10 5 32 12 10 1:0-3",
         "1,0 30/16384 5/256 2/64 2/32 4/64 44 44 0 4 40 33 2 0:0-2, 0:3-4",
@@ -410,14 +411,14 @@ def test_a_plan_as_json_values():
         "port_out": 2,
         "cycles": 44,
     }
-    memories = {"weights": 30, "neurons": 5, "tape_words": 1, "groups": 1, "slices": 1, "peers": 2}
+    memories = {"weights": 30, "neurons": 5, "tape_words": 1, "fan_in": 1, "slices": 1, "routes": 2}
     assert plan.to_dict() == {
         "network": "6-5",
         "steps": 4,
         "loss": "rate",
         "hops": 0.0,
         "mesh": [1, 1],
-        "memories": {"weights": 16384, "neurons": 256, "tape_words": 64, "groups": 32, "slices": 4, "peers": 64},
+        "memories": {"weights": 16384, "neurons": 256, "tape_words": 64, "fan_in": 32, "slices": 4, "routes": 64},
         "cycles": 44,
         "balance": 1.0,
         "link": 12,

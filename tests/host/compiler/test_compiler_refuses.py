@@ -31,7 +31,7 @@ def compiled(sizes="6-5", training=TRAINING, options=None, steps=4, **config):
         ),
         (
             "784-256-128-10",
-            {"weights": 1024, "columns": 8, "rows": 8, "groups": 64},
+            {"weights": 1024, "columns": 8, "rows": 8, "fan_in": 64},
             "layer 0 needs 200,704 weights on 64 cores of 1,024: use weights=3920",
         ),
         (
@@ -101,14 +101,14 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         "weights": 2048,
         "neurons": 64,
         "tape_words": 12,
-        "peers": 128,
+        "routes": 128,
     }
     try:
         compile_network(network, TRAINING, ChipConfig(**chip))
     except CapacityError as error:
         if more := re.search(r"at least (\d+) cores", str(error)):
             columns = next(n for n in range(1, 9) if n * 8 >= int(more[1]))
-            larger = ChipConfig(**{**chip, "columns": columns, "rows": 8, "peers": 256})
+            larger = ChipConfig(**{**chip, "columns": columns, "rows": 8, "routes": 256})
             compile_network(network, TRAINING, larger)
         if changes := {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", str(error))}:
             compile_network(network, TRAINING, ChipConfig(**{**chip, **changes}))
@@ -187,21 +187,21 @@ def test_arguments_are_checked(error, arguments, message):
 def test_too_many_consumers():
     pieces = [Piece(0, 0, 0, 0, 4), *(Piece(1, *core, n, 1) for n, core in enumerate(path(8, 8)))]
     with pytest.raises(CapacityError, match=r"^layer 1 is cut into 64 slices: use at most 63$"):
-        compiled("6-4-64", options={"strategy": pieces}, columns=8, rows=8, peers=256)
+        compiled("6-4-64", options={"strategy": pieces}, columns=8, rows=8, routes=256)
 
 
-def test_too_many_peers_are_avoided_with_fewer_cores():
-    options = {"columns": 8, "rows": 8, "peers": 4, "weights": 32768}
+def test_too_many_routes_are_avoided_with_fewer_cores():
+    options = {"columns": 8, "rows": 8, "routes": 4, "weights": 32768}
     plan = compiled("200-128-64", **options)
-    assert max(core["peers"] for core in plan.to_dict()["cores"]) <= 4
+    assert max(core["routes"] for core in plan.to_dict()["cores"]) <= 4
     pieces = [Piece(0, n, 0, n, 1) for n in range(4)] + [Piece(1, 0, 1, 0, 5)]
-    message = "core (0, 1) needs peers=5 and has 4: use more or other cores for these layers, or peers=5"
+    message = "core (0, 1) needs routes=5 and has 4: use more or other cores for these layers, or routes=5"
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled("6-4-5", options={"strategy": pieces}, **options)
 
 
 def test_labels_and_outputs_fit_their_fields():
-    chip = {"columns": 2, "rows": 1, "neurons": 16384, "weights": 131072, "lanes": 8, "window": 4096}
+    chip = {"columns": 2, "rows": 1, "neurons": 16384, "weights": 131072, "lanes": 8, "list_depth": 4096}
     whole = {"strategy": [Piece(0, 0, 0, 0, 16384)]}
     with pytest.raises(CapacityError, match=r"^the last layer has 16,384 outputs in one slice: use at most 16,383$"):
         compiled("6-16384", options=whole, **chip)
@@ -214,15 +214,15 @@ def test_labels_and_outputs_fit_their_fields():
     [
         (
             "4x10x10-c4k5-10",
-            {"window": 64},
+            {"list_depth": 64},
             "an output pixel of layer 0 sees 100 inputs of one producer and the chip's lists have 64 entries: use a "
-            "smaller kernel or pool, or window=128",
+            "smaller kernel or pool, or list_depth=128",
         ),
         (
             "1x28x28-c4k3p1-a4-10",
-            {"window": 512},
+            {"list_depth": 512},
             "an output pixel of layer 1 sees 784 inputs of one producer and the chip's lists have 512 entries: use a "
-            "smaller kernel or pool, or window=1024",
+            "smaller kernel or pool, or list_depth=1024",
         ),
         (
             "100x8x8-c4k7-10",
@@ -254,21 +254,21 @@ def test_what_no_placement_makes_fit(sizes, config, message):
 
 def test_channels_of_a_slice_keep_to_the_lists():
     """Lists of 128 entries: a pooled 3 x 3 window has 36 inputs of a channel, and 9 outputs."""
-    sizes, chip = "1x12x12-c8k3p1-a2-c30k3p1-10", {"window": 128, "neurons": 2048}
+    sizes, chip = "1x12x12-c8k3p1-a2-c30k3p1-10", {"list_depth": 128, "neurons": 2048}
     plan = compiled(sizes, **chip)
     assert max(part.channels for part in plan.layers[0]) == 3
     assert max(part.channels for part in plan.layers[1]) <= 14
     pieces = [Piece(0, 0, 0, 0, 4), Piece(0, 0, 0, 4, 4), Piece(1, 0, 0, 0, 30), Piece(2, 0, 0, 0, 10)]
     message = (
         "a slice of layer 0 has 4 channels and the chip's lists of 128 entries allow 3: use smaller slices or a "
-        "larger window"
+        "larger list_depth"
     )
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled(sizes, options={"strategy": pieces}, **chip)
 
 
 def test_a_slice_has_one_group_less_than_the_table():
-    chip = {"columns": 1, "rows": 1, "weights": 65536, "window": 32, "groups": 256, "tape_words": 256}
+    chip = {"columns": 1, "rows": 1, "weights": 65536, "list_depth": 32, "fan_in": 256, "tape_words": 256}
     message = "a slice of layer 0 has 256 groups of inputs: use at most 255"
     with pytest.raises(CapacityError, match=f"^{re.escape(message)}$"):
         compiled("8192-5", **chip)

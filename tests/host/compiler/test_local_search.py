@@ -20,7 +20,7 @@ from backspike.spec.config import ChipConfig, mesh_shape
 
 TRAINING = Training(rate=0.5)
 DEEP = "1x28x28-c12k3s2p1-c16k3p1-a2-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10"
-LARGE = {"weights": 65536, "neurons": 16384, "tape_words": 512, "groups": 128, "peers": 128, "slices": 8}
+LARGE = {"weights": 65536, "neurons": 16384, "tape_words": 512, "fan_in": 128, "routes": 128, "slices": 8}
 
 
 def compiled(sizes, cores, **options):
@@ -112,12 +112,12 @@ def test_the_matrix_of_a_cut_needs_what_its_layout_uses():
                 for name, values in needs.items():
                     found = used.get(core, {}).get(name, 0)
                     slack = (
-                        2 * int(partition.slices(cut).sum()) if name in ("tape_words", "groups") and lanes > 1 else 0
+                        2 * int(partition.slices(cut).sum()) if name in ("tape_words", "fan_in") and lanes > 1 else 0
                     )
                     assert found <= values[column] <= found + slack
             assert partition.excess(cut) == 0
             tight = {name: max(1, values.max() - 1) for name, values in needs.items()}
-            for name in ("tape_words", "groups", "peers", "slices"):
+            for name in ("tape_words", "fan_in", "routes", "slices"):
                 changed = Partition(network, replace(config, **{name: max(2, int(tight[name]))}), partition.densities)
                 assert (changed.excess(cut) > 0) == (needs[name].max() > max(2, tight[name]))
 
@@ -168,6 +168,6 @@ def test_finding_spikes_is_the_least_that_forward_takes():
     """Without any spike: 65 inputs lie in 65 / 32 + 31 / 32 words, found once, or for each of 3 blocks."""
     network = Network(layers=[Dense(inputs=65, outputs=3)], steps=2)
     for window, scans in ((128, 1), (64, 3)):
-        cost = CostModel(network, ChipConfig(window=window), layer_densities(network, Density(spikes=0)))
+        cost = CostModel(network, ChipConfig(list_depth=window), layer_densities(network, Density(spikes=0)))
         forward, *_ = cost.engines(np.array([[3]]), np.array([[3]]), np.array([[1]]))
         assert forward.item() == 2 * 3 * scans + 2 * 3

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backspike.golden.network import Neuron, Training
-from backspike.host.compiler.neuron_constants import layer_scalars, mask_interval, smallest_number
+from backspike.host.compiler.neuron_constants import mask_interval, neuron_constants, smallest_number
 from backspike.spec.formats import BINARY16, Format
 
 SMALL = Format(exponent=3, mantissa=2)
@@ -86,7 +86,7 @@ def test_a_threshold_beyond_the_format():
 def test_scalars_are_the_rounded_constants():
     neuron = Neuron(kappa=0.3, theta=0.7, width=1.1, strict=True, amplitude=0.9)
     training = Training(rate=0.1, momentum=0.9, loss_scale=0.125)
-    decoded = {k: float(BINARY16.decode(v)) for k, v in layer_scalars(neuron, training, BINARY16).items()}
+    decoded = {k: float(BINARY16.decode(v)) for k, v in neuron_constants(neuron, training, BINARY16).items()}
     kappa, theta = np.float16(0.3), np.float16(0.7)
     assert decoded == {
         "threshold": np.nextafter(theta, np.float16(1)),
@@ -109,7 +109,7 @@ def test_scalars_are_the_rounded_constants():
 
 
 def test_a_hard_reset_takes_nothing_away():
-    scalars = layer_scalars(Neuron(reset="hard"), Training(rate=0.5), BINARY16)
+    scalars = neuron_constants(Neuron(reset="hard"), Training(rate=0.5), BINARY16)
     assert scalars["reset"] == 0
     assert scalars["minus_rate"] == 0xB800
     assert scalars["threshold"] == 0x3C00

@@ -132,9 +132,12 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize(
     ("options", "config"),
     [
-        ({"strategy": "shuffled", "seed": 1}, {"lanes": 2, "window": 128, "slices": 8, "neurons": 512, "groups": 64}),
+        (
+            {"strategy": "shuffled", "seed": 1},
+            {"lanes": 2, "list_depth": 128, "slices": 8, "neurons": 512, "fan_in": 64},
+        ),
         ({"cores": 1}, {"slots": 5, "neurons": 1024}),
-        ({}, {"columns": 3, "lanes": 4, "window": 64, "neurons": 1024}),
+        ({}, {"columns": 3, "lanes": 4, "list_depth": 64, "neurons": 1024}),
     ],
     ids=["shuffled", "one core", "balanced"],
 )

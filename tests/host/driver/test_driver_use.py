@@ -283,7 +283,7 @@ def test_a_reply_to_another_read_is_unexpected():
     wrong = [
         Packet(Kind.DATA, tag, (1, 0), host=1),
         Packet(Kind.DATA, tag, (0, 0, 0), host=1),
-        Packet(Kind.DATA, {**tag, "region": Region.NEED}, (0, 0), host=1),
+        Packet(Kind.DATA, {**tag, "region": Region.EXPECTATION}, (0, 0), host=1),
         Packet(Kind.DATA, {**tag, "link": 1}, (0, 0), host=1),
     ]
     for packet in wrong:

@@ -164,7 +164,7 @@ async def largest_sums_are_exact(dut, lanes):
             channels=[4],
             last_lanes=lanes,
             steps=1,
-            blocks=min(Shapes(config).block_depth, config.window),
+            blocks=min(Shapes(config).block_depth, config.list_depth),
         )
         largest = int(config.format.encode(config.format.max_finite))
         job.weights = [np.full_like(bank, largest | sign) for bank in job.weights]

@@ -15,7 +15,7 @@ from backspike.golden.presets import default_training
 from backspike.host.driver.driver import LINK, DriverError
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import HEADER, Cause, Kind, Packet
-from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import DESCRIPTOR_STRIDE, FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 from tests.support.session import Session, random_samples
 
 CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
@@ -90,7 +90,7 @@ def dropped_when_idle(core):
         write(Region.GRADIENT, 0),
         write(Region.GRADIENT_HIGH, 0),
         write(Region.DESCRIPTOR, CONFIG.slices * DESCRIPTOR_STRIDE),
-        write(Region.GROUP, CONFIG.groups * GROUP_STRIDE),
+        write(Region.FAN_IN, CONFIG.fan_in * FAN_IN_STRIDE),
         write(Region.TAPE, CONFIG.tape_words),
         write(Region.TAPE, CONFIG.steps * TAPE_STRIDE),
         write(Region.TAPE, CONFIG.slots * TAPE_SLOT_STRIDE),

@@ -14,7 +14,7 @@ from tests.support.session import Session, random_samples
 from tests.support.unit import Bench, Sink, Source
 
 CONFIG = ChipConfig(
-    columns=1, rows=1, lanes=2, slots=3, steps=3, slices=3, weights=2048, neurons=64, tape_words=6, peers=9
+    columns=1, rows=1, lanes=2, slots=3, steps=3, slices=3, weights=2048, neurons=64, tape_words=6, routes=9
 )
 _TRAINING = Training(rate=2.0**-5, momentum=0.5)
 

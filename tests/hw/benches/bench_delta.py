@@ -8,7 +8,7 @@ from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact, round_sum
 from backspike.golden.network import Neuron, Training
 from backspike.golden.neuron import Output, rate_error, step_back
-from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.shapes import WORD, Shapes
@@ -135,7 +135,7 @@ class Run:
             "neuron_base": first,
             "block_base": first_block,
             "delta_base": first_word,
-            **layer_scalars(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt),
+            **neuron_constants(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt),
         }
         slot = config.slots - 1 if at_end else random.randrange(config.slots)
         label = random.choice((0, outputs - 1, random.randrange(outputs), NO_LABEL))

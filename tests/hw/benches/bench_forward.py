@@ -129,9 +129,9 @@ async def largest_sums_are_exact(dut, lanes):
     """All weights the largest number, all inputs spike, all tape words full."""
     run = await Run.begin(dut, lanes)
     config = CONFIGS[lanes]
-    channels = [config.window] * (config.tape_words * 32 // config.window)
+    channels = [config.list_depth] * (config.tape_words * 32 // config.list_depth)
     for sign in (0, 1 << config.format.width - 1):
-        job = Job(run.bench, config, spikes=1.0, shape=DENSE, channels=channels[: config.groups], blocks=1, steps=1)
+        job = Job(run.bench, config, spikes=1.0, shape=DENSE, channels=channels[: config.fan_in], blocks=1, steps=1)
         largest = int(config.format.encode(config.format.max_finite)) | sign
         job.weights = [np.full_like(bank, largest) for bank in job.weights]
         await run.do(job)

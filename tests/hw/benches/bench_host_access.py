@@ -18,7 +18,7 @@ from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from backspike.spec.formats import Format
 from backspike.spec.packets import Kind, header, parse_header
-from backspike.spec.tables import DESCRIPTOR_STRIDE, GROUP, GROUP_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import DESCRIPTOR_STRIDE, FAN_IN, FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 from tests.support.small_chips import CHIPS
 from tests.support.unit import Bench, Sink, Source, pack
 
@@ -26,14 +26,14 @@ E4M3 = Format(exponent=4, mantissa=3)
 _CHIPS = {
     "host_access_2": CHIPS[2],
     "host_access_8": CHIPS[8],
-    "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, groups=5, momentum=False, format=E4M3),
+    "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, fan_in=5, momentum=False, format=E4M3),
     "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else
         steps=2,
         slots=8,
         slices=16,
         tape_words=1 << 9,
-        groups=1 << 8,
-        peers=1 << 8,
+        fan_in=1 << 8,
+        routes=1 << 8,
         batch_terms=1 << 23,
         weights=64,
         neurons=16,
@@ -60,9 +60,9 @@ class HostMemories(Component):
                 "look": In(32),
                 "write_gradient": In(config.lanes),
                 "gradient": In(shapes.gradient_sum),
-                "group": Out(GROUP.width),
+                "group": Out(FAN_IN.width),
                 "descriptor": Out(32),
-                "peer": Out(shapes.peer_entry.size),
+                "route": Out(shapes.route_entry.size),
                 "spikes": Out(32),
                 "masks": Out(32),
             }
@@ -89,8 +89,8 @@ class HostMemories(Component):
             self.dropped.eq(receiver.dropped),
         ]
         looks = {
-            "group": (memories.groups, "forward", 0),
-            "peer": (memories.peers, "targets", 0),
+            "group": (memories.fan_in, "forward", 0),
+            "route": (memories.routes, "targets", 0),
             "spikes": (memories.spikes, "forward", 0),
             "masks": (memories.masks, "errors", 0),
             "descriptor": (memories.spikes, "gradient", self.shapes.descriptors),
@@ -128,8 +128,8 @@ class HostMemories(Component):
             velocities=banks("velocities", shapes.number, "update") if config.momentum else [],
             spikes=Ram(m, "spikes", 32, shapes.descriptors + shapes.tables, ("forward", "gradient")),
             masks=Ram(m, "masks", 32, tape, ("errors",)),
-            groups=Ram(m, "groups", ArrayLayout(32, 3), config.groups, ("forward",), parts=True),
-            peers=Ram(m, "peers", shapes.peer_entry.size, config.peers, ("targets",)),
+            fan_in=Ram(m, "fan_in", ArrayLayout(32, 3), config.fan_in, ("forward",), parts=True),
+            routes=Ram(m, "routes", shapes.route_entry.size, config.routes, ("targets",)),
         )
 
 
@@ -191,22 +191,22 @@ async def groups_are_written_in_parts(dut, name):
     run = Run(dut, name)
     await run.start()
     model = {}
-    depth = run.config.groups * GROUP_STRIDE
+    depth = run.config.fan_in * FAN_IN_STRIDE
 
     async def write(address, words):
-        await run.write(Region.GROUP, address, *words)
+        await run.write(Region.FAN_IN, address, *words)
         model.update(enumerate(words, address))
 
-    for entry in range(run.config.groups):
-        await write(entry * GROUP_STRIDE, run.words(4))
+    for entry in range(run.config.fan_in):
+        await write(entry * FAN_IN_STRIDE, run.words(4))
     for _ in range(60):
         count = run.random.randint(1, min(14, depth))
         await write(run.random.randint(0, depth - count), run.words(count))
-    for entry in range(run.config.groups):
-        expected = sum(model[entry * GROUP_STRIDE + k] << 32 * k for k in range(3)) & (1 << GROUP.width) - 1
+    for entry in range(run.config.fan_in):
+        expected = sum(model[entry * FAN_IN_STRIDE + k] << 32 * k for k in range(3)) & (1 << FAN_IN.width) - 1
         assert await run.look("group", entry) == expected
     assert not run.faults.items
-    await run.write(Region.GROUP, depth, 1)
+    await run.write(Region.FAN_IN, depth, 1)
     assert len(run.faults.items) == 1
 
 
@@ -237,7 +237,7 @@ async def exact_sums_come_in_two_words(dut, name):
 @cocotb.test()
 @cocotb.parametrize(name=list(_CHIPS))
 async def weights_and_tables(dut, name):
-    """What is written to weights and velocities is read again; descriptors and peers are where they belong."""
+    """What is written to weights and velocities is read again; descriptors and routes are where they belong."""
     run = Run(dut, name)
     await run.start()
     config, number = run.config, (1 << run.config.format.width) - 1
@@ -249,10 +249,10 @@ async def weights_and_tables(dut, name):
         await run.write(region, address, word)
     for (region, address), word in written.items():
         assert await run.read(region, address) == [word & number]
-    depth, entry = config.slices * DESCRIPTOR_STRIDE, (1 << run.shapes.peer_entry.size) - 1
+    depth, entry = config.slices * DESCRIPTOR_STRIDE, (1 << run.shapes.route_entry.size) - 1
     for region, table, size, mask in (
         (Region.DESCRIPTOR, "descriptor", depth, 0xFFFFFFFF),
-        (Region.PEER, "peer", config.peers, entry),
+        (Region.ROUTE, "route", config.routes, entry),
     ):
         words = {address: run.random.getrandbits(32) for address in run.ends(size)}
         for address, word in words.items():

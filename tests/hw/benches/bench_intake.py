@@ -27,19 +27,19 @@ from backspike.spec.packets import (
     parse_header,
     payload_range,
 )
-from backspike.spec.tables import NEED, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from backspike.spec.tables import EXPECTATIONS, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 from tests.support.unit import Bench, Memory, Sink, Source, pack
 
-CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, groups=6, peers=7, momentum=True)
+CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, fan_in=6, routes=7, momentum=True)
 LIMITS = {
     Region.WEIGHT: 96,
     Region.GRADIENT: 96,
     Region.GRADIENT_HIGH: 96,
     Region.VELOCITY: 96,
     Region.DESCRIPTOR: 48,
-    Region.NEED: 3,
-    Region.GROUP: 24,
-    Region.PEER: 7,
+    Region.EXPECTATION: 3,
+    Region.FAN_IN: 24,
+    Region.ROUTE: 7,
     Region.TAPE: 5 * TAPE_SLOT_STRIDE,
     Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
@@ -119,7 +119,7 @@ class Intake(Component):
             receiver.error_sum.eq(self.error_sum),
             receiver.reading.eq(replies.reading),
             receiver.accepts.eq(slots.accepts),
-            slots.need_write.eq(receiver.write & (receiver.region == Region.NEED)),
+            slots.need_write.eq(receiver.write & (receiver.region == Region.EXPECTATION)),
             slots.need_slice.eq(receiver.address),
             slots.need.eq(receiver.data),
             replies.x.eq(X),
@@ -187,8 +187,8 @@ class Run:
 
     async def write_need(self, **need):
         """Restart all slices."""
-        word = NEED.pack(credits=0, markers=0, label=0, **need)
-        await self.packet(header(Kind.WRITE, region=Region.NEED), 0, *[word] * CONFIG.slices)
+        word = EXPECTATIONS.pack(credits=0, errors_done=0, label=0, **need)
+        await self.packet(header(Kind.WRITE, region=Region.EXPECTATION), 0, *[word] * CONFIG.slices)
 
     async def erase(self):
         """Clear the counts of arrivals, as a core does when a slice is restarted."""
@@ -242,7 +242,7 @@ class Run:
         self.send(*words)
         await bench.until(lambda: self.flits.empty, 2000)
         await bench.step(2)
-        restart = any(action[:2] == ("write", Region.NEED) for action in self.actions)
+        restart = any(action[:2] == ("write", Region.EXPECTATION) for action in self.actions)
         self.compare()
         if restart:
             await self.erase()
@@ -325,8 +325,8 @@ class Run:
                 refused = refused or self._write_cause(region, address)
                 if not refused:
                     act(("write", region, address, word))
-                    if region == Region.NEED:
-                        need = NEED.unpack(word)
+                    if region == Region.EXPECTATION:
+                        need = EXPECTATIONS.unpack(word)
                         self.need[address] = need["inputs"], need["steps"]
                         self.arrived = {place: count for place, count in self.arrived.items() if place[0] != address}
             cause = cause or refused
@@ -417,9 +417,11 @@ def random_packet(random):
             word = random.choice((0, 4, 5, 100, TAPE_STRIDE - 1, random.randrange(TAPE_STRIDE)))
             step = random.choice((0, CONFIG.steps - 1, CONFIG.steps, random.randrange(16)))
             words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
-        if tag["region"] == Region.NEED and length > 1:
+        if tag["region"] == Region.EXPECTATION and length > 1:
             words[2:] = [
-                NEED.pack(inputs=random.randrange(6), credits=0, markers=0, label=0, steps=random.randrange(6))
+                EXPECTATIONS.pack(
+                    inputs=random.randrange(6), credits=0, errors_done=0, label=0, steps=random.randrange(6)
+                )
                 for _ in words[2:]
             ]
     return words
@@ -593,7 +595,7 @@ async def a_write_is_refused_from_its_first_wrong_word_on(dut):
     await run.packet(write, 90, *range(10))
     await run.packet(header(Kind.WRITE, region=Region.TAPE), 3, *range(4))
     await run.packet(header(Kind.WRITE, region=Region.TAPE), TAPE_STRIDE - 3, *range(6))
-    await run.packet(header(Kind.WRITE, region=Region.GROUP), 20, *range(6))
+    await run.packet(header(Kind.WRITE, region=Region.FAN_IN), 20, *range(6))
     for region in READ_ONLY:
         await run.packet(header(Kind.WRITE, region=region), 0, 1)
     for idle in (0, 1):

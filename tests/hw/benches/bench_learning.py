@@ -132,7 +132,7 @@ async def convolutions_train(dut):
         ("2x7x5-c5k3s2p1-c6k2-7", {"steps": 3, "bias": True, "reset": "hard"}),
         ("1x12x12-c6k3p1-a2-c7k3p1-a3-5", {"steps": 2, "bias": True}),
         ("3x6x6-c4k5p2-c3k1-c4k3s3-9-4", {"steps": 4}),
-        (f"{CONFIG.window // 16}x5x6-c3k4-10", {"steps": 2, "bias": True}),
+        (f"{CONFIG.list_depth // 16}x5x6-c3k4-10", {"steps": 2, "bias": True}),
     ]
     for number, (text, options) in enumerate(variants):
         network, training, weights = lively(text, SEED + number, **options)

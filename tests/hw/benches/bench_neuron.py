@@ -10,7 +10,7 @@ from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
 from backspike.golden.network import Neuron, Training
 from backspike.golden.neuron import initial_state, step
-from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.shapes import WORD, Shapes
@@ -74,7 +74,7 @@ class Run:
             "neuron_base": first,
             "steps": steps,
             "soft": neuron.soft,
-            **layer_scalars(neuron, Training(rate=0.5), fmt),
+            **neuron_constants(neuron, Training(rate=0.5), fmt),
         }
         fields = garbage_descriptor(self.shapes, **fields)
         slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
@@ -108,7 +108,7 @@ class Run:
                 )
                 words.append(
                     {
-                        "targets_base": fields["targets_base"] % (1 << self.shapes.peer),
+                        "targets_base": fields["targets_base"] % (1 << self.shapes.route),
                         "targets": fields["targets"],
                         "slot": slot,
                         "train": train,

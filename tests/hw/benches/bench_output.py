@@ -15,7 +15,7 @@ from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 from backspike.spec.packets import Kind, header
-from backspike.spec.tables import PEER
+from backspike.spec.tables import ROUTE
 from tests.support.small_chips import CHIPS
 from tests.support.unit import Bench, Memory, Sink, Source
 
@@ -178,11 +178,11 @@ async def errors(dut, chip):
     assert _split(sink.items) == expected
 
 
-def _peer_table(bench, config):
-    """Random peers behind ``peer``."""
-    table = [bench.random.getrandbits(PEER.width) for _ in range(config.peers)]
-    Memory(bench, "peer_address", "peer", [table])
-    return [PEER.unpack(word) for word in table]
+def _route_table(bench, config):
+    """Random routes behind ``route``."""
+    table = [bench.random.getrandbits(ROUTE.width) for _ in range(config.routes)]
+    Memory(bench, "route_address", "route", [table])
+    return [ROUTE.unpack(word) for word in table]
 
 
 @cocotb.test()
@@ -191,7 +191,7 @@ async def spikes(dut, chip):
     """A packet for each word and target, up to the last word; slots and steps at their ends."""
     config, name = CHIPS[chip], f"spikes_{chip}"
     bench = Bench(dut, name, _senders(chip)[name])
-    random, peers = bench.random, _peer_table(bench, config)
+    random, routes = bench.random, _route_table(bench, config)
     source, sink = Source(bench, "words", 0.3), Sink(bench, "packets", 0.3)
     last = (1 << _word(Shapes(config))["word"].width) - 1
     await bench.start()
@@ -199,7 +199,7 @@ async def spikes(dut, chip):
     for _ in range(60):
         targets = random.randint(1, 5)
         word = {
-            "targets_base": random.randint(0, config.peers - targets),
+            "targets_base": random.randint(0, config.routes - targets),
             "targets": targets,
             "slot": random.choice((0, config.slots - 1)),
             "train": random.randrange(2),
@@ -209,16 +209,16 @@ async def spikes(dut, chip):
             "masks": random.getrandbits(32),
         }
         source.send(word)
-        for peer in peers[word["targets_base"] : word["targets_base"] + targets]:
+        for route in routes[word["targets_base"] : word["targets_base"] + targets]:
             head = header(
                 Kind.SPIKES,
-                peer["x"],
-                peer["y"],
-                peer["host"],
-                slice=peer["slice"],
+                route["x"],
+                route["y"],
+                route["host"],
+                slice=route["slice"],
                 slot=word["slot"],
                 step=word["step"],
-                word=(peer["word"] + word["word"]) % 512,
+                word=(route["word"] + word["word"]) % 512,
                 train=word["train"],
             )
             expected.append([head, word["spikes"], word["masks"]])
@@ -232,7 +232,7 @@ async def notes(dut, chip):
     """CREDIT or ERRORS_DONE to every source."""
     config, name = CHIPS[chip], f"notes_{chip}"
     bench = Bench(dut, name, _senders(chip)[name])
-    random, peers = bench.random, _peer_table(bench, config)
+    random, routes = bench.random, _route_table(bench, config)
     sink = Sink(bench, "packets", 0.3)
     await bench.start()
     bench.set("x", 6)
@@ -240,7 +240,7 @@ async def notes(dut, chip):
     for slot in range(config.slots):
         for credit in (0, 1):
             sources = random.randint(1, 6)
-            base = random.randint(0, config.peers - sources)
+            base = random.randint(0, config.routes - sources)
             given = {"slot": slot, "credit": credit, "sources": sources, "sources_base": base, "active": 1}
             for port, value in given.items():
                 bench.set(port, value)
@@ -252,14 +252,14 @@ async def notes(dut, chip):
                 [
                     header(
                         Kind.CREDIT if credit else Kind.ERRORS_DONE,
-                        peer["x"],
-                        peer["y"],
-                        peer["host"],
-                        slice=peer["slice"],
+                        route["x"],
+                        route["y"],
+                        route["host"],
+                        slice=route["slice"],
                         slot=slot,
                         **more,
                     )
                 ]
-                for peer in peers[base : base + sources]
+                for route in routes[base : base + sources]
             ]
             sink.items.clear()

@@ -7,7 +7,7 @@ from backspike.hw.core.schedule.slots import SlotTable
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import NO_LABEL
-from backspike.spec.tables import NEED
+from backspike.spec.tables import EXPECTATIONS
 from tests.support.unit import Bench
 
 _CONFIGS = {
@@ -71,7 +71,7 @@ class Model:
     @property
     def ready_backward(self):
         slot = self.slots[self.backward]
-        known = slot.label is not None if self.need["label"] else slot.markers == self.need["markers"]
+        known = slot.label is not None if self.need["label"] else slot.markers == self.need["errors_done"]
         return slot.stage == "backward" and (not slot.train or known)
 
     @property
@@ -99,7 +99,7 @@ class Run:
         self.waited = dict.fromkeys(WAITS, 0)
 
     async def start(self):
-        """NEED of all slices, then erase what the memory of the counts held before."""
+        """EXPECTATIONS of all slices, then erase what the memory of the counts held before."""
         await self.bench.start()
         for n in range(self.config.slices):
             await self.write_need(n, self.random_need())
@@ -112,13 +112,13 @@ class Run:
             "inputs": random.randint(1, 4),
             "steps": steps,
             "credits": random.choice((0, 2, 2 * steps, 3 * steps)),
-            "markers": random.randint(1, 3),
+            "errors_done": random.randint(1, 3),
             "label": random.randrange(2),
         }
 
     async def write_need(self, n, need):
         self.bench.set("need_slice", n)
-        self.bench.set("need", NEED.pack(**need))
+        self.bench.set("need", EXPECTATIONS.pack(**need))
         await self.bench.pulse("need_write")
         self.models[n : n + 1] = [Model(self.config.slots, need)]
 
@@ -136,7 +136,7 @@ class Run:
         for model in self.models:
             for slot in model.slots:
                 slot.inputs = [count if count == model.need["inputs"] else 0 for count in slot.inputs]
-                slot.markers = slot.markers if slot.markers == model.need["markers"] else 0
+                slot.markers = slot.markers if slot.markers == model.need["errors_done"] else 0
                 slot.owed = model.need["credits"] if slot.owed else 0
         self.waits = dict.fromkeys(WAITS)
 
@@ -165,7 +165,7 @@ class Run:
         if model.accepts(k, step) and not self.arriving:
             choices += ["inputs"] * 5
         late = random.random() < 0.8  # so that the backward thread has to wait
-        if slot.markers < model.need["markers"] and not model.need["label"] and not late:
+        if slot.markers < model.need["errors_done"] and not model.need["label"] and not late:
             choices.append("marker")
         if slot.label is None and model.need["label"] and not late:
             choices.append("label")
@@ -306,7 +306,7 @@ class Run:
         return accepted
 
     async def restart(self, n):
-        """A NEED entry is written amid the samples of the other slices, and then the memories are erased."""
+        """An EXPECTATIONS entry is written amid the samples of the other slices, and then the memories are erased."""
         self.pause()
         if self.arriving:
             slot, step = self.arriving
@@ -338,7 +338,7 @@ async def most_inputs(dut):
     run = Run(dut, "slots_2x1")
     await run.start()
     bench, most = run.bench, run.config.tape_words
-    await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "markers": 1, "label": 1})
+    await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "errors_done": 1, "label": 1})
     await run.erase()
     for _ in range(most):
         assert not bench.bits("ready_forward")
@@ -358,7 +358,7 @@ async def needs_beyond_the_chip(dut):
     run = Run(dut, "slots_3x3")
     await run.start()
     bench, most = run.bench, run.config.tape_words
-    right = {"inputs": 1, "steps": 1, "credits": 0, "markers": 0, "label": 1}
+    right = {"inputs": 1, "steps": 1, "credits": 0, "errors_done": 0, "label": 1}
     wrong = (
         {"inputs": 0},
         {"inputs": 2 * most},
@@ -393,7 +393,7 @@ async def steps_of_a_sample(dut):
     run = Run(dut, "slots_2x1")
     await run.start()
     bench = run.bench
-    await run.write_need(0, {"inputs": 2, "steps": 3, "credits": 1, "markers": 1, "label": 1})
+    await run.write_need(0, {"inputs": 2, "steps": 3, "credits": 1, "errors_done": 1, "label": 1})
     await run.erase()
 
     async def accepted(slot):
@@ -439,7 +439,7 @@ async def waiting_for_one_slice_hides_nothing(dut):
     await run.start()
     bench = run.bench
     for n in range(3):
-        await run.write_need(n, {"inputs": 1, "steps": 1, "credits": 1, "markers": 1, "label": 0})
+        await run.write_need(n, {"inputs": 1, "steps": 1, "credits": 1, "errors_done": 1, "label": 0})
     await run.erase()
 
     async def waits(event=None, slot=0, **content):

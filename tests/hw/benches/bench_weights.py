@@ -7,7 +7,7 @@ import cocotb
 import numpy as np
 
 from backspike.golden.network import Neuron, Training
-from backspike.host.compiler.neuron_constants import layer_scalars
+from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.hw.arith.elementwise import Elementwise
 from backspike.hw.core.update.weight_update import WeightUpdate
 from backspike.hw.shapes import Shapes
@@ -84,7 +84,7 @@ class Run:
         """One update, compared with the model; returns the cycles that it took."""
         bench, fmt = self.bench, self.config.format
         bench.agents[:] = [self]
-        fields = {"weight_base": base, "weight_words": words, **layer_scalars(Neuron(), training, fmt)}
+        fields = {"weight_base": base, "weight_words": words, **neuron_constants(Neuron(), training, fmt)}
         bench.set("descriptor", garbage_descriptor(self.shapes, **fields))
         bench.set("clear", clear)
         bench.set("velocities", velocities)
