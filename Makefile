@@ -5,14 +5,15 @@ PYTHON := python3
 VENV := .venv
 STAMP := $(VENV)/installed
 RUN := $(VENV)/bin/python -m
+LINKS := $(VENV)/types/backspike
 
-CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS OUTPUT
-TRAINING := PRESET NETWORK RESET MOMENTUM DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
-FLAGS := BIAS NO_SKIPPING
+CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS DENSE_ONLY CHAIN\
+  OUTPUT
+TRAINING := PRESET NETWORK RESET KAPPA THETA WIDTH RATE MOMENTUM LOSS_SCALE DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
+FLAGS := STRICT BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES SEED OUTPUT
-FPGA := BOARD DENSE_ONLY CHAIN
-BITSTREAM := $(CHIP) $(FPGA) CLOCK BAUD SEED
-SYNTH := $(filter-out CORES,$(CHIP)) $(FPGA) UNIT
+BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
+SYNTH := $(filter-out CORES,$(CHIP)) BOARD UNIT
 TARGETS := help sim bench verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
   distclean
 
@@ -70,7 +71,7 @@ help:
 #: make synth       area and clock of a chip's units on an FPGA
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
-#: make lint        check the style of the sources
+#: make lint        check the style, the layers of imports and the types of the sources
 #: make gates       compare cycles and area with committed values, after make sim; RENEW=1 commits those of today
 #: make check-docs  compare the numbers of the pages with what .ci/run has printed; RENEW=1 puts those into the pages
 #: make docs        build the site of the pages and of the reference in build/site
@@ -91,18 +92,26 @@ help:
 #:   ROUTES=64          entries of a core's table of packet sources and destinations
 #:   LIST_DEPTH=1024    entries of the engines' lists: inputs of a group that an output pixel sees
 #:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
-#:   OUTPUT             folder for everything that is written: build/sim or build/verilog
+#:   DENSE_ONLY=0       1: smaller engines, for dense layers only; 0: also convolutions
+#:   CHAIN=0            1: a chain of cores, with small routers; 0: a mesh
+#:   OUTPUT             folder for everything that is written: build/sim or build/verilog; no spaces in that of sim
 #: Variables of sim:
 #:   PRESET=digits      what is taken for all variables that are not set: digits, as listed here; mlp: 784-128-10 on 20
 #:                      cores; deep20: a convolutional network of eight layers on 20 cores
 #:   NETWORK=64-128-10  layers, such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10
-#:   RESET=soft         soft or hard
+#:   RESET=soft         reset of a neuron that spikes: soft or hard
+#:   KAPPA=0.5          leak of a neuron, 0 to 1
+#:   THETA=1.0          threshold of a neuron
+#:   WIDTH=2.0          full width of the surrogate gradient around the threshold
+#:   STRICT=0           1: a neuron spikes above the threshold only, not at it
 #:   BIAS=0             1: every neuron has a bias
+#:   RATE               learning rate of the first epochs; by default it follows from the size of the network
 #:   MOMENTUM=0.875     momentum of the weight updates
-#:   DATA=digits        digits, mnist5k, or a folder with MNIST's IDX files (then NETWORK=784-... or 1x28x28-...)
+#:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
+#:   DATA=digits        digits, mnist5k, or a folder with four files of MNIST's names and IDX format, whatever they hold
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches
 #:   BATCH=16           samples per weight update
-#:   TESTS=360          test samples on the chip
+#:   TESTS=96           test samples on the chip
 #:   EPOCHS=20          epochs of the golden model's full training
 #:   SEED=1             seed of weights, order of samples and initial memory contents
 #:   IDLE=0.0           chance that the host pauses in a cycle
@@ -114,11 +123,9 @@ help:
 #:   SAMPLES            training samples of each run, instead of those of the cases
 #:   SEED=1             as in sim
 #:   OUTPUT             folder for everything that is written: build/bench
-#: Variables of bitstream and, apart from CORES, synth (also LANES to BATCH_TERMS, by default those of the board):
+#: Variables of bitstream and, apart from CORES, synth (also LANES to CHAIN, by default those of the board):
 #:   BOARD=ulx3s_85f    one of those that make boards lists
 #:   CORES              cores, by default as many as the board's file says
-#:   DENSE_ONLY         1: smaller engines, for dense layers only; 0: also convolutions
-#:   CHAIN              1: a chain of cores, with small routers; 0: a mesh
 #:   OUTPUT             folder for everything that is written: build/fpga/BOARD or build/synth
 #: Variables of bitstream:
 #:   CLOCK              clock of the chip in MHz, by default that of the board
@@ -157,6 +164,8 @@ lint: $(STAMP)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(VENV)/bin/lint-imports
+	@mkdir -p $(LINKS) && for folder in spec golden host hw sim fpga cli; do ln -sfn $(CURDIR)/$$folder $(LINKS); done
+	$(RUN) mypy
 
 gates: $(STAMP) tools
 	$(RUN) tests.gates $(call switches,RENEW)

@@ -1,143 +1,227 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two arithmetics of the golden model: float64, and one rounding per stored number as in the hardware.
 
-Both have the same methods, so that the equations in ``neuron`` and ``learning`` are written once. ``matmul`` and
-``correlate`` give sums that are not yet rounded (arrays, or ``exact.Exact``); ``combine`` adds terms to one and rounds.
+Both have the same methods, so that the equations in ``neuron`` and ``learning`` are written once. Each has its own kind
+of sums that are not yet rounded, ``Sum``: arrays, or ``exact.Exact``.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from backspike.golden import exact
+from backspike.golden.constants import Neuron, Training
 from backspike.spec.formats import Format
 
-__all__ = ["BitExact", "Float64"]
+__all__ = ["Arithmetic", "BitExact", "Float64", "Sum"]
+
+Sum = TypeVar("Sum", np.ndarray, exact.Exact)
+_Constants = TypeVar("_Constants", Neuron, Training)
 
 
-class Float64:
-    """IEEE double precision: no exactness, nothing saturates. The yardstick for ``BitExact``."""
+class Arithmetic(ABC, Generic[Sum]):
+    """What both arithmetics can do. Arrays are float64 where nothing else is said.
+
+    Attributes
+    ----------
+    saturated : bool
+        Sticky: some result was beyond the largest finite number.
+    """
 
     saturated = False
 
-    def constants(self, described):
+    @abstractmethod
+    def constants(self, described: _Constants) -> _Constants:
         """The constants of a ``Neuron`` or a ``Training`` as this arithmetic holds them."""
+
+    @abstractmethod
+    def check(self, name: str, values: ArrayLike) -> np.ndarray:
+        """``values`` as float64; ``ValueError`` where this arithmetic cannot hold one."""
+
+    @abstractmethod
+    def round(self, values: ArrayLike) -> np.ndarray:
+        """Values of any float64 array, rounded; zeros become +0."""
+
+    @abstractmethod
+    def matmul(self, a: np.ndarray, b: np.ndarray, *, counts: int | None = None, largest: float | None = None) -> Sum:
+        """The sums ``a @ b``, not rounded.
+
+        Parameters
+        ----------
+        a : array [M, K]
+            Numbers that this arithmetic holds, or integers.
+        b : array [K, N]
+            Numbers that this arithmetic holds.
+        counts : int or None
+            Largest magnitude of the integers in ``a``; ``None`` where they are other numbers.
+        largest : float or None
+            Bound on the magnitudes in ``a``, if one is known: to look for it takes time.
+        """
+
+    @abstractmethod
+    def correlate(self, blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, counts: int) -> Sum:
+        """The sum of ``left.T @ values[rows]`` over blocks ``(left, rows)``, not rounded.
+
+        Parameters
+        ----------
+        blocks : iterable of (array [R, K], slice of R rows)
+            At least one; the arrays hold integers.
+        values : array [S, N]
+            Numbers that this arithmetic holds.
+        counts : int
+            Largest magnitude of the integers.
+        """
+
+    @abstractmethod
+    def zeros(self, shape: tuple[int, ...]) -> Sum:
+        """Sums of nothing, to which others can be added."""
+
+    @abstractmethod
+    def add(self, a: Sum, b: Sum) -> Sum:
+        """``a + b`` of two sums."""
+
+    @abstractmethod
+    def map(self, total: Sum, function: Callable[[np.ndarray], np.ndarray]) -> Sum:
+        """A sum after a function that moves the elements of an array."""
+
+    @abstractmethod
+    def join(self, totals: Sequence[Sum]) -> Sum:
+        """Sums one after the other along the first axis."""
+
+    @abstractmethod
+    def combine(self, *terms: tuple[float, np.ndarray], total: Sum | None = None) -> np.ndarray:
+        """``total + sum of constant * values`` over the terms ``(constant, values)``, rounded once."""
+
+    @abstractmethod
+    def masked(self, total: Sum, masks: np.ndarray) -> np.ndarray:
+        """The rounded sum where the mask is set, else 0; what no mask asks for cannot saturate."""
+
+
+class Float64(Arithmetic[np.ndarray]):
+    """IEEE double precision: no exactness, nothing saturates. The yardstick for ``BitExact``."""
+
+    def constants(self, described: _Constants) -> _Constants:
         return described
 
-    def check(self, name, values):
-        """``values`` as float64 if this arithmetic can hold them, else ``ValueError``."""
-        values = np.asarray(values, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name} must be finite numbers, not {float(values[~np.isfinite(values)].flat[0])!r}")
-        return values
+    def check(self, name: str, values: ArrayLike) -> np.ndarray:
+        array = np.asarray(values, dtype=np.float64)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite numbers, not {float(array[~np.isfinite(array)].flat[0])!r}")
+        return array
 
-    def round(self, values):
+    def round(self, values: ArrayLike) -> np.ndarray:
         return np.asarray(values, dtype=np.float64)
 
-    def matmul(self, a, b, *, counts=None, largest=None):
+    def matmul(
+        self, a: np.ndarray, b: np.ndarray, *, counts: int | None = None, largest: float | None = None
+    ) -> np.ndarray:
         return a @ b
 
-    def correlate(self, blocks, values, counts):
-        return sum(left.T @ values[rows] for left, rows in blocks)
+    def correlate(self, blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, counts: int) -> np.ndarray:
+        return sum((left.T @ values[rows] for left, rows in blocks), start=np.zeros(()))
 
-    def zeros(self, shape):
-        """Sums of nothing, to which others can be added."""
+    def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
 
-    def add(self, a, b):
-        """``a + b`` of two sums."""
+    def add(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a + b
 
-    def map(self, total, function):
-        """A sum after a function that moves the elements of an array."""
+    def map(self, total: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         return function(total)
 
-    def join(self, totals):
-        """Sums one after the other along the first axis."""
+    def join(self, totals: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(totals)
 
-    def combine(self, *terms, total=None):
-        """``total + sum of constant * values`` over the terms ``(constant, values)``."""
+    def combine(self, *terms: tuple[float, np.ndarray], total: np.ndarray | None = None) -> np.ndarray:
         for constant, values in terms:
             scaled = values if constant == 1 else constant * values
             total = scaled if total is None else total + scaled
+        if total is None:
+            raise ValueError("combine must get a term or a total")
         return total
 
-    def masked(self, total, masks):
-        """A sum that ``matmul`` gave, where the mask is set, else 0."""
+    def masked(self, total: np.ndarray, masks: np.ndarray) -> np.ndarray:
         return np.where(masks, total, 0.0)
 
 
-class BitExact:
+class BitExact(Arithmetic[exact.Exact]):
     """The hardware's arithmetic: every result is the exact sum of exact products, rounded once to the format.
 
     Parameters
     ----------
-    format: the format of every stored number
+    format : Format
+        Of every stored number.
 
     Attributes
     ----------
-    saturated: sticky, as the hardware's flag: some result was beyond the largest finite number
+    saturated : bool
+        Sticky, as the hardware's flag: some result was beyond the largest finite number.
+
+    Raises
+    ------
+    TypeError
+        ``format`` is no ``Format``.
     """
 
-    def __init__(self, format):
+    def __init__(self, format: Format) -> None:
         if not isinstance(format, Format):
             raise TypeError(f"format must be a Format, not {format!r}")
         self.format = format
         self.saturated = False
 
-    def constants(self, described):
+    def constants(self, described: _Constants) -> _Constants:
         return described.rounded(self.format)
 
-    def check(self, name, values):
-        values = np.asarray(values, dtype=np.float64)
+    def check(self, name: str, values: ArrayLike) -> np.ndarray:
+        array = np.asarray(values, dtype=np.float64)
         try:
-            self.format.encode(values)
+            self.format.encode(array)
         except ValueError as error:
             raise ValueError(f"{name} must be numbers of the format: {error}") from None
-        return values
+        return array
 
-    def round(self, values):
-        """Values of any float64 array, rounded; zeros become +0."""
+    def round(self, values: ArrayLike) -> np.ndarray:
         return self._note(exact.round_to(np.asarray(values, dtype=np.float64) + 0.0, self.format))
 
-    def matmul(self, a, b, *, counts=None, largest=None):
-        """The exact ``a @ b`` of numbers of the format, or of integers up to ``counts`` and numbers of the format.
-
-        ``largest`` bounds the magnitudes in ``a`` if a bound is known.
-        """
+    def matmul(
+        self, a: np.ndarray, b: np.ndarray, *, counts: int | None = None, largest: float | None = None
+    ) -> exact.Exact:
         if counts is not None:
             return exact.matmul(a, b, 0, self.format.lsb, largest=counts)
         return exact.matmul(a, b, self.format.lsb, self.format.lsb, largest=largest)
 
-    def correlate(self, blocks, values, counts):
-        """The exact sum of ``left.T @ values[rows]`` over blocks ``(left, rows)`` of integers up to ``counts``."""
+    def correlate(self, blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, counts: int) -> exact.Exact:
         return exact.correlate(blocks, values, counts, self.format.lsb)
 
-    def zeros(self, shape):
+    def zeros(self, shape: tuple[int, ...]) -> exact.Exact:
         return exact.Exact((np.zeros(shape),), self.format.lsb)
 
-    def add(self, a, b):
+    def add(self, a: exact.Exact, b: exact.Exact) -> exact.Exact:
         return exact.merge(a + b)
 
-    def map(self, total, function):
+    def map(self, total: exact.Exact, function: Callable[[np.ndarray], np.ndarray]) -> exact.Exact:
         return total.map(function)
 
-    def join(self, totals):
+    def join(self, totals: Sequence[exact.Exact]) -> exact.Exact:
         return exact.join(totals)
 
-    def combine(self, *terms, total=None):
-        """``total + sum of constant * values`` over the terms ``(constant, values)``, rounded once."""
+    def combine(self, *terms: tuple[float, np.ndarray], total: exact.Exact | None = None) -> np.ndarray:
         for constant, values in terms:
             scaled = exact.product(constant, values, self.format.lsb)
             total = scaled if total is None else total + scaled
+        if total is None:
+            raise ValueError("combine must get a term or a total")
         return self._note(exact.round_sum(total, self.format))
 
-    def masked(self, total, masks):
-        """The rounded sum where the mask is set, else 0; what no mask asks for is not computed, and cannot saturate."""
+    def masked(self, total: exact.Exact, masks: np.ndarray) -> np.ndarray:
         result = np.zeros(masks.shape)
         result[masks] = self._note(exact.round_sum(total[masks], self.format))
         return result
 
-    def _note(self, rounded):
+    def _note(self, rounded: tuple[np.ndarray, bool]) -> np.ndarray:
         values, saturated = rounded
         self.saturated |= saturated
         return values

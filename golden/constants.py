@@ -4,10 +4,30 @@
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
-from backspike.golden.checks import check_number, rounded_constant
+from backspike.spec.checks import check_flag, check_number
+from backspike.spec.formats import Format
 
 __all__ = ["Neuron", "Training"]
+
+
+def _keep_number(constants: "Neuron | Training", name: str, high: float = math.inf, *, open_low: bool = False) -> None:
+    """Check a number from 0 on, and keep it as Python's own."""
+    object.__setattr__(constants, name, check_number(name, getattr(constants, name), 0, high, open_low=open_low))
+
+
+def _rounded(name: str, value: float, number_format: Format) -> float:
+    """``value`` rounded to the format; ``ValueError`` where it overflows, or vanishes without being zero."""
+    result = float(number_format.round(value))
+    if abs(value) > number_format.max_finite:
+        raise ValueError(f"{name} must be at most {number_format.max_finite:g} in {number_format}, not {value!r}")
+    if value and not result:
+        least = 2.0**number_format.lsb
+        raise ValueError(
+            f"{name} must not round to zero in {number_format}, but {value!r} does: use at least {least!r}"
+        )
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,77 +40,104 @@ class Neuron:
 
     Parameters
     ----------
-    kappa: leak, 0 to 1
-    theta: threshold, more than 0
-    width: full width of the rectangular surrogate, more than 0; below 2 * theta, silent outputs may get no gradient
-    reset: ``"soft"`` or ``"hard"``
-    reset_value: rr of the soft reset, at least 0; ``None``: ``kappa * theta``
-    strict: whether a neuron fires only above the threshold, not at it
-    kappa_back: leak of the backward recursion, 0 to 1; ``None``: ``kappa``, which is back-propagation through time
-    amplitude: height of the surrogate, more than 0
+    kappa : float
+        Leak, 0 to 1.
+    theta : float
+        Threshold, more than 0.
+    width : float
+        Full width of the rectangular surrogate, more than 0; below 2 * theta, silent outputs may get no gradient.
+    reset : "soft" or "hard"
+        What a spike takes from the potential: rr, or all of it.
+    reset_value : float or None
+        rr of the soft reset, at least 0; ``None``: ``kappa * theta``.
+    strict : bool
+        Whether a neuron fires only above the threshold, not at it.
+    kappa_back : float or None
+        Leak of the backward recursion, 0 to 1; ``None``: ``kappa``, which is back-propagation through time.
+    amplitude : float
+        Height of the surrogate, more than 0.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
     kappa: float = 0.5
     theta: float = 1.0
     width: float = 2.0
-    reset: str = "soft"
+    reset: Literal["soft", "hard"] = "soft"
     reset_value: float | None = None
     strict: bool = False
     kappa_back: float | None = None
     amplitude: float = 1.0
 
-    def __post_init__(self):
-        check_number("kappa", self.kappa, 0, 1)
-        check_number("theta", self.theta, 0, math.inf, open_low=True)
-        check_number("width", self.width, 0, math.inf, open_low=True)
-        check_number("amplitude", self.amplitude, 0, math.inf, open_low=True)
+    def __post_init__(self) -> None:
+        _keep_number(self, "kappa", 1)
+        for name in ("theta", "width", "amplitude"):
+            _keep_number(self, name, open_low=True)
         if not isinstance(self.reset, str):
             raise TypeError(f"reset must be a string, not {self.reset!r}")
         if self.reset not in ("soft", "hard"):
             raise ValueError(f"reset must be 'soft' or 'hard', not {self.reset!r}")
         if self.reset_value is not None:
-            check_number("reset_value", self.reset_value, 0, math.inf)
+            _keep_number(self, "reset_value")
             if self.reset == "hard":
                 raise ValueError(f"reset_value must be None with a hard reset, not {self.reset_value!r}")
-        if not isinstance(self.strict, bool):
-            raise TypeError(f"strict must be True or False, not {self.strict!r}")
+        object.__setattr__(self, "strict", check_flag("strict", self.strict))
         if self.kappa_back is not None:
-            check_number("kappa_back", self.kappa_back, 0, 1)
+            _keep_number(self, "kappa_back", 1)
 
     @property
-    def soft(self):
+    def soft(self) -> bool:
+        """Whether the reset is soft."""
         return self.reset == "soft"
 
     @property
-    def rr(self):
+    def rr(self) -> float:
         """What a spike takes from the next potential: ``reset_value`` or its default; 0 with a hard reset."""
         if not self.soft:
             return 0.0
         return self.kappa * self.theta if self.reset_value is None else self.reset_value
 
     @property
-    def leak_back(self):
+    def leak_back(self) -> float:
+        """Leak of the backward recursion: ``kappa_back`` or its default."""
         return self.kappa if self.kappa_back is None else self.kappa_back
 
     @lru_cache  # noqa: B019 - a few small immutable objects
-    def rounded(self, number_format):
+    def rounded(self, number_format: Format) -> "Neuron":
         """The neuron that the hardware computes: every constant rounded to the format, every default filled in.
 
-        The default reset value is the rounded product of the rounded ``kappa`` and ``theta``. Raises ``ValueError``
-        for a constant that overflows or becomes zero.
+        The default reset value is the rounded product of the rounded ``kappa`` and ``theta``.
+
+        Raises
+        ------
+        ValueError
+            A constant overflows, or becomes zero.
         """
-        names = ("kappa", "theta", "width", "amplitude")
-        constants = {name: rounded_constant(name, getattr(self, name), number_format) for name in names}
-        constants["kappa_back"] = rounded_constant("kappa_back", self.leak_back, number_format)
+        kappa, theta = _rounded("kappa", self.kappa, number_format), _rounded("theta", self.theta, number_format)
+        reset_value = None
         if self.soft:
-            default = constants["kappa"] * constants["theta"]
-            value = default if self.reset_value is None else self.reset_value
-            constants["reset_value"] = rounded_constant("reset_value", value, number_format)
-        return replace(self, **constants)
+            if self.reset_value is None and kappa * theta and not number_format.round(kappa * theta):
+                least = 2.0**number_format.lsb / kappa
+                raise ValueError(
+                    f"theta must be at least {least!r} with kappa={self.kappa!r} and a soft reset in {number_format}, "
+                    f"not {self.theta!r}"
+                )
+            value = kappa * theta if self.reset_value is None else self.reset_value
+            reset_value = _rounded("reset_value", value, number_format)
+        return replace(
+            self,
+            kappa=kappa,
+            theta=theta,
+            width=_rounded("width", self.width, number_format),
+            amplitude=_rounded("amplitude", self.amplitude, number_format),
+            kappa_back=_rounded("kappa_back", self.leak_back, number_format),
+            reset_value=reset_value,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,26 +150,32 @@ class Training:
 
     Parameters
     ----------
-    rate: learning rate, more than 0
-    momentum: 0 to 1
-    loss_scale: scale of the rate loss's error, more than 0; best a power of two
+    rate : float
+        Learning rate, more than 0.
+    momentum : float
+        Share of the velocity that is kept, 0 to 1.
+    loss_scale : float
+        Scale of the rate loss's error, more than 0; best a power of two.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
     rate: float
     momentum: float = 0.0
     loss_scale: float = 0.25
 
-    def __post_init__(self):
-        check_number("rate", self.rate, 0, math.inf, open_low=True)
-        check_number("momentum", self.momentum, 0, 1)
-        check_number("loss_scale", self.loss_scale, 0, math.inf, open_low=True)
+    def __post_init__(self) -> None:
+        _keep_number(self, "rate", open_low=True)
+        _keep_number(self, "momentum", 1)
+        _keep_number(self, "loss_scale", open_low=True)
 
     @lru_cache  # noqa: B019 - a few small immutable objects
-    def rounded(self, number_format):
+    def rounded(self, number_format: Format) -> "Training":
         """The constants that the hardware holds; ``ValueError`` where one overflows or becomes zero."""
         names = ("rate", "momentum", "loss_scale")
-        return Training(**{name: rounded_constant(name, getattr(self, name), number_format) for name in names})
+        return Training(**{name: _rounded(name, getattr(self, name), number_format) for name in names})

@@ -7,9 +7,13 @@ high and low pieces, whose products are kept apart.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from backspike.spec.formats import Format
 
 __all__ = ["Exact", "correlate", "join", "low_bit", "matmul", "merge", "product", "round_sum", "round_to"]
 
@@ -20,48 +24,57 @@ _EXPONENT = np.int64(0x7FF0000000000000)
 
 @dataclass(frozen=True)
 class Exact:
-    """Real numbers as an unevaluated sum of float64 arrays, each element a multiple of ``2**unit``."""
+    """Real numbers as an unevaluated sum of arrays.
 
-    parts: tuple
+    Parameters
+    ----------
+    parts : tuple of array of float64
+        At least one; all have the same shape.
+    unit : int
+        Each element is a multiple of ``2**unit``.
+    """
+
+    parts: tuple[np.ndarray, ...]
     unit: int
 
-    def __getitem__(self, where):
+    def __getitem__(self, where: Any) -> "Exact":
         return Exact(tuple(part[where] for part in self.parts), self.unit)
 
-    def __add__(self, other):
+    def __add__(self, other: "Exact") -> "Exact":
         return Exact(self.parts + other.parts, min(self.unit, other.unit))
 
-    def map(self, function):
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> "Exact":
         """The same sums after ``function``, which moves or picks the elements of an array."""
         return Exact(tuple(function(part) for part in self.parts), self.unit)
 
-    def integers(self):
+    def integers(self) -> np.ndarray:
         """The sums in units of ``2**unit``, as an array of Python's integers."""
         scaled = [np.ldexp(part, -self.unit) for part in self.parts]
-        return sum(np.array([int(x) for x in part.flat], dtype=object).reshape(part.shape) for part in scaled)
+        first, *others = [np.array([int(x) for x in part.flat], dtype=object).reshape(part.shape) for part in scaled]
+        return sum(others, start=first)
 
 
-def low_bit(constant):
+def low_bit(constant: float) -> int:
     """Exponent of the lowest set bit of a number (0 for zero)."""
     numerator, denominator = float(constant).as_integer_ratio()
     return (numerator & -numerator).bit_length() - denominator.bit_length() if numerator else 0
 
 
-def product(constant, values, unit):
+def product(constant: float, values: np.ndarray, unit: int) -> Exact:
     """``constant * values``, for values that are multiples of ``2**unit`` with at most 53 bits in each product."""
     return Exact((values if constant == 1 else constant * values,), unit + min(low_bit(constant), 0))
 
 
-def _bits(array, unit):
+def _bits(array: np.ndarray, unit: int) -> int:
     """A number n with ``|array| < 2**(unit + n)``."""
     return math.frexp(_largest(array))[1] - unit
 
 
-def _largest(array):
+def _largest(array: np.ndarray) -> float:
     return max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
 
 
-def _pieces(array, unit, bits, count):
+def _pieces(array: np.ndarray, unit: int, bits: int, count: int) -> list[np.ndarray]:
     """``array`` as a sum of ``count`` arrays, each with at most ``ceil(bits / count)`` bits of its own."""
     if count == 1:
         return [array]
@@ -74,16 +87,27 @@ def _pieces(array, unit, bits, count):
     return [*pieces, array]
 
 
-def _limit(unit):
+def _limit(unit: int) -> float:
     """Sums of multiples of ``2**unit`` are exact where their magnitudes add up to no more than this."""
     return math.ldexp(0.99, _BITS + unit)  # the bounds themselves are rounded
 
 
-def matmul(a, b, unit_a, unit_b, *, largest=None):
-    """The exact ``a @ b``; elements are multiples of ``2**unit_a`` and ``2**unit_b``, of at most 53 bits.
+def matmul(a: np.ndarray, b: np.ndarray, unit_a: int, unit_b: int, *, largest: float | None = None) -> Exact:
+    """The exact ``a @ b``: one BLAS call where the magnitudes allow it, otherwise one for each pair of pieces.
 
-    One BLAS call where the magnitudes allow it, otherwise one for each pair of pieces. ``largest`` is a bound on the
-    magnitudes in ``a`` if one is known: to look for it takes time.
+    Parameters
+    ----------
+    a, b : array of float64 [M, K] and [K, N]
+        Multiples of ``2**unit_a`` and ``2**unit_b``, of at most 53 bits.
+    unit_a, unit_b : int
+        Exponents of the units.
+    largest : float or None
+        Bound on the magnitudes in ``a`` if one is known: to look for it takes time.
+
+    Raises
+    ------
+    ValueError
+        K is too large: the sums cannot be exact.
     """
     unit = unit_a + unit_b
     limit = _limit(unit)
@@ -105,11 +129,26 @@ def matmul(a, b, unit_a, unit_b, *, largest=None):
     raise ValueError(f"the inner size of a matrix product must be less than 2**{_BITS - 2}, not {a.shape[1]!r}")
 
 
-def correlate(blocks, values, count, unit):
-    """The exact sum of ``left.T @ values[rows]`` over the blocks ``(left, rows)``; ``rows`` is a slice.
+def correlate(blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, count: int, unit: int) -> Exact:
+    """The exact sum of ``left.T @ values[rows]`` over the blocks ``(left, rows)``.
 
-    ``left`` holds integers of magnitude up to ``count``, ``values`` [N, outputs] multiples of ``2**unit``. Values whose
-    sums could have more than 53 bits are split into high and low pieces, which are summed apart.
+    Values whose sums could have more than 53 bits are split into high and low pieces, which are summed apart.
+
+    Parameters
+    ----------
+    blocks : iterable of (array of float64, slice)
+        Integers of magnitude up to ``count``, and their rows in ``values``.
+    values : array of float64 [N, outputs]
+        Multiples of ``2**unit``.
+    count : int
+        Bound of the integers.
+    unit : int
+        Exponent of the unit.
+
+    Raises
+    ------
+    ValueError
+        Two pieces are not enough.
     """
     pieces = [values]
     if count * float(np.abs(values).sum(axis=0).max(initial=0.0)) > _limit(unit):
@@ -117,20 +156,20 @@ def correlate(blocks, values, count, unit):
         if -(-bits // 2) + 1 + (count * len(values)).bit_length() > _BITS:
             raise ValueError(f"a sum over {len(values)} values of {bits} bits times {count} must be split further")
         pieces = _pieces(values, unit, bits, 2)
-    totals = [0.0 for _ in pieces]
+    totals = [np.zeros(()) for _ in pieces]
     for left, rows in blocks:
         totals = [total + left.T @ piece[rows] for total, piece in zip(totals, pieces, strict=True)]
     return Exact(tuple(totals), unit)
 
 
-def join(totals):
+def join(totals: Sequence[Exact]) -> Exact:
     """Several ``Exact`` of one unit, one after the other along the first axis."""
     count = max(len(total.parts) for total in totals)
     padded = [total.parts + (np.zeros_like(total.parts[0]),) * (count - len(total.parts)) for total in totals]
     return Exact(tuple(np.concatenate(parts) for parts in zip(*padded, strict=True)), totals[0].unit)
 
 
-def merge(exact):
+def merge(exact: Exact) -> Exact:
     """The same sums in at most two parts."""
     if len(exact.parts) == 1:
         return exact
@@ -139,7 +178,7 @@ def merge(exact):
     return Exact(_halves(exact), exact.unit)
 
 
-def _halves(exact):
+def _halves(exact: Exact) -> tuple[np.ndarray, np.ndarray]:
     """``(high, low)``: two arrays with the sums."""
     parts, lost = exact.parts, 3
     if len(parts) > 1 << lost:
@@ -147,20 +186,20 @@ def _halves(exact):
     if sum(_largest(part) for part in parts) >= math.ldexp(1.0, exact.unit + 2 * _BITS - lost - 1):
         raise ValueError(f"a sum must be less than 2**{2 * _BITS - lost - 1} units")
     scale = math.ldexp(1.0, exact.unit + _BITS - lost)
-    high, low = 0.0, 0.0
+    high = low = np.zeros(())
     for part in parts:
         upper = np.rint(part / scale) * scale
         high, low = high + upper, low + (part - upper)  # both exact
     return high, low
 
 
-def _sticky_sum(exact):
+def _sticky_sum(exact: Exact) -> np.ndarray:
     """One float64 per element: the sum cut to 53 bits, its last bit set where bits were lost (round to odd).
 
     A later rounding to at most 50 bits gives the same as the rounding of the exact sum.
     """
     high, low = _halves(exact)
-    total = high + low  # Knuth's TwoSum: total + error is the exact sum
+    total = high + low  # TwoSum: total + error is the exact sum (Knuth, The Art of Computer Programming 2, 4.2.2)
     back = total - high
     error = (high - (total - back)) + (low - back)
     bits = total.view(np.int64)
@@ -169,7 +208,7 @@ def _sticky_sum(exact):
     return (bits + np.where(even, np.where(away, 1, -1), 0)).view(np.float64)
 
 
-def round_to(values, number_format):
+def round_to(values: np.ndarray, number_format: Format) -> tuple[np.ndarray, bool]:
     """``(rounded, saturated)``: float64 values rounded once, ties to even; whether any lay beyond the largest number.
 
     The same numbers as ``Format.round``, several times faster. Adding and subtracting a power of two (times 1.5) cuts a
@@ -197,7 +236,7 @@ def round_to(values, number_format):
     return result, saturated
 
 
-def round_sum(exact, number_format):
+def round_sum(exact: Exact, number_format: Format) -> tuple[np.ndarray, bool]:
     """``(rounded, saturated)``: the correctly rounded exact sum; an exact zero gives +0.
 
     ``saturated`` says whether any sum rounded to more than the largest finite number.

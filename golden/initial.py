@@ -10,7 +10,10 @@ import math
 import numpy as np
 
 from backspike.golden.arithmetic import BitExact
+from backspike.golden.layers import Layer
 from backspike.golden.learning import run_layer
+from backspike.golden.network import Network
+from backspike.spec.formats import Format
 
 __all__ = ["balanced_weights", "initial_weights"]
 
@@ -19,7 +22,7 @@ _CURRENT = 0.28  # mean weighted sum of an output at each step, in units of the 
 _FINEST, _RANGE = 4, 24  # factors are powers of 2**(1/4), from 2**-6 to 2**6
 
 
-def _uniform(generator, layer, bound, low):
+def _uniform(generator: np.random.Generator, layer: Layer, bound: float, low: float) -> np.ndarray:
     """Weights from ``low`` to ``bound``, biases 0."""
     weight = np.zeros(layer.shape)
     rows = layer.in_channels * layer.kernel**2
@@ -27,17 +30,29 @@ def _uniform(generator, layer, bound, low):
     return weight
 
 
-def _fan_in(layer):
+def _fan_in(layer: Layer) -> int:
     """Inputs that reach one output."""
     return layer.in_channels * layer.kernel**2 * layer.pool**2
 
 
-def initial_weights(network, seed):
+def initial_weights(network: Network, seed: int) -> list[np.ndarray]:
     """Uniform in ``+-theta * sqrt(6 / inputs)``, last layer from 0 to ``5 theta / inputs``.
 
     ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``. So the outputs start just below
     the threshold, inside the surrogate's window, where every one of them can learn. A bias starts at 0. All are rounded
     to the network's format.
+
+    Parameters
+    ----------
+    network : Network
+        The layers.
+    seed : int
+        At least 0; equal seeds give equal weights.
+
+    Returns
+    -------
+    list of array of float64
+        One for each layer, as ``layer.shape``.
     """
     generator = np.random.default_rng(seed)
     weights = []
@@ -48,12 +63,24 @@ def initial_weights(network, seed):
     return weights
 
 
-def balanced_weights(network, seed, spikes):
+def balanced_weights(network: Network, seed: int, spikes: np.ndarray) -> list[np.ndarray]:
     """Weights with which about 0.15 of the neurons of each hidden layer spike at a step, for networks of any depth.
 
-    Those of ``initial_weights``, times a power of ``2**(1/4)`` for each layer that ``spikes`` [T, B, inputs] decide, a
-    few dozen samples of the training set. The outputs' mean weighted sum is 0.28 of the threshold: just below it. All
-    sums are exact, so that the same weights come out everywhere.
+    Those of ``initial_weights``, times a power of ``2**(1/4)`` for each layer that ``spikes`` decide. The outputs' mean
+    weighted sum is 0.28 of the threshold: just below it. All sums are exact, so that the same weights come out
+    everywhere.
+
+    Parameters
+    ----------
+    network, seed
+        As for ``initial_weights``.
+    spikes : array of uint8 [T, B, inputs]
+        A few dozen samples of the training set.
+
+    Returns
+    -------
+    list of array of float64
+        One for each layer, as ``layer.shape``.
     """
     arithmetic = BitExact(network.format)
     weights = initial_weights(network, seed)
@@ -76,5 +103,5 @@ def balanced_weights(network, seed, spikes):
     return weights
 
 
-def _scaled(weight, power, number_format):
+def _scaled(weight: np.ndarray, power: int, number_format: Format) -> np.ndarray:
     return number_format.round(weight * 2.0 ** (power / _FINEST)) + 0.0

@@ -6,61 +6,86 @@ kernel, stride, padding, pool``. To a ``Dense`` every input and every output is 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from backspike.golden.checks import check_count
 from backspike.golden.constants import Neuron
+from backspike.spec.checks import check_flag, check_integer
 
-__all__ = ["LARGEST_KERNEL", "LARGEST_POOL", "LARGEST_STRIDE", "LARGEST_WHOLE_KERNEL", "Conv", "Dense"]
+__all__ = ["Conv", "Dense", "Layer"]
 
-LARGEST_KERNEL = 7
-LARGEST_WHOLE_KERNEL = 15  # of a kernel that covers the whole pooled map: a fully connected layer behind pooled maps
-LARGEST_STRIDE = 4
-LARGEST_POOL = 16
 _NEURON = Neuron()
-
-
-def _check_cells(layer):
-    if not isinstance(layer.neuron, Neuron):
-        raise TypeError(f"neuron must be a Neuron, not {layer.neuron!r}")
-    if not isinstance(layer.bias, bool):
-        raise TypeError(f"bias must be True or False, not {layer.bias!r}")
 
 
 class _Layer:
     """What follows from the attributes that both kinds of layer have."""
 
+    neuron: Neuron
+    bias: bool
+
+    if TYPE_CHECKING:
+        # Fields of one kind of layer, properties or constants of the other
+        @property
+        def in_channels(self) -> int: ...
+        @property
+        def in_height(self) -> int: ...
+        @property
+        def in_width(self) -> int: ...
+        @property
+        def out_channels(self) -> int: ...
+        @property
+        def out_height(self) -> int: ...
+        @property
+        def out_width(self) -> int: ...
+        @property
+        def kernel(self) -> int: ...
+        @property
+        def stride(self) -> int: ...
+        @property
+        def padding(self) -> int: ...
+        @property
+        def pool(self) -> int: ...
+
+    def _keep_integer(self, name: str, low: int = 1, high: int | None = None) -> None:
+        """Check a field, and keep it as Python's own integer."""
+        object.__setattr__(self, name, check_integer(name, getattr(self, name), low, high))
+
+    def _check_cells(self) -> None:
+        if not isinstance(self.neuron, Neuron):
+            raise TypeError(f"neuron must be a Neuron, not {self.neuron!r}")
+        object.__setattr__(self, "bias", check_flag("bias", self.bias))
+
     @property
-    def in_map(self):
+    def in_map(self) -> tuple[int, int, int]:
         """``(channels, height, width)`` of the inputs."""
         return (self.in_channels, self.in_height, self.in_width)
 
     @property
-    def out_map(self):
+    def out_map(self) -> tuple[int, int, int]:
         """``(channels, height, width)`` of the outputs."""
         return (self.out_channels, self.out_height, self.out_width)
 
     @property
-    def pooled_height(self):
+    def pooled_height(self) -> int:
         """Height of the map that the kernel sees."""
         return self.in_height // self.pool
 
     @property
-    def pooled_width(self):
+    def pooled_width(self) -> int:
         """Width of the map that the kernel sees."""
         return self.in_width // self.pool
 
     @property
-    def whole(self):
+    def whole(self) -> bool:
         """Whether the kernel is the whole pooled map, so that there is one output pixel and every input reaches it."""
         return self.kernel == self.pooled_height == self.pooled_width and not self.padding
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Columns of the weight matrix."""
         return self.out_channels
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Shape of the weights: rows (input channel, kernel y, kernel x), then the bias; columns: output channels."""
         return (self.in_channels * self.kernel**2 + self.bias, self.out_channels)
 
@@ -71,13 +96,19 @@ class Dense(_Layer):
 
     Parameters
     ----------
-    inputs, outputs: sizes
-    neuron: constants of all its neurons
-    bias: whether a last weight row belongs to an input that always spikes
+    inputs, outputs : int
+        Sizes.
+    neuron : Neuron
+        Constants of all its neurons.
+    bias : bool
+        Whether a last weight row belongs to an input that always spikes.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
     inputs: int
@@ -88,17 +119,19 @@ class Dense(_Layer):
     in_height = in_width = out_height = out_width = kernel = stride = pool = 1
     padding = 0
 
-    def __post_init__(self):
-        check_count("inputs", self.inputs)
-        check_count("outputs", self.outputs)
-        _check_cells(self)
+    def __post_init__(self) -> None:
+        self._keep_integer("inputs")
+        self._keep_integer("outputs")
+        self._check_cells()
 
     @property
-    def in_channels(self):
+    def in_channels(self) -> int:
+        """Every input is a channel."""
         return self.inputs
 
     @property
-    def out_channels(self):
+    def out_channels(self) -> int:
+        """Every output is a channel."""
         return self.outputs
 
 
@@ -114,18 +147,29 @@ class Conv(_Layer):
 
     Parameters
     ----------
-    in_channels, in_height, in_width: the map of the inputs, before pooling; the sizes must be divisible by ``pool``
-    out_channels: kernels
-    kernel: side of a kernel, 1 to 7, or up to 15 where it is the whole pooled map (without padding)
-    stride: 1 to 4
-    padding: rows and columns of zeros on each side of the pooled map, 0 to ``kernel - 1``
-    pool: side of a pooled field, 1 to 16
-    neuron: constants of all its neurons
-    bias: whether a last weight row belongs to an input that always spikes
+    in_channels, in_height, in_width : int
+        The map of the inputs, before pooling; height and width must be divisible by ``pool``.
+    out_channels : int
+        Number of kernels.
+    kernel : int
+        Side of a kernel in pooled pixels, at most that of the padded map.
+    stride : int
+        Pooled pixels between two kernels.
+    padding : int
+        Rows and columns of zeros on each side of the pooled map, 0 to ``kernel - 1``.
+    pool : int
+        Side of a pooled field in pixels.
+    neuron : Neuron
+        Constants of all its neurons.
+    bias : bool
+        Whether a last weight row belongs to an input that always spikes.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
     in_channels: int
@@ -139,40 +183,39 @@ class Conv(_Layer):
     neuron: Neuron = _NEURON
     bias: bool = False
 
-    def __post_init__(self):
-        for name in ("in_channels", "out_channels", "in_height", "in_width", "kernel"):
-            check_count(name, getattr(self, name))
-        check_count("stride", self.stride, 1, LARGEST_STRIDE)
-        check_count("pool", self.pool, 1, LARGEST_POOL)
+    def __post_init__(self) -> None:
+        for name in ("in_channels", "out_channels", "in_height", "in_width", "kernel", "stride", "pool"):
+            self._keep_integer(name)
         for name in ("in_height", "in_width"):
             if getattr(self, name) % self.pool:
                 raise ValueError(f"{name} must be divisible by pool {self.pool}, not {getattr(self, name)!r}")
-        check_count("padding", self.padding, 0, self.kernel - 1)
-        if self.kernel > LARGEST_KERNEL and not (self.whole and self.kernel <= LARGEST_WHOLE_KERNEL):
-            raise ValueError(
-                f"kernel must be 1 to {LARGEST_KERNEL}, or at most {LARGEST_WHOLE_KERNEL} and the whole pooled map of "
-                f"{self.pooled_height} x {self.pooled_width} without padding, not {self.kernel!r}"
-            )
+        self._keep_integer("padding", 0, self.kernel - 1)
         for name, size in (("in_height", self.pooled_height), ("in_width", self.pooled_width)):
             most = size + 2 * self.padding
             if self.kernel > most:
                 raise ValueError(f"kernel must be at most {most}, {name} / pool + 2 * padding, not {self.kernel!r}")
-        _check_cells(self)
+        self._check_cells()
 
     @property
-    def out_height(self):
+    def out_height(self) -> int:
+        """Height of the map of the outputs."""
         return (self.pooled_height + 2 * self.padding - self.kernel) // self.stride + 1
 
     @property
-    def out_width(self):
+    def out_width(self) -> int:
+        """Width of the map of the outputs."""
         return (self.pooled_width + 2 * self.padding - self.kernel) // self.stride + 1
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
         """Neurons of the layer before."""
         return self.in_channels * self.in_height * self.in_width
 
     @property
-    def outputs(self):
+    def outputs(self) -> int:
         """Neurons."""
         return self.out_channels * self.out_height * self.out_width
+
+
+Layer: TypeAlias = Dense | Conv
+"""Either kind of layer."""

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mathematical description of a network and of its training; nothing about cores, lanes or time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
-from backspike.golden.checks import check_count
 from backspike.golden.constants import Neuron, Training
-from backspike.golden.layers import Conv, Dense
+from backspike.golden.layers import Conv, Dense, Layer
 from backspike.golden.notation import describe, parse_layers
+from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
 __all__ = ["Conv", "Dense", "Network", "Neuron", "Training"]
@@ -20,17 +22,28 @@ class Network:
     A ``Dense`` takes the neurons of the layer before in the order (channel, y, x), a ``Conv`` its map. The last layer
     must have a single output pixel: its channels are the outputs.
 
+    Parameters
+    ----------
+    layers : sequence of Dense or Conv
+        At least one; each takes what the one before gives.
+    steps : int
+        Time steps T, at least 1.
+    format : Format
+        Of every stored number.
+
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, layers that do not chain, a constant that the format
-        cannot hold
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        Layers do not chain, or the format cannot hold a constant.
     """
 
-    layers: tuple
+    layers: Sequence[Layer]
     steps: int
     format: Format = BINARY16
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise ValueError("layers must be at least one Dense or Conv, not ()")
@@ -47,32 +60,50 @@ class Network:
         last = self.layers[-1].out_map
         if last[1:] != (1, 1):
             raise ValueError(f"the last layer must have one output pixel, not a map of {_show(last)}")
-        check_count("steps", self.steps)
+        object.__setattr__(self, "steps", check_integer("steps", self.steps, 1))
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         for layer in self.layers:
             layer.neuron.rounded(self.format)
 
     @classmethod
-    def parse(cls, sizes, *, steps=4, format=BINARY16, bias=False, **neuron):
-        """A network of equal neurons from its notation, such as ``"64-128-10"`` or ``"1x28x28-c16k3s2p1-a2-10"``.
+    def parse(
+        cls, sizes: str, *, steps: int = 4, format: Format = BINARY16, bias: bool = False, **neuron: Any
+    ) -> "Network":
+        """A network of equal neurons from its notation.
 
-        See ``notation``; other keywords are those of ``Neuron``.
+        Parameters
+        ----------
+        sizes : str
+            Such as ``"64-128-10"`` or ``"1x28x28-c16k3s2p1-a2-10"``; see ``notation``.
+        steps, format
+            As for ``Network``.
+        bias : bool
+            Whether every neuron has a bias.
+        **neuron
+            Parameters of ``Neuron``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for ``Network``, ``Neuron`` and the layers; or the text is not in the notation.
         """
-        layers = parse_layers(sizes, neuron=Neuron(**neuron), bias=bias)
+        layers = parse_layers(sizes, neuron=Neuron(**neuron), bias=check_flag("bias", bias))
         return cls(layers=layers, steps=steps, format=format)
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
+        """Neurons that the host gives."""
         return self.layers[0].inputs
 
     @property
-    def outputs(self):
+    def outputs(self) -> int:
+        """Neurons of the last layer."""
         return self.layers[-1].outputs
 
-    def __str__(self):
+    def __str__(self) -> str:
         return describe(self.layers)
 
 
-def _show(shape):
+def _show(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))

@@ -5,11 +5,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backspike.golden.arithmetic import Arithmetic, Sum
+from backspike.golden.constants import Neuron, Training
+
 __all__ = ["Output", "State", "initial_state", "rate_error", "step", "step_back"]
 
 
 class State(NamedTuple):
-    """What a layer keeps from one step to the next: potentials before the fire test, and spikes (0.0 or 1.0)."""
+    """What a layer keeps from one step to the next.
+
+    Attributes
+    ----------
+    potentials : array of float64 [B, N]
+        Membrane potentials before the fire test.
+    spikes : array of float64 [B, N]
+        0.0 or 1.0.
+    """
 
     potentials: np.ndarray
     spikes: np.ndarray
@@ -22,17 +33,29 @@ class Output(NamedTuple):
     masks: np.ndarray
 
 
-def initial_state(shape):
+def initial_state(shape: tuple[int, ...]) -> State:
+    """The state before the first step: no potentials, no spikes."""
     return State(np.zeros(shape), np.zeros(shape))
 
 
-def step(neuron, state, current, arithmetic):
-    """The next ``(state, output)``; ``current`` is the unrounded weighted sum of input spikes.
+def step(neuron: Neuron, state: State, current: Sum, arithmetic: Arithmetic[Sum]) -> tuple[State, Output]:
+    """One step forward.
 
     hard reset::   u[t] = round(kappa * (1 - s[t-1]) * u[t-1] + current[t])
     soft reset::   u[t] = round(kappa * u[t-1] - rr * s[t-1] + current[t])
 
     ``s[t] = u[t] >= theta`` (``>`` if strict) and ``m[t] = |u[t] - theta| < width / 2``.
+
+    Parameters
+    ----------
+    neuron : Neuron
+        Constants as the arithmetic holds them.
+    state : State
+        After the step before.
+    current : sum of the arithmetic [B, N]
+        Weighted sums of input spikes, not rounded.
+    arithmetic : Arithmetic
+        How results are rounded.
     """
     u, s = state
     if neuron.soft:
@@ -44,21 +67,59 @@ def step(neuron, state, current, arithmetic):
     return State(u, fired.astype(np.float64)), Output(fired, masks)
 
 
-def step_back(neuron, delta_next, errors, output, arithmetic):
-    """``dLoss/du[t]`` from ``dLoss/du[t+1]`` and ``errors = dLoss/ds[t]``.
+def step_back(
+    neuron: Neuron, delta_next: np.ndarray, errors: np.ndarray, output: Output, arithmetic: Arithmetic[Sum]
+) -> np.ndarray:
+    """One step backward.
 
     ``delta[t] = round(amplitude * m[t] * e[t] + kappa_back * rho[t] * delta[t+1])`` with ``rho = 1 - s[t]`` for the
     hard and 1 for the soft reset: the reset itself passes no gradient.
+
+    Parameters
+    ----------
+    neuron : Neuron
+        Constants as the arithmetic holds them.
+    delta_next : array [B, N]
+        ``dLoss/du[t+1]``.
+    errors : array [B, N]
+        ``dLoss/ds[t]``.
+    output : Output
+        Spikes and masks of step t.
+    arithmetic : Arithmetic
+        How results are rounded.
+
+    Returns
+    -------
+    array [B, N]
+        ``dLoss/du[t]``.
     """
     passed = delta_next if neuron.soft else np.where(output.spikes, 0.0, delta_next)
     used = np.where(output.masks, errors, 0.0)
     return arithmetic.combine((neuron.amplitude, used), (neuron.leak_back, passed))
 
 
-def rate_error(training, counts, labels, steps, arithmetic):
+def rate_error(
+    training: Training, counts: np.ndarray, labels: np.ndarray, steps: int, arithmetic: Arithmetic[Sum]
+) -> np.ndarray:
     """``e = round(loss_scale * (count - T * y))``, y = 1 for the labelled output: squared error of the spike rate.
 
-    ``counts`` [B, N] are the spikes of each output; the error is the same for every step.
+    Parameters
+    ----------
+    training : Training
+        Constants as the arithmetic holds them.
+    counts : array of integers [B, N]
+        Spikes of each output in all steps.
+    labels : array of integers [B]
+        Outputs that should spike.
+    steps : int
+        Time steps T.
+    arithmetic : Arithmetic
+        How results are rounded.
+
+    Returns
+    -------
+    array [B, N]
+        The error, which is the same for every step.
     """
     errors = np.array(counts, dtype=np.float64)
     errors[np.arange(len(labels)), labels] -= steps

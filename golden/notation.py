@@ -9,8 +9,11 @@ Items are joined by ``-``. The first is the input, a number or a map ``CxHxW``; 
 """
 
 import re
+from collections.abc import Sequence
+from functools import partial
 
-from backspike.golden.layers import Conv, Dense
+from backspike.golden.constants import Neuron
+from backspike.golden.layers import Conv, Dense, Layer
 
 __all__ = ["describe", "parse_layers"]
 
@@ -25,22 +28,40 @@ _RULE = (
 )
 
 
-def parse_layers(text, *, neuron, bias):
-    """The layers of a network; ``TypeError`` or ``ValueError`` for what is not in the notation or does not fit."""
+def parse_layers(text: str, *, neuron: Neuron, bias: bool) -> tuple[Layer, ...]:
+    """The layers of a network.
+
+    Parameters
+    ----------
+    text : str
+        In the notation of this module.
+    neuron : Neuron
+        Constants of all neurons.
+    bias : bool
+        Whether all neurons have a bias.
+
+    Raises
+    ------
+    TypeError
+        ``text`` is no string.
+    ValueError
+        ``text`` is not in the notation, or describes layers that do not fit.
+    """
     if not isinstance(text, str):
         raise TypeError(f"sizes must be a string, not {text!r}")
     first, *words = text.split("-")
     given = _MAP.fullmatch(first)
     if not words or not (given or _DENSE.fullmatch(first)):
         raise ValueError(f"{_RULE}, not {text!r}")
-    shape = tuple(map(int, given.groups())) if given else (int(first), 1, 1)
-    pool, layers = 1, []
+    shape = (int(given[1]), int(given[2]), int(given[3])) if given else (int(first), 1, 1)
+    pool = 1
+    layers: list[Layer] = []
     for word in words:
         if (match := _POOL.fullmatch(word)) and pool == 1 and word is not words[-1]:
             pool = int(match[1])
             continue
         try:
-            layers.append(_layer(word, shape, pool, {"neuron": neuron, "bias": bias}))
+            layers.append(_layer(word, shape, pool, neuron, bias))
         except KeyError:
             raise ValueError(f"{_RULE}, not {text!r}: {word!r}") from None
         except ValueError as error:
@@ -49,24 +70,23 @@ def parse_layers(text, *, neuron, bias):
     return tuple(layers)
 
 
-def _layer(word, shape, pool, cells):
+def _layer(word: str, shape: tuple[int, int, int], pool: int, neuron: Neuron, bias: bool) -> Layer:
     """The layer that a word describes behind a map; ``KeyError`` if the word describes none."""
     channels, height, width = shape
-    before = {"in_channels": channels, "in_height": height, "in_width": width, "pool": pool, **cells}
+    conv = partial(Conv, in_channels=channels, in_height=height, in_width=width, pool=pool, neuron=neuron, bias=bias)
     if match := _CONV.fullmatch(word):
         count, kernel, stride, padding = match.groups()
-        options = {"stride": int(stride or 1), "padding": int(padding or 0)}
-        return Conv(out_channels=int(count), kernel=int(kernel), **options, **before)
+        return conv(out_channels=int(count), kernel=int(kernel), stride=int(stride or 1), padding=int(padding or 0))
     if not _DENSE.fullmatch(word):
         raise KeyError(word)
     if pool == 1:
-        return Dense(inputs=channels * height * width, outputs=int(word), **cells)
+        return Dense(inputs=channels * height * width, outputs=int(word), neuron=neuron, bias=bias)
     if height != width:
         raise ValueError(f"the pooled map before a fully connected layer must be square, not {height} x {width}")
-    return Conv(out_channels=int(word), kernel=max(1, height // pool), **before)
+    return conv(out_channels=int(word), kernel=max(1, height // pool))
 
 
-def describe(layers):
+def describe(layers: Sequence[Layer]) -> str:
     """The notation of layers, without their neurons and biases."""
     first = layers[0]
     plain = isinstance(first, Dense)

@@ -4,12 +4,54 @@
 import math
 from dataclasses import replace
 
-from backspike.golden.network import Conv, Training
+from backspike.golden.network import Conv, Network, Training
+from backspike.spec.checks import check_integer
 
-__all__ = ["default_schedule", "default_training"]
+__all__ = ["default_rate", "default_schedule", "default_training", "smallest_rate"]
 
 
-def default_training(network, *, batch=16, momentum=0.875):
+def smallest_rate(network: Network) -> float:
+    """The smallest rate that the network's format holds."""
+    return 2.0**network.format.lsb
+
+
+def default_rate(network: Network, *, batch: int = 16, momentum: float = 0.875) -> float:
+    """The rate by the rule of ``default_training``, which may be too small for the format; 0 with momentum 1.
+
+    Parameters
+    ----------
+    network : Network
+        What is to be trained.
+    batch : int
+        Samples of a batch, at least 1.
+    momentum : float
+        Of the update, 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
+    """
+    batch = check_integer("batch", batch, 1)
+    if any(isinstance(layer, Conv) for layer in network.layers):
+        pool = max(layer.pool for layer in network.layers)
+        sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
+        exponent = sizes + math.floor(math.log2(pool))
+    else:
+        exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
+    return 2.0**-exponent * (1 - momentum)
+
+
+def default_training(
+    network: Network,
+    *,
+    batch: int = 16,
+    momentum: float = 0.875,
+    rate: float | None = None,
+    loss_scale: float | None = None,
+) -> Training:
     """Constants for the rate loss: errors within -1 to 1, and powers of two wherever that is possible.
 
     The gradient grows with the number of inputs that spike, so the rate falls with the input size, in powers of two:
@@ -20,31 +62,59 @@ def default_training(network, *, batch=16, momentum=0.875):
     the number of steps, not with that of the layers: 2**-11 for 64 inputs, 2**-13 for 784, with 4 steps and batches of
     16. A pooling halves it: the weights behind one are ``1 / pool**2`` of the mathematical ones, their gradient is
     ``pool**2`` of the mathematical one.
+
+    Where the rule's rate is below the format's smallest number, it is that number.
+
+    Parameters
+    ----------
+    network : Network
+        What is to be trained.
+    batch : int
+        Samples of a batch, at least 1.
+    momentum : float
+        Of the update, 0 to 1.
+    rate : float or None
+        Learning rate, more than 0; ``None``: by the rule.
+    loss_scale : float or None
+        Scale of the rate loss, more than 0; ``None``: 1 / T.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
-    if isinstance(batch, bool) or not isinstance(batch, int):
-        raise TypeError(f"batch must be an integer, not {batch!r}")
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, not {batch!r}")
-    if any(isinstance(layer, Conv) for layer in network.layers):
-        pool = max(layer.pool for layer in network.layers)
-        sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
-        exponent = sizes + math.floor(math.log2(pool))
-    else:
-        exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
-    plain = Training(rate=2.0**-exponent, momentum=momentum, loss_scale=1 / network.steps)
-    if momentum == 1:
-        raise ValueError("momentum must be less than 1 for the default rate, not 1")
-    return replace(plain, rate=plain.rate * (1 - momentum))
+    if rate is None:
+        rate = max(default_rate(network, batch=batch, momentum=momentum), smallest_rate(network))
+    return Training(rate=rate, momentum=momentum, loss_scale=1 / network.steps if loss_scale is None else loss_scale)
 
 
-def default_schedule(network, epochs, **options):
+def default_schedule(
+    network: Network,
+    epochs: int,
+    *,
+    batch: int = 16,
+    momentum: float = 0.875,
+    rate: float | None = None,
+    loss_scale: float | None = None,
+) -> list[Training]:
     """The ``Training`` of each epoch: ``default_training``, the last fifth at a quarter of its rate.
 
-    With convolutions the rate falls in the second half, by powers of two, to a sixteenth in the last epoch.
+    With convolutions the rate falls in the second half, by powers of two, to a sixteenth in the last epoch. It does not
+    fall below the format's smallest number.
+
+    Parameters
+    ----------
+    network, batch, momentum, rate, loss_scale
+        As for ``default_training``.
+    epochs : int
+        Epochs of the whole training.
     """
-    first = default_training(network, **options)
+    first = default_training(network, batch=batch, momentum=momentum, rate=rate, loss_scale=loss_scale)
     if any(isinstance(layer, Conv) for layer in network.layers):
-        halvings = [max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
-        return [replace(first, rate=first.rate / 2**count) for count in halvings]
-    last = replace(first, rate=first.rate / 4)
-    return [first if epoch < epochs - epochs // 5 else last for epoch in range(epochs)]
+        divisors = [2 ** max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
+    else:
+        divisors = [1 if epoch < epochs - epochs // 5 else 4 for epoch in range(epochs)]
+    least = min(first.rate, smallest_rate(network))
+    return [replace(first, rate=max(first.rate / divisor, least)) for divisor in divisors]

@@ -5,21 +5,24 @@ A matrix of windows has its columns in the order (kernel y, kernel x, channel), 
 copied; ``row_order`` leads from there to the rows of a layer's weights. To a ``Dense`` all this is the identity.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+
+from backspike.golden.layers import Layer
 
 __all__ = ["delta_windows", "input_windows", "pooled_any", "row_order", "to_map", "to_pixels", "transposed", "unpooled"]
 
 
 @lru_cache
-def row_order(layer):
-    """The weight row of each column of ``input_windows``."""
+def row_order(layer: Layer) -> np.ndarray:
+    """The weight row of each column of ``input_windows``, [rows]."""
     rows = np.arange(layer.shape[0] - layer.bias).reshape(layer.in_channels, layer.kernel, layer.kernel)
     return np.append(rows.transpose(1, 2, 0), np.arange(layer.shape[0] - layer.bias, layer.shape[0]))
 
 
-def input_windows(layer, spikes):
+def input_windows(layer: Layer, spikes: np.ndarray) -> np.ndarray:
     """What each output pixel sees of spikes [S, inputs]: float64 [S * pixels, rows], pixels in the order (y, x).
 
     Each number is a sum of pool x pool spikes, and 1 in the bias's column.
@@ -38,7 +41,7 @@ def input_windows(layer, spikes):
     return _unrolled(padded, layer.kernel, layer.stride, (layer.out_height, layer.out_width), int(layer.bias))
 
 
-def delta_windows(layer, deltas):
+def delta_windows(layer: Layer, deltas: np.ndarray) -> np.ndarray:
     """What each pooled input pixel sees of deltas [S, outputs]: [S * pooled pixels, kernel**2 * channels].
 
     Times ``transposed`` weights that is the error of each pooled input. The deltas are spread by the stride; each
@@ -55,7 +58,7 @@ def delta_windows(layer, deltas):
     return _unrolled(spread, k, 1, (layer.pooled_height, layer.pooled_width), 0)
 
 
-def transposed(layer, weight):
+def transposed(layer: Layer, weight: np.ndarray) -> np.ndarray:
     """The weights by which ``delta_windows`` are multiplied: a column per pooled input channel.
 
     For a kernel that is the whole map, one column per pooled input.
@@ -68,7 +71,7 @@ def transposed(layer, weight):
     return np.ascontiguousarray(flipped).reshape(-1, layer.in_channels)
 
 
-def _unrolled(maps, kernel, stride, size, ones):
+def _unrolled(maps: np.ndarray, kernel: int, stride: int, size: tuple[int, int], ones: int) -> np.ndarray:
     """Windows of [S, H, W, C] as rows, with as many columns of ones at the end."""
     samples, _, _, channels = maps.shape
     strides = maps.strides
@@ -83,7 +86,7 @@ def _unrolled(maps, kernel, stride, size, ones):
     return result
 
 
-def to_map(pixels, values):
+def to_map(pixels: int, values: np.ndarray) -> np.ndarray:
     """[S * pixels, channels] in the order of a layer's neurons: [S, channels * pixels]."""
     if pixels == 1:
         return values
@@ -91,7 +94,7 @@ def to_map(pixels, values):
     return values.reshape(-1, pixels, channels).transpose(0, 2, 1).reshape(-1, channels * pixels)
 
 
-def to_pixels(pixels, values):
+def to_pixels(pixels: int, values: np.ndarray) -> np.ndarray:
     """The inverse of ``to_map``."""
     if pixels == 1:
         return values
@@ -99,19 +102,19 @@ def to_pixels(pixels, values):
     return values.reshape(-1, channels, pixels).transpose(0, 2, 1).reshape(-1, channels)
 
 
-def _fields(layer, samples):
+def _fields(layer: Layer, samples: int) -> Sequence[int]:
     """The shape in which axes 3 and 5 are those of a pooling field."""
     return (samples, layer.in_channels, layer.pooled_height, layer.pool, layer.pooled_width, layer.pool)
 
 
-def pooled_any(layer, masks):
+def pooled_any(layer: Layer, masks: np.ndarray) -> np.ndarray:
     """Whether any mask of a pooling field is set: [S, inputs] to [S, pooled inputs]."""
     if layer.pool == 1:
         return masks
     return masks.reshape(_fields(layer, len(masks))).any(axis=(3, 5)).reshape(len(masks), -1)
 
 
-def unpooled(layer, values):
+def unpooled(layer: Layer, values: np.ndarray) -> np.ndarray:
     """Each value given to all inputs of its pooling field: [S, pooled inputs] to [S, inputs]."""
     if layer.pool == 1:
         return values

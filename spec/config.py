@@ -2,13 +2,16 @@
 """What is fixed when a chip is generated: mesh, lanes, memory depths, number format."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
-__all__ = ["ChipConfig", "mesh_shape"]
+__all__ = ["LIMITS", "ChipConfig", "mesh_shape"]
 
-_LIMITS = {  # name: (smallest, largest); the largest follow from the field widths in spec/packets.py and spec/tables.py
+LIMITS = {
     "columns": (1, 8),
     "rows": (1, 8),
     "slots": (2, 8),
@@ -22,6 +25,7 @@ _LIMITS = {  # name: (smallest, largest); the largest follow from the field widt
     "list_depth": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
 }
+"""Smallest and largest value of each number; the largest follow from the field widths in ``packets`` and ``tables``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,31 +34,50 @@ class ChipConfig:
 
     Parameters
     ----------
-    columns, rows: size of the mesh, 1 to 8 each; core (x, y) is column x of row y
-    lanes: multiply-accumulate lanes of each engine: 1, 2, 4 or 8
-    slots: samples in flight per layer slice, 2 to 8
-    steps: largest number of time steps T, 1 to 16, and such that the format holds every count of spikes
-    slices: layer slices that one core can hold, 1 to 16
-    weights: weights that one core can hold, a multiple of ``lanes``
-    neurons: output neurons that one core can hold, a multiple of ``lanes``; the channels of a slice count as rounded up
-        to such a multiple
-    tape_words: 32-input words of input spikes that one core can hold per slot
-    fan_in: entries of a core's fan-in table: one for each producer of each of its slices
-    routes: entries of a core's table of packet sources and destinations
-    list_depth: entries of the engines' lists, a power of two: inputs of one group that an output pixel sees
-        (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees
-    batch_terms: largest number of terms of a gradient's exact sum: steps x output pixels x pool x pool x samples of a
-        batch
-    momentum: whether the core has a velocity memory (without it, momentum must be 0)
-    dense_only: smaller engines, for dense layers only; skipping cannot be switched off, and with several lanes a block
-        of outputs is skipped only where no lane has work
-    chain: the cores are one chain, row by row, instead of a mesh: routers with three ports and half the logic, for
-        chips that a slow link feeds; a packet goes through all cores between its source and its destination
-    format: storage format of every number
+    columns, rows : int
+        Size of the mesh, 1 to 8 each; core (x, y) is column x of row y.
+    lanes : int
+        Multiply-accumulate lanes of each engine: 1, 2, 4 or 8.
+    slots : int
+        Samples in flight per layer slice, 2 to 8.
+    steps : int
+        Largest number of time steps T, 1 to 16, and such that the format holds every count of spikes.
+    slices : int
+        Layer slices that one core can hold, 1 to 16.
+    weights : int
+        Weights that one core can hold, a multiple of ``lanes``, 32 to 2**17.
+    neurons : int
+        Output neurons that one core can hold, a multiple of ``lanes``, 16 to 2**14; the channels of a slice count as
+        rounded up to such a multiple.
+    tape_words : int
+        Words of 32 input spikes that one core can hold per slot, 2 to 512.
+    fan_in : int
+        Entries of a core's fan-in table, 2 to 256: one for each producer of each of its slices.
+    routes : int
+        Entries of a core's table of packet sources and destinations, 2 to 256.
+    list_depth : int
+        Entries of the engines' lists, a power of two, 32 to 4096: inputs of one group that an output pixel sees
+        (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees.
+    batch_terms : int
+        Largest number of terms of a gradient's exact sum, 8 to 2**23: steps x output pixels x pool x pool x samples of
+        a batch.
+    momentum : bool
+        Whether the core has a velocity memory (without it, momentum must be 0).
+    dense_only : bool
+        Smaller engines, for dense layers only; skipping cannot be switched off, and with several lanes a block of
+        outputs is skipped only where no lane has work.
+    chain : bool
+        The cores are one chain, row by row, instead of a mesh: routers with three ports and half the logic, for chips
+        that a slow link feeds; a packet goes through all cores between its source and its destination.
+    format : Format
+        Storage format of every number.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
     columns: int = 2
@@ -75,13 +98,10 @@ class ChipConfig:
     chain: bool = False
     format: Format = BINARY16
 
-    def __post_init__(self):
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-            if not low <= value <= high:
-                raise ValueError(f"{name} must be {low} to {high}, not {value!r}")
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), low, high))
+        object.__setattr__(self, "lanes", check_integer("lanes", self.lanes))
         if self.lanes not in (1, 2, 4, 8):
             raise ValueError(f"lanes must be 1, 2, 4 or 8, not {self.lanes!r}")
         if self.list_depth & (self.list_depth - 1):
@@ -90,8 +110,7 @@ class ChipConfig:
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
         for name in ("momentum", "dense_only", "chain"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         most = min(int(self.format.max_finite), 2 << self.format.mantissa)
@@ -100,36 +119,59 @@ class ChipConfig:
             raise ValueError(f"steps must be at most {most}, {reason}, not {self.steps!r}")
 
     @property
-    def cores(self):
+    def cores(self) -> int:
+        """Cores of the chip."""
         return self.columns * self.rows
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values):
-        """The inverse of ``to_dict``; fields that are not given have their defaults.
+    def from_dict(cls, values: Mapping[str, Any]) -> "ChipConfig":
+        """The inverse of ``to_dict``.
 
-        Raises ``ValueError`` for a name that is no field.
+        Parameters
+        ----------
+        values : mapping of str to value
+            Fields by name; those that are not given have their defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``ChipConfig``; or a name is no field.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(values.keys() - set(names))
         if unknown:
             raise ValueError(f"configuration must have fields of {names}, not {unknown[0]!r}")
-        values = dict(values)
-        if "format" in values:
-            values["format"] = Format(**values["format"])
-        return cls(**values)
+        fields = dict(values)
+        if "format" in fields:
+            fields["format"] = Format(**fields["format"])
+        return cls(**fields)
 
 
-def mesh_shape(cores):
-    """``(columns, rows)`` of the most nearly square mesh with exactly ``cores`` nodes, columns >= rows.
+def mesh_shape(cores: int) -> tuple[int, int]:
+    """The most nearly square mesh.
 
-    Raises ``ValueError`` where no mesh of at most 8 x 8 nodes has that many.
+    Parameters
+    ----------
+    cores : int
+        Nodes of the mesh, exactly.
+
+    Returns
+    -------
+    (int, int)
+        Columns and rows, at most 8 each, columns >= rows.
+
+    Raises
+    ------
+    TypeError
+        ``cores`` is no integer.
+    ValueError
+        No mesh of at most 8 x 8 nodes has that many.
     """
-    if not isinstance(cores, int) or isinstance(cores, bool):
-        raise TypeError(f"cores must be an integer, not {cores!r}")
+    cores = check_integer("cores", cores)
     shapes = [
         (cores // rows, rows) for rows in range(1, 9) if cores > 0 and cores % rows == 0 and rows <= cores // rows <= 8
     ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hardware counters."""
 
-__all__ = ["COUNTERS", "LINK_COUNTERS", "counted"]
+__all__ = ["COUNTERS", "LINK_COUNTERS", "counter_difference"]
 
 COUNTERS = (
     "cycles",
@@ -34,16 +34,31 @@ COUNTERS = (
 """Hardware counters of a core, 32 bits each, in the order of their addresses.
 
 ``busy`` are cycles with a job, ``terms`` useful terms of all lanes, ``results`` potentials and errors sent, ``rows``
-inputs that were worked on because they are masked (BP) and because they spike (WG; a constant one at each pixel),
-``stalled`` cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a
-gradient that is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``)
-or, with inputs, for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label
-(``no_errors``)."""
+masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
+cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
+is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs,
+for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link, 32 bits each."""
 
+_MODULUS = 1 << 32
 
-def counted(before: int, after: int) -> int:
-    """What a counter has counted between two looks. It wraps: ``cycles`` after 43 s at 100 MHz."""
-    return after - before & 0xFFFFFFFF
+
+def counter_difference(before: int, after: int) -> int:
+    """How far a hardware counter has gone on between two looks.
+
+    Counters have 32 bits and wrap: one that counts cycles does so after 43 s at 100 MHz. The difference is right where
+    fewer than 2**32 events lie between the looks.
+
+    Parameters
+    ----------
+    before, after : int
+        What the counter said, 0 to 2**32 - 1.
+
+    Returns
+    -------
+    int
+        Events between the looks, 0 to 2**32 - 1.
+    """
+    return (after - before) % _MODULUS

@@ -5,20 +5,24 @@ A packet is a header word and up to 15 payload words of 32 bits; the last word i
 host link). Field lists are in order from the least significant bit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final, Literal, TypeAlias
 
 from backspike.spec.fields import Fields
 
 __all__ = [
     "HEADER",
     "HOST_KINDS",
+    "LINK",
     "MAX_PAYLOAD",
     "NO_LABEL",
     "TAGS",
     "Cause",
     "Kind",
     "Packet",
+    "Place",
     "header",
     "parse_header",
     "payload_range",
@@ -79,13 +83,20 @@ _PAYLOAD = {
 }
 
 
-def payload_range(kind):
+def payload_range(kind: Kind) -> tuple[int, int]:
     """Smallest and largest number of payload words of a kind."""
     return _PAYLOAD[kind]
 
 
 HOST_KINDS = (Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL, Kind.WRITE, Kind.READ, Kind.UPDATE)
 """Kinds that a core consumes, which the host may send too; link and cores drop all others."""
+
+
+LINK: Final = "link"
+"""Stands for the host link where else a core's coordinates stand."""
+
+Place: TypeAlias = tuple[int, int] | Literal["link"]
+"""A core's column and row, or ``LINK``."""
 
 
 class Cause(IntEnum):
@@ -100,27 +111,56 @@ class Cause(IntEnum):
 
 @dataclass(frozen=True)
 class Packet:
-    """A decoded packet: kind, destination, tag fields, payload words."""
+    """A decoded packet.
+
+    Parameters
+    ----------
+    kind : Kind
+        What it means.
+    tag : mapping of str to int
+        Fields of ``TAGS[kind]`` by name.
+    payload : tuple of int
+        Words of 32 bits, as many as ``payload_range`` allows.
+    x, y : int
+        Core to which it goes.
+    host : int
+        1 if it goes to the host link, whatever x and y are.
+    """
 
     kind: Kind
-    tag: dict
-    payload: tuple = ()
+    tag: Mapping[str, int]
+    payload: tuple[int, ...] = ()
     x: int = 0
     y: int = 0
     host: int = 0
 
-    def words(self):
-        """The packet as 32-bit words."""
+    def words(self) -> list[int]:
+        """The packet as words of 32 bits, header first."""
         return [header(self.kind, self.x, self.y, self.host, **self.tag), *self.payload]
 
 
-def header(kind, x=0, y=0, host=0, **tag):
-    """A packet's header word; the tag fields are those of ``TAGS[kind]``."""
+def header(kind: Kind, x: int = 0, y: int = 0, host: int = 0, **tag: int) -> int:
+    """A packet's header word.
+
+    Parameters
+    ----------
+    kind : Kind
+        What the packet means.
+    x, y, host : int
+        Where it goes, as in ``Packet``.
+    **tag : int
+        All fields of ``TAGS[kind]``.
+
+    Raises
+    ------
+    ValueError
+        A field is missing, unknown, or its value does not fit.
+    """
     return HEADER.pack(kind=kind, x=x, y=y, host=host, tag=TAGS[kind].pack(**tag))
 
 
-def parse_header(word):
-    """``(kind, header fields, tag fields)``; ``ValueError`` for an unknown kind."""
+def parse_header(word: int) -> tuple[Kind, dict[str, int], dict[str, int]]:
+    """Kind, fields of ``HEADER`` and fields of the tag of a header word; ``ValueError`` for an unknown kind."""
     fields = HEADER.unpack(word)
     kind = Kind(fields["kind"])
     return kind, fields, TAGS[kind].unpack(fields["tag"])

@@ -52,8 +52,10 @@ RULES = {
         receiver="slice (the host: of the last layer)",
         payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
         "0, as a dense_only chip takes them for inputs",
-        when="the slot takes inputs (its sample before is done), the step is one of EXPECTATIONS.steps, the word is one of the "
-        "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and sample, the core does not erase; and, "
+        when="the slot takes inputs (its sample before is done), the step is one of EXPECTATIONS.steps, the word is "
+        "one of the "
+        "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and sample, the core "
+        "does not erase; and, "
         "for step 0, no UPDATE of the slice waits",
         effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots; the "
         "sample is for training if the last packet of step 0 says so",
@@ -72,7 +74,8 @@ RULES = {
         sender="the slices behind, or the host behind the last layer",
         receiver="slice",
         payload="none",
-        when="EXPECTATIONS.label is 0, fewer than EXPECTATIONS.errors_done have come for the slot's next training sample, and the core "
+        when="EXPECTATIONS.label is 0, fewer than EXPECTATIONS.errors_done have come for the slot's next training "
+        "sample, and the core "
         "does "
         "not erase",
         effect="counted; with EXPECTATIONS.errors_done of them the sample's errors are complete",
@@ -81,7 +84,8 @@ RULES = {
         sender="the slices behind",
         receiver="slice (the host: of the first layer)",
         payload="none",
-        when="the slot waits for credits: fewer than EXPECTATIONS.credits have come since its last sample began; and the core "
+        when="the slot waits for credits: fewer than EXPECTATIONS.credits have come since its last sample began; and "
+        "the core "
         "does not erase",
         effect="counted; with EXPECTATIONS.credits of them the slot's next sample may begin",
     ),
@@ -99,7 +103,8 @@ RULES = {
         payload="address, then 1 to 14 words for consecutive addresses",
         when="region CONTROL: always; others: no job of the core is in work or could start, no READ of memory is being "
         "answered",
-        effect="the words are written, up to the first one that may not be; a word of EXPECTATIONS starts the core anew",
+        effect="the words are written, up to the first one that may not be; a word of EXPECTATIONS starts the core "
+        "anew",
     ),
     Kind.READ: Rule(
         sender="host",
@@ -152,17 +157,20 @@ ORDER = (
     "Any packet may be sent at any time: it has the effect that its rule names, or it is dropped, counted and "
     "reported. "
     "A driver that keeps the following order gets no FAULT.",
-    "After reset, write EXPECTATIONS of every core that is used, then DESCRIPTOR, FAN_IN, ROUTE, the constant inputs in TAPE and "
+    "After reset, write EXPECTATIONS of every core that is used, then DESCRIPTOR, FAN_IN, ROUTE, the constant inputs "
+    "in TAPE and "
     "WEIGHT; then UPDATE with clear and velocities for every slice, and wait for all UPDATED. Contents of memories are "
     "undefined until they are written, and tables must describe one network: they are not checked.",
-    "A write to EXPECTATIONS makes the core forget all samples of all its slices, partial counts, error sums and waiting "
+    "A write to EXPECTATIONS makes the core forget all samples of all its slices, partial counts, error sums and "
+    "waiting "
     "UPDATEs. Every slice then expects its first sample in slot 0. The core is busy (CONTROL bit 1) until it has "
     "erased "
     "what was left; meanwhile it takes only WRITE, READ and UPDATE.",
     "Sample n after that uses slot n modulo the number of slots, in every slice. Send its inputs to every slice of the "
     "first layer when every one of them has sent CREDIT for the slot's sample before (at first: at once). Steps and "
     "words may come in any order, each word once; all with the same train.",
-    "For training with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not hold the target "
+    "For training with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not hold "
+    "the target "
     "with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all SPIKES of the sample "
     "have "
     "come, then ERRORS_DONE to every slice of the last layer.",
@@ -175,7 +183,8 @@ ORDER = (
     "nothing for "
     "it is under way. One READ at a time for each core.",
     "After a FAULT with a sample's packet, wait until all cores are idle and nothing is under way (CONTROL and the "
-    "counters of the engines stand still), write EXPECTATIONS of all cores, wait until none is busy, clear the gradients with "
+    "counters of the engines stand still), write EXPECTATIONS of all cores, wait until none is busy, clear the "
+    "gradients with "
     "UPDATE, and send the batch again.",
     "The host must take what the chip sends: while it does not, cores wait.",
     "Counters have 32 bits and wrap; take differences modulo 2**32.",

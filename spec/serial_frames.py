@@ -5,12 +5,13 @@ Between two delimiters a frame is: header, payload, CRC-32 (that of Ethernet and
 with delimiters and escapes inside it escaped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 from backspike.spec.config import ChipConfig
 from backspike.spec.fields import Fields
-from backspike.spec.formats import Format
 
 __all__ = [
     "CHIP",
@@ -55,7 +56,21 @@ _LONGEST = 4096  # bytes of a frame; more are garbage without a delimiter
 
 @dataclass(frozen=True)
 class Frame:
-    """``bits`` of ``HELLO``, ``NAK``, ``POLL``, ``LOST``; ``ack`` and ``position`` are modulo ``MODULUS``."""
+    """One frame.
+
+    Parameters
+    ----------
+    bits : int
+        Of ``HELLO``, ``NAK``, ``POLL``, ``LOST``.
+    session : int
+        Number of the session, 1 to 65535.
+    ack : int
+        Position, modulo ``MODULUS``, of the byte that the sender expects next.
+    position : int
+        Position, modulo ``MODULUS``, of the payload's first byte in all that the sender sends.
+    payload : bytes
+        Bytes of packets.
+    """
 
     bits: int
     session: int
@@ -63,7 +78,7 @@ class Frame:
     position: int
     payload: bytes = b""
 
-    def encode(self):
+    def encode(self) -> bytes:
         """The frame's bytes as they go over the line, with a delimiter at both ends."""
         header = HEADER.pack(
             bits=self.bits, session=self.session, ack=self.ack % MODULUS, position=self.position % MODULUS
@@ -75,7 +90,7 @@ class Frame:
         return bytes([FLAG]) + content + bytes([FLAG])
 
     @classmethod
-    def decode(cls, content):
+    def decode(cls, content: bytes) -> "Frame | None":
         """The frame of what was between two delimiters; ``None`` where it has been damaged."""
         parts = content.split(bytes([ESCAPE]))
         if any(not part for part in parts[1:]):
@@ -92,11 +107,11 @@ class Frame:
 class FrameReader:
     """Finds the frames in a stream of bytes. After any garbage it finds the next whole frame."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._rest = b""
 
-    def read(self, data):
-        """The next bytes of the stream: what they complete, as a list of frames, ``None`` for each damaged one."""
+    def read(self, data: bytes) -> list[Frame | None]:
+        """The frames that the next bytes of the stream complete, ``None`` for each damaged one."""
         *contents, self._rest = (self._rest + data).split(bytes([FLAG]))
         if len(self._rest) > _LONGEST:
             self._rest = bytes([ESCAPE])  # damaged, whatever follows before the delimiter
@@ -128,38 +143,58 @@ CHIP = Fields(
 CHIP_WORDS = CHIP.word_count
 
 
-def pack_chip(config):
+def pack_chip(config: ChipConfig) -> list[int]:
     """A ``ChipConfig`` as a list of ``CHIP_WORDS`` words of 32 bits."""
     values = config.to_dict()
     fmt = values.pop("format")
     return CHIP.words(**values, **fmt)
 
 
-def unpack_chip(words):
+def unpack_chip(words: Sequence[int]) -> ChipConfig:
     """The inverse of ``pack_chip``; ``ValueError`` where the words describe no possible chip."""
     if len(words) != CHIP_WORDS:
         raise ValueError(f"a chip's description must have {CHIP_WORDS} words, not {len(words)}")
     bits = sum(word << 32 * k for k, word in enumerate(words))
     if bits >> CHIP.width:
         raise ValueError(f"a chip's description must have {CHIP.width} bits, not {bits:#x}")
-    values = CHIP.unpack(bits)
-    fmt = Format(exponent=values.pop("exponent"), mantissa=values.pop("mantissa"))
-    flags = {name: bool(values[name]) for name in ("momentum", "dense_only", "chain")}
-    return ChipConfig(**values | flags, format=fmt)
+    values: dict[str, Any] = dict(CHIP.unpack(bits))
+    for name in ("momentum", "dense_only", "chain"):
+        values[name] = bool(values[name])
+    fmt = {name: values.pop(name) for name in ("exponent", "mantissa")}
+    return ChipConfig.from_dict({**values, "format": fmt})
 
 
 WELCOME_FIELDS = Fields(version=8, window=8, unused=16)
 """First word of the answer to ``HELLO``: version of the protocol, log2 of the bytes that the chip can take in."""
 
 
-def pack_welcome(config, window_bits):
-    """The payload of the answer to ``HELLO``, as bytes."""
+def pack_welcome(config: ChipConfig, window_bits: int) -> bytes:
+    """The payload of the answer to ``HELLO``.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        The chip.
+    window_bits : int
+        log2 of the bytes that the chip can take in.
+    """
     words = WELCOME_FIELDS.words(version=VERSION, window=window_bits, unused=0) + pack_chip(config)
     return b"".join(word.to_bytes(4, "little") for word in words)
 
 
-def unpack_welcome(payload):
-    """``(ChipConfig, bytes of the chip's window)``; ``ValueError`` for another version or an impossible chip."""
+def unpack_welcome(payload: bytes) -> tuple[ChipConfig, int]:
+    """The inverse of ``pack_welcome``.
+
+    Returns
+    -------
+    (ChipConfig, int)
+        The chip, and the bytes that it can take in.
+
+    Raises
+    ------
+    ValueError
+        The version is another one, or no chip can be as described.
+    """
     words = [int.from_bytes(payload[k : k + 4], "little") for k in range(0, len(payload), 4)]
     version = words[0] & 0xFF if words else None
     if version != VERSION:

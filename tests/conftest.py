@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Order of the tests, and which of them share a process."""
+"""Order of the tests, which of them share a process, and their seed."""
+
+import os
 
 import pytest
 
@@ -16,6 +18,10 @@ LONG = (
     "test_serial_chip.py",
 )
 """Files with the longest tests, in that order: begun last, one would keep a single process busy at the end."""
+
+
+def pytest_report_header():
+    return f"seed of random stimuli: {os.environ.get('BACKSPIKE_SEED', '1')} (BACKSPIKE_SEED sets it)"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from backspike.cli.main import _parser, main
+from backspike.cli.main import main, make_parser
+from backspike.golden.constants import Neuron
 from backspike.sim.run.scenario import Scenario
 from backspike.spec.config import ChipConfig
 
@@ -67,6 +68,10 @@ def command(*arguments):
             ["synth", "--dense-only=1", "--chain=0", "--unit=router"],
         ),
         (
+            ["sim", "RATE=0.001", "KAPPA=0.75", "THETA=2", "WIDTH=1", "LOSS_SCALE=0.5", "STRICT=1"],
+            ["sim", "--kappa=0.75", "--theta=2", "--width=1", "--rate=0.001", "--loss-scale=0.5", "--strict"],
+        ),
+        (
             ["bench", "CASES=digits,mlp", "CORES=4,20", "SAMPLES=8", "OUTPUT=build/b"],
             ["bench", "--cases=digits,mlp", "--cores=4,20", "--samples=8", "--output=build/b"],
         ),
@@ -112,9 +117,11 @@ def test_help_tells_the_defaults_of_the_command():
     done = make("help")
     assert done.returncode == 0
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", done.stdout, re.MULTILINE))
-    options = {**vars(_parser().parse_args(["bitstream"])), **vars(_parser().parse_args(["sim"]))}
+    options = {}
+    for command in ("bitstream", "verilog", "sim"):
+        options |= vars(make_parser(command).parse_args([command]))
     defaults = {field.name: field.default for kind in (ChipConfig, Scenario) for field in dataclasses.fields(kind)}
-    defaults |= {"reset": "soft"}
+    defaults |= dataclasses.asdict(Neuron())
     for name, text in told.items():
         value = options[name.lower()]
         expected = defaults.get(name.lower(), False) if value is None else value

@@ -72,7 +72,7 @@ def test_the_installed_package_works(wheel, tmp_path):
     assert told.stdout.startswith("usage: backspike")
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
-        "backspike.cli.fpga_commands, backspike.host.driver.driver, backspike.sim.run.scenario; "
+        "backspike.cli.synth, backspike.host.driver.driver, backspike.sim.run.scenario; "
         "print(backspike.sim.run.scenario.__file__)"
     )
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shares of non-zeros of a network at work, measured in the golden model, for the compiler's estimates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
+from backspike.golden.network import Network, Training
 from backspike.host.compiler.cost_model import Density
 
 __all__ = ["measure_densities"]
 
 
-def measure_densities(network, weights, training, spikes, labels):
+def measure_densities(
+    network: Network, weights: Sequence[np.ndarray], training: Training, spikes: np.ndarray, labels: np.ndarray
+) -> tuple[Density, ...]:
     """The ``Density`` of each layer in one forward and backward pass, for ``compile_network(density=...)``.
 
     Parameters
     ----------
-    network, training: ``golden.network.Network`` and ``Training``
-    weights: one array per layer as ``layer.shape``
-    spikes, labels: samples, [T, B, inputs] of uint8 and [B]
+    network : Network
+        The layers.
+    weights : sequence of array of float64
+        One for each layer, as ``layer.shape``.
+    training : Training
+        Constants of the loss.
+    spikes : array of uint8 [T, B, inputs]
+        Samples.
+    labels : array of integers [B]
+        Their labels.
     """
     arithmetic = BitExact(network.format)
     trace = learning.forward(network, weights, spikes, arithmetic)

@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a placement must keep to: every channel once, memories, lists of the engines, fields of packets and tables."""
 
-from backspike.golden.network import Training
-from backspike.host.compiler.geometry import flat, same_maps, terms, window
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from backspike.golden.layers import Layer
+from backspike.golden.network import Network, Training
+from backspike.host.compiler.geometry import Core, flat, pixels, same_maps, terms, window
+from backspike.spec.config import LIMITS, ChipConfig
 from backspike.spec.packets import NO_LABEL
 from backspike.spec.tables import DESCRIPTOR, EXPECTATIONS, ROUTE
+
+if TYPE_CHECKING:
+    from backspike.host.compiler.memory_layout import Slice
+    from backspike.host.compiler.partition import Piece
 
 __all__ = [
     "MEMORIES",
@@ -12,6 +21,8 @@ __all__ = [
     "check_cut",
     "check_layers",
     "check_memories",
+    "check_size",
+    "check_steps",
     "check_training",
     "core_use",
     "most_channels",
@@ -21,22 +32,28 @@ __all__ = [
 MEMORIES = ("weights", "neurons", "tape_words", "fan_in", "slices", "routes")
 """Fields of ``ChipConfig`` that the slices of a core share."""
 
+_LARGEST = {name: (1 << DESCRIPTOR.fields[name]) - 1 for name in ("in_width", "in_height", "out_width", "out_height")}
+_LARGEST |= {"stride": 4, "padding": 7, "pool": 16}
+_LARGEST_KERNEL = 7
+_LARGEST_WHOLE_KERNEL = 15  # of a kernel that covers the whole pooled map: a fully connected layer behind pooled maps
+
 
 class CapacityError(ValueError):
     """The network does not fit on the chip; the message says what does not fit, and what would."""
 
 
-def words_of(count):
+def words_of(count: int) -> int:
     """Tape words of ``count`` neurons."""
     return -(-count // 32)
 
 
-def _power(least):
-    """The smallest power of two that is not less, which a window has to be."""
-    return 1 << (least - 1).bit_length()
+def _longer_lists(least: int) -> str:
+    """A remedy besides another one: the shortest lists that hold so many entries, a power of two, if there are any."""
+    depth = 1 << (least - 1).bit_length()
+    return f", or list_depth={depth}" if depth <= LIMITS["list_depth"][1] else ""
 
 
-def most_channels(network, config, number):
+def most_channels(network: Network, config: ChipConfig, number: int) -> int:
     """Channels of a layer that one slice can have, so that the engines' lists hold the windows; at least 1.
 
     A slice of a layer whose maps the layer after it sees as maps is a group there, whose window must fit.
@@ -49,8 +66,18 @@ def most_channels(network, config, number):
     return min(most, layer.out_channels)
 
 
-def check_training(training, config):
-    """Refuse constants of a training that the chip cannot use."""
+def check_training(training: Training, config: ChipConfig) -> None:
+    """Refuse constants of a training that the chip cannot use.
+
+    Raises
+    ------
+    TypeError
+        ``training`` is no ``Training``.
+    ValueError
+        The chip's format cannot hold a constant.
+    CapacityError
+        There is a momentum, and the chip has no memory for velocities.
+    """
     if not isinstance(training, Training):
         raise TypeError(f"training must be a Training, not {training!r}")
     training.rounded(config.format)
@@ -61,40 +88,92 @@ def check_training(training, config):
         )
 
 
-def check_layers(network, config):
-    """Refuse a network that no placement makes fit: windows, sizes of the descriptor's fields, terms of one sample."""
+def check_size(network: Network) -> None:
+    """Refuse a network that is too large for the largest chip, whose weights could take hours to make."""
+    cores = LIMITS["columns"][1] * LIMITS["rows"][1]
+    needs = {
+        "weights": sum(layer.shape[0] * layer.shape[1] for layer in network.layers),
+        "neurons": sum(pixels(layer) * layer.out_channels for layer in network.layers),
+    }
+    for name, need in needs.items():
+        most = cores * LIMITS[name][1]
+        if need > most:
+            raise CapacityError(
+                f"the network has {need:,} {name} and the largest chip, of {cores} cores, holds {most:,}: use smaller "
+                f"layers"
+            )
+
+
+def check_steps(network: Network, config: ChipConfig) -> None:
+    """Refuse, with ``CapacityError``, more time steps than the chip holds."""
+    if network.steps > config.steps:
+        larger = f", or a chip with steps={network.steps}" if network.steps <= LIMITS["steps"][1] else ""
+        raise CapacityError(
+            f"the network has {network.steps} steps and the chip holds {config.steps}: use a network of at most "
+            f"{config.steps} steps{larger}"
+        )
+
+
+def _check_shape(number: int, layer: Layer) -> None:
+    """Refuse what no chip's descriptors or engines can do."""
+    for name, most in _LARGEST.items():
+        if (value := getattr(layer, name)) > most:
+            raise CapacityError(f"layer {number} has {name}={value}: use a network where it is at most {most}")
+    most = _LARGEST_WHOLE_KERNEL if layer.whole else _LARGEST_KERNEL
+    if layer.kernel > most:
+        whole = "" if layer.whole else f", or the whole pooled map and at most {_LARGEST_WHOLE_KERNEL}"
+        raise CapacityError(
+            f"layer {number} has kernel={layer.kernel}: use a network where it is at most {most}{whole}"
+        )
+
+
+def check_layers(network: Network, config: ChipConfig) -> None:
+    """Refuse, with ``CapacityError``, a network that no placement makes fit.
+
+    That is one with layers that the descriptor's fields or the engines cannot hold, windows that are longer than the
+    engines' lists, or too many terms of one sample.
+    """
+    check_size(network)
     for number, layer in enumerate(network.layers):
         if config.dense_only and not flat(layer):
             raise CapacityError(
                 f"layer {number} is a convolution, which a dense_only chip cannot do: use dense layers, or a chip with "
                 f"dense_only=False"
             )
+        _check_shape(number, layer)
         channels = layer.in_channels if number == 0 else 1  # the host is one producer, other producers can be cut
         inputs = channels * window(layer)
         if not flat(layer) and inputs > config.list_depth:
             raise CapacityError(
                 f"an output pixel of layer {number} sees {inputs:,} inputs of one producer and the chip's lists have "
-                f"{config.list_depth:,} entries: use a smaller kernel or pool, or list_depth={_power(inputs)}"
+                f"{config.list_depth:,} entries: use a smaller kernel or pool{_longer_lists(inputs)}"
             )
         if layer.kernel**2 > config.list_depth:
             raise CapacityError(
                 f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.list_depth} "
-                f"entries: use a smaller kernel, or list_depth={_power(layer.kernel**2)}"
+                f"entries: use a smaller kernel{_longer_lists(layer.kernel**2)}"
             )
-        for name in ("in_width", "in_height", "out_width", "out_height", "kernel", "stride", "padding", "pool"):
-            value, end = getattr(layer, name), 1 << DESCRIPTOR.fields[name]
-            if value >= end:
-                raise CapacityError(f"layer {number} has {name}={value}: use a network where it is at most {end - 1}")
         most = terms(layer, network.steps)
         if most > config.batch_terms:
+            remedy = f"batch_terms={most} times the samples of a batch"
+            if most > LIMITS["batch_terms"][1]:
+                remedy = "fewer steps, smaller maps or smaller pools"
             raise CapacityError(
                 f"a sample adds {most:,} terms to a gradient of layer {number} and the chip's sums hold "
-                f"{config.batch_terms:,}: use batch_terms={most} times the samples of a batch"
+                f"{config.batch_terms:,}: use {remedy}"
             )
 
 
-def check_cut(network, config, pieces):
-    """Refuse, with ``ValueError``, pieces that are not a cut of the network on this mesh."""
+def check_cut(network: Network, config: ChipConfig, pieces: Sequence["Piece"]) -> None:
+    """Refuse pieces that are not a cut of the network on this mesh.
+
+    Raises
+    ------
+    ValueError
+        A piece is no part of the network or on no core, or a channel is missing or there twice.
+    CapacityError
+        A piece has more channels than the engines' lists allow.
+    """
     for piece in pieces:
         if not (0 <= piece.x < config.columns and 0 <= piece.y < config.rows):
             mesh = f"{config.columns} x {config.rows}"
@@ -116,9 +195,9 @@ def check_cut(network, config, pieces):
             raise ValueError(f"placement must hold all {layer.out_channels} channels of layer {number}, not {end}")
 
 
-def core_use(layers):
+def core_use(layers: Iterable[Iterable["Slice"]]) -> dict[Core, dict[str, int]]:
     """What each used core needs, in the units of ``ChipConfig``: ``{(x, y): {"weights": ..., ...}}``."""
-    use = {}
+    use: dict[Core, dict[str, int]] = {}
     for part in (s for slices in layers for s in slices):
         core = use.setdefault(part.core, dict.fromkeys(MEMORIES, 0))
         core["weights"] += part.weight_words * part.lanes
@@ -130,13 +209,15 @@ def core_use(layers):
     return dict(sorted(use.items()))
 
 
-def check_memories(config, layers):
-    """Refuse slices that a core's memories, or the fields of a packet or a table, cannot hold."""
+def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]]) -> None:
+    """Refuse, with ``CapacityError``, slices that a core's memories, or fields of packets or tables, cannot hold."""
     for core, use in core_use(layers).items():
         for name in MEMORIES:
             limit = getattr(config, name)
             if use[name] > limit:
-                remedy = f"more or other cores for these layers, or {name}={use[name]}"
+                remedy = "more or other cores for these layers"
+                if use[name] <= LIMITS[name][1]:
+                    remedy += f", or {name}={use[name]}"
                 raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
     for number, slices in enumerate(layers[1:], start=1):
         most = (1 << EXPECTATIONS.fields["credits"]) - 1

@@ -5,40 +5,73 @@ plan = compile_network(network, training, config)
 packets = plan.load_packets(weights)
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.capacity import CapacityError, check_layers, check_training
-from backspike.host.compiler.core_assignment import arrange
+from backspike.host.compiler.capacity import CapacityError, check_layers, check_steps, check_training
+from backspike.host.compiler.capacity_advice import capacity_advice
+from backspike.host.compiler.core_assignment import assign_cores
 from backspike.host.compiler.cost_model import Density, layer_densities
-from backspike.host.compiler.memory_layout import lay_out
-from backspike.host.compiler.partition import Piece
+from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.greedy_fill import greedy_fill
+from backspike.host.compiler.memory_layout import Slice, lay_out
+from backspike.host.compiler.partition import Partition, Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.strategies import balanced, path, shuffled
+from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig
 
-__all__ = ["CapacityError", "Density", "Piece", "Plan", "compile_network"]
+__all__ = ["CapacityError", "Density", "Piece", "Plan", "check_fit", "compile_network"]
 
 
-def compile_network(network, training, config, *, strategy="balanced", cores=None, seed=0, density=None, loss="rate"):
+def compile_network(
+    network: Network,
+    training: Training,
+    config: ChipConfig,
+    *,
+    strategy: Literal["balanced", "shuffled"] | Sequence[Piece] = "balanced",
+    cores: int | None = None,
+    seed: int = 0,
+    density: Density | Sequence[Density] | None = None,
+    loss: Literal["rate", "external"] = "rate",
+) -> Plan:
     """Place a network on a chip.
 
     Parameters
     ----------
-    network, training: ``golden.network.Network`` and ``Training``
-    config: the chip, a ``ChipConfig``
-    strategy: ``"balanced"`` (the least estimated load of the busiest core), ``"shuffled"`` (a random placement),
-        or a list of ``Piece``. Results of the chip do not depend on it, only time does
-    cores: number of cores to use, the first ones of a path from core (0, 0); ``None``: all
-    seed: of ``"shuffled"``
-    density: shares of non-zeros for the work estimate: a ``Density``, one for each layer (``measure_densities`` finds
-        them), or ``None``
-    loss: ``"rate"``, the squared error of the spike rate on chip, or ``"external"``: errors from the host
+    network : Network
+        What is to be trained.
+    training : Training
+        Constants of the loss and of the update.
+    config : ChipConfig
+        The chip.
+    strategy : "balanced", "shuffled" or sequence of Piece
+        The least estimated load of the busiest core, a random placement, or this one. Results of the chip do not depend
+        on it, only time does.
+    cores : int or None
+        Number of cores to use, the first ones of a path from core (0, 0); ``None``: all.
+    seed : int
+        Of ``"shuffled"``.
+    density : Density, sequence of Density or None
+        Shares of non-zeros for the estimate, for all layers or for each; ``measure_densities`` finds them.
+    loss : "rate" or "external"
+        The squared error of the spike rate on chip, or errors from the host.
+
+    Returns
+    -------
+    Plan
+        What to write into the chip, and where results are.
 
     Raises
     ------
-    CapacityError: the network does not fit; the message says what would
-    TypeError, ValueError: a parameter of the wrong kind, or out of range, or network and chip do not belong together
+    CapacityError
+        The network does not fit; the message says what would.
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range, or network and chip do not belong together.
     """
     for name, value, kind in (
         ("network", network, Network),
@@ -57,59 +90,79 @@ def compile_network(network, training, config, *, strategy="balanced", cores=Non
         for piece in strategy:
             if not isinstance(piece, Piece):
                 raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise TypeError(f"seed must be an integer, not {seed!r}")
+    seed = check_integer("seed", seed)
     densities = layer_densities(network, density)
     cores = _core_count(cores, config)
     _check_chip(network, training, config)
     check_layers(network, config)
     if isinstance(strategy, str):
-        place = {
-            "balanced": partial(_arranged, densities=densities),
-            "shuffled": partial(shuffled, densities=densities, seed=seed),
-        }[strategy]
+        place = partial(_balanced, densities=densities)
+        if strategy == "shuffled":
+            place = partial(shuffled, densities=densities, seed=seed)
         layers = _place(network, config, place, cores)
     else:
         layers = lay_out(network, config, list(strategy))
     return Plan(network, training, config, layers, loss, densities)
 
 
-def _arranged(network, config, cores, densities):
-    return arrange(network, balanced(network, config, cores, densities), cores, densities)
+def check_fit(network: Network, training: Training, config: ChipConfig) -> None:
+    """Refuse in a moment what ``compile_network`` refuses, in the same words; it still has to find the placement.
+
+    Parameters
+    ----------
+    network, training, config
+        As for ``compile_network``.
+
+    Raises
+    ------
+    CapacityError
+        The network does not fit; the message says what would.
+    ValueError
+        Network and chip do not belong together.
+    """
+    _check_chip(network, training, config)
+    check_layers(network, config)
+    partition = Partition(network, config, layer_densities(network, None))
+    full = greedy_fill(partition, config.cores, float("inf"))
+    if isinstance(full, int):
+        raise CapacityError(capacity_advice(partition, config.cores, full))
 
 
-def _core_count(cores, config):
+def _balanced(network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]) -> list[Piece]:
+    return assign_cores(network, balanced(network, config, cores, densities), cores, densities)
+
+
+def _core_count(cores: int | None, config: ChipConfig) -> int:
     if cores is None:
         return config.cores
-    if not isinstance(cores, int) or isinstance(cores, bool):
-        raise TypeError(f"cores must be an integer or None, not {cores!r}")
+    cores = check_integer("cores", cores)
     if not 1 <= cores <= config.cores:
         raise ValueError(f"cores must be 1 to {config.cores} on this chip, not {cores!r}")
     return cores
 
 
-def _check_chip(network, training, config):
+def _check_chip(network: Network, training: Training, config: ChipConfig) -> None:
     if network.format != config.format:
         raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
-    if network.steps > config.steps:
-        steps = network.steps
-        raise CapacityError(f"the network has {steps} steps and the chip holds {config.steps}: use steps={steps}")
+    check_steps(network, config)
     check_training(training, config)
 
 
-def _place(network, config, place, cores):
+def _place(
+    network: Network, config: ChipConfig, place: Callable[[Network, ChipConfig, list[Core]], list[Piece]], cores: int
+) -> list[list[Slice]]:
     """Slices by layer. Where tables of routes overflow with all cores, fewer cores (and so fewer slices) are tried."""
-    failure = None
+    failures: list[CapacityError] = []
     for count in range(cores, 0, -1):
         chosen = path(config.columns, config.rows, chain=config.chain)[:count]
         try:
             pieces = place(network, config, chosen)
         except CapacityError:
-            if failure is None:
+            if not failures:
                 raise
             break
         try:
             return lay_out(network, config, pieces)
         except CapacityError as error:
-            failure = failure or error
-    raise failure
+            failures.append(error)
+    raise failures[0]

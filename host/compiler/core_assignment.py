@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which part of a placement goes to which core of the mesh, so that packets have short ways."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from backspike.golden.network import Network
 from backspike.host.compiler.capacity import words_of
-from backspike.host.compiler.geometry import pixels
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.geometry import Core, pixels
+from backspike.host.compiler.partition import Piece
 
-__all__ = ["arrange", "flits"]
+__all__ = ["assign_cores", "flits"]
 
 HOST_AT = (0, 0)
 """The core at whose router packets of the host enter."""
 
 
-def flits(network, producer, densities):
+def flits(network: Network, producer: Piece, densities: Sequence[Density]) -> float:
     """Estimated flits per sample between a piece and each piece of the layer after it, both ways.
 
     Packets of three flits: forward for 32 outputs and step, backward for each error that a mask asks for.
@@ -23,10 +27,23 @@ def flits(network, producer, densities):
     return 3 * network.steps * (words_of(outputs) + outputs * densities[producer.layer + 1].masks)
 
 
-def arrange(network, pieces, cores, densities):
+def assign_cores(
+    network: Network, pieces: Sequence[Piece], cores: Sequence[Core], densities: Sequence[Density]
+) -> list[Piece]:
     """The same pieces on the same number of cores, exchanged so that flits times hops become few.
 
     Pieces that share a core stay together. No exchange of two of ``cores``, used or not, makes the result better.
+
+    Parameters
+    ----------
+    network : Network
+        The layers.
+    pieces : sequence of Piece
+        The placement.
+    cores : sequence of (int, int)
+        All cores that may be used, those of the pieces among them.
+    densities : sequence of Density
+        Of each layer.
     """
     groups = sorted({(p.x, p.y) for p in pieces}, key=cores.index)
     places = groups + [core for core in cores if core not in groups]
@@ -50,7 +67,7 @@ def arrange(network, pieces, cores, densities):
     return [replace(p, x=places[order[number[p.x, p.y]]][0], y=places[order[number[p.x, p.y]]][1]) for p in pieces]
 
 
-def _exchange(traffic, to_host, distance, host_distance):
+def _exchange(traffic: np.ndarray, to_host: np.ndarray, distance: np.ndarray, host_distance: np.ndarray) -> np.ndarray:
     """Spot of each group after exchanging pairs for as long as that helps, always the pair that helps most."""
     order = np.arange(len(traffic))
     here, there = np.triu_indices(len(order), 1)

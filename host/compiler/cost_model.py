@@ -5,14 +5,17 @@ The estimate is for balancing and reports; results of the chip do not depend on 
 least that an engine spends on finding them, not how engines wait for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from backspike.golden.network import Network
 from backspike.host.compiler.geometry import pixels, tap_count, window
+from backspike.spec.checks import check_number
+from backspike.spec.config import ChipConfig
 
-__all__ = ["PARTS", "Density", "Work", "layer_densities"]
+__all__ = ["PARTS", "CostModel", "Density", "layer_densities"]
 
 PARTS = ("forward", "backward", "port_in", "port_out")
 """What a core does at the same time; its load is the largest of these."""
@@ -22,57 +25,76 @@ _SPIKES_FLITS = _ERROR_FLITS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Density:
-    """Shares of non-zeros of a layer, for the work estimate: ``density.measure_densities`` finds them.
+    """Shares of non-zeros of a layer, for the estimate: ``activity.measure_densities`` finds them.
 
     Parameters
     ----------
-    spikes: of its input spikes, 0 to 1
-    masks: of the surrogate masks of its inputs, each of which asks for an error
-    deltas: of the deltas of its outputs
+    spikes : float
+        Of its input spikes, 0 to 1.
+    masks : float
+        Of the surrogate masks of its inputs, each of which asks for an error, 0 to 1.
+    deltas : float
+        Of the deltas of its outputs, 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        A share is no number.
+    ValueError
+        A share is out of range.
     """
 
     spikes: float = 0.2
     masks: float = 0.3
     deltas: float = 0.15
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("spikes", "masks", "deltas"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise TypeError(f"{name} must be a number, not {value!r}")
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be 0 to 1, not {value!r}")
+            object.__setattr__(self, name, check_number(name, getattr(self, name), 0, 1))
 
 
-def layer_densities(network, density):
-    """A ``Density`` for each layer, from one for all, one for each, or ``None`` for the defaults."""
+def layer_densities(network: Network, density: Density | Sequence[Density] | None) -> tuple[Density, ...]:
+    """A ``Density`` for each layer, from one for all, one for each, or ``None`` for the defaults.
+
+    Raises
+    ------
+    TypeError
+        ``density`` is of another kind.
+    ValueError
+        There is not one for each layer.
+    """
     if density is None or isinstance(density, Density):
         return (density or Density(),) * len(network.layers)
-    if (
-        isinstance(density, str)
-        or not isinstance(density, Sequence)
-        or not all(isinstance(each, Density) for each in density)
-    ):
+    if not isinstance(density, Sequence) or not all(isinstance(each, Density) for each in density):
         raise TypeError(f"density must be a Density, one for each layer, or None, not {density!r}")
     if len(density) != len(network.layers):
         raise ValueError(f"density must have one Density for each of {len(network.layers)} layers, not {len(density)}")
     return tuple(density)
 
 
-class Work:
+class CostModel:
     """The estimate for any cut of a network.
 
     Parameters
     ----------
-    network, config: as for ``compile_network``
-    densities: a ``Density`` for each layer
+    network : Network
+        The layers.
+    config : ChipConfig
+        The chip.
+    densities : sequence of Density
+        Of each layer.
+
+    Attributes
+    ----------
+    link_flits : int
+        Flits per sample that the host sends to each slice of the first layer.
     """
 
-    def __init__(self, network, config, densities):
+    def __init__(self, network: Network, config: ChipConfig, densities: Sequence[Density]) -> None:
         steps, layers = network.steps, network.layers
         self.link_flits = _SPIKES_FLITS * steps * -(-network.inputs // 32)
 
-        def column(values):
+        def column(values: Iterable[float]) -> np.ndarray:
             return np.array(list(values), dtype=np.float64)[:, None]
 
         pairs = list(zip(layers, densities, strict=True))
@@ -110,12 +132,15 @@ class Work:
         self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
         self._in_flits = _SPIKES_FLITS * steps * column(-(-layer.inputs // 32) for layer in layers)
 
-    def engines(self, blocks, channels, slices):
-        """Cycles ``(forward, backward, gradients, deltas)``, each [..., layers, cores].
+    def engines(
+        self, blocks: np.ndarray, channels: np.ndarray, slices: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Cycles ``(forward, backward, gradients, deltas)`` per sample, each [..., layers, cores].
 
         Parameters
         ----------
-        blocks, channels, slices: of a layer on a core, [..., layers, cores]
+        blocks, channels, slices : array [..., layers, cores]
+            Blocks of lanes, channels and slices of a layer on a core.
         """
         groups = self._groups(slices)
         words = self._scan + self._rows * groups * 31 / 32
@@ -129,19 +154,19 @@ class Work:
         gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words)
         return forward, backward, gradients, deltas
 
-    def _share(self, channels, slices):
+    def _share(self, channels: np.ndarray, slices: np.ndarray) -> np.ndarray:
         """Share of the errors that masks ask for which are not zero, and so are sent, by slices with these channels."""
         with np.errstate(invalid="ignore"):
             exponents = self._silent * (channels / np.maximum(slices, 1))
         return -np.expm1(np.nan_to_num(exponents, nan=0.0))
 
-    def _groups(self, slices):
+    def _groups(self, slices: np.ndarray) -> np.ndarray:
         """Producers of each layer, [..., layers, 1]; the host is one."""
         counts = slices.sum(axis=-1, keepdims=True)
         return np.concatenate([np.ones_like(counts[..., :1, :]), counts[..., :-1, :]], axis=-2)
 
-    def ports(self, channels, slices):
-        """Flits ``(in, out)`` of the network port, each [..., layers, cores]."""
+    def ports(self, channels: np.ndarray, slices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flits ``(in, out)`` per sample of the network port, each [..., layers, cores]."""
         counts = slices.sum(axis=-1, keepdims=True)
         ones = np.ones_like(counts[..., :1, :])
         consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
@@ -152,13 +177,13 @@ class Work:
         outward = consumers * self._spike_flits * channels + sent
         return inward, outward
 
-    def loads(self, blocks, channels, slices):
-        """Cycles by part of ``PARTS``, [..., 4, cores]."""
+    def loads(self, blocks: np.ndarray, channels: np.ndarray, slices: np.ndarray) -> np.ndarray:
+        """Cycles per sample by part of ``PARTS``, [..., 4, cores]; arguments as for ``engines``."""
         forward, backward, gradients, deltas = self.engines(blocks, channels, slices)
         inward, outward = self.ports(channels, slices)
         parts = (forward, np.maximum(backward, gradients) + deltas, inward, outward)
         return np.stack([part.sum(axis=-2) for part in parts], axis=-2)
 
-    def link(self, slices):
+    def link(self, slices: np.ndarray) -> np.ndarray:
         """Flits of the host's link per sample, [...]: each slice of the first layer gets its own copy of the inputs."""
         return self.link_flits * slices[..., 0, :].sum(axis=-1)

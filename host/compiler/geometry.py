@@ -4,32 +4,50 @@
 The golden model numbers a map's neurons (channel, row, column); the chip and the host's packets (row, column, channel).
 """
 
+from typing import TypeAlias
+
 import numpy as np
 
-__all__ = ["flat", "input_order", "input_rows", "output_order", "pixels", "same_maps", "tap_count", "terms", "window"]
+from backspike.golden.layers import Layer
+
+__all__ = [
+    "Core",
+    "flat",
+    "input_order",
+    "input_rows",
+    "output_order",
+    "pixels",
+    "same_maps",
+    "tap_count",
+    "terms",
+    "window",
+]
+
+Core: TypeAlias = tuple[int, int]
+"""Column and row of a core."""
 
 
-def pixels(layer):
+def pixels(layer: Layer) -> int:
     """Output pixels of a layer."""
     return layer.out_height * layer.out_width
 
 
-def flat(layer):
+def flat(layer: Layer) -> bool:
     """Whether the layer sees its inputs as channels of one pixel (a dense layer, or a convolution that is one)."""
     return layer.in_height == layer.in_width == layer.kernel == 1
 
 
-def window(layer):
+def window(layer: Layer) -> int:
     """Inputs of one channel that an output pixel sees."""
     return (layer.kernel * layer.pool) ** 2
 
 
-def terms(layer, steps):
+def terms(layer: Layer, steps: int) -> int:
     """Terms that one sample adds to the exact sum of a gradient of the layer, at most."""
     return steps * pixels(layer) * layer.pool**2
 
 
-def tap_count(layer):
+def tap_count(layer: Layer) -> int:
     """Pairs of an output pixel and one of the kernel's taps that lies inside the (pooled) input map."""
     counts = []
     for size, out in ((layer.in_height, layer.out_height), (layer.in_width, layer.out_width)):
@@ -39,22 +57,22 @@ def tap_count(layer):
     return counts[0] * counts[1]
 
 
-def _pixel_major(first, channels, count):
+def _pixel_major(first: int, channels: int, count: int) -> np.ndarray:
     """Numbers in the order (channel, pixel) of ``channels`` channels from ``first``, in the order (pixel, channel)."""
     return (np.arange(count)[:, None] + (first + np.arange(channels)) * count).reshape(-1)
 
 
-def input_order(layer):
+def input_order(layer: Layer) -> np.ndarray:
     """Golden numbers of a first layer's inputs in the order in which the host sends them, [inputs]."""
     return _pixel_major(0, layer.in_channels, layer.in_height * layer.in_width)
 
 
-def output_order(layer, first, channels):
+def output_order(layer: Layer, first: int, channels: int) -> np.ndarray:
     """Golden numbers of a slice's outputs in the chip's order, [pixels * channels]."""
     return _pixel_major(first, channels, pixels(layer))
 
 
-def same_maps(layer, before):
+def same_maps(layer: Layer, before: Layer) -> bool:
     """Whether the layer sees the maps of the layer before it as maps; otherwise it sees them flattened."""
     return (layer.in_channels, layer.in_height, layer.in_width) == (
         before.out_channels,
@@ -63,13 +81,17 @@ def same_maps(layer, before):
     )
 
 
-def input_rows(layer, before, first, channels):
+def input_rows(layer: Layer, before: Layer | None, first: int, channels: int) -> np.ndarray:
     """Golden weight rows of the group of inputs from one producer, in the order in which the chip keeps them.
 
     Parameters
     ----------
-    before: the producer's layer, or ``None`` for the host
-    first, channels: the producer's output channels (the host's are all the input channels)
+    layer : Layer
+        The consumer's layer.
+    before : Layer or None
+        The producer's layer; ``None`` for the host.
+    first, channels : int
+        First of the producer's output channels, and how many (the host's are all the input channels).
     """
     if before is not None and not same_maps(layer, before):
         return output_order(before, first, channels)

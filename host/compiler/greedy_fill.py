@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts that fill one core after the other, layer by layer, up to a limit of work: few slices, short ways."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from backspike.golden.layers import Layer
 from backspike.host.compiler.capacity import words_of
 from backspike.host.compiler.geometry import flat, pixels
+from backspike.host.compiler.partition import Partition
+from backspike.spec.config import ChipConfig
 
-__all__ = ["Room", "fill", "tape_and_groups"]
+__all__ = ["Room", "greedy_fill", "tape_and_groups"]
 
 
 class Room:
-    """What is left of one core's memories while it is filled."""
+    """What is left of one core's memories while it is filled.
 
-    def __init__(self, config):
+    Parameters
+    ----------
+    config : ChipConfig
+        What an empty core has.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
         self.rows = config.weights // config.lanes
         self.blocks = config.neurons // config.lanes
         self.tape, self.groups, self.slices, self.routes = (
@@ -22,13 +33,14 @@ class Room:
             config.routes,
         )
 
-    def most(self, layer, tape, groups, routes):
+    def most(self, layer: Layer, tape: int, groups: int, routes: int) -> int:
         """Blocks of one new slice of a layer that fit, if it has this many tape words, groups and routes; 0 or more."""
         if self.slices < 1 or self.tape < tape or self.groups < groups or self.routes < routes:
             return 0
         return min(self.rows // layer.shape[0], self.blocks // pixels(layer))
 
-    def take(self, layer, blocks, tape, groups, routes):
+    def take(self, layer: Layer, blocks: int, tape: int, groups: int, routes: int) -> None:
+        """Take the room of one slice with this many blocks of lanes."""
         self.rows -= blocks * layer.shape[0]
         self.blocks -= blocks * pixels(layer)
         self.tape -= tape
@@ -37,55 +49,81 @@ class Room:
         self.routes -= routes
 
 
-def tape_and_groups(layer, before, channels, config):
-    """``(tape words, groups)`` of a slice, bias included, from the channels of the producers (``None``: the host).
+def tape_and_groups(layer: Layer, before: Layer | None, channels: Sequence[int], config: ChipConfig) -> tuple[int, int]:
+    """``(tape words, groups)`` of a slice, bias included.
 
-    ``before`` is the producers' layer.
+    Parameters
+    ----------
+    layer : Layer
+        Of the slice.
+    before : Layer or None
+        The producers' layer; ``None`` for the host.
+    channels : sequence of int
+        Channels of each producer.
+    config : ChipConfig
+        The chip.
     """
     outputs = [layer.inputs] if before is None else [pixels(before) * count for count in channels]
     groups = sum(-(-count // config.list_depth) for count in outputs) if flat(layer) else len(outputs)
     return sum(words_of(count) for count in outputs) + layer.bias, groups + layer.bias
 
 
-def _tables(cuts, limit):
+def _tables(partition: Partition, limit: float) -> list[np.ndarray]:
     """Load parts of one slice of each layer by its units, [units + 1, 4], in a cut of about this limit."""
-    layers = cuts.network.layers
+    layers = partition.network.layers
     count = np.ones(len(layers))
-    whole = [_single(cuts, number, np.array([cuts.counts[number]]), count).max() for number in range(len(layers))]
-    count = np.clip(np.ceil(np.array(whole) / limit), 1, cuts.counts)
-    return [_single(cuts, number, np.arange(cuts.counts[number] + 1), count) for number in range(len(layers))]
+    whole = [
+        _single(partition, number, np.array([partition.counts[number]]), count).max() for number in range(len(layers))
+    ]
+    count = np.clip(np.ceil(np.array(whole) / limit), 1, partition.counts)
+    return [_single(partition, number, np.arange(partition.counts[number] + 1), count) for number in range(len(layers))]
 
 
-def _single(cuts, number, units, count):
+def _single(partition: Partition, number: int, units: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Load parts of a slice with ``units`` [n] of a layer, where the other layers have ``count`` slices: [n, 4]."""
     shape = (len(units), len(count), 1)
     own, slices = np.zeros(shape), np.zeros(shape)
     slices[:] = count[:, None]
     slices[:, number] = 1
     own[:, number, 0] = units
-    work, channels = cuts.work, own * cuts.unit[number]
-    forward, backward, gradients, deltas = work.engines(own, channels, slices)
-    parts = (forward, np.maximum(backward, gradients) + deltas, *work.ports(channels, slices))
+    cost, channels = partition.cost, own * partition.unit[number]
+    forward, backward, gradients, deltas = cost.engines(own, channels, slices)
+    parts = (forward, np.maximum(backward, gradients) + deltas, *cost.ports(channels, slices))
     return np.stack([part[:, number, 0] for part in parts], axis=-1)
 
 
-def fill(cuts, cores, limit):
-    """The cut from filling cores up to ``limit`` cycles each, or the number of the first layer without room."""
-    config, layers = cuts.config, cuts.network.layers
-    tables = _tables(cuts, limit) if limit < float("inf") else None
+def greedy_fill(partition: Partition, cores: int, limit: float) -> np.ndarray | int:
+    """Fill one core after the other.
+
+    Parameters
+    ----------
+    partition : Partition
+        Network and chip.
+    cores : int
+        Cores that may be used.
+    limit : float
+        Cycles per sample up to which a core is filled.
+
+    Returns
+    -------
+    array of int64 [layers, cores] or int
+        The cut in units, or the number of the first layer without room.
+    """
+    config, layers = partition.config, partition.network.layers
+    tables = _tables(partition, limit) if limit < float("inf") else None
     result = np.zeros((len(layers), cores), dtype=np.int64)
-    core, room, left = -1, None, None
-    channels, before = None, None
+    core, room, left = 0, Room(config), np.full(4, limit)
+    channels: list[int] = []
+    before = None
     for number, layer in enumerate(layers):
-        todo, own = cuts.counts[number], []
+        todo = partition.counts[number]
+        own: list[int] = []
         tape, groups = tape_and_groups(layer, before, channels, config)
-        routes = (len(channels) if channels else 1) + 1
+        routes = (len(channels) or 1) + 1
         while todo:
-            units = 0
-            if room:
-                units = min(todo, cuts.most[number], room.most(layer, tape, groups, routes))
-                if tables is not None and units:
-                    units = int((tables[number][1 : units + 1] <= left).all(axis=-1).sum())
+            units = min(todo, partition.most[number], room.most(layer, tape, groups, routes))
+            if tables is not None and units:
+                units = int((tables[number][1 : units + 1] <= left).all(axis=-1).sum())
             if not units:
                 core += 1
                 if core == cores:
@@ -97,6 +135,6 @@ def fill(cuts, cores, limit):
                 left = left - tables[number][units]
             result[number, core] += units
             todo -= units
-            own.append(min(units * cuts.unit[number], layer.out_channels - sum(own)))
+            own.append(min(units * partition.unit[number], layer.out_channels - sum(own)))
         channels, before = own, layer
     return result

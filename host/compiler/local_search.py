@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cut with the least loaded busiest core: filled cores first, then one improving move after the other."""
 
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
 import numpy as np
 
-from backspike.host.compiler.greedy_fill import fill
-from backspike.host.compiler.partition import Cuts
+from backspike.golden.network import Network
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.greedy_fill import greedy_fill
+from backspike.host.compiler.partition import Partition, Piece
+from backspike.spec.config import ChipConfig
 
-__all__ = ["balance", "balanced"]
+__all__ = ["best_cut", "local_search"]
+
+_Move: TypeAlias = list[tuple[int, int, int]]  # units that are added: (layer, core, units)
 
 _POWER = 12
 """Of the norm of the loads that a move must make smaller: the busiest core counts most, but not alone."""
@@ -19,31 +28,32 @@ _WIDE = 24
 """Cores to which moves are tried, the least loaded ones."""
 
 
-def _rank(cuts, many):
+def _rank(partition: Partition, many: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What is to become small: ``(excess, norm of the loads with the price of the slices)``, each [n]."""
-    loads = cuts.loads(many)
+    loads = partition.loads(many)
     top = loads.max(axis=-1, keepdims=True)
     norm = top[..., 0] * ((loads / top) ** _POWER).mean(axis=-1) ** (1 / _POWER)
-    return cuts.excess(many), norm * (1 + _SLICE * cuts.slices(many).sum(axis=(-1, -2)))
+    return partition.excess(many), norm * (1 + _SLICE * partition.slices(many).sum(axis=(-1, -2)))
 
 
-def _best(cuts, many):
+def _best(partition: Partition, many: np.ndarray) -> tuple[int, tuple[float, float]]:
     """Number of the best of many cuts (the first of equals), and its rank."""
-    excess, norm = _rank(cuts, many)
+    excess, norm = _rank(partition, many)
     best = int(np.lexsort((norm, excess))[0])
     return best, (float(excess[best]), float(norm[best]))
 
 
-def _steps(units):
+def _steps(units: int) -> list[int]:
     """Numbers of units to move: all of them small, some of them large, and all units."""
-    result, step = [], 1
+    result: list[int] = []
+    step = 1
     while step < units:
         result.append(step)
         step += max(1, step // 4)
     return [*result, units]
 
 
-def _moves(cuts, cut, loads, source):
+def _moves(cut: np.ndarray, loads: np.ndarray, source: int) -> Iterator[_Move]:
     """Cuts one move away: units of a piece on ``source`` to another core, or pieces exchanged with another core's."""
     order = np.argsort(loads[:-1], kind="stable")
     near = set(order[:_WIDE].tolist())
@@ -65,7 +75,7 @@ def _moves(cuts, cut, loads, source):
                     ]
 
 
-def _merges(cut, loads):
+def _merges(cut: np.ndarray, loads: np.ndarray) -> Iterator[_Move]:
     """Cuts with one piece less: a piece moved to another core with its layer, or spread over all of these."""
     for layer, row in enumerate(cut):
         cores = np.flatnonzero(row).tolist()
@@ -81,7 +91,7 @@ def _merges(cut, loads):
             yield [(layer, source, -int(row[source])), *spread]
 
 
-def _apply(cut, moves):
+def _apply(cut: np.ndarray, moves: Sequence[_Move]) -> np.ndarray:
     many = np.repeat(cut[None], len(moves), axis=0)
     for number, changes in enumerate(moves):
         for layer, core, units in changes:
@@ -89,21 +99,21 @@ def _apply(cut, moves):
     return many
 
 
-def _improve(cuts, cut):
+def _improve(partition: Partition, cut: np.ndarray) -> np.ndarray:
     """The cut after moves from the busiest cores, for as long as one makes it better."""
-    rank = _best(cuts, cut[None])[1]
+    rank = _best(partition, cut[None])[1]
     for _ in range(_MOVES):
-        loads = cuts.loads(cut)
+        loads = partition.loads(cut)
         busiest = np.argsort(-loads[:-1], kind="stable")[:4].tolist()
         for sources in (busiest[:1], busiest[1:], None):
             if sources is None:
                 moves = list(_merges(cut, loads))
             else:
-                moves = [move for source in sources for move in _moves(cuts, cut, loads, source)]
+                moves = [move for source in sources for move in _moves(cut, loads, source)]
             if not moves:
                 continue
             many = _apply(cut, moves)
-            best, found = _best(cuts, many)
+            best, found = _best(partition, many)
             if found < (rank[0], rank[1] * (1 - 1e-9)):
                 cut, rank = many[best], found
                 break
@@ -112,27 +122,29 @@ def _improve(cuts, cut):
     return cut
 
 
-def balance(cuts, cores):
-    """The best cut found for this many cores, or the number of a layer without room."""
-    first = fill(cuts, cores, float("inf"))
+def best_cut(partition: Partition, cores: int) -> np.ndarray | int:
+    """The best cut found for this many cores, [layers, cores] in units, or the number of a layer without room."""
+    first = greedy_fill(partition, cores, float("inf"))
     if isinstance(first, int):
         return first
     found = [first]
-    limit = float(cuts.loads(np.array(cuts.counts)[:, None]).max())
+    limit = float(partition.loads(np.array(partition.counts)[:, None]).max())
     while limit > 1:
-        trial = fill(cuts, cores, limit)
+        trial = greedy_fill(partition, cores, limit)
         if isinstance(trial, int):
             break
         found.append(trial)
         limit *= _STEP
     many = np.unique(np.stack(found), axis=0)
-    excess, norm = _rank(cuts, many)
-    improved = np.stack([_improve(cuts, many[k]) for k in np.lexsort((norm, excess))[:_STARTS]])
-    return improved[_best(cuts, improved)[0]]
+    excess, norm = _rank(partition, many)
+    improved = np.stack([_improve(partition, many[k]) for k in np.lexsort((norm, excess))[:_STARTS]])
+    return improved[_best(partition, improved)[0]]
 
 
-def balanced(network, config, cores, densities):
+def local_search(
+    network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]
+) -> list[Piece] | int:
     """Pieces on ``cores`` whose busiest core has the least estimated load; or the number of a layer without room."""
-    cuts = Cuts(network, config, densities)
-    cut = balance(cuts, len(cores))
-    return cut if isinstance(cut, int) else cuts.pieces(cut, cores)
+    partition = Partition(network, config, densities)
+    cut = best_cut(partition, len(cores))
+    return cut if isinstance(cut, int) else partition.pieces(cut, cores)

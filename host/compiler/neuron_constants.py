@@ -3,21 +3,22 @@
 
 from fractions import Fraction
 
+from backspike.golden.constants import Neuron, Training
 from backspike.spec.formats import Format
 
 __all__ = ["mask_interval", "neuron_constants", "smallest_number"]
 
 
-def _at(fmt, ordinal):
+def _at(fmt: Format, ordinal: int) -> Fraction:
     """The ``ordinal``-th number of the format, counted from 0.0 in order of value."""
     return (-1 if ordinal < 0 else 1) * Fraction(float(fmt.decode(abs(ordinal))))
 
 
-def _pattern(fmt, ordinal):
+def _pattern(fmt: Format, ordinal: int) -> int:
     return ordinal if ordinal >= 0 else -ordinal | 1 << (fmt.width - 1)
 
 
-def _first(fmt, bound, strict):
+def _first(fmt: Format, bound: Fraction, strict: bool) -> int:
     """Ordinal of the smallest number >= ``bound`` (``strict``: > ``bound``), or one more than the last ordinal."""
     top = int(fmt.encode(fmt.max_finite))
     low, high = -top, top + 1
@@ -31,10 +32,15 @@ def _first(fmt, bound, strict):
     return low
 
 
-def smallest_number(fmt: Format, bound, strict=False):
+def smallest_number(fmt: Format, bound: float | Fraction, strict: bool = False) -> int:
     """Bit pattern of the smallest number of ``fmt`` that is >= ``bound``, or > ``bound`` if ``strict``.
 
-    ``bound`` is taken exactly. Raises ``ValueError`` where the format has no such number. Zero is +0.
+    ``bound`` is taken exactly. Zero is +0.
+
+    Raises
+    ------
+    ValueError
+        The format has no such number.
     """
     ordinal = _first(fmt, Fraction(bound), strict)
     if ordinal > int(fmt.encode(fmt.max_finite)):
@@ -43,22 +49,22 @@ def smallest_number(fmt: Format, bound, strict=False):
     return _pattern(fmt, ordinal)
 
 
-def mask_interval(fmt: Format, theta, width):
+def mask_interval(fmt: Format, theta: float | Fraction, width: float | Fraction) -> tuple[int, int]:
     """Bit patterns ``(low, high)``: low <= u <= high exactly where \\|u - theta\\| < width / 2.
 
     ``theta`` and ``width`` are taken exactly. Where no number of the format lies inside, the interval is
     the largest finite number to the smallest: low > high, so that no u is inside.
     """
-    theta, half = Fraction(theta), Fraction(width) / 2
-    low = _first(fmt, theta - half, strict=True)
-    high = -_first(fmt, -(theta + half), strict=True)
+    middle, half = Fraction(theta), Fraction(width) / 2
+    low = _first(fmt, middle - half, strict=True)
+    high = -_first(fmt, -(middle + half), strict=True)
     if low > high:
         high = -int(fmt.encode(fmt.max_finite))
         low = -high
     return _pattern(fmt, low), _pattern(fmt, high)
 
 
-def neuron_constants(neuron, training, fmt):
+def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:
     """The descriptor's 16-bit numbers of a layer with this neuron, by field name.
 
     They are those of ``neuron.rounded(fmt)`` and ``training.rounded(fmt)``, as in the golden model.

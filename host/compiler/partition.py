@@ -5,23 +5,33 @@ A cut is an array [layers, cores]: how many units of a layer's channels are on a
 fewer channels where the engines' lists allow no more. Leading axes are many cuts.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from backspike.golden.network import Network
 from backspike.host.compiler.capacity import most_channels, words_of
-from backspike.host.compiler.cost_model import Work
-from backspike.host.compiler.geometry import flat, pixels
+from backspike.host.compiler.cost_model import CostModel, Density
+from backspike.host.compiler.geometry import Core, flat, pixels
+from backspike.spec.config import ChipConfig
 from backspike.spec.tables import EXPECTATIONS, ROUTE
 
-__all__ = ["Cuts", "Piece"]
+__all__ = ["Partition", "Piece"]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Output channels ``first`` to ``first + channels - 1`` of layer ``layer`` (from 0) on core (x, y).
+    """Output channels ``first`` to ``first + channels - 1`` of a layer on a core.
 
-    Each neuron of a dense layer is a channel.
+    Parameters
+    ----------
+    layer : int
+        Number of the layer, from 0.
+    x, y : int
+        The core.
+    first, channels : int
+        First of the channels, and how many. Each neuron of a dense layer is a channel.
     """
 
     layer: int
@@ -31,20 +41,33 @@ class Piece:
     channels: int
 
 
-class Cuts:
-    """The cuts of a network on a chip.
+class Partition:
+    """How a network can be cut for a chip.
+
+    Parameters
+    ----------
+    network : Network
+        The layers.
+    config : ChipConfig
+        The chip.
+    densities : sequence of Density
+        Of each layer.
 
     Attributes
     ----------
-    unit: channels of a unit by layer
-    counts: units by layer
-    most: units that one slice can have, by layer
-    work: the ``Work`` that estimates loads
+    unit : list of int
+        Channels of a unit, by layer.
+    counts : list of int
+        Units, by layer.
+    most : list of int
+        Units that one slice can have, by layer.
+    cost : CostModel
+        What estimates loads.
     """
 
-    def __init__(self, network, config, densities):
+    def __init__(self, network: Network, config: ChipConfig, densities: Sequence[Density]) -> None:
         self.network, self.config, self.densities = network, config, densities
-        self.work = Work(network, config, densities)
+        self.cost = CostModel(network, config, densities)
         layers = network.layers
         most = [most_channels(network, config, number) for number in range(len(layers))]
         self.unit = [min(config.lanes, channels) for channels in most]
@@ -72,7 +95,7 @@ class Cuts:
         self._rows = np.array([layer.shape[0] for layer in layers])[:, None]
         self._pixels = np.array([pixels(layer) for layer in layers])[:, None]
 
-    def _table(self, number, measure):
+    def _table(self, number: int, measure: Callable[[int], int]) -> np.ndarray:
         """``measure`` of the outputs of a layer's slices on one core, by their units."""
         neurons = pixels(self.network.layers[number]) * self.unit[number]
         most = self.most[number]
@@ -83,25 +106,37 @@ class Cuts:
             ]
         )
 
-    def slices(self, cuts):
-        """Slices of each layer on each core."""
+    def slices(self, cuts: np.ndarray) -> np.ndarray:
+        """Slices of each layer on each core, [..., layers, cores]."""
         return -(-cuts // self._mosts)
 
-    def needs(self, cuts):
-        """What cuts need: ``({field of ChipConfig: use of each core [..., cores]}, slices, words)``.
+    def needs(self, cuts: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """What cuts need.
 
-        ``slices`` [..., layers] counts the slices of each layer, ``words`` [...] the last layer's words of outputs.
+        Parameters
+        ----------
+        cuts : array of int64 [..., layers, cores]
+            Units of each layer on each core.
+
+        Returns
+        -------
+        use : dict of str to array [..., cores]
+            Use of each core by field of ``ChipConfig``.
+        slices : array [..., layers]
+            Slices of each layer.
+        words : array [...]
+            The last layer's words of outputs.
         """
         lanes, slices = self.config.lanes, self.slices(cuts)
         counts = slices.sum(axis=-1)
-        words = [np.full_like(counts[..., 0], self._host_words)]
-        groups = [np.full_like(counts[..., 0], self._host_groups)]
+        by_word = [np.full_like(counts[..., 0], self._host_words)]
+        by_group = [np.full_like(counts[..., 0], self._host_groups)]
         for number, table in enumerate(self._words):
             own = cuts[..., number, :]
-            words.append(table[own].sum(axis=-1) - self._absent[number])
+            by_word.append(table[own].sum(axis=-1) - self._absent[number])
             of_groups = self._groups[number]
-            groups.append(counts[..., number] if of_groups is None else of_groups[own].sum(axis=-1))
-        words, groups = np.stack(words, axis=-1), np.stack(groups, axis=-1)
+            by_group.append(counts[..., number] if of_groups is None else of_groups[own].sum(axis=-1))
+        words, groups = np.stack(by_word, axis=-1), np.stack(by_group, axis=-1)
         host = np.ones_like(counts[..., :1])
         routes = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
         use = {
@@ -114,7 +149,7 @@ class Cuts:
         }
         return use, counts, words[..., -1]
 
-    def excess(self, cuts):
+    def excess(self, cuts: np.ndarray) -> np.ndarray:
         """By how much cuts are beyond memories and fields, as a sum of shares; 0 where they fit, [...]."""
         use, counts, words = self.needs(cuts)
         total = np.zeros(cuts.shape[:-2])
@@ -126,13 +161,13 @@ class Cuts:
         total = total + (np.maximum(counts[..., 1:] - consumers, 0) / consumers).sum(axis=-1)
         return total + np.maximum(words - last, 0) / last
 
-    def loads(self, cuts):
+    def loads(self, cuts: np.ndarray) -> np.ndarray:
         """Load of each core and, last, of the host's link, in cycles per sample: [..., cores + 1]."""
         slices = self.slices(cuts)
-        cores = self.work.loads(cuts, cuts * self._units, slices).max(axis=-2)
-        return np.concatenate([cores, self.work.link(slices)[..., None]], axis=-1)
+        cores = self.cost.loads(cuts, cuts * self._units, slices).max(axis=-2)
+        return np.concatenate([cores, self.cost.link(slices)[..., None]], axis=-1)
 
-    def pieces(self, cut, cores):
+    def pieces(self, cut: np.ndarray, cores: Sequence[Core]) -> list[Piece]:
         """The pieces of one cut; ``cores`` are the coordinates of its columns."""
         pieces = []
         for number, layer in enumerate(self.network.layers):

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network placed on a chip: what to write into its tables and memories, and where results are."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backspike.golden.network import Network, Training
 from backspike.host.compiler.capacity import check_training, core_use
-from backspike.host.compiler.geometry import input_order, terms
-from backspike.host.compiler.memory_layout import HOST
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.geometry import Core, input_order, terms
+from backspike.host.compiler.memory_layout import Host, Slice
 from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
 from backspike.host.compiler.weight_map import WeightMap, write_packets
+from backspike.spec.config import ChipConfig
+from backspike.spec.packets import Packet, Place
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
@@ -43,16 +53,31 @@ class Plan:
 
     Attributes
     ----------
-    network, training, config, loss: as given
-    densities: the ``Density`` of each layer, for the estimates
-    layers: per layer, its ``Slice`` objects in order of their channels
-    slices: all of them, in order of core and index
-    cores: coordinates (x, y) of the cores in use, sorted
-    input_order: golden numbers of the inputs in the order of the host's words, [inputs]
-    sample_terms: terms of one sample of the longest gradient sum, see ``ChipConfig.batch_terms``
+    network, training, config, loss
+        As given to ``compile_network``.
+    densities : tuple of Density
+        Of each layer, for the estimates.
+    layers : list of list of Slice
+        Slices by layer, in order of their channels.
+    slices : list of Slice
+        All of them, in order of core and index.
+    cores : list of (int, int)
+        Cores in use, sorted.
+    input_order : array of int64 [inputs]
+        Golden numbers of the inputs in the order of the host's words.
+    sample_terms : int
+        Terms of one sample of the longest gradient sum, see ``ChipConfig.batch_terms``.
     """
 
-    def __init__(self, network, training, config, layers, loss, densities):
+    def __init__(
+        self,
+        network: Network,
+        training: Training,
+        config: ChipConfig,
+        layers: list[list[Slice]],
+        loss: Literal["rate", "external"],
+        densities: tuple[Density, ...],
+    ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
         self.densities = densities
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
@@ -61,8 +86,8 @@ class Plan:
         self.sample_terms = max(terms(layer, network.steps) for layer in network.layers)
         self._weights = WeightMap(network, config, layers)
 
-    def descriptor(self, part):
-        """Fields of ``protocol.DESCRIPTOR`` of a slice."""
+    def descriptor(self, part: Slice) -> dict[str, int]:
+        """Fields of ``tables.DESCRIPTOR`` of a slice."""
         layer = self.network.layers[part.layer]
         return {
             **{name: getattr(part, name) for name in _PLACES},
@@ -77,11 +102,11 @@ class Plan:
             "sources": len(part.sources),
         }
 
-    def _rate_loss(self, part):
+    def _rate_loss(self, part: Slice) -> bool:
         return self.loss == "rate" and part.layer == len(self.layers) - 1
 
-    def expectations(self, part):
-        """Fields of ``protocol.EXPECTATIONS`` of a slice."""
+    def expectations(self, part: Slice) -> dict[str, int]:
+        """Fields of ``tables.EXPECTATIONS`` of a slice."""
         last = part.layer == len(self.layers) - 1
         consumers = 0 if last else len(self.layers[part.layer + 1])
         return {
@@ -93,14 +118,14 @@ class Plan:
             "tape": part.tape_base,
         }
 
-    def fan_in(self, part):
+    def fan_in(self, part: Slice) -> Iterator[dict[str, int]]:
         """Entries of the fan-in table of a slice, the bias last: fields of ``FAN_IN``."""
         for group in part.groups:
-            x, y = (0, 0) if group.origin in (HOST, None) else group.origin.core
+            x, y = group.origin.core if isinstance(group.origin, Slice) else (0, 0)
             names = ("tape", "channels", "row_base", "tap_stride", "row_stride", "neuron")
             yield {**{name: getattr(group, name) for name in names}, "constant": group.origin is None, "x": x, "y": y}
 
-    def routes(self, part):
+    def routes(self, part: Slice) -> Iterator[dict[str, int]]:
         """Entries of the route table of a slice, targets first: fields of ``ROUTE``.
 
         A target's ``word`` is the receiving core's own tape word. The last layer's target is the host, with slice 0
@@ -108,18 +133,18 @@ class Plan:
         own index, so that its ``CREDIT`` says which slice gave it.
         """
         host = {"x": 0, "y": 0, "host": 1}
-        for route, word in part.targets:
-            if route is HOST:
+        for target, word in part.targets:
+            if isinstance(target, Host):
                 yield {**host, "slice": 0, "word": word}
             else:
-                yield {"x": route.x, "y": route.y, "host": 0, "slice": route.index, "word": word}
-        for route in part.sources:
-            if route is HOST:
+                yield {"x": target.x, "y": target.y, "host": 0, "slice": target.index, "word": word}
+        for source in part.sources:
+            if isinstance(source, Host):
                 yield {**host, "slice": part.index, "word": 0}
             else:
-                yield {"x": route.x, "y": route.y, "host": 0, "slice": route.index, "word": 0}
+                yield {"x": source.x, "y": source.y, "host": 0, "slice": source.index, "word": 0}
 
-    def table_packets(self):
+    def table_packets(self) -> list[Packet]:
         """``WRITE`` packets of all tables and of the constant bias inputs."""
         packets = self.descriptor_packets()
         for part in self.slices:
@@ -139,7 +164,7 @@ class Plan:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
 
-    def descriptor_packets(self):
+    def descriptor_packets(self) -> list[Packet]:
         """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
         return [
             packet
@@ -153,15 +178,18 @@ class Plan:
             )
         ]
 
-    def retrained(self, training):
+    def retrained(self, training: Training) -> "Plan":
         """The same placement with other constants of the training; the chip's memories need not be written again.
 
-        Raises ``TypeError``, ``ValueError`` and ``CapacityError`` as ``compile_network`` does.
+        Raises
+        ------
+        TypeError, ValueError, CapacityError
+            As ``compile_network``.
         """
         check_training(training, self.config)
         return Plan(self.network, training, self.config, self.layers, self.loss, self.densities)
 
-    def restart_packets(self):
+    def restart_packets(self) -> list[Packet]:
         """``WRITE`` packets after which every slice waits for its first sample."""
         return [
             packet
@@ -175,45 +203,54 @@ class Plan:
             )
         ]
 
-    def load_packets(self, weights):
+    def load_packets(self, weights: Sequence[ArrayLike]) -> list[Packet]:
         """All ``WRITE`` packets of a network with these weights. Gradients are not cleared by them.
 
-        ``weights``: one float array per layer as ``layer.shape``, each a number of the chip's format; else
-        ``ValueError``.
+        Parameters
+        ----------
+        weights : sequence of array of float64
+            One for each layer, as ``layer.shape``.
+
+        Raises
+        ------
+        ValueError
+            An array is missing or of another shape, or the chip's format cannot hold a number.
         """
         patterns = self._weights.packets(weights)
         return self.table_packets() + patterns
 
-    def velocity_packets(self, velocities):
+    def velocity_packets(self, velocities: Sequence[ArrayLike]) -> list[Packet]:
         """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""
         return self._weights.packets(velocities, Region.VELOCITY)
 
-    def weight_reads(self, region=Region.WEIGHT):
+    def weight_reads(self, region: Region = Region.WEIGHT) -> dict[Place, list[Packet]]:
         """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""
         return self._weights.reads(region)
 
-    def decode_weights(self, memory):
+    def decode_weights(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:
         """Per layer, float64 values from ``memory[(x, y)][address]``, the words of ``WEIGHT`` or ``VELOCITY``."""
         return [self.config.format.decode(words) for words in self._weights.words(memory)]
 
-    def decode_gradients(self, low, high):
+    def decode_gradients(
+        self, low: Mapping[Place, Mapping[int, int]], high: Mapping[Place, Mapping[int, int]]
+    ) -> list[np.ndarray]:
         """Per layer, the exact sums as int64 in units of ``2**format.lsb``, from the words of both gradient regions."""
         pairs = zip(self._weights.words(low), self._weights.words(high), strict=True)
         return [(upper ^ 1 << 31) - (1 << 31) << 32 | lower for lower, upper in pairs]
 
     @property
-    def hops(self):
+    def hops(self) -> float:
         """Mean distance between producing and consuming slices, in links; the host is not counted."""
         return mean_hops(self.slices)
 
-    def core_use(self):
+    def core_use(self) -> dict[Core, dict[str, int]]:
         """What each used core needs, in the units of ``ChipConfig``: ``{(x, y): {"weights": ..., ...}}``."""
         return core_use(self.layers)
 
-    def to_dict(self):
-        """Mesh, cores, slices, memory use and estimated load as plain values, for JSON; see ``summary.plan_dict``."""
+    def to_dict(self) -> dict[str, Any]:
+        """Mesh, cores, slices, memory use and estimated load as plain values, for JSON; see ``plan_dict``."""
         return plan_dict(self)
 
-    def summary(self):
+    def summary(self) -> str:
         """Plain text: one line per core with its slices, the share of each memory in use, and its estimated load."""
         return plan_text(self)

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a plan says about itself: cores, slices, memory use, estimated load; as plain values and as text."""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from backspike.host.compiler.capacity import MEMORIES
-from backspike.host.compiler.cost_model import Work
-from backspike.host.compiler.memory_layout import HOST
+from backspike.host.compiler.cost_model import CostModel
+from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.memory_layout import Host, Slice
+
+if TYPE_CHECKING:
+    from backspike.host.compiler.plan import Plan
 
 __all__ = ["core_loads", "mean_hops", "plan_dict", "plan_text"]
 
 
-def mean_hops(slices):
+def mean_hops(slices: Sequence[Slice]) -> float:
     """Mean distance between producing and consuming slices, in links; the host is not counted."""
-    pairs = [abs(p.x - t.x) + abs(p.y - t.y) for p in slices for t, _ in p.targets if t is not HOST]
+    pairs = [abs(p.x - t.x) + abs(p.y - t.y) for p in slices for t, _ in p.targets if not isinstance(t, Host)]
     return sum(pairs) / len(pairs) if pairs else 0.0
 
 
-def core_loads(plan):
+def core_loads(plan: "Plan") -> dict[Core, dict[str, int]]:
     """Estimated cycles per training sample of each used core, by engine: ``{(x, y): {"forward": ..., ...}}``.
 
     ``forward``, ``errors``, ``gradients`` and ``deltas`` are the engines' own; ``backward`` is the thread that runs the
@@ -30,22 +37,22 @@ def core_loads(plan):
         blocks[where] += part.blocks
         channels[where] += part.channels
         slices[where] += 1
-    work = Work(plan.network, plan.config, plan.densities)
+    cost = CostModel(plan.network, plan.config, plan.densities)
     names = ("forward", "errors", "gradients", "deltas")
-    engines = dict(zip(names, work.engines(blocks, channels, slices), strict=True))
+    engines = dict(zip(names, cost.engines(blocks, channels, slices), strict=True))
     totals = {name: values.sum(axis=0) for name, values in engines.items()}
-    parts = work.loads(blocks, channels, slices)
+    parts = cost.loads(blocks, channels, slices)
     totals |= {"backward": parts[1], "port_in": parts[2], "port_out": parts[3], "cycles": parts.max(axis=0)}
     return {core: {name: round(float(values[k])) for name, values in totals.items()} for core, k in column.items()}
 
 
-def _balance(plan, loads):
+def _balance(plan: "Plan", loads: Mapping[Core, Mapping[str, int]]) -> float:
     """Mean over busiest estimated load, over all cores of the mesh."""
     cycles = [load["cycles"] for load in loads.values()]
     return sum(cycles) / plan.config.cores / max(*cycles, 1)
 
 
-def plan_dict(plan):
+def plan_dict(plan: "Plan") -> dict[str, Any]:
     """The plan as plain values, for JSON.
 
     ``mesh``: columns and rows; ``memories``: what a core has; ``cycles``: estimated load of the busiest core in cycles
@@ -64,7 +71,7 @@ def plan_dict(plan):
         "memories": {name: getattr(config, name) for name in MEMORIES},
         "cycles": max(load["cycles"] for load in loads.values()),
         "balance": _balance(plan, loads),
-        "link": Work(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0]),
+        "link": CostModel(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0]),
         "slices": [
             {
                 "core": list(s.core),
@@ -80,7 +87,7 @@ def plan_dict(plan):
     }
 
 
-def plan_text(plan):
+def plan_text(plan: "Plan") -> str:
     """Lines of text: one per core with its slices, the share of each memory in use, and its estimated load.
 
     The load is in cycles per training sample, in all and of each engine and port.

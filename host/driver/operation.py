@@ -9,7 +9,44 @@ while not operation.done:
 result = operation.result
 """
 
-__all__ = ["DriverError", "Operation"]
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+
+from backspike.spec.packets import Packet
+
+if TYPE_CHECKING:
+    from backspike.host.driver.driver import Driver
+
+__all__ = ["DriverError", "Operation", "Run", "Script", "Transaction"]
+
+Result = TypeVar("Result")
+_Answer = TypeVar("_Answer")
+_Given_co = TypeVar("_Given_co", covariant=True)
+
+Script: TypeAlias = Generator[Packet | None, None, Result]
+"""Yields packets to send, or ``None`` while nothing may be sent before something is received; returns a result."""
+
+
+class Transaction(Protocol[_Given_co]):
+    """A part of the conversation with the chip: what is sent, and what is expected to come."""
+
+    def packets(self) -> Script[_Given_co]:
+        """The packets to send; ends when all is said and has come."""
+        ...
+
+    def accept(self, packet: Packet) -> bool:
+        """Take a received packet, if it was expected; whether it was."""
+        ...
+
+    def missing(self) -> str:
+        """What is still to come, in words, or nothing."""
+        ...
+
+
+class Run(Protocol):
+    """Plays one transaction of a script, and returns what it gives."""
+
+    def __call__(self, transaction: Transaction[_Answer], /) -> Script[_Answer]: ...
 
 
 class DriverError(RuntimeError):
@@ -19,32 +56,43 @@ class DriverError(RuntimeError):
     """
 
 
-class Operation:
+class Operation(Generic[Result]):
     """One call. Packets are lists of 32-bit words, header first.
 
-    Members
-    -------
-    done: whether it has ended, with success or without
-    result: what the call returns; raises ``DriverError`` where it failed or has not ended
+    Parameters
+    ----------
+    driver : Driver
+        Whose call it is.
+    name : str
+        Of the call, for errors.
+    script : function of Run to Script
+        What is to be done.
+
+    Attributes
+    ----------
+    done : bool
+        Whether it has ended, with success or without.
     """
 
-    def __init__(self, driver, name, script):
+    def __init__(self, driver: "Driver", name: str, script: Callable[[Run], Script[Result]]) -> None:
         self._driver, self.name = driver, name
-        self._exchanges = []
+        self._transactions: list[Transaction[Any]] = []
         self._script = script(self._run)
-        self._packet = self._result = self._error = None
+        self._packet: Packet | None = None
+        self._result: Result  # once it is done
+        self._error: DriverError | None = None
         self.done = False
         if driver.problem:
             self.fail(driver.problem)
         else:
             self.advance()
 
-    def _run(self, exchange):
-        """Play one exchange of the script. Those before it still accept what comes late."""
-        self._exchanges.append(exchange)
-        return (yield from exchange.packets())
+    def _run(self, transaction: Transaction[_Answer]) -> Script[_Answer]:
+        """Play one transaction of the script. Those before it still accept what comes late."""
+        self._transactions.append(transaction)
+        return (yield from transaction.packets())
 
-    def advance(self):
+    def advance(self) -> None:
         """Let the script go on to its next packet, or to its end."""
         if self.done or self._packet is not None:
             return
@@ -53,16 +101,16 @@ class Operation:
         except StopIteration as end:
             self._result, self.done = end.value, True
         except Exception as error:
-            self.fail(error)
+            self.fail(str(error))
             raise
 
-    def fail(self, problem):
+    def fail(self, problem: str) -> None:
         """End the operation with a ``DriverError``."""
         self._error = DriverError(f"{self.name}: {problem}")
         self._packet, self.done, self._driver.problem = None, True, None
         self._script.close()
 
-    def next_packet(self):
+    def next_packet(self) -> list[int] | None:
         """Words of the next packet to send, or ``None`` where nothing may be sent before something is received."""
         self.advance()
         if self._packet is None:
@@ -71,25 +119,26 @@ class Operation:
         self.advance()
         return words
 
-    def receive(self, words):
+    def receive(self, words: Sequence[int]) -> None:
         """Take the words of one received packet."""
         self._driver.receive(words)
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         """Whether the operation expected this packet."""
-        return any(exchange.accept(packet) for exchange in reversed(self._exchanges))
+        return any(transaction.accept(packet) for transaction in reversed(self._transactions))
 
-    def waiting_for(self):
+    def waiting_for(self) -> str:
         """What has not come yet, in words, for the message of a transport that gives up."""
-        return "; ".join(filter(None, (exchange.missing() for exchange in self._exchanges))) or "nothing"
+        return "; ".join(filter(None, (each.missing() for each in self._transactions))) or "nothing"
 
-    def cancel(self):
+    def cancel(self) -> None:
         """End the operation without a result. The chip may still be at work on it."""
         if not self.done:
             self.fail("cancelled")
 
     @property
-    def result(self):
+    def result(self) -> Result:
+        """What the call returns; ``DriverError`` where it failed or has not ended."""
         if not self.done:
             raise DriverError(f"{self.name}: not done, waits for {self.waiting_for()}")
         if self._error:

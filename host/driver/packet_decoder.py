@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From received words to packets, with every check that a packet alone allows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backspike.spec.packets import HEADER, TAGS, Cause, Packet, parse_header, payload_range
@@ -8,11 +9,14 @@ from backspike.spec.packets import HEADER, TAGS, Cause, Packet, parse_header, pa
 __all__ = ["Fault", "parse_packet"]
 
 
-def parse_packet(words):
-    """The ``Packet`` of a whole packet's words, header first.
+def parse_packet(words: Iterable[int]) -> Packet:
+    """The packet of a whole packet's words, header first.
 
-    Raises ``ValueError`` for words beyond 32 bits, an unknown kind, set bits outside the tag's fields, or a number of
-    payload words that the kind does not have.
+    Raises
+    ------
+    ValueError
+        A word has more than 32 bits, the kind is unknown, bits outside the tag's fields are set, or the kind does not
+        have so many payload words.
     """
     words = [int(word) for word in words]
     if not words:
@@ -35,19 +39,29 @@ def parse_packet(words):
 
 @dataclass(frozen=True)
 class Fault:
-    """A packet that the chip dropped: why, where (``None``: the host link), and the packet's header."""
+    """A packet that the chip dropped.
+
+    Parameters
+    ----------
+    cause : int
+        Why, a ``Cause`` or a number that has no name.
+    core : (int, int) or None
+        Where; ``None`` for the host link.
+    header : int
+        The packet's header word.
+    """
 
     cause: int
-    core: tuple | None
+    core: tuple[int, int] | None
     header: int
 
     @classmethod
-    def of(cls, packet):
+    def of(cls, packet: Packet) -> "Fault":
         """The fault that a ``FAULT`` packet reports."""
         tag = packet.tag
         return cls(tag["cause"], None if tag["link"] else (tag["from_x"], tag["from_y"]), packet.payload[0])
 
-    def __str__(self):
+    def __str__(self) -> str:
         try:
             kind, _, tag = parse_header(self.header)
             text = f"{kind.name} packet with {', '.join(f'{name}={value}' for name, value in tag.items())}"

@@ -1,32 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exchange that runs samples through the chip: inputs, labels, slots, output spikes, errors from the host."""
+"""The transaction that runs samples through the chip: inputs, labels, slots, output spikes, errors from the host."""
 
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from backspike.host.compiler.memory_layout import Slice
+from backspike.host.compiler.plan import Plan
+from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.packets import NO_LABEL, Kind, Packet
 
-__all__ = ["SampleResult", "Samples", "pack_words", "unpack_word"]
+__all__ = ["ErrorFunction", "SampleResult", "Samples", "pack_words", "unpack_word"]
+
+ErrorFunction: TypeAlias = Callable[[int, np.ndarray], ArrayLike]
+"""From a sample's number in the batch and its output spikes [T, N] to dLoss/ds [T, N]."""
 
 
 @dataclass(frozen=True)
 class SampleResult:
-    """Output ``spikes [T, B, N]``, their ``counts [B, N]``, and ``predictions [B]``, the first largest counts."""
+    """What came out.
+
+    Parameters
+    ----------
+    spikes : array of uint8 [T, B, N]
+        Output spikes, 0 or 1.
+    """
 
     spikes: np.ndarray
 
     @property
-    def counts(self):
+    def counts(self) -> np.ndarray:
+        """Spikes of each output, [B, N]."""
         return self.spikes.sum(axis=0, dtype=np.int64)
 
     @property
-    def predictions(self):
+    def predictions(self) -> np.ndarray:
+        """The output with the most spikes (the first of equals), [B]."""
         return self.counts.argmax(axis=1)
 
 
-def pack_words(bits):
+def pack_words(bits: np.ndarray) -> np.ndarray:
     """Words of 32 bits, least significant first, of the last axis of an array of 0 and 1."""
     count = -(-bits.shape[-1] // 32)
     padded = np.zeros((*bits.shape[:-1], count * 32), dtype=np.uint8)
@@ -34,92 +51,107 @@ def pack_words(bits):
     return np.packbits(padded, axis=-1, bitorder="little").view("<u4")
 
 
-def unpack_word(word, count):
+def unpack_word(word: int, count: int) -> np.ndarray:
     """The ``count`` low bits of a word as an array, least significant first."""
     return (word >> np.arange(count) & 1).astype(np.uint8)
 
 
-class Samples:
-    """Send samples as slots become free and collect the output spikes; see ``exchanges`` for the methods.
+class Samples(Transaction[None]):
+    """Send samples as slots become free and collect the output spikes; see ``operation.Transaction``.
 
     A label goes with the inputs. The last layer may then still be at work on the slot's sample before, but has taken
     that sample's label: a first-layer slot is free only after the errors that follow from it have come.
 
     Parameters
     ----------
-    plan: the network on the chip
-    spikes: inputs, ``[T, B, N]`` of 0 and 1, in the golden model's order
-    first_slot: slot of the first sample; those after it follow in turn
-    train: whether the samples are for training
-    labels: target neurons of the samples, for training with the rate loss
-    errors: with the external loss, a function of the sample's number in the batch and its output spikes ``[T, N]``
-        that returns dLoss/ds ``[T, N]``, which is rounded to the format
+    plan : Plan
+        The network on the chip.
+    spikes : array of uint8 [T, B, N]
+        Inputs, 0 or 1, in the golden model's order.
+    first_slot : int
+        Slot of the first sample; those after it follow in turn.
+    train : bool
+        Whether the samples are for training.
+    labels : sequence of int [B] or None
+        Target neurons of the samples, for training with the rate loss.
+    errors : ErrorFunction or None
+        For training with the external loss; what it returns is rounded to the format.
 
-    Members
-    -------
-    outputs: output spikes so far, ``[T, B, N]``
+    Attributes
+    ----------
+    outputs : array of uint8 [T, B, N]
+        Output spikes so far.
     """
 
-    def __init__(self, plan, spikes, *, first_slot, train, labels=None, errors=None):
+    def __init__(
+        self,
+        plan: Plan,
+        spikes: np.ndarray,
+        *,
+        first_slot: int,
+        train: bool,
+        labels: Sequence[int] | None = None,
+        errors: ErrorFunction | None = None,
+    ) -> None:
         self._plan, self._train, self._labels, self._errors = plan, train, labels, errors
         self._words = pack_words(spikes[..., plan.input_order])
         self._steps, self._count = spikes.shape[:2]
         self._slots, self._first_slot = plan.config.slots, first_slot
         self._first, self._last = plan.layers[0], plan.layers[-1]
-        self._credits = [set() for _ in range(self._slots)]
-        self._in_flight = [deque() for _ in range(self._slots)]
-        self._due = deque()
+        self._credits: list[set[tuple[int, int, int]]] = [set() for _ in range(self._slots)]
+        self._in_flight: list[deque[int]] = [deque() for _ in range(self._slots)]
+        self._due: deque[tuple[int, ErrorFunction]] = deque()
         self._unfinished = self._count
         # By output word: the golden model's numbers of the outputs in it
         self._places = [part.order[k : k + 32] for part in self._last for k in range(0, part.outputs, 32)]
         expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
         self._expected = [set(expected) for _ in range(self._count)]
         self.outputs = np.zeros((self._steps, self._count, plan.network.outputs), dtype=np.uint8)
-        self._masks = {}
+        self._masks: dict[int, np.ndarray] = {}
 
-    def _slot(self, sample):
+    def _slot(self, sample: int) -> int:
         return (self._first_slot + sample) % self._slots
 
-    def packets(self):
+    def packets(self) -> Script[None]:
         """Until all output spikes have come; ``settle`` then waits for the last slots."""
         sample = 0
         while self._unfinished or self._due:
             if self._due:
-                yield from self._error_packets(self._due.popleft())
+                yield from self._error_packets(*self._due.popleft())
             elif sample < self._count and not self._credits[self._slot(sample)]:
                 yield from self._input_packets(sample)
                 sample += 1
             else:
                 yield None
 
-    def settle(self):
+    def settle(self) -> Script[None]:
         """Yield ``None`` until every slot has been given back."""
         while any(self._credits):
             yield None
 
-    def _input_packets(self, sample):
+    def _input_packets(self, sample: int) -> Iterator[Packet]:
         slot = self._slot(sample)
         self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
         self._in_flight[slot].append(sample)
         if self._labels is not None:
-            yield from (self._label_packet(sample, part) for part in self._last)
+            yield from (self._label_packet(sample, self._labels[sample], part) for part in self._last)
         for step in range(self._steps):
             for k, word in enumerate(self._words[step, sample].tolist()):
                 for part in self._first:
                     tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k}
                     yield Packet(Kind.SPIKES, {**tag, "train": self._train}, (word, 0), part.x, part.y)
 
-    def _label_packet(self, sample, part):
-        label = self._labels[sample] - part.first
+    def _label_packet(self, sample: int, neuron: int, part: Slice) -> Packet:
+        label = neuron - part.first
         label = label if 0 <= label < part.channels else NO_LABEL
         tag = {"slice": part.index, "slot": self._slot(sample), "label": label}
         return Packet(Kind.LABEL, tag, (), part.x, part.y)
 
-    def _error_packets(self, sample):
+    def _error_packets(self, sample: int, function: ErrorFunction) -> Iterator[Packet]:
         """Errors where the surrogate mask is set and the error is not zero, then the markers."""
         slot, fmt = self._slot(sample), self._plan.config.format
         shape = (self._steps, self._plan.network.outputs)
-        errors = np.asarray(self._errors(sample, self.outputs[:, sample].copy()), dtype=np.float64)
+        errors = np.asarray(function(sample, self.outputs[:, sample].copy()), dtype=np.float64)
         if errors.shape != shape or not np.isfinite(errors).all():
             raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
         units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(sample)
@@ -133,21 +165,21 @@ class Samples:
                 yield Packet(Kind.ERROR, tag, payload, part.x, part.y)
             yield Packet(Kind.ERRORS_DONE, {"slice": part.index, "slot": slot}, (), part.x, part.y)
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         if packet.kind == Kind.CREDIT:
             return self._accept_credit(packet.tag)
         if packet.kind == Kind.SPIKES:
             return self._accept_spikes(packet.tag, *packet.payload)
         return False
 
-    def _accept_credit(self, tag):
+    def _accept_credit(self, tag: Mapping[str, int]) -> bool:
         key = (tag["from_x"], tag["from_y"], tag["slice"])
         if tag["slot"] >= self._slots or key not in self._credits[tag["slot"]]:
             return False
         self._credits[tag["slot"]].remove(key)
         return True
 
-    def _accept_spikes(self, tag, spikes, masks):
+    def _accept_spikes(self, tag: Mapping[str, int], spikes: int, masks: int) -> bool:
         """A slot's words come in the order of its samples, so that a word belongs to the first sample without it."""
         place = (tag["step"], tag["word"])
         if tag["slot"] >= self._slots or tag["slice"] or bool(tag["train"]) != self._train:
@@ -167,10 +199,10 @@ class Samples:
             self._in_flight[tag["slot"]].remove(sample)
             self._unfinished -= 1
             if self._errors is not None:
-                self._due.append(sample)
+                self._due.append((sample, self._errors))
         return True
 
-    def missing(self):
+    def missing(self) -> str:
         words = sum(len(self._expected[n]) for queue in self._in_flight for n in queue)
         cores = [f"core ({x}, {y})" for x, y, _ in sorted(set().union(*self._credits))]
         parts = [f"{words} SPIKES packets"] * bool(words) + [f"CREDIT from {', '.join(cores)}"] * bool(cores)

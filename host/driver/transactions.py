@@ -1,52 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conversations of which the driver's operations consist.
-
-An exchange has a generator ``packets()``, which yields a packet to send, or ``None`` while nothing may be sent, and
-returns when all is said; and ``accept(packet)``, which takes a received packet and tells whether it was expected.
-``missing()`` says in words what is still to come, or is empty.
-"""
+"""The conversations of which the driver's operations consist; ``operation.Transaction`` says what their methods do."""
 
 from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 
+from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.memory_layout import Slice
+from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
-from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet
+from backspike.spec.packets import LINK, MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
 
-__all__ = ["LINK", "Reads", "Updates", "Writes", "control_reads", "counter_reads"]
-
-LINK = "link"
-"""Stands for the host link where else a core's coordinates stand."""
+__all__ = ["DrainLate", "Reads", "Updates", "Writes", "activity_reads", "control_reads", "counter_reads"]
 
 
-class Writes:
-    """Send packets that have no answer."""
+class Writes(Transaction[None]):
+    """Send packets that have no answer.
 
-    def __init__(self, packets):
+    Parameters
+    ----------
+    packets : sequence of Packet
+        In order.
+    """
+
+    def __init__(self, packets: Sequence[Packet]) -> None:
         self._packets = packets
 
-    def packets(self):
+    def packets(self) -> Script[None]:
         yield from self._packets
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         return False
 
-    def missing(self):
+    def missing(self) -> str:
         return ""
 
 
-class Reads:
+class Reads(Transaction[dict[Place, dict[int, int]]]):
     """Fetch memory words: one ``READ`` at a time per core, all cores at the same time.
 
-    The words of a ``READ`` come in order, in one or several ``DATA`` packets. ``reads`` maps a core, or ``LINK``, to
-    its ``READ`` packets. ``memory[core][address]`` has the result.
+    The words of a ``READ`` come in order, in one or several ``DATA`` packets.
+
+    Parameters
+    ----------
+    reads : mapping of (int, int) or LINK to sequence of Packet
+        ``READ`` packets of each core, or of the host link.
+
+    Attributes
+    ----------
+    memory : dict
+        ``memory[core][address]`` is a word that has come; returned when all have come.
     """
 
-    def __init__(self, reads):
+    def __init__(self, reads: Mapping[Place, Sequence[Packet]]) -> None:
         self._todo = {core: deque(packets) for core, packets in reads.items()}
-        self._open = {}
-        self.memory = {core: {} for core in reads}
+        self._open: dict[Place, tuple[int, int, int]] = {}
+        self.memory: dict[Place, dict[int, int]] = {core: {} for core in reads}
 
-    def packets(self):
+    def packets(self) -> Script[dict[Place, dict[int, int]]]:
         while True:
             for core, queue in self._todo.items():
                 if queue and core not in self._open:
@@ -58,10 +69,10 @@ class Reads:
             if all(core in self._open or not queue for core, queue in self._todo.items()):
                 yield None
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         if packet.kind != Kind.DATA:
             return False
-        core = LINK if packet.tag["link"] else (packet.tag["from_x"], packet.tag["from_y"])
+        core: Place = LINK if packet.tag["link"] else (packet.tag["from_x"], packet.tag["from_y"])
         if core not in self._open:
             return False
         region, expected, left = self._open[core]
@@ -75,24 +86,34 @@ class Reads:
             self._open[core] = (region, expected + len(words), left - len(words))
         return True
 
-    def missing(self):
+    def missing(self) -> str:
         return f"DATA from {_names(self._open)}" if self._open else ""
 
 
-class Updates:
-    """Update the weights of all slices, or only clear gradients (and velocities); wait for all answers."""
+class Updates(Transaction[None]):
+    """Update the weights of all slices, or only clear gradients (and velocities); wait for all answers.
 
-    def __init__(self, slices, *, clear=False, velocities=False):
+    Parameters
+    ----------
+    slices : sequence of Slice
+        All of the network.
+    clear : bool
+        Clear the gradients instead of an update.
+    velocities : bool
+        Clear the velocities, too.
+    """
+
+    def __init__(self, slices: Sequence[Slice], *, clear: bool = False, velocities: bool = False) -> None:
         self._slices, self._actions = slices, {"clear": clear, "velocities": velocities}
         self._open = {(part.x, part.y, part.index) for part in slices}
 
-    def packets(self):
+    def packets(self) -> Script[None]:
         for part in self._slices:
             yield Packet(Kind.UPDATE, {"slice": part.index, **self._actions}, (), part.x, part.y)
         while self._open:
             yield None
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         if packet.kind != Kind.UPDATED:
             return False
         key = (packet.tag["from_x"], packet.tag["from_y"], packet.tag["slice"])
@@ -101,49 +122,51 @@ class Updates:
         self._open.remove(key)
         return True
 
-    def missing(self):
+    def missing(self) -> str:
         return f"UPDATED from {_names((x, y) for x, y, _ in sorted(self._open))}" if self._open else ""
 
 
-class Remains:
+class DrainLate(Transaction[None]):
     """Accepts what a failed operation has left on its way."""
 
-    def packets(self):
+    def packets(self) -> Script[None]:
         yield from ()
 
-    def accept(self, packet):
+    def accept(self, packet: Packet) -> bool:
         return packet.kind in (Kind.SPIKES, Kind.CREDIT, Kind.DATA, Kind.UPDATED)
 
-    def missing(self):
+    def missing(self) -> str:
         return ""
 
 
-def _names(cores):
+def _names(cores: Iterable[Place]) -> str:
     return ", ".join("the host link" if core == LINK else f"core {core}" for core in cores)
 
 
-def control_reads(cores):
+def control_reads(cores: Iterable[Core]) -> dict[Place, list[Packet]]:
     """For ``Reads``: the control word of each core."""
     tag = {"region": Region.CONTROL, "count": 1}
-    return {core: [Packet(Kind.READ, tag, (0,), *core)] for core in cores}
+    return {(x, y): [Packet(Kind.READ, tag, (0,), x, y)] for x, y in cores}
 
 
-def activity_reads(cores):
+def activity_reads(cores: Sequence[Core]) -> dict[Place, list[Packet]]:
     """For ``Reads``: the control word of each core at address 0, and from 1 on the counters of what it does.
 
     They stand still in a core without work, unlike those of what it waits for.
     """
     reads = control_reads(cores)
     tag = {"region": Region.COUNTER, "count": COUNTERS.index("delta_busy") - COUNTERS.index("fp_busy") + 1}
-    for core, packets in reads.items():
-        packets.append(Packet(Kind.READ, tag, (COUNTERS.index("fp_busy"),), *core))
+    for x, y in cores:
+        reads[x, y].append(Packet(Kind.READ, tag, (COUNTERS.index("fp_busy"),), x, y))
     return reads
 
 
-def counter_reads(cores):
+def counter_reads(cores: Sequence[Core]) -> dict[Place, list[Packet]]:
     """For ``Reads``: all counters of each core and of the host link."""
-    reads = {}
-    for core, names in [(LINK, LINK_COUNTERS), *((core, COUNTERS) for core in cores)]:
+    reads: dict[Place, list[Packet]] = {}
+    places: list[Place] = [LINK, *cores]
+    for core in places:
+        names = LINK_COUNTERS if core == LINK else COUNTERS
         place = {"host": 1} if core == LINK else {"x": core[0], "y": core[1]}
         reads[core] = [
             Packet(Kind.READ, {"region": Region.COUNTER, "count": min(MAX_PAYLOAD - 1, len(names) - k)}, (k,), **place)

@@ -11,7 +11,10 @@ while True:
 import secrets
 import struct
 from collections import deque
+from collections.abc import Sequence
 
+from backspike.spec.checks import check_integer, check_number
+from backspike.spec.config import ChipConfig
 from backspike.spec.packets import MAX_PAYLOAD
 from backspike.spec.serial_frames import HELLO, LOST, MODULUS, NAK, POLL, Frame, FrameReader, unpack_welcome
 
@@ -30,29 +33,40 @@ class Link:
 
     Parameters
     ----------
-    timeout: seconds without an answer until something is sent again; of the order of the line's delay
-    frame: payload bytes of a frame, at most
-    session: number of the session before it, 1 to 65535; random by default
+    timeout : float
+        Seconds without an answer until something is sent again; of the order of the line's delay.
+    frame : int
+        Payload bytes of a frame, at most; 1 to 1024.
+    session : int or None
+        Number of the session before it, 1 to 65535; ``None``: random.
 
-    Members
-    -------
-    packets: deque of received packets, each a list of 32-bit words
-    config: the chip's ``ChipConfig``, ``None`` until the chip has answered
-    progress: number that grows whenever the chip has answered for the first time, taken or sent something
-    damaged: damaged frames that came; resent: how often something was sent again
+    Attributes
+    ----------
+    packets : deque of list of int
+        Received packets, each as words of 32 bits.
+    config : ChipConfig or None
+        The chip; ``None`` until it has answered.
+    progress : int
+        Grows whenever the chip has answered for the first time, taken or sent something.
+    damaged : int
+        Damaged frames that came.
+    resent : int
+        How often something was sent again.
 
-    Raises ``LinkError`` in ``receive`` where the chip has another session, or another protocol.
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
     """
 
-    def __init__(self, *, timeout=0.1, frame=256, session=None):
-        if not timeout > 0:
-            raise ValueError(f"timeout must be more than 0, not {timeout!r}")
-        if not 1 <= frame <= 1024:
-            raise ValueError(f"frame must be 1 to 1024, not {frame!r}")
-        if session is not None and not 1 <= session < _SESSIONS:
-            raise ValueError(f"session must be 1 to {_SESSIONS - 1}, not {session!r}")
-        self._timeout, self._frame = timeout, frame
-        self._session = session or 1 + secrets.randbelow(_SESSIONS - 1)
+    def __init__(self, *, timeout: float = 0.1, frame: int = 256, session: int | None = None) -> None:
+        self._timeout = check_number("timeout", timeout, 0, open_low=True)
+        self._frame = check_integer("frame", frame, 1, 1024)
+        if session is None:
+            session = 1 + secrets.randbelow(_SESSIONS - 1)
+        self._session = check_integer("session", session, 1, _SESSIONS - 1)
         self._known = False  # which session the chip has
         self._reader = FrameReader()
         self._window = 0
@@ -61,39 +75,40 @@ class Link:
         self._expected = 0  # position in what is received
         self._stream = bytearray()  # received, not yet a whole packet
         self._single = False  # after a timeout: one frame at a time until the chip answers
-        self._answer = self._nak = self._naked = False
+        self._answer = self._nak = self._nak_sent = False
         self._due = float("-inf")
-        self.packets, self.config = deque(), None
+        self.packets: deque[list[int]] = deque()
+        self.config: ChipConfig | None = None
         self.progress = self.damaged = self.resent = 0
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         """Whether the chip has taken everything that was sent."""
         return self.config is not None and not self._bytes
 
     @property
-    def pending(self):
+    def pending(self) -> int:
         """Bytes that the chip has not taken yet."""
         return len(self._bytes)
 
     @property
-    def due(self):
-        """When ``output`` has something to send again, if nothing comes before."""
+    def due(self) -> float:
+        """Time at which ``output`` has something to send again, if nothing comes before."""
         return self._due
 
-    def send(self, words):
-        """Queue one packet, header first."""
+    def send(self, words: Sequence[int]) -> None:
+        """Queue one packet, header first; ``ValueError`` where it has no word, or more than 16."""
         if not 1 <= len(words) <= _MOST_WORDS:
             raise ValueError(f"packet must have 1 to {_MOST_WORDS} words, not {len(words)}")
         self._bytes += struct.pack(f"<B{len(words)}I", len(words) - 1, *words)
 
-    def restart(self):
+    def restart(self) -> None:
         """The line was cut and is there again: send again at once what may have been lost."""
         self._reader = FrameReader()
         self._due = float("-inf")
 
-    def output(self, now):
-        """The bytes that are to be sent at this time, perhaps none."""
+    def output(self, now: float) -> bytes:
+        """The bytes that are to be sent at this time in seconds, perhaps none."""
         overdue = now >= self._due
         if self.config is None:
             if not overdue:
@@ -110,7 +125,7 @@ class Link:
             data = self._encode(POLL if overdue else 0, self._next)
         return data
 
-    def _data(self):
+    def _data(self) -> bytes:
         """Frames of all bytes that may be sent now."""
         end = self._acked + min(len(self._bytes), self._window)
         frames = []
@@ -122,14 +137,20 @@ class Link:
             self._highest = max(self._highest, self._next)
         return b"".join(frames)
 
-    def _encode(self, bits, position, payload=b""):
+    def _encode(self, bits: int, position: int, payload: bytes = b"") -> bytes:
         if self._nak:
             bits |= NAK
         self._answer = self._nak = False
         return Frame(bits, self._session, self._expected, position, payload).encode()
 
-    def receive(self, data, now):
-        """Take bytes that have come."""
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes that have come at this time in seconds.
+
+        Raises
+        ------
+        LinkError
+            The chip has another session, or another protocol.
+        """
         for frame in self._reader.read(data):
             if frame is None:
                 self.damaged += 1
@@ -140,12 +161,12 @@ class Link:
             elif frame.session == self._session:
                 self._take(frame, now)
 
-    def _complain(self):
+    def _complain(self) -> None:
         """Have the chip send again, once until something comes in order; after that its own timer sees to it."""
-        if self.config is not None and not self._naked:
-            self._nak = self._naked = True
+        if self.config is not None and not self._nak_sent:
+            self._nak = self._nak_sent = True
 
-    def _take(self, frame, now):
+    def _take(self, frame: Frame, now: float) -> None:
         if frame.bits & HELLO:
             self._welcome(frame)
             return
@@ -170,7 +191,7 @@ class Link:
         else:
             self._answer = True
 
-    def _welcome(self, frame):
+    def _welcome(self, frame: Frame) -> None:
         if self.config is not None:
             return
         try:
@@ -184,11 +205,11 @@ class Link:
             self._known, self._session = True, self._session % (_SESSIONS - 1) + 1
             self._due = float("-inf")
 
-    def _append(self, payload):
+    def _append(self, payload: bytes) -> None:
         if not payload:
             return
         self._expected = (self._expected + len(payload)) % MODULUS
-        self._answer, self._nak, self._naked = True, False, False
+        self._answer, self._nak, self._nak_sent = True, False, False
         self.progress += 1
         stream = self._stream
         stream += payload

@@ -13,15 +13,19 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self
 
 import numpy as np
 
-from backspike.host.training.metrics import Score
-from backspike.host.training.training_spec import Course, fingerprint
+from backspike.golden.network import Network
+from backspike.host.training.metrics import Metrics
+from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
-__all__ = ["Checkpoint", "read_course", "read_weights"]
+__all__ = ["Checkpoint", "read_spec", "read_weights"]
 
-_VERSION = 1
+_VERSION = 2
 """Of the description. A file of another version is refused."""
 
 
@@ -31,55 +35,63 @@ class Checkpoint:
 
     Attributes
     ----------
-    course: ``Course``
-    weights, velocities: float64 arrays per layer
-    epoch, batch: epochs that are complete, and batches of the one after them
-    score: ``Score`` of this epoch's samples so far, each before the update of its batch
-    history: a dict of results for each complete epoch
-    data: ``fingerprint`` of the data
-    chip: configuration of the chip that was trained last, as ``ChipConfig.to_dict``; ``None`` before the first
+    spec : TrainingSpec
+        What is trained.
+    weights, velocities : list of array
+        Float64 arrays per layer.
+    epoch, batch : int
+        Epochs that are complete, and batches of the one after them.
+    metrics : Metrics
+        ``Metrics`` of this epoch's samples so far, each before the update of its batch.
+    history : list of dict
+        A dict of results for each complete epoch.
+    data : str
+        ``fingerprint`` of the data.
+    chip : dict or None
+        Configuration of the chip that was trained last, as ``ChipConfig.to_dict``; ``None`` before the first.
     """
 
-    course: Course
-    weights: list
-    velocities: list
+    spec: TrainingSpec
+    weights: list[np.ndarray]
+    velocities: list[np.ndarray]
     epoch: int = 0
     batch: int = 0
-    score: Score = None
-    history: list = field(default_factory=list)
-    data: str | None = None
-    chip: dict | None = None
+    metrics: Metrics = None  # type: ignore[assignment]  # of no samples, once the steps are known
+    history: list[dict[str, Any]] = field(default_factory=list)
+    data: str = ""
+    chip: dict[str, Any] | None = None
 
-    def __post_init__(self):
-        self.score = self.score or Score(self.course.steps)
-        self.data = self.data or fingerprint(self.course.dataset())
+    def __post_init__(self) -> None:
+        self.metrics = self.metrics or Metrics(self.spec.steps)
+        self.data = self.data or fingerprint(self.spec.dataset())
 
     @classmethod
-    def start(cls, course, weights=None):
-        """Before the first batch; with the initial weights of the course, or others."""
-        weights = course.weights() if weights is None else weights
-        return cls(course, weights, [np.zeros_like(weight) for weight in weights])
+    def start(cls, spec: TrainingSpec, weights: list[np.ndarray] | None = None) -> Self:
+        """Before the first batch; with the initial weights of the spec, or others."""
+        weights = spec.weights() if weights is None else weights
+        return cls(spec, weights, [np.zeros_like(weight) for weight in weights])
 
     @property
-    def finished(self):
-        return self.epoch == self.course.epochs
+    def finished(self) -> bool:
+        """Whether all epochs are complete."""
+        return self.epoch == self.spec.epochs
 
     @property
-    def samples(self):
+    def samples(self) -> int:
         """Training samples so far."""
-        return sum(entry["samples"] for entry in self.history) + self.score.samples
+        return sum(entry["samples"] for entry in self.history) + self.metrics.samples
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Write the file. It replaces the one before at once and as a whole, even if the power fails."""
         description = {
             "version": _VERSION,
-            "course": dataclasses.asdict(self.course),
+            "spec": dataclasses.asdict(self.spec),
             "epoch": self.epoch,
             "batch": self.batch,
-            "score": dataclasses.asdict(self.score),
+            "metrics": dataclasses.asdict(self.metrics),
             "history": self.history,
             "samples": self.samples,
-            "constants": self.course.constants(),
+            "constants": self.spec.constants(),
             "data": self.data,
             "chip": self.chip,
             "written_by": _versions(),
@@ -103,7 +115,7 @@ class Checkpoint:
             os.close(folder)
 
     @classmethod
-    def load(cls, path, data=None):
+    def load(cls, path: Path, data: str | None = None) -> Self:
         """The training in a file; ``data``: where the data set is now, if it was moved.
 
         Raises ``ValueError`` for a file of another kind or version, and where network, constants or data are not what
@@ -112,50 +124,108 @@ class Checkpoint:
         arrays = _read(path)
         if "description" not in arrays:
             raise ValueError(f"{path} must hold a training to go on with, not only weights")
+        found = _description(path, arrays)
         try:
-            found = json.loads(str(arrays["description"]))
-            if found["version"] != _VERSION:
-                raise ValueError(f"version of {path} must be {_VERSION}, not {found['version']!r}")
-            course = Course(**found["course"] | ({} if data is None else {"data": data}))
-            score, history = Score(**found["score"]), found["history"]
-            epoch, batch, chip = found["epoch"], found["batch"], found["chip"]
-            if not (0 <= epoch <= course.epochs and batch >= 0):
-                raise ValueError(
-                    f"epoch of {path} must be 0 to {course.epochs}, and batch at least 0, not {epoch} and {batch}"
-                )
-            constants, known = found["constants"], found["data"]
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} does not describe a training: {error!r}") from None
-        for name, value in course.constants().items():
+            spec = _spec(found, {} if data is None else {"data": data})
+            epoch, batch = _entry(found, "epoch", int), _entry(found, "batch", int)
+            history, chip = _entry(found, "history", list), _entry(found, "chip", dict | None)
+            constants, known = _entry(found, "constants", dict), _entry(found, "data", str)
+            metrics = Metrics(**{name: _entry(found["metrics"], name, int) for name in _entry(found, "metrics", dict)})
+            for entry in history:
+                if not isinstance(entry, dict) or _entry(entry, "samples", int) < 0:
+                    raise ValueError(f"history must have results of epochs, not {entry!r}")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} does not describe a training: {error}") from None
+        for name, value in spec.constants().items():
             if constants.get(name) != value:
                 raise ValueError(f"{name} of {path} must be {value!r}, as in this version, not {constants.get(name)!r}")
-        own = fingerprint(course.dataset())
+        samples = spec.dataset()
+        own = fingerprint(samples)
         if own != known:
             raise ValueError(
-                f"data {course.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
+                f"data {spec.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
                 f"are not the same samples"
             )
-        layers = [_layers(path, arrays, name, course.model) for name in ("weights", "velocities")]
-        return cls(course, *layers, epoch, batch, score, history, known, chip)
+        count = len(samples.train_labels)
+        for name, value, most in (("epoch", epoch, spec.epochs), ("batch", batch, -(-count // spec.batch))):
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} of {path} must be 0 to {most}, not {value}")
+        done = min(batch * spec.batch, count)
+        if (metrics.steps, metrics.samples) != (spec.steps, done) or not 0 <= metrics.right <= done:
+            raise ValueError(f"metrics of {path} must be of {done} samples and {spec.steps} steps, not {metrics}")
+        weights, velocities = (_layers(path, arrays, name, spec.model) for name in ("weights", "velocities"))
+        return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip)
 
 
-def read_course(path):
-    """The ``Course`` that a file describes; ``None`` where it holds only weights."""
+def read_spec(path: Path) -> TrainingSpec | None:
+    """The ``TrainingSpec`` that a file describes; ``None`` where it holds only weights."""
     arrays = _read(path)
     if "description" not in arrays:
         return None
     try:
-        return Course(**json.loads(str(arrays["description"]))["course"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} does not describe a training: {error!r}") from None
+        return _spec(_description(path, arrays))
+    except (TypeError, ValueError) as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text else f"{path} does not describe a training: {text}") from None
 
 
-def read_weights(path, model):
-    """The weights in a file; ``ValueError`` where they are not those of a ``Network`` like ``model``."""
-    return _layers(path, _read(path), "weights", model)
+def read_weights(path: Path, model: Network, *, rounded: bool = False) -> tuple[list[np.ndarray], float]:
+    """The weights in a file, and how far the largest change of one was.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    model : Network
+        The ``Network`` that they are for.
+    rounded : bool
+        Whether weights that are not numbers of the network's format are rounded to it.
+
+    Raises
+    ------
+    ValueError
+        They are not weights of such a network.
+    """
+    arrays = _read(path)
+    moved = 0.0
+    if rounded:
+        for name in [name for name in arrays if name.startswith("weights_") and arrays[name].dtype.kind in "fiu"]:
+            exact = np.asarray(arrays[name], dtype=np.float64)
+            if np.isfinite(exact).all():
+                arrays[name] = model.format.round(exact)
+                moved = max(moved, float(np.abs(arrays[name] - exact).max(initial=0.0)))
+    return _layers(path, arrays, "weights", model), moved
 
 
-def _read(path):
+def _description(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    try:
+        found = json.loads(str(arrays["description"]))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} does not describe a training: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} does not describe a training: it must be a JSON object, not {found!r}")
+    if found.get("version") != _VERSION:
+        raise ValueError(f"version of {path} must be {_VERSION}, not {found.get('version')!r}")
+    return found
+
+
+def _entry(found: dict[str, Any], name: str, kind: type | UnionType) -> Any:
+    """An entry of a description, which may have been edited by hand, if it is of this kind."""
+    value = found.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a value of {getattr(kind, '__name__', kind)}, not {value!r}")
+    return value
+
+
+def _spec(found: dict[str, Any], changes: dict[str, Any] | None = None) -> TrainingSpec:
+    values = _entry(found, "spec", dict)
+    names = [entry.name for entry in dataclasses.fields(TrainingSpec)]
+    if values.keys() != set(names):
+        raise ValueError(f"spec must have {names}, not {list(values)}")
+    return TrainingSpec(**values | (changes or {}))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file")
     try:
@@ -165,7 +235,7 @@ def _read(path):
         raise ValueError(f"{path} is not a whole npz file: {error}") from None
 
 
-def _layers(path, arrays, name, model):
+def _layers(path: Path, arrays: dict[str, np.ndarray], name: str, model: Network) -> list[np.ndarray]:
     count = sum(key.startswith(f"{name}_") for key in arrays)
     if count != len(model.layers):
         raise ValueError(f"{path} must have {name} of {len(model.layers)} layers for the network, not of {count}")
@@ -175,15 +245,18 @@ def _layers(path, arrays, name, model):
         if array is None or array.shape != layer.shape:
             shape = None if array is None else list(array.shape)
             raise ValueError(f"{name}_{number} of {path} must be {list(layer.shape)} for the network, not {shape}")
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name}_{number} of {path} must be numbers of the format, not {array.dtype}")
         try:
             model.format.encode(array)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{name}_{number} of {path} must be numbers of the format: {error}") from None
+        except ValueError as error:
+            advice = ": --round takes the nearest ones" if name == "weights" and np.isfinite(array).all() else ""
+            raise ValueError(f"{name}_{number} of {path} must be numbers of the format: {error}{advice}") from None
         found.append(np.array(array, dtype=np.float64))
     return found
 
 
-def _versions():
+def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     with suppress(PackageNotFoundError):
         versions["backspike"] = version("backspike")

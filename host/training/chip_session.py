@@ -1,21 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network on a chip that is connected somehow.
+"""A network on a chip that is connected somehow."""
 
-The chip is an object with ``config``, its ``ChipConfig``, and ``run(operation)``, which runs an ``Operation`` of the
-driver and returns its result.
-"""
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import numpy as np
+
+from backspike.golden.network import Training
 from backspike.host.compiler.compile import compile_network
+from backspike.host.driver.checks import check_run
 from backspike.host.driver.driver import Driver, DriverError
-from backspike.host.training.metrics import Score
+from backspike.host.driver.operation import Operation
+from backspike.host.training.metrics import Metrics
+from backspike.host.training.training_spec import TrainingSpec
+from backspike.spec.config import ChipConfig
 
-__all__ = ["ChipFault", "ChipSession"]
+__all__ = ["Chip", "ChipFault", "ChipSession"]
+
+
+class Chip(Protocol):
+    """A chip, whatever the way to it.
+
+    Attributes
+    ----------
+    config : ChipConfig
+        What the chip is.
+    """
+
+    config: ChipConfig
+
+    def run(self, operation: Operation) -> Any:
+        """Run an operation of the driver to its end; returns its result."""
 
 
 class ChipFault(RuntimeError):
     """The chip, or the way to it, does not work. ``lost``: nothing can be sent to it any more."""
 
-    def __init__(self, text, *, lost=False):
+    exit_code = 1
+
+    def __init__(self, text: str, *, lost: bool = False) -> None:
         super().__init__(text)
         self.lost = lost
 
@@ -25,24 +48,29 @@ class ChipSession:
 
     Parameters
     ----------
-    chip: see the module
-    course: ``Course``
-    training: ``Training`` to begin with
+    chip : Chip
+        What is trained on.
+    spec : TrainingSpec
+        What is trained.
+    training : Training
+        ``Training`` to begin with.
 
     Raises
     ------
-    TypeError, ValueError: course and chip do not fit together; ``CapacityError`` says what would
+    TypeError, ValueError
+        Spec and chip do not fit together; ``CapacityError`` says what would.
     """
 
-    def __init__(self, chip, course, training):
+    def __init__(self, chip: Chip, spec: TrainingSpec, training: Training) -> None:
         fmt = chip.config.format
-        if course.model.format != fmt:
-            raise ValueError(f"format of the network must be the chip's, {fmt}, not {course.model.format}")
-        self.chip, self.course = chip, course
-        self.plan = compile_network(course.model, training, chip.config, density=course.densities())
+        if spec.model.format != fmt:
+            raise ValueError(f"format of the network must be the chip's, {fmt}, not {spec.model.format}")
+        check_run(spec.model, training, chip.config, batch=spec.batch)
+        self.chip, self.spec = chip, spec
+        self.plan = compile_network(spec.model, training, chip.config, density=spec.densities())
         self.driver = Driver(self.plan)
 
-    def call(self, name, *arguments, **options):
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Run a call of the driver; returns its result."""
         operation = None
         try:
@@ -56,19 +84,21 @@ class ChipSession:
             if operation:
                 operation.cancel()
 
-    def load(self, weights, velocities=None):
+    def load(self, weights: list[np.ndarray], velocities: list[np.ndarray] | None = None) -> None:
         """Load the network; velocities are 0 if they are not given, and not needed without momentum."""
         momentum = self.chip.config.momentum
         self.call("load", weights, velocities if momentum else None)
 
-    def classify(self, spikes, labels, stop=lambda: False):
-        """Classify samples: ``(Score, output spikes of each part)``; ``None`` where it was stopped."""
-        score, parts = Score(self.course.steps), []
-        for start in range(0, len(labels), self.course.batch):
+    def classify(
+        self, spikes: np.ndarray, labels: np.ndarray, stop: Callable[[], bool] = lambda: False
+    ) -> tuple[Metrics, list[np.ndarray]] | None:
+        """Classify samples: ``(Metrics, output spikes of each part)``; ``None`` where it was stopped."""
+        metrics, parts = Metrics(self.spec.steps), []
+        for start in range(0, len(labels), self.spec.batch):
             if stop():
                 return None
-            chosen = slice(start, start + self.course.batch)
+            chosen = slice(start, start + self.spec.batch)
             result = self.call("evaluate", spikes[:, chosen])
             parts.append(result.spikes)
-            score += Score.of(result.counts, labels[chosen], self.course.steps)
-        return score, parts
+            metrics += Metrics.of(result.counts, labels[chosen], self.spec.steps)
+        return metrics, parts

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backspike.spec.formats import Format
+
 __all__ = ["Difference", "first_spike_difference", "first_sum_difference", "first_weight_difference"]
 
 
@@ -18,25 +20,27 @@ class Difference:
 
     what: str
     layer: int
-    index: tuple
+    index: tuple[int, ...]
     step: int
     expected: str
     found: str
     bits: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"first difference: {self.what} of layer {self.layer}, index {self.index}, step {self.step}: "
             f"expected bits {self.expected}, found {self.found} ({self.bits} bits differ)"
         )
 
 
-def _count(expected, found, fmt):
+def _count(expected: list[np.ndarray], found: list[np.ndarray], fmt: Format) -> int:
     """Number of bits that differ between two lists of weight arrays."""
     return sum(int(np.bitwise_count(fmt.encode(a) ^ fmt.encode(b)).sum()) for a, b in zip(expected, found, strict=True))
 
 
-def first_weight_difference(expected, found, step, fmt, what="weight"):
+def first_weight_difference(
+    expected: list[np.ndarray], found: list[np.ndarray], step: int, fmt: Format, what: str = "weight"
+) -> Difference | None:
     """The first ``Difference`` between two lists of weight arrays, or ``None``."""
     for layer, (a, b) in enumerate(zip(expected, found, strict=True)):
         bits_a, bits_b = fmt.encode(a), fmt.encode(b)
@@ -56,7 +60,7 @@ def first_weight_difference(expected, found, step, fmt, what="weight"):
     return None
 
 
-def first_sum_difference(expected, found, step):
+def first_sum_difference(expected: list[np.ndarray], found: list[np.ndarray], step: int) -> Difference | None:
     """The first ``Difference`` between two lists of arrays of integers, the exact gradients, or ``None``."""
     for layer, (a, b) in enumerate(zip(expected, found, strict=True)):
         wrong = np.argwhere(a != b)
@@ -67,7 +71,9 @@ def first_sum_difference(expected, found, step):
     return None
 
 
-def first_spike_difference(expected, found, layer, first_sample=0):
+def first_spike_difference(
+    expected: np.ndarray, found: np.ndarray, layer: int, first_sample: int = 0
+) -> Difference | None:
     """The first ``Difference`` between spikes [T, B, N], in the order of samples, or ``None``."""
     wrong = np.argwhere(np.moveaxis(np.asarray(expected) != np.asarray(found), 0, 1))
     if not len(wrong):

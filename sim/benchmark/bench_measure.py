@@ -9,16 +9,18 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cocotb
+import numpy as np
 
 from backspike.host.compiler.compile import Piece, compile_network
 from backspike.host.driver.driver import Driver
-from backspike.host.training.compare import first_spike_difference, first_weight_difference
+from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
 from backspike.sim.run.transport import ChipTransport
-from backspike.spec.counters import counted
+from backspike.spec.counters import counter_difference
 
 PATIENCE = 100_000_000
 """Cycles without a packet until a run is given up: one core may work on one sample for millions."""
@@ -29,21 +31,23 @@ class Measuring(MeasuredRun):
 
     Parameters
     ----------
-    dut: the simulated ``Chip``
-    folder: of the run
+    dut : object
+        The simulated ``Chip``.
+    folder : Path
+        Of the run.
     """
 
-    def __init__(self, dut, folder):
+    def __init__(self, dut: Any, folder: Path) -> None:
         job = json.loads((folder / "job.json").read_text())
         scenario = Scenario(**job["scenario"])
-        super().__init__(folder, scenario, {"batches": [], "evaluation": None, "weights_equal": False})
+        super().__init__(folder, job["run"], scenario, {"batches": [], "evaluation": None, "weights_equal": False})
         self.tests = self.expected["tests"].shape[1] if job["tests"] else 0
         pieces = [Piece(**piece) for piece in job["pieces"]]
         plan = compile_network(scenario.model, scenario.training, scenario.config, strategy=pieces)
         self.driver = Driver(plan)
         self.transport = ChipTransport(dut, seed=scenario.seed, patience=PATIENCE)
 
-    async def all(self):
+    async def all(self) -> None:
         """The whole run."""
         await self.transport.start()
         self.note("load", 0, 1)
@@ -62,7 +66,7 @@ class Measuring(MeasuredRun):
         if self.tests:
             await self.evaluate()
 
-    async def train(self):
+    async def train(self) -> bool:
         """Train batch by batch; whether a difference was found. Weights are compared after the last batch."""
         size = self.scenario.batch
         counters = await self.counters()
@@ -85,7 +89,7 @@ class Measuring(MeasuredRun):
         self.measured["weights_equal"] = not different
         return different
 
-    async def evaluate(self):
+    async def evaluate(self) -> None:
         """Classify the test samples, all in one operation."""
         before = await self.counters()
         result, cycles = await self.call(self.driver.evaluate(self.expected["tests"]))
@@ -94,20 +98,21 @@ class Measuring(MeasuredRun):
         self.note("evaluate", self.tests, self.tests)
         self.differs(self.spike_difference(self.expected["test_spikes"], result.spikes, 0))
 
-    def spike_difference(self, expected, found, first):
+    def spike_difference(self, expected: np.ndarray, found: np.ndarray, first: int) -> Difference | None:
+        """The first difference between output spikes of samples from ``first`` on."""
         return first_spike_difference(expected, found, self.layers - 1, first)
 
 
-def _difference(after, before):
-    """What the counters have counted between two looks."""
+def _difference(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """What counters of 32 bits have counted between two looks."""
     return {
-        core: {name: counted(before[core][name], value) for name, value in values.items()}
+        core: {name: counter_difference(before[core][name], value) for name, value in values.items()}
         for core, values in after.items()
     }
 
 
 @cocotb.test()
-async def measure(dut):
+async def measure(dut: Any) -> None:
     """Measure as the job says; differences are reported, not raised."""
     run = Measuring(dut, Path(os.environ["BACKSPIKE_RUN"]))
     await run.all()

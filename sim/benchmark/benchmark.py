@@ -4,8 +4,9 @@
 import dataclasses
 import hashlib
 import json
-from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -13,46 +14,64 @@ from threadpoolctl import threadpool_limits
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
-from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.compile import Plan, compile_network
+from backspike.host.data.datasets import Dataset
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
+from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
 from backspike.sim.benchmark.benchmark_report import make_benchmark_report, run_report
 from backspike.sim.benchmark.benchmark_tables import markdown, print_benchmark
 from backspike.sim.run.progress import Reporter, followed
-from backspike.sim.verilator.runner import build, run
+from backspike.sim.run.run_name import check_run_name, new_run_name
+from backspike.sim.run.scenario import Scenario
+from backspike.sim.verilator.runner import Built, build, run
+from backspike.spec.config import ChipConfig
 
 __all__ = ["benchmark", "trained_weights"]
 
 _DENSITY_SAMPLES = 64
 _ACCURACY_SAMPLES = 256
-_Prepared = namedtuple("_Prepared", "plan accuracy")  # accuracy of the weights at the start, on test samples
 
 
-def benchmark(runs, directory, *, reporter=None):
+class _Prepared(NamedTuple):
+    plan: Plan
+    accuracy: float  # of the weights at the start, on test samples
+
+
+def benchmark(runs: list[Measurement], directory: Path, *, reporter: Reporter | None = None) -> dict[str, Any]:
     """Measure runs one after the other; ``report.json``, ``report.md`` and pictures go to the top of the folder.
 
     Parameters
     ----------
-    runs: list of ``Measurement``
-    directory: of everything that is written; chips and trained weights in it are used again
-    reporter: ``Reporter``
+    runs : list of Measurement
+        List of ``Measurement``.
+    directory : Path
+        Of everything that is written; chips and trained weights in it are used again.
+    reporter : Reporter or None
+        Says what is being done; ``None``: on standard output.
 
     Returns
     -------
-    the report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal
+    dict
+        The report, as a dict; ``report["differences"]`` names the runs in which chip and golden model are not equal.
 
     Raises
     ------
-    ValueError, TypeError: a run is impossible; ``CapacityError`` says what would fit
-    RuntimeError: a tool failed
+    ValueError, TypeError
+        A run is impossible; ``CapacityError`` says what would fit.
+    RuntimeError
+        A tool failed.
     """
     reporter = reporter or Reporter()
+    for measurement in runs:
+        measurement.scenario.check()
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {}
+    name = new_run_name()
+    weights: dict[str, tuple] = {}
     with threadpool_limits(1):  # the matrices are too small for threads
         # All of them before the first chip is built, so that what does not fit is known at once
-        prepared = [_prepare(run, directory, reporter, weights) for run in runs]
+        prepared = [_prepare(name, run, directory, reporter, weights) for run in runs]
     chips, results = {}, []
     for number, (measurement, (plan, accuracy)) in enumerate(zip(runs, prepared, strict=True), start=1):
         network = measurement.scenario.network
@@ -61,7 +80,8 @@ def benchmark(runs, directory, *, reporter=None):
         if key not in chips:
             chips[key] = _build(measurement.scenario.config, key, directory, reporter)
         built, _ = chips[key]
-        measured = _measure_all(measurement, plan, built, directory / "runs" / measurement.name, reporter)
+        folder = directory / "runs" / measurement.name
+        measured = _measure_all(name, measurement, plan, built, folder, reporter)
         results.append(run_report(measurement, plan, accuracy, key, measured))
         # After every run, so that nothing is lost when a later one fails
         report = make_benchmark_report(results, {key: facts for key, (_, facts) in chips.items()}, runs)
@@ -75,17 +95,19 @@ def benchmark(runs, directory, *, reporter=None):
     return report
 
 
-def _digest(values):
+def _digest(values: Any) -> str:
     """A short name of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _chip_key(config):
+def _chip_key(config: ChipConfig) -> str:
     """Name of a configuration: equal ones are built once."""
     return f"{config.columns}x{config.rows}-{config.lanes}lanes-{_digest(config.to_dict())}"
 
 
-def trained_weights(measurement, data, directory, reporter):
+def trained_weights(
+    measurement: Measurement, data: Dataset, directory: Path, reporter: Reporter | None
+) -> list[np.ndarray]:
     """Weights of a golden model that has learnt for a while, or those of the file that the case names.
 
     Deltas of an untrained network are much denser than those of one that makes few errors.
@@ -99,18 +121,18 @@ def trained_weights(measurement, data, directory, reporter):
     if case.weights and not path.is_file():
         raise FileNotFoundError(f"{path}, the weights of {case.name!r}, is not a file")
     if not path.is_file():
-        with reporter.stage(f"training {case.name} in the golden model") as update:
+        with (reporter or Reporter()).stage(f"training {case.name} in the golden model") as update:
             trainer = _train(scenario, data, case.epochs, update)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **{f"weights_{k}": weight for k, weight in enumerate(trainer.weights)})
     with np.load(path) as stored:
         missing = [f"weights_{k}" for k in range(len(network.layers)) if f"weights_{k}" not in stored]
         if missing:
-            raise ValueError(f"{path} must have {missing[0]} for the network {case.network}")
+            raise ValueError(f"{path} must have {missing[0]} for the network {scenario.network}")
         return [stored[f"weights_{k}"] for k in range(len(network.layers))]
 
 
-def _train(scenario, data, epochs, update):
+def _train(scenario: Scenario, data: Dataset, epochs: int, update: Callable[..., None]) -> Trainer:
     """A golden model that was trained for some epochs, in batches of 16 whatever the chip's are."""
     schedule = default_schedule(scenario.model, epochs, batch=16, momentum=scenario.momentum)
     trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
@@ -125,7 +147,9 @@ def _train(scenario, data, epochs, update):
     return trainer
 
 
-def _prepare(measurement, directory, reporter, cache):
+def _prepare(
+    name: str, measurement: Measurement, directory: Path, reporter: Reporter, cache: dict[str, tuple]
+) -> _Prepared:
     """Place the network by measured densities, and write what the chip must produce; returns a ``_Prepared``."""
     scenario, case = measurement.scenario, measurement.case
     data = scenario.dataset()
@@ -143,14 +167,14 @@ def _prepare(measurement, directory, reporter, cache):
     with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
         plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
     folder = directory / "runs" / measurement.name
-    _write_expected(scenario, data, weights, folder)
+    _write_expected(name, scenario, data, weights, folder)
     if measurement.compared:
-        _write_expected(measurement.compared, data, weights, folder / "compared")
+        _write_expected(name, measurement.compared, data, weights, folder / "compared")
     (folder / "plan.txt").write_text(plan.summary() + "\n")
     return _Prepared(plan, accuracy)
 
 
-def _write_expected(scenario, data, weights, folder):
+def _write_expected(name: str, scenario: Scenario, data: Dataset, weights: list[np.ndarray], folder: Path) -> None:
     """Inputs of the run, and what the chip must answer: output spikes, and weights after the batches."""
     trainer = Trainer(scenario.model, scenario.training, weights=weights)
     spikes, order = [], scenario.order(data)
@@ -161,6 +185,7 @@ def _write_expected(scenario, data, weights, folder):
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "expected.npz",
+        run=name,
         inputs=data.train_spikes[:, order.reshape(-1)],
         labels=data.train_labels[order.reshape(-1)],
         spikes=np.concatenate(spikes, axis=1),
@@ -171,7 +196,7 @@ def _write_expected(scenario, data, weights, folder):
     )
 
 
-def _build(config, key, directory, reporter):
+def _build(config: ChipConfig, key: str, directory: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:
     """Generate and build a chip; returns the simulation, and sizes and seconds of making it.
 
     Where the program comes from the cache, the seconds of its build are those of the time when it was built.
@@ -199,12 +224,14 @@ def _build(config, key, directory, reporter):
 _PHASES = {"load": "loading", "train": "training", "evaluate": "evaluating"}
 
 
-def _measure_all(measurement, plan, built, folder, reporter):
+def _measure_all(
+    name: str, measurement: Measurement, plan: Plan, built: Built, folder: Path, reporter: Reporter
+) -> dict[str, Any]:
     """What the bench has measured: the ``whole`` run; to compare, a batch with ``skipping`` and one without, ``dense``.
 
     Where the whole run has the batch of the comparison, it is not repeated. Ends at the first difference.
     """
-    measured = {"whole": _measure(measurement.scenario, plan, built, folder, reporter, measurement.name)}
+    measured = {"whole": _measure(name, measurement.scenario, plan, built, folder, reporter, measurement.name)}
     compared = measurement.compared
     if compared:
         parts = {
@@ -213,17 +240,30 @@ def _measure_all(measurement, plan, built, folder, reporter):
         }
         if compared.batch == measurement.scenario.batch:
             measured["skipping"] = measured["whole"]
-        for name, scenario in parts.items():
-            if name not in measured and not any(part["difference"] for part in measured.values()):
+        for part, scenario in parts.items():
+            if part not in measured and not any(values["difference"] for values in measured.values()):
                 text = f"{measurement.name}, skipping {'on' if scenario.skipping else 'off'} for {compared.samples}"
-                measured[name] = _measure(scenario, plan, built, folder / "compared", reporter, text, tests=False)
+                measured[part] = _measure(name, scenario, plan, built, folder / "compared", reporter, text, tests=False)
+    for values in measured.values():
+        values.pop("run", None)  # equal runs leave equal records
     (folder / "record.json").write_text(json.dumps(measured))
     return measured
 
 
-def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
+def _measure(
+    name: str,
+    scenario: Scenario,
+    plan: Plan,
+    built: Built,
+    folder: Path,
+    reporter: Reporter,
+    text: str,
+    *,
+    tests: bool = True,
+) -> dict[str, Any]:
     """One run of the bench in a folder with expected values."""
     job = {
+        "run": name,
         "scenario": dataclasses.asdict(scenario),
         "tests": tests,
         "pieces": [
@@ -237,4 +277,6 @@ def _measure(scenario, plan, built, folder, reporter, text, *, tests=True):
         followed(folder / "progress.jsonl", lambda phase, done, total: update(done, total, _PHASES[phase])),
     ):
         run(built, "backspike.sim.benchmark.bench_measure", seed=scenario.seed, env={"BACKSPIKE_RUN": str(folder)})
-    return json.loads((folder / "measured.json").read_text())
+    measured = json.loads((folder / "measured.json").read_text())
+    check_run_name(folder / "measured.json", measured["run"], name)
+    return measured

@@ -2,7 +2,9 @@
 """What the benchmark runs: the table of cases, and the single runs that follow from it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from backspike.sim.run.scenario import PRESETS, Scenario
 
@@ -17,21 +19,29 @@ class Case:
 
     Parameters
     ----------
-    name: by which it is chosen
-    scenario: fields of ``Scenario``: network, data, batch, chip and so on; not those below
-    cores, lanes: of the chips; every pair of them is a run
-    samples: training samples of a run, rounded up to whole batches
-    tests: evaluation samples of a run
-    dense: samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario);
-        0: there is none
-    epochs: for which the golden model trains the weights first
-    weights: ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``
+    name : str
+        By which it is chosen.
+    scenario : dict
+        Fields of ``Scenario``: network, data, batch, chip and so on; not those below.
+    cores, lanes : tuple[int, ...]
+        Of the chips; every pair of them is a run.
+    samples : int
+        Training samples of a run, rounded up to whole batches.
+    tests : int
+        Evaluation samples of a run.
+    dense : int
+        Samples of the comparison of skipping on and off, in one batch (no larger than that of the scenario); 0: there
+        is none.
+    epochs : int
+        For which the golden model trains the weights first.
+    weights : str or None
+        ``.npz`` with trained weights instead, ``weights_0`` and so on, as ``make sim`` writes ``measured.npz``.
     """
 
     name: str
-    scenario: dict = field(default_factory=dict)
-    cores: tuple = (4,)
-    lanes: tuple = (1,)
+    scenario: dict[str, Any] = field(default_factory=dict)
+    cores: tuple[int, ...] = (4,)
+    lanes: tuple[int, ...] = (1,)
     samples: int = 32
     tests: int = 16
     dense: int = 16
@@ -71,30 +81,44 @@ class Measurement:
     scenario: Scenario
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Of the run: its case, cores and lanes."""
         return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l"
 
     @property
-    def compared(self):
+    def compared(self) -> Scenario | None:
         """The scenario with which skipping on and off are compared, a single batch; ``None``: they are not."""
         count = min(self.case.dense, self.scenario.batch)
         return dataclasses.replace(self.scenario, batch=count, samples=count) if count else None
 
 
-def chosen_runs(names=None, *, cores=None, samples=None, seed=1, cases=CASES):
+def chosen_runs(
+    names: Sequence[str] | None = None,
+    *,
+    cores: Sequence[int] | None = None,
+    samples: int | None = None,
+    seed: int = 1,
+    cases: Sequence[Case] = CASES,
+) -> list[Measurement]:
     """The ``Measurement`` of every run.
 
     Parameters
     ----------
-    names: of the cases; ``None``: all
-    cores: numbers of cores instead of those of the cases
-    samples: training and evaluation samples of each run instead of those of the cases; batches are not larger
-    seed: of weights, order of the samples and initial memory contents
-    cases: table of ``Case``
+    names : sequence of str or None
+        Of the cases; ``None``: all.
+    cores : sequence of int or None
+        Numbers of cores instead of those of the cases.
+    samples : int or None
+        Training and evaluation samples of each run instead of those of the cases; batches are not larger.
+    seed : int
+        Of weights, order of the samples and initial memory contents.
+    cases : sequence of Case
+        Table of ``Case``.
 
     Raises
     ------
-    TypeError, ValueError: an unknown case, or a number out of range
+    TypeError, ValueError
+        An unknown case, or a number out of range.
     """
     known = {case.name: case for case in cases}
     for name in names or ():

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of the benchmark: where the time goes, what skipping saves, how cores scale."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,7 +30,7 @@ _BACKWARD = (
 )
 
 
-def draw_benchmark(report, directory):
+def draw_benchmark(report: dict[str, Any], directory: Path) -> list[Path]:
     """Draw what the report has; returns the paths of the PNG files."""
     runs = [run for run in report["runs"] if not run["difference"]]
     if not runs:

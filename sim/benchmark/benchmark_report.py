@@ -2,11 +2,14 @@
 """What the benchmark's counters say, as plain values. ``docs/performance.md`` explains the keys."""
 
 import dataclasses
+from typing import Any
 
+from backspike.host.compiler.compile import Plan
 from backspike.host.compiler.plan_report import plan_dict
-from backspike.host.driver.driver import LINK
 from backspike.hw.shapes import Shapes
+from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.run.run_report import dense_terms
+from backspike.spec.packets import LINK
 
 __all__ = ["make_benchmark_report", "run_report"]
 
@@ -16,21 +19,28 @@ _STALLED = ("fp_stalled", "bp_stalled", "wg_stalled")
 _WORD = 4  # bytes of a word of link and network
 
 
-def run_report(measurement, plan, accuracy, chip, measured):
+def run_report(
+    measurement: Measurement, plan: Plan, accuracy: float, chip: str, measured: dict[str, Any]
+) -> dict[str, Any]:
     """Everything of one run.
 
     Parameters
     ----------
-    measurement: the ``Measurement``
-    plan: the ``Plan``, made by measured densities
-    accuracy: of the weights at the start, on test samples
-    chip: key of the chip
-    measured: what the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``
+    measurement : Measurement
+        The case on its chip.
+    plan : Plan
+        Made by measured densities.
+    accuracy : float
+        Of the weights at the start, on test samples.
+    chip : str
+        Key of the chip.
+    measured : dict
+        What the bench wrote: of the ``whole`` run and, where skipping is compared, ``skipping`` and ``dense``.
     """
     scenario, whole = measurement.scenario, measured["whole"]
-    densities, plan = plan.densities, plan_dict(plan)
+    densities, layout = plan.densities, plan_dict(plan)
     differences = [part["difference"] for part in measured.values() if part["difference"]]
-    report = {
+    report: dict[str, Any] = {
         "name": measurement.name,
         "case": measurement.case.name,
         "network": scenario.network,
@@ -44,8 +54,8 @@ def run_report(measurement, plan, accuracy, chip, measured):
         "accuracy": accuracy,
         "difference": differences[0] if differences else None,
         "densities": [dataclasses.asdict(density) for density in densities],
-        "plan": {name: plan[name] for name in ("cycles", "balance", "link", "hops", "cores")}
-        | {"slices": len(plan["slices"])},
+        "plan": {name: layout[name] for name in ("cycles", "balance", "link", "hops", "cores")}
+        | {"slices": len(layout["slices"])},
     }
     if differences:
         return report
@@ -60,7 +70,7 @@ def run_report(measurement, plan, accuracy, chip, measured):
         "time": _time(scenario, total),
         "balance": _balance(total),
         "network_per_sample": _network(total),
-        "memory_per_sample": _memory(measurement, plan, total),
+        "memory_per_sample": _memory(measurement, layout, total),
         "simulation": whole["simulation"],
     }
     if "dense" in measured:
@@ -74,8 +84,12 @@ class _Totals:
 
     Attributes
     ----------
-    samples, cycles: of the batches
-    cores: counters by core; sum: over the cores; link: those of the host link
+    samples, cycles : int
+        Of the batches.
+    cores : dict of dict
+        Counters by core.
+    sum, link : dict
+        Counters over all cores, and those of the host link.
     """
 
     def __init__(self, measured, batch, count=None):
@@ -223,14 +237,19 @@ def _compare(report, skipping, dense):
         }
 
 
-def make_benchmark_report(results, chips, runs):
+def make_benchmark_report(
+    results: list[dict[str, Any]], chips: dict[str, Any], runs: list[Measurement]
+) -> dict[str, Any]:
     """The whole report.
 
     Parameters
     ----------
-    results: of ``run_report``, those that are finished
-    chips: facts of each chip by key
-    runs: every ``Measurement`` that was asked for
+    results : list of dict
+        Of ``run_report``, those that are finished.
+    chips : dict
+        Facts of each chip by key.
+    runs : list of Measurement
+        Every ``Measurement`` that was asked for.
     """
     return {
         "finished": len(results),

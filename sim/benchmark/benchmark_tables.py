@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark's report as Markdown, and its first table for the terminal."""
 
+from typing import Any
+
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 __all__ = ["markdown", "print_benchmark"]
 
 
-def markdown(report):
+def markdown(report: dict[str, Any]) -> str:
     """All tables."""
     runs = [run for run in report["runs"] if not run["difference"]]
     parts = ["# Benchmark on the simulated chip\n", _state(report), _section("Cycles", *_overview(report["runs"]))]
@@ -240,7 +243,7 @@ def _chips(chips, runs):
     return head, rows
 
 
-def print_benchmark(report, console):
+def print_benchmark(report: dict[str, Any], console: Console) -> None:
     """The first table, and whether all bits are equal."""
     table = Table(title="cycles per sample", box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     shown = {"run": 0, "cores": 3, "lanes": 4, "training": 5, "evaluation": 6, "speed-up by skipping": 7}

@@ -8,14 +8,16 @@ works, then ``measured.json`` and ``measured.npz``. With ``BACKSPIKE_BATCHES`` i
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, with_timeout
 
 from backspike.host.driver.driver import Driver
+from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.compare import first_spike_difference, first_weight_difference
-from backspike.host.training.metrics import Score
+from backspike.host.training.metrics import Metrics
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 from backspike.sim.run.transport import CLOCK_NS, ChipTransport
@@ -29,25 +31,25 @@ class Run(MeasuredRun):
 
     Parameters
     ----------
-    dut: the simulated ``Chip``
-    folder: of the run
+    dut : object
+        The simulated ``Chip``.
+    folder : Path
+        Of the run.
     """
 
-    def __init__(self, dut, folder):
-        super().__init__(
-            folder,
-            Scenario.from_json((folder / "scenario.json").read_text()),
-            {"train_cycles": [], "losses": [], "correct": []},
-        )
+    def __init__(self, dut: Any, folder: Path) -> None:
+        job = json.loads((folder / "scenario.json").read_text())
+        measured: dict[str, Any] = {"train_cycles": [], "losses": [], "correct": []}
+        super().__init__(folder, job["run"], Scenario(**job["scenario"]), measured)
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)
         self.batches = int(os.environ["BACKSPIKE_BATCHES"]) if "BACKSPIKE_BATCHES" in os.environ else None
         self.driver = Driver(self.scenario.plan())
         self.transport = ChipTransport(dut, seed=self.scenario.seed, idle=self.scenario.idle)
         self.dut = dut
-        self.arrays = {}
+        self.arrays: dict[str, Any] = {}
 
-    async def all(self):
+    async def all(self) -> None:
         """The whole run; ends early at the first difference."""
         driver, scenario = self.driver, self.scenario
         await self.transport.start()
@@ -67,7 +69,7 @@ class Run(MeasuredRun):
         control, _ = await self.call(driver.read_control())
         self.measured["saturated"] = any(core["saturated"] for core in control.values())
 
-    async def train(self):
+    async def train(self) -> bool:
         """Train batch by batch; whether a difference was found."""
         total = self.order.size
         for number, chosen in enumerate(self.order[: self.batches]):
@@ -77,7 +79,7 @@ class Run(MeasuredRun):
             if watch:
                 watch.cancel()
             self.measured["train_cycles"].append(cycles)
-            self.score(result, labels)
+            self.take_metrics(result, labels)
             self.note(
                 "train",
                 (number + 1) * len(chosen),
@@ -99,13 +101,13 @@ class Run(MeasuredRun):
             self.arrays[f"weights_{k}"] = weight
         return False
 
-    def score(self, result, labels):
+    def take_metrics(self, result: SampleResult, labels: np.ndarray) -> None:
         """Squared error of the spike rate, and how many predictions are right."""
-        score = Score.of(result.counts, labels, self.scenario.steps)
-        self.measured["losses"].append(score.loss)
-        self.measured["correct"].append(score.right)
+        metrics = Metrics.of(result.counts, labels, self.scenario.steps)
+        self.measured["losses"].append(metrics.loss)
+        self.measured["correct"].append(metrics.right)
 
-    async def evaluate(self, name):
+    async def evaluate(self, name: str) -> bool:
         """Classify the test samples; whether all spikes are as expected."""
         total = min(self.scenario.tests, len(self.data.test_labels))
         parts, cycles = [], 0
@@ -126,14 +128,15 @@ class Run(MeasuredRun):
         self.measured["tests"] = total
         return not self.differs(first_spike_difference(self.expected[f"{name}_spikes"], spikes, self.layers - 1))
 
-    async def watch_activity(self):
+    async def watch_activity(self) -> None:
         """Record the chip's activity port at regular times."""
         seen = self.arrays["activity"] = []
         while True:
             seen.append(int(self.dut.activity.value))
             await ClockCycles(self.dut.clk, ACTIVITY_PERIOD)
 
-    def save(self):
+    def save(self) -> None:
+        """Write what was measured; ``measured.json`` comes last."""
         cores = self.scenario.config.cores
         bits = [[word >> k & 1 for k in range(3 * cores)] for word in self.arrays.get("activity", [])]
         self.arrays["activity"] = np.array(bits, dtype=np.uint8).reshape(len(bits), cores, 3)
@@ -142,7 +145,7 @@ class Run(MeasuredRun):
 
 
 @cocotb.test()
-async def training(dut):
+async def training(dut: Any) -> None:
     """Train and evaluate as the scenario says; differences are reported, not raised."""
     run = Run(dut, Path(os.environ["BACKSPIKE_RUN"]))
     await with_timeout(run.all(), WATCHDOG_CYCLES * CLOCK_NS, "ns")

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of a training run: the plan on the mesh, learning curves, spikes of one digit, activity of the cores."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -8,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from backspike.sim.run.scenario import ACTIVITY_PERIOD
+from backspike.host.compiler.compile import Plan
+from backspike.host.data.datasets import Dataset
+from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 
 __all__ = ["draw_all", "draw_mesh"]
 
@@ -16,7 +22,15 @@ _BLUE, _ORANGE, _GREEN = "#1f5fa8", "#d9731a", "#3a8f4d"
 _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), ("WG", "weight gradient", _GREEN))
 
 
-def draw_all(scenario, plan, data, golden, measured, arrays, directory):
+def draw_all(
+    scenario: Scenario,
+    plan: Plan,
+    data: Dataset,
+    golden: dict[str, Any],
+    measured: dict[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    directory: Path,
+) -> list[Path]:
     """Draw what the run has; returns the paths of the PNG files."""
     paths = [
         draw_mesh(plan.to_dict(), directory / "mesh.png"),
@@ -28,13 +42,15 @@ def draw_all(scenario, plan, data, golden, measured, arrays, directory):
     return paths
 
 
-def draw_mesh(plan, path):
+def draw_mesh(plan: dict[str, Any], path: Path) -> Path:
     """The mesh with the slices of each core, one colour a layer, and the core's estimated load.
 
     Parameters
     ----------
-    plan: as ``Plan.to_dict`` gives it
-    path: of the PNG file
+    plan : dict
+        As ``Plan.to_dict`` gives it.
+    path : Path
+        Of the PNG file.
     """
     columns, rows = plan["mesh"]
     figure = _figure(max(4, 1.2 + 2.0 * columns), 1.8 + 1.5 * rows)

@@ -4,7 +4,10 @@
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -12,20 +15,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 __all__ = ["Reporter", "followed"]
 
 
+class _Console(Console):
+    """Leaves it to the command what happens where nobody reads its output any more."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
 class Reporter:
     """Says what is being done, and how far it is.
 
     Parameters
     ----------
-    console: a rich ``Console``; standard output by default
+    console : Console or None
+        A rich ``Console``; standard output by default.
     """
 
-    def __init__(self, console=None):
-        self.console = console or Console(highlight=False)
-        self.seconds = {}
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or _Console(highlight=False)
+        self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, text):
+    def stage(self, text: str) -> Iterator[Callable[..., None]]:
         """A piece of work, with its seconds when it is done; yields ``update(done, total, note)``."""
         started = time.monotonic()
         if self.console.is_terminal:
@@ -50,10 +61,11 @@ class Reporter:
 class _Lines:
     """Prints a line at each tenth of the work."""
 
-    def __init__(self, console):
-        self.console, self.last = console, None
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.last: tuple[int, int] | None = None
 
-    def __call__(self, done, total, note=""):
+    def __call__(self, done: int, total: int, note: str = "") -> None:
         tenth = (total, 10 * done // max(total, 1))
         if done and tenth != self.last:
             self.last = tenth
@@ -61,12 +73,12 @@ class _Lines:
 
 
 @contextmanager
-def followed(path, show):
+def followed(path: Path, show: Callable[..., None]) -> Iterator[None]:
     """While the body runs, call ``show(**record)`` for each JSON line that appears in a file."""
     path.unlink(missing_ok=True)
     ended = threading.Event()
 
-    def follow():
+    def follow() -> None:
         position = 0
         while True:
             last_look = ended.is_set()

@@ -3,28 +3,38 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
+from backspike.golden.network import Network
 from backspike.host.compiler.geometry import pixels, tap_count
-from backspike.host.driver.driver import LINK
+from backspike.sim.run.scenario import Scenario
+from backspike.spec.packets import LINK
 
 __all__ = ["dense_terms", "engine_report", "make_report", "print_report"]
 
 
-def make_report(scenario, golden, measured, seconds):
+def make_report(
+    scenario: Scenario, golden: dict[str, Any], measured: dict[str, Any], seconds: dict[str, float]
+) -> dict[str, Any]:
     """Everything that was measured, in plain values.
 
     Parameters
     ----------
-    scenario: of the run
-    golden: accuracies of the golden model
-    measured: what the bench wrote
-    seconds: duration of each stage
+    scenario : Scenario
+        Of the run.
+    golden : dict
+        Accuracies of the golden model.
+    measured : dict
+        What the bench wrote.
+    seconds : dict[str, float]
+        Duration of each stage.
     """
     samples = len(measured["train_cycles"]) * scenario.batch
-    report = {
+    report: dict[str, Any] = {
         "scenario": dataclasses.asdict(scenario),
         "chip": scenario.config.to_dict(),
         "difference": measured["difference"],
@@ -57,7 +67,7 @@ def make_report(scenario, golden, measured, seconds):
     return report
 
 
-def dense_terms(network):
+def dense_terms(network: Network) -> tuple[int, int]:
     """Terms of one training sample without any skipping: of FP (and as many of WG), and of BP."""
     inner = [
         network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
@@ -67,7 +77,7 @@ def dense_terms(network):
     return sum(inner) + bias, sum(inner[1:])
 
 
-def engine_report(scenario, counters, samples):
+def engine_report(scenario: Scenario, counters: dict[str, dict[str, int]], samples: int) -> dict[str, Any]:
     """Utilisation of each engine and what it skipped, from the hardware counters of a training run of some samples.
 
     ``dense`` is the number of terms without any skipping, which follows from the shape of the network.
@@ -76,7 +86,7 @@ def engine_report(scenario, counters, samples):
     total = {key: sum(core[key] for core in cores.values()) for key in next(iter(cores.values()))}
     lanes = scenario.lanes
     forward, back = (samples * count for count in dense_terms(scenario.model))
-    engines = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
+    engines: dict[str, dict[str, Any]] = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
     for name, engine in engines.items():
         busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
         engine |= {
@@ -89,7 +99,7 @@ def engine_report(scenario, counters, samples):
     return engines
 
 
-def print_report(report, pictures, console):
+def print_report(report: dict[str, Any], pictures: list[Path], console: Console) -> None:
     """Short tables for people, within 80 columns."""
     accuracy, training = report["accuracy"], report["training"]
     table = _table("", "chip", "golden model", title="accuracy on the test digits")
@@ -129,7 +139,7 @@ def print_report(report, pictures, console):
         console.print("[bold green]chip and golden model are equal in every bit[/] (0 mismatching bits)")
 
 
-def _table(first, *others, title):
+def _table(first: str, *others: str, title: str) -> Table:
     """A table with one column of text; the others are of numbers."""
     table = Table(first, title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in others:
@@ -137,6 +147,6 @@ def _table(first, *others, title):
     return table
 
 
-def _short(path):
+def _short(path: Path) -> Path:
     """A path as seen from the working directory, if it is below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -2,12 +2,16 @@
 """What a training run in simulation consists of: chip, network, data, seed."""
 
 from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from backspike.golden.presets import default_training
-from backspike.host.compiler.compile import compile_network
-from backspike.host.training.recipe import Recipe, check_integer
+from backspike.golden.constants import Training
+from backspike.host.compiler.compile import Plan, compile_network
+from backspike.host.data.datasets import Dataset
+from backspike.host.driver.checks import check_run
+from backspike.host.training.training_spec import TrainingSpec
+from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig, mesh_shape
 
 __all__ = ["ACTIVITY_PERIOD", "PRESETS", "Scenario"]
@@ -15,7 +19,10 @@ __all__ = ["ACTIVITY_PERIOD", "PRESETS", "Scenario"]
 ACTIVITY_PERIOD = 32
 """Clock cycles between two looks at the chip's activity."""
 
-PRESETS = {
+_SAMPLES = 1_000_000
+"""The most on a simulated chip, as expected weights are kept for each batch."""
+
+PRESETS: dict[str, dict[str, Any]] = {
     "digits": {},
     "mlp": {
         "cores": 20,
@@ -41,52 +48,66 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scenario(Recipe):
+class Scenario(TrainingSpec):
     """A training run in simulation. Equal scenarios give equal results, bit for bit.
+
+    The parameters of ``TrainingSpec`` are those of the golden model's full training, which takes all of the data. The
+    chip trains on fewer samples.
 
     Parameters
     ----------
-    all of ``Recipe``: the golden model's full training. The chip trains on fewer samples
-    cores: cores of the chip, in the most nearly square mesh
-    lanes: lanes of each engine
-    chip: other fields of ``ChipConfig`` by name
-    samples: training samples for the chip, rounded up to whole batches
-    tests: test samples for the chip
-    placement: strategy of the compiler
-    idle: chance that the host pauses in a cycle, on each side of the link
-    skipping: whether the engines skip zeros
+    cores : int
+        Cores of the chip, in the most nearly square mesh.
+    lanes : int
+        Lanes of each engine.
+    chip : dict
+        Other fields of ``ChipConfig`` by name.
+    samples : int
+        Training samples for the chip, rounded up to whole batches.
+    tests : int
+        Test samples for the chip.
+    placement : str
+        Strategy of the compiler.
+    idle : float
+        Chance that the host pauses in a cycle, on each side of the link.
+    skipping : bool
+        Whether the engines skip zeros.
 
     Raises
     ------
-    TypeError, ValueError: a parameter of the wrong kind, or out of range
+    TypeError, ValueError
+        A parameter of the wrong kind, or out of range.
     """
 
     cores: int = 4
     lanes: int = 1
-    chip: dict = field(default_factory=dict)
+    chip: dict[str, Any] = field(default_factory=dict)
     samples: int = 208
-    tests: int = 360
-    placement: str = "balanced"
+    tests: int = 96
+    placement: Literal["balanced", "shuffled"] = "balanced"
     idle: float = 0.0
     skipping: bool = True
 
-    def __post_init__(self):
-        for name in ("cores", "samples", "batch", "tests", "epochs"):
+    def __post_init__(self) -> None:
+        for name in ("cores", "samples", "tests"):
             check_integer(name, getattr(self, name), 1)
         super().__post_init__()
+        if self.samples > _SAMPLES:
+            raise ValueError(f"samples must be at most {_SAMPLES}, not {self.samples!r}")
         if not isinstance(self.idle, int | float) or not 0 <= self.idle < 1:
             raise ValueError(f"idle must be at least 0 and less than 1, not {self.idle!r}")
 
     @classmethod
-    def preset(cls, name, *, chip=None, **fields):
-        """A scenario of ``PRESETS`` with some fields, and some of the chip's, replaced."""
+    def preset(cls, name: str, *, chip: dict[str, Any] | None = None, **fields: Any) -> Self:
+        """A scenario of ``PRESETS`` with some fields, and some of the chip's and the neuron's, replaced."""
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {list(PRESETS)}, not {name!r}")
         preset = PRESETS[name]
-        return cls(**preset | fields | {"chip": preset.get("chip", {}) | (chip or {})})
+        inner = {"chip": chip or {}, "neuron": fields.pop("neuron", {})}
+        return cls(**preset | fields | {key: preset.get(key, {}) | given for key, given in inner.items()})
 
     @property
-    def config(self):
+    def config(self) -> ChipConfig:
         """The chip."""
         columns, rows = mesh_shape(self.cores)
         return ChipConfig.from_dict(
@@ -101,20 +122,35 @@ class Scenario(Recipe):
         )
 
     @property
-    def training(self):
-        return default_training(self.model, batch=self.batch, momentum=self.momentum)
+    def training(self) -> Training:
+        """The constants of the first epoch, with which the chip trains."""
+        return self.schedule()[0]
 
     @property
-    def batches(self):
+    def batches(self) -> int:
+        """Batches that the chip trains on."""
         return -(-self.samples // self.batch)
 
-    def plan(self):
+    def dataset(self) -> Dataset:
+        """All of the data: the golden model takes them, the chip some (``order``)."""
+        return self.whole_dataset()
+
+    def check(self) -> None:
+        """Refuse at once what golden model, compiler or driver would refuse in the course of the run.
+
+        Raises ``TypeError``, ``ValueError``, ``CapacityError`` or, for data that are not there, ``OSError``.
+        """
+        config = self.config
+        self.dataset()
+        check_run(self.model, self.training, config, batch=self.batch, skipping=self.skipping)
+
+    def plan(self) -> Plan:
         """The network placed on the chip, balanced for the densities of the initial weights."""
         return compile_network(
             self.model, self.training, self.config, strategy=self.placement, seed=self.seed, density=self.densities()
         )
 
-    def order(self, data):
+    def order(self, data: Dataset) -> np.ndarray:
         """Indices of the chip's training samples, [batches, batch]; all samples once before any comes again."""
         generator = np.random.default_rng(self.seed)
         count = len(data.train_labels)

@@ -2,48 +2,72 @@
 """The training run of ``make sim``: golden model, generated chip, comparison, report, pictures."""
 
 import contextlib
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
 from backspike.golden.trainer import Trainer
-from backspike.host.training.metrics import Score
+from backspike.host.data.datasets import Dataset
+from backspike.host.training.metrics import Metrics
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.run.pictures import draw_all
 from backspike.sim.run.progress import Reporter, followed
+from backspike.sim.run.run_name import check_run_name, new_run_name
 from backspike.sim.run.run_report import make_report, print_report
-from backspike.sim.verilator.runner import build, run
+from backspike.sim.run.scenario import Scenario
+from backspike.sim.verilator.runner import Built, build, run
+from backspike.spec.config import ChipConfig
 
 __all__ = ["simulate_training"]
 
 
-def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=emit_chip):
+def simulate_training(
+    scenario: Scenario,
+    directory: Path,
+    *,
+    waves: str | None = None,
+    reporter: Reporter | None = None,
+    emit: Callable[[ChipConfig, Path], list[Path]] = emit_chip,
+) -> dict[str, Any]:
     """Train a scenario's network on the simulated chip and in the golden model, and compare every bit.
 
     Parameters
     ----------
-    scenario: ``Scenario``
-    directory: of everything that is written; ``report.json`` and the pictures go to its top
-    waves: what ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
-        chip and tiles; ``"all"``, every signal; ``None``: there is no such file
-    reporter: ``Reporter``
-    emit: what writes the chip's Verilog, called as ``emit_chip``; another one that does the same
+    scenario : Scenario
+        What is trained, and on which chip.
+    directory : Path
+        Of everything that is written; ``report.json`` and the pictures go to its top.
+    waves : str or None
+        What ``chip.vcd`` records of the loading and the first batch, in a run of its own: ``"links"``, the ports of
+        chip and tiles; ``"all"``, every signal; ``None``: there is no such file.
+    reporter : Reporter or None
+        Says what is being done; ``None``: on standard output.
+    emit : Callable[[ChipConfig, Path], list of Path]
+        What writes the chip's Verilog, called as ``emit_chip``; another one that does the same.
 
     Returns
     -------
-    the report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal
+    dict
+        The report, as a dict; ``report["difference"]`` is ``None`` where chip and golden model are equal.
 
     Raises
     ------
-    ValueError, TypeError: the scenario is impossible; ``CapacityError`` says what would fit
-    RuntimeError: a tool failed
+    ValueError, TypeError
+        The scenario is impossible; ``CapacityError`` says what would fit.
+    RuntimeError
+        A tool failed.
     """
     reporter = reporter or Reporter()
+    scenario.check()
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
+    name = new_run_name()
     plan, data = scenario.plan(), scenario.dataset()
     columns, rows = scenario.config.columns, scenario.config.rows
     reporter.console.print(
@@ -51,10 +75,12 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=em
         f"data {data.name}, seed {scenario.seed}",
         soft_wrap=True,
     )
+    if remark := scenario.rate_remark():
+        reporter.console.print(remark, soft_wrap=True)
     reporter.console.print(plan.summary(), soft_wrap=True)
     with threadpool_limits(1):  # the matrices are too small for threads
         golden = _train_golden(scenario, data, reporter)
-        _write_expected(scenario, data, golden, directory)
+        _write_expected(name, scenario, data, golden, directory)
     with reporter.stage("generating Verilog"):
         paths = emit(scenario.config, directory / "verilog")
     with reporter.stage("building the simulation with Verilator"):
@@ -72,6 +98,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=em
         (directory / "build" / "dump.vcd").replace(directory / "chip.vcd")
     _run_chip(scenario, built, directory, reporter)
     measured = json.loads((directory / "measured.json").read_text())
+    check_run_name(directory / "measured.json", measured["run"], name)
     report = make_report(scenario, golden, measured, reporter.seconds)
     (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     with reporter.stage("drawing pictures"):
@@ -80,7 +107,7 @@ def simulate_training(scenario, directory, *, waves=None, reporter=None, emit=em
     return report
 
 
-def _train_golden(scenario, data, reporter):
+def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict[str, Any]:
     """Full training with the bit-exact model; accuracy after each epoch."""
     schedule = scenario.schedule()
     trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
@@ -91,29 +118,30 @@ def _train_golden(scenario, data, reporter):
             for chosen in scenario.epoch_batches(epoch, len(data.train_labels)):
                 trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
             trained += len(data.train_labels)
-            score = _assess(trainer, data)
-            accuracies.append(score.accuracy)
-            losses.append(score.loss)
+            metrics = _assess(trainer, data)
+            accuracies.append(metrics.accuracy)
+            losses.append(metrics.loss)
             update(
                 trained,
                 len(data.train_labels) * len(schedule),
-                f"loss {score.loss:.3f}, test accuracy {score.accuracy:.1%}",
+                f"loss {metrics.loss:.3f}, test accuracy {metrics.accuracy:.1%}",
             )
     return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
 
 
-def _assess(trainer, data):
-    """``Score`` of the test data."""
+def _assess(trainer: Trainer, data: Dataset) -> Metrics:
+    """``Metrics`` of the test data."""
     counts = np.concatenate(
         [trainer.forward(data.test_spikes[:, k : k + 256]).counts for k in range(0, len(data.test_labels), 256)]
     )
-    return Score.of(counts, data.test_labels, data.steps)
+    return Metrics.of(counts, data.test_labels, data.steps)
 
 
-def _write_expected(scenario, data, golden, directory):
+def _write_expected(name: str, scenario: Scenario, data: Dataset, golden: dict[str, Any], directory: Path) -> None:
     """What the chip must produce: spikes and weights of each batch, spikes of the tests before and after."""
     trainer = Trainer(scenario.model, scenario.training, weights=scenario.weights())
-    expected, spikes = {}, []
+    expected: dict[str, Any] = {"run": name}
+    spikes = []
     for number, chosen in enumerate(scenario.order(data)):
         batch, labels = data.train_spikes[:, chosen], data.train_labels[chosen]
         spikes.append(trainer.forward(batch).layers[-1].spikes)
@@ -123,14 +151,14 @@ def _write_expected(scenario, data, golden, directory):
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
     expected["train_spikes"] = np.stack(spikes)
     tests = data.test_spikes[:, : scenario.tests]
-    for name, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
+    for part, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
         trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
-        expected[f"{name}_spikes"] = trace.layers[-1].spikes
-        golden[f"{name}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[: scenario.tests]).mean())
+        expected[f"{part}_spikes"] = trace.layers[-1].spikes
+        golden[f"{part}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[: scenario.tests]).mean())
         golden["trace"] = trace
     golden["saturated"] = trainer.saturated
     np.savez(directory / "expected.npz", **expected)
-    (directory / "scenario.json").write_text(scenario.to_json())
+    (directory / "scenario.json").write_text(json.dumps({"run": name, "scenario": dataclasses.asdict(scenario)}))
 
 
 _PHASES = {
@@ -141,7 +169,9 @@ _PHASES = {
 }
 
 
-def _run_bench(scenario, built, directory, *, waves=False, batches=None):
+def _run_bench(
+    scenario: Scenario, built: Built, directory: Path, *, waves: bool = False, batches: int | None = None
+) -> None:
     """Run the bench: everything, or only the first batches."""
     env = {"BACKSPIKE_RUN": str(directory)}
     if batches is not None:
@@ -149,12 +179,12 @@ def _run_bench(scenario, built, directory, *, waves=False, batches=None):
     run(built, "backspike.sim.run.bench_training", seed=scenario.seed, waves=waves, env=env)
 
 
-def _run_chip(scenario, built, directory, reporter):
+def _run_chip(scenario: Scenario, built: Built, directory: Path, reporter: Reporter) -> None:
     """Run the bench, and show its progress, one stage for each phase."""
     with contextlib.ExitStack() as stages:
-        current = {}
+        current: dict[str, Callable[..., None]] = {}
 
-        def show(phase, done, total, loss=None, accuracy=None):
+        def show(phase: str, done: int, total: int, loss: float | None = None, accuracy: float | None = None) -> None:
             if phase not in current:
                 stages.close()
                 current.clear()

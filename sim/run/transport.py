@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's transport in simulation: AXI4-Stream packets to and from a simulated chip."""
 
+from collections.abc import Iterable, Iterator
 from random import Random
+from typing import Any
 
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+
+from backspike.host.driver.operation import Operation
 
 __all__ = ["CLOCK_NS", "ChipTransport"]
 
@@ -17,18 +21,22 @@ class ChipTransport:
 
     Parameters
     ----------
-    dut: the simulated chip
-    seed: of the random pauses
-    idle: chance that the host pauses in a cycle, on each side of the link
-    patience: clock cycles without a packet until an operation is given up
+    dut : object
+        The simulated chip.
+    seed : int
+        Of the random pauses.
+    idle : float
+        Chance that the host pauses in a cycle, on each side of the link.
+    patience : int
+        Clock cycles without a packet until an operation is given up.
     """
 
-    def __init__(self, dut, *, seed=0, idle=0.0, patience=2_000_000):
+    def __init__(self, dut: Any, *, seed: int = 0, idle: float = 0.0, patience: int = 2_000_000) -> None:
         self.dut, self.patience = dut, patience
         self._random = Random(seed)
         self._idle = idle
 
-    async def start(self):
+    async def start(self) -> None:
         """Start the clock, reset the chip, attach to the link."""
         dut = self.dut
         Clock(dut.clk, CLOCK_NS, unit="ns").start()
@@ -43,15 +51,15 @@ class ChipTransport:
         dut.rst.value = 0
         await ClockCycles(dut.clk, 2)
 
-    def _pauses(self):
+    def _pauses(self) -> Iterator[bool]:
         while True:
             yield self._random.random() < self._idle
 
-    async def send(self, words):
+    async def send(self, words: Iterable[int]) -> None:
         """Put a packet of 32-bit words on the link's queue."""
         await self.source.send(list(words))
 
-    async def receive(self):
+    async def receive(self) -> list[int]:
         """Words of the next packet from the chip; ``TimeoutError`` where none comes."""
         try:
             frame = await with_timeout(self.sink.recv(), self.patience * CLOCK_NS, "ns")
@@ -59,7 +67,7 @@ class ChipTransport:
             raise TimeoutError(f"no packet from the chip within {self.patience} cycles") from None
         return [int(word) for word in frame.tdata]
 
-    async def run(self, operation):
+    async def run(self, operation: Operation) -> Any:
         """Run one operation of the driver to its end; returns its result."""
         while not operation.done:
             words = operation.next_packet()

@@ -11,6 +11,7 @@ import signal
 import time
 import tty
 from pathlib import Path
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
@@ -27,32 +28,35 @@ _KEPT = 1 << 16  # bytes that are kept for a host that does not read
 class Terminal:
     """A pseudo-terminal with a name of our choice, which can vanish and come back."""
 
-    def __init__(self, port):
+    def __init__(self, port: str) -> None:
         self.port = Path(port)
         self.master = self.slave = None
         self.waiting = b""
 
-    def appear(self):
+    def appear(self) -> None:
+        """Open the terminal, and give it its name."""
         self.master, self.slave = os.openpty()
         tty.setraw(self.slave)
         os.set_blocking(self.master, False)
         self.port.unlink(missing_ok=True)
         self.port.symlink_to(os.ttyname(self.slave))
 
-    def vanish(self):
+    def vanish(self) -> None:
+        """Take the name away, and close the terminal."""
         self.port.unlink(missing_ok=True)
         for end in (self.slave, self.master):
             os.close(end)
         self.master, self.waiting = None, b""
 
-    def read(self):
+    def read(self) -> bytes:
         """Bytes from the host, if there are any."""
         try:
             return os.read(self.master, 128) if self.master is not None else b""
         except BlockingIOError:
             return b""
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
+        """Bytes for the host, after those that wait; the oldest are lost where it does not read."""
         if self.master is None:
             return
         self.waiting = (self.waiting + data)[-_KEPT:]
@@ -62,7 +66,7 @@ class Terminal:
 
 
 @cocotb.test()
-async def bridge(dut):
+async def bridge(dut: Any) -> None:
     """Bytes go to and fro, damaged as the settings say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is interrupted too, and says stop
     settings = json.loads(os.environ["BACKSPIKE_SERIAL"])

@@ -10,14 +10,17 @@ The simulation is some thousand times slower than a board, and times on the host
 import argparse
 import contextlib
 import json
+import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from backspike.hw.chip import Tile
 from backspike.hw.serial import UartChip
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
-from backspike.sim.verilator.runner import build, default_seed, run
+from backspike.sim.verilator.runner import Built, build, default_seed, run
 from backspike.spec.config import ChipConfig
 
 __all__ = ["BAUD", "BIT_CYCLES", "build_serial_chip", "serial_chip"]
@@ -28,7 +31,7 @@ BAUD = 1_000_000
 _TIMEOUT = 0.005  # of the chip, in simulated seconds: 20,000 cycles
 
 
-def build_serial_chip(config, folder):
+def build_serial_chip(config: ChipConfig, folder: Path) -> Built:
     """Build the simulation of a ``UartChip`` with bits of four clock cycles; returns what ``runner.build`` does."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +47,9 @@ def build_serial_chip(config, folder):
 
 
 @contextlib.contextmanager
-def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
+def serial_chip(
+    built: Built, port: Path | str, *, seed: int = 1, patience: float = 60.0, **damage: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Runs a simulation while the context lasts: ``(path of the port, what was seen)``.
 
     What was seen is a dict that is filled at the end: ``lamps``, those that were lit at any time (``"busy"``,
@@ -52,25 +57,31 @@ def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
 
     Parameters
     ----------
-    built: from :func:`build_serial_chip`
-    port: path at which the pseudo-terminal appears (a symbolic link)
-    seed: of the damage, and of the simulation's random contents
-    patience: seconds until the port must be there
-    damage: ``flip``, ``drop``, ``repeat``, ``cut``, ``cut_bytes`` as for
-        :class:`~backspike.sim.serial.uart_line.Damage`, for each direction; ``vanish``: numbers of
-        bytes from the host after which the port vanishes for a second
+    built : Built
+        From :func:`build_serial_chip`.
+    port : Path or str
+        Path at which the pseudo-terminal appears (a symbolic link).
+    seed : int
+        Of the damage, and of the simulation's random contents.
+    patience : float
+        Seconds until the port must be there.
+    **damage : object
+        ``flip``, ``drop``, ``repeat``, ``cut``, ``cut_bytes`` as for :class:`~backspike.sim.serial.uart_line.Damage`,
+        for each direction; ``vanish``: numbers of bytes from the host after which the port vanishes for a second.
 
     Raises
     ------
-    RuntimeError: the simulation ended by itself
+    RuntimeError
+        The simulation ended by itself.
     """
     port = Path(port).absolute()
     stop = port.with_name(port.name + ".stop")
     stop.unlink(missing_ok=True)
     settings = json.dumps({"port": str(port), "stop": str(stop), "bit_cycles": BIT_CYCLES, **damage})
-    problem, seen = [], {}
+    problem: list[RuntimeError] = []
+    seen: dict[str, Any] = {}
 
-    def simulate():
+    def simulate() -> None:
         try:
             run(built, "backspike.sim.serial.bench_serial_chip", seed=seed, env={"BACKSPIKE_SERIAL": settings})
         except RuntimeError as error:
@@ -97,9 +108,12 @@ def serial_chip(built, port, *, seed=1, patience=60.0, **damage):
     seen.update(json.loads(result))
 
 
-def main():
+def main() -> None:
     """Simulate a chip until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m backspike.sim.serial.serial_chip", description=main.__doc__)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the simulation must end with this process
+    parser = argparse.ArgumentParser(
+        prog="python -m backspike.sim.serial.serial_chip", description=main.__doc__, allow_abbrev=False
+    )
     parser.add_argument("port", help="path of the pseudo-terminal to make")
     parser.add_argument("--folder", default="build/serial_chip", help="for what is built (default: %(default)s)")
     parser.add_argument("--columns", type=int, default=1)

@@ -2,6 +2,7 @@
 """The far end of a serial line in simulation, and the damage that bytes take on their way."""
 
 from random import Random
+from typing import Any
 
 from cocotb.queue import Queue
 from cocotb.triggers import FallingEdge, Timer
@@ -14,18 +15,30 @@ class Damage:
 
     Parameters
     ----------
-    seed: of the random numbers
-    flip, drop, repeat: chance for each byte
-    cut: chance for each byte that it and the next ``cut_bytes`` are lost
+    seed : int
+        Of the random numbers.
+    flip, drop, repeat : float
+        Chance for each byte.
+    cut : float
+        Chance for each byte that it and the next ``cut_bytes`` are lost.
     """
 
-    def __init__(self, seed, *, flip=0.0, drop=0.0, repeat=0.0, cut=0.0, cut_bytes=300):
+    def __init__(
+        self,
+        seed: int,
+        *,
+        flip: float = 0.0,
+        drop: float = 0.0,
+        repeat: float = 0.0,
+        cut: float = 0.0,
+        cut_bytes: int = 300,
+    ) -> None:
         self.random = Random(seed)
         self.flip, self.drop, self.repeat, self.cut, self.cut_bytes = flip, drop, repeat, cut, cut_bytes
         self.events = 0
         self._silent = 0
 
-    def __call__(self, data):
+    def __call__(self, data: bytes) -> bytes:
         """What arrives of some bytes."""
         result, random = bytearray(), self.random.random
         for byte in data:
@@ -52,32 +65,37 @@ class UartLine:
 
     Parameters
     ----------
-    rx: the chip's input; tx: its output
-    bit: duration of a bit in picoseconds
+    rx, tx : object
+        Handles of the chip's input and output.
+    bit : int
+        Duration of a bit in picoseconds.
 
-    Members
-    -------
-    received: bytearray of what has come; its user removes what it has used
-    idle: whether everything that was sent has gone over the line
+    Attributes
+    ----------
+    received : bytearray
+        What has come; its user removes what it has used.
+    idle : bool
+        Whether everything that was sent has gone over the line.
     """
 
-    def __init__(self, rx, tx, bit):
+    def __init__(self, rx: Any, tx: Any, bit: int) -> None:
         self._rx, self._tx, self._bit = rx, tx, bit
-        self._waiting = Queue()
+        self._waiting: Queue[int] = Queue()
         self._sending = False
         self.received = bytearray()
         rx.value = 1
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
+        """Whether everything that was sent has gone over the line."""
         return self._waiting.empty() and not self._sending
 
-    def send(self, data):
+    def send(self, data: bytes) -> None:
         """Queue bytes."""
         for byte in data:
             self._waiting.put_nowait(byte)
 
-    async def sender(self):
+    async def sender(self) -> None:
         """Sends what is queued, for ever."""
         while True:
             self._sending = False
@@ -87,7 +105,7 @@ class UartLine:
                 self._rx.value = bit
                 await Timer(self._bit, "ps")
 
-    async def receiver(self):
+    async def receiver(self) -> None:
         """Receives, for ever; a byte without its stop bit is an error of the chip."""
         while True:
             await FallingEdge(self._tx)

@@ -264,7 +264,7 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     """
     if waves and not built.waves:
         raise ValueError("waves must be False for a simulation that was built without waves, not True")
-    print(f"{bench_module}: seed {seed} (set BACKSPIKE_SEED to change it)")
+    print(f"{bench_module}: seed {seed}")
     log = built.build_dir / f"{bench_module}.log"
     results = built.build_dir / f"{bench_module}.xml"
     runner = _Verilator()

@@ -298,11 +298,29 @@ ERRORS = [
         TypeError,
         "labels must be an array of integers, not float64",
     ),
+    (lambda: train(labels=[0]), ValueError, "labels must be [2], not [1]"),
+    (lambda: train(labels=[0, 3]), ValueError, "labels must be 0 to 2, not 3"),
+    (lambda: train(batch=-1), ValueError, "batch must be at least 1, not -1"),
+    (lambda: train(batch=0), ValueError, "batch must be at least 1, not 0"),
+    (lambda: train(batch=2.0), TypeError, "batch must be an integer, not 2.0"),
+    (lambda: train(epochs=-1), ValueError, "epochs must be at least 0, not -1"),
+    (lambda: small().classify(np.zeros((4, 2, 4), dtype=bool), batch=0), ValueError, "batch must be at least 1, not 0"),
 ]
 
 
 def small():
     return Trainer(Network.parse("4-3"), Training(rate=0.1), seed=0)
+
+
+def train(*, labels=(0, 1), **options):
+    """A training of two samples, which must not change anything where it is refused."""
+    trainer = small()
+    before = trainer.weights[0].copy()
+    try:
+        trainer.train(np.ones((4, 2, 4), dtype=bool), np.array(labels), **options)
+    except (TypeError, ValueError):
+        assert same_bits(trainer.weights[0], before)
+        raise
 
 
 @pytest.mark.parametrize("call, kind, message", ERRORS, ids=[message for _, _, message in ERRORS])

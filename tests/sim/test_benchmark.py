@@ -10,7 +10,7 @@ import pytest
 
 from backspike.golden import learning
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.compile import CapacityError, compile_network
 from backspike.sim.benchmark.benchmark import benchmark as bench
 from backspike.sim.benchmark.benchmark_cases import CASES, Case, chosen_runs
 from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
@@ -144,8 +144,8 @@ def test_a_mismatch_is_named_and_chips_are_used_again(finished, monkeypatch):
     folder, before = finished
     write = bench._write_expected
 
-    def write_wrongly(scenario, data, weights, where):
-        write(scenario, data, weights, where)
+    def write_wrongly(name, scenario, data, weights, where):
+        write(name, scenario, data, weights, where)
         expected = dict(np.load(where / "expected.npz"))
         bits = scenario.model.format.encode(expected["trained_1"])
         bits[5, 3] ^= 1
@@ -194,3 +194,11 @@ def test_samples_and_cores_can_be_chosen():
         assert (run.compared.samples, run.compared.batch) == (5, 5)
     (run,) = chosen_runs(["scaling"], cores=[1])
     assert run.compared is None
+
+
+def test_a_case_that_does_not_fit_is_refused_before_weights_are_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "trained_weights", None)
+    runs = chosen_runs(cases=[SMALL, dataclasses.replace(SMALL, name="large", scenario={"network": "64-3000-10"})])
+    with pytest.raises(CapacityError, match=r"^layer 0 .* on 2 cores"):
+        bench.benchmark(runs, tmp_path)
+    assert list(tmp_path.iterdir()) == []

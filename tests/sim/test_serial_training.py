@@ -78,14 +78,14 @@ def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     assert "equal in every bit" in again.stdout and "equal in every bit" in tests.stdout
     state = Checkpoint.load(path)
     assert state.finished and state.samples == 20 and state.chip == CHIP.to_dict()
-    course, data = state.course, state.course.dataset()
-    trainer = Trainer(course.model, course.schedule()[0], weights=course.weights())
-    for epoch, training in enumerate(course.schedule()):
+    spec, data = state.spec, state.spec.dataset()
+    trainer = Trainer(spec.model, spec.schedule()[0], weights=spec.weights())
+    for epoch, training in enumerate(spec.schedule()):
         trainer.training = training
-        for chosen in course.epoch_batches(epoch, 10):
+        for chosen in spec.epoch_batches(epoch, 10):
             trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
     for found, expected in ((state.weights, trainer.weights), (state.velocities, trainer.velocities)):
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert not np.array_equal(trainer.weights[1], course.weights()[1])
+    assert not np.array_equal(trainer.weights[1], spec.weights()[1])
     lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert [line["batch"] for line in lines if line["event"] == "batch"] == [1, 2, 3, 1, 2, 3]

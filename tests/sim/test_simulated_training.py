@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The run of ``make sim``, small: report, pictures, waves, and what a mismatch looks like."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from backspike.sim.run import simulated_training as training
+from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
 
 SMALL = Scenario(
@@ -63,8 +65,8 @@ def test_a_mismatch_is_named(finished, monkeypatch):
     folder, _ = finished
     write = training._write_expected
 
-    def write_wrongly(scenario, data, golden, directory):
-        write(scenario, data, golden, directory)
+    def write_wrongly(name, scenario, data, golden, directory):
+        write(name, scenario, data, golden, directory)
         expected = dict(np.load(directory / "expected.npz"))
         fmt = scenario.model.format
         bits = fmt.encode(expected["weights_1_0"])
@@ -80,3 +82,26 @@ def test_a_mismatch_is_named(finished, monkeypatch):
     assert int(difference["expected"], 16) ^ int(difference["found"], 16) == 1
     assert report["mismatching_bits"] == 1
     assert difference["text"].startswith("first difference: weight of layer 0, index (7, 3), step 1: expected bits 0x")
+
+
+def test_a_measurement_of_another_run_is_refused(monkeypatch, tmp_path):
+    """As another run would leave it in the same folder while this one simulates."""
+
+    def measure_another(scenario, built, directory, reporter):
+        (directory / "measured.json").write_text(json.dumps({"run": "0123456789abcdef"}))
+
+    monkeypatch.setattr(training, "build", lambda *_, **__: None)
+    monkeypatch.setattr(training, "_run_chip", measure_another)
+    with pytest.raises(RuntimeError, match=r"measured\.json must be of this run, \w{16}, not of 0123456789abcdef"):
+        training.simulate_training(SMALL, tmp_path, emit=lambda config, folder: [])
+    name = json.loads((tmp_path / "scenario.json").read_text())["run"]
+    assert str(np.load(tmp_path / "expected.npz")["run"]) == name
+    with pytest.raises(RuntimeError, match=r"expected\.npz must be of this run, other, not of "):
+        MeasuredRun(tmp_path, "other", SMALL, {})
+
+
+def test_what_is_impossible_is_refused_before_anything_is_done(monkeypatch, tmp_path):
+    monkeypatch.setattr(Scenario, "plan", None)
+    with pytest.raises(ValueError, match="batch is 4000 and the chip's gradients hold "):
+        training.simulate_training(dataclasses.replace(SMALL, batch=4000, chip={"batch_terms": 64}), tmp_path / "new")
+    assert not (tmp_path / "new").exists()

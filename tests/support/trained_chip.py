@@ -3,18 +3,18 @@
 
 from backspike.golden.trainer import Trainer
 from backspike.host.training.checkpoint import Checkpoint
-from backspike.host.training.training_log import Journal
+from backspike.host.training.training_log import TrainingLog
 from backspike.host.training.training_run import TrainingRun
-from backspike.host.training.training_spec import Course
+from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import parse_header
 from tests.host.driver.test_driver_use import fault
 from tests.support.chip_model import ModelChip
 
-COURSE = Course(network="64-8-10", steps=2, samples=12, tests=6, batch=5, epochs=5, seed=2)
+SPEC = TrainingSpec(network="64-8-10", steps=2, samples=12, tests=6, batch=5, epochs=5, seed=2)
 """Five epochs: the rate falls in the last one."""
 
-BATCHES, EPOCHS = 3, COURSE.epochs
+BATCHES, EPOCHS = 3, SPEC.epochs
 
 
 class Chip:
@@ -49,20 +49,20 @@ class Chip:
         return operation.result
 
 
-def golden(course=COURSE):
-    """Weights and velocities of the whole course in the golden model."""
-    data, schedule = course.dataset(), course.schedule()
-    trainer = Trainer(course.model, schedule[0], weights=course.weights())
+def golden(spec=SPEC):
+    """Weights and velocities of the whole spec in the golden model."""
+    data, schedule = spec.dataset(), spec.schedule()
+    trainer = Trainer(spec.model, schedule[0], weights=spec.weights())
     for epoch, training in enumerate(schedule):
         trainer.training = training
-        for chosen in course.epoch_batches(epoch, len(data.train_labels)):
+        for chosen in spec.epoch_batches(epoch, len(data.train_labels)):
             trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
     return trainer.weights, trainer.velocities
 
 
-def train(folder, chip=None, state=None, course=COURSE, **options):
+def train(folder, chip=None, state=None, spec=SPEC, **options):
     """Train; returns ``(result, run)``."""
     path = folder / "weights.npz"
-    with Journal(path.with_suffix(".jsonl")) as journal:
-        run = TrainingRun(chip or Chip(), state or Checkpoint.start(course), path, journal, **options)
+    with TrainingLog(path.with_suffix(".jsonl")) as log:
+        run = TrainingRun(chip or Chip(), state or Checkpoint.start(spec), path, log, **options)
         return run.run(), run

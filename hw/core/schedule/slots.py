@@ -22,8 +22,8 @@ class SlotTable(wiring.Component):
 
     A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
-    so that samples stay in order. A write to an EXPECTATIONS entry *restarts* the table: all slots of all slices are free and
-    expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes nothing.
+    so that samples stay in order. A write to an EXPECTATIONS entry *restarts* the table: all slots of all slices are
+    free and expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes nothing.
 
     What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
     slot, labels. A slot has flags: whether each number is reached, and where its sample is.
@@ -42,7 +42,8 @@ class SlotTable(wiring.Component):
         never in two cycles in a row and only if they are taken. Others have no effect where they are not taken
     event_train, event_label: content of the packet; ``train`` counts with the inputs of step 0
     lap: to be kept with the tape word that inputs bring
-    need_write, need_slice, need_tape, need: a word of an EXPECTATIONS entry is written: its second one, ``tape``, or the first
+    need_write, need_slice, need_tape, need: a word of an EXPECTATIONS entry is written: its second one, ``tape``, or
+        the first
     updates: by slice: an UPDATE waits
     closed: nothing is taken, but for updates
     ready_forward, forward_slot, forward_step, forward_train: by slice: a step of a sample may start, which slot and

@@ -123,7 +123,16 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
             "momentum is 0.5 and the chip has no velocity memory: use momentum=0 in the training, or a chip with "
             "momentum=True",
         ),
-        (CapacityError, {"steps": 5}, "the network has 5 steps and the chip holds 4: use steps=5"),
+        (
+            CapacityError,
+            {"steps": 5},
+            "the network has 5 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=5",
+        ),
+        (
+            CapacityError,
+            {"steps": 300},
+            "the network has 300 steps and the chip holds 4: use a network of at most 4 steps",
+        ),
         (
             ValueError,
             {"format": Format(exponent=4, mantissa=3)},
@@ -138,7 +147,7 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (TypeError, {"options": {"strategy": [3]}}, "strategy must be a list of Piece, not 3"),
         (ValueError, {"options": {"loss": "mse"}}, "loss must be 'rate' or 'external', not 'mse'"),
         (ValueError, {"options": {"cores": 5}}, "cores must be 1 to 4 on this chip, not 5"),
-        (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer or None, not 2.0"),
+        (TypeError, {"options": {"cores": 2.0}}, "cores must be an integer, not 2.0"),
         (TypeError, {"options": {"seed": "a"}}, "seed must be an integer, not 'a'"),
         (TypeError, {"options": {"density": 0.5}}, "density must be a Density, one for each layer, or None, not 0.5"),
         (
@@ -215,7 +224,21 @@ def test_labels_and_outputs_fit_their_fields():
             "an output pixel of layer 1 sees 784 inputs of one producer and the chip's lists have 512 entries: use a "
             "smaller kernel or pool, or list_depth=1024",
         ),
+        (
+            "100x8x8-c4k7-10",
+            {},
+            "an output pixel of layer 0 sees 4,900 inputs of one producer and the chip's lists have 1,024 entries: "
+            "use a smaller kernel or pool",
+        ),
         ("1x200x8-c4k3s2-10", {}, "layer 0 has in_height=200: use a network where it is at most 127"),
+        ("1x20x20-c4k3s5-10", {}, "layer 0 has stride=5: use a network where it is at most 4"),
+        ("1x17x17-a17-10", {}, "layer 0 has pool=17: use a network where it is at most 16"),
+        (
+            "1x20x20-c4k8-10",
+            {},
+            "layer 0 has kernel=8: use a network where it is at most 7, or the whole pooled map and at most 15",
+        ),
+        ("1x16x16-c4k16-10", {}, "layer 0 has kernel=16: use a network where it is at most 15"),
         (
             "1x28x28-c4k3p1-10",
             {"batch_terms": 3135},
@@ -277,7 +300,7 @@ def test_weights_are_checked(weights, message):
 @pytest.mark.parametrize(
     ("error", "value", "message"),
     [
-        (ValueError, 1.5, "masks must be 0 to 1, not 1.5"),
+        (ValueError, 1.5, "masks must be at least 0 and at most 1, not 1.5"),
         (TypeError, "a", "masks must be a number, not 'a'"),
     ],
 )

@@ -11,9 +11,9 @@ from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer, initial_weights
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.compile import Density, Piece, compile_network
-from backspike.host.compiler.core_assignment import arrange, flits
-from backspike.host.compiler.cost_model import Work, layer_densities
-from backspike.host.compiler.partition import Cuts
+from backspike.host.compiler.core_assignment import assign_cores, flits
+from backspike.host.compiler.cost_model import CostModel, layer_densities
+from backspike.host.compiler.partition import Partition
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.strategies import balanced, path
 from backspike.spec.config import ChipConfig, mesh_shape
@@ -51,7 +51,7 @@ def test_the_link_limits_the_slices_of_the_first_layer():
     assert len(plan.layers[0]) < 40
 
 
-def test_the_work_of_a_convolution():
+def test_the_cost_of_a_convolution():
     """By hand: 2 channels of 4 x 4 inputs, 3 x 3 kernel, padding 1: of 144 taps 100 are inside."""
     layers = [
         Conv(in_channels=2, in_height=4, in_width=4, kernel=3, padding=1, out_channels=4),
@@ -61,35 +61,35 @@ def test_the_work_of_a_convolution():
     densities = (Density(spikes=0.5, deltas=1), Density(spikes=0.25, masks=0.5, deltas=1))
     slices = np.array([[1, 1], [0, 1]])
     blocks = np.array([[1, 3], [0, 3]])
-    work = Work(network, ChipConfig(), densities)
-    forward, errors, gradients, deltas = work.engines(blocks, blocks, slices)
+    cost = CostModel(network, ChipConfig(), densities)
+    forward, errors, gradients, deltas = cost.engines(blocks, blocks, slices)
     assert forward[0].tolist() == [2 * 100 * 2 * 0.5 + 2 * 16, 3 * (2 * 100 * 2 * 0.5 + 2 * 16)]
     assert forward[1].tolist() == [0, 2 * 64 * 0.25 * 3 + 2 * 3]
     assert gradients[0, 0] == 2 * 100 * 2 * 0.5
     assert errors[0].tolist() == [0, 0]
     assert errors[1, 1] == max(3 * 64, 64 + 64 * 3)  # 2 * 64 * 0.5 errors of three deltas each
     assert deltas.tolist() == [[2 * 2 * 16, 2 * 2 * 16 * 3], [0, 2 * 2 * 3]]
-    inward, outward = work.ports(blocks, slices)
+    inward, outward = cost.ports(blocks, slices)
     assert inward[0].tolist() == [3 * 2 * 1 + 3 * 2 * 16 * 0.5, 3 * 2 * 1 + 3 * 2 * 16 * 0.5 * 3]
     assert inward[1].tolist() == [0, 3 * 2 * 2]
     assert outward[1, 1] == 3 * 64 + 3 * 2 * 3 / 32
-    assert work.link(slices) == 2 * 3 * 2
+    assert cost.link(slices) == 2 * 3 * 2
 
 
 def test_engines_for_dense_layers_find_an_input_once_for_both():
     """Of 32 inputs a quarter is masked, and half of all spike: 20 are of use, and in the first layer 32 of 64."""
     network = Network.parse("64-32-10", steps=3)
     densities = (Density(spikes=0.5, deltas=1), Density(spikes=0.5, masks=0.25, deltas=1))
-    work = Work(network, ChipConfig(dense_only=True), densities)
-    _, errors, gradients, _ = work.engines(np.array([[32], [10]]), np.array([[32], [10]]), np.ones((2, 1)))
+    cost = CostModel(network, ChipConfig(dense_only=True), densities)
+    _, errors, gradients, _ = cost.engines(np.array([[32], [10]]), np.array([[32], [10]]), np.ones((2, 1)))
     assert gradients.ravel().tolist() == [3 * 32 * 32, 3 * 20 * 10]
     assert errors.ravel().tolist() == [3 * 32 * 32, 3 * 20 * 10]
 
 
 def test_deltas_of_zero_send_no_errors():
     network = Network.parse("64-32-10")
-    work = Work(network, ChipConfig(), layer_densities(network, Density(deltas=0.0)))
-    _, outward = work.ports(np.array([[32], [10]]), np.ones((2, 1)))
+    cost = CostModel(network, ChipConfig(), layer_densities(network, Density(deltas=0.0)))
+    _, outward = cost.ports(np.array([[32], [10]]), np.ones((2, 1)))
     assert outward.ravel().tolist() == [3 * 4 * 32 / 32, 3 * 4 * 10 / 32]
 
 
@@ -98,36 +98,38 @@ def test_the_matrix_of_a_cut_needs_what_its_layout_uses():
     network = Network.parse("2x9x9-c10k3-a7-c33k1-20-10", bias=True)
     for lanes in (1, 4):
         config = ChipConfig(columns=3, rows=2, lanes=lanes, **LARGE)
-        cuts = Cuts(network, config, layer_densities(network, None))
+        partition = Partition(network, config, layer_densities(network, None))
         draw = np.random.default_rng(lanes)
         for _ in range(20):
-            cut = np.array([draw.multinomial(count, [1 / 6] * 6) for count in cuts.counts])
+            cut = np.array([draw.multinomial(count, [1 / 6] * 6) for count in partition.counts])
             cores = path(3, 2)
-            plan = compile_network(network, TRAINING, config, strategy=cuts.pieces(cut, cores))
+            plan = compile_network(network, TRAINING, config, strategy=partition.pieces(cut, cores))
             assert isinstance(plan, Plan)
-            needs, counts, _ = cuts.needs(cut)
+            needs, counts, _ = partition.needs(cut)
             assert counts.tolist() == [len(own) for own in plan.layers]
             used = plan.core_use()
             for column, core in enumerate(cores):
                 for name, values in needs.items():
                     found = used.get(core, {}).get(name, 0)
-                    slack = 2 * int(cuts.slices(cut).sum()) if name in ("tape_words", "fan_in") and lanes > 1 else 0
+                    slack = (
+                        2 * int(partition.slices(cut).sum()) if name in ("tape_words", "fan_in") and lanes > 1 else 0
+                    )
                     assert found <= values[column] <= found + slack
-            assert cuts.excess(cut) == 0
+            assert partition.excess(cut) == 0
             tight = {name: max(1, values.max() - 1) for name, values in needs.items()}
             for name in ("tape_words", "fan_in", "routes", "slices"):
-                changed = Cuts(network, replace(config, **{name: max(2, int(tight[name]))}), cuts.densities)
+                changed = Partition(network, replace(config, **{name: max(2, int(tight[name]))}), partition.densities)
                 assert (changed.excess(cut) > 0) == (needs[name].max() > max(2, tight[name]))
 
 
-def test_arranging_shortens_the_ways_and_keeps_the_pieces():
+def test_assigning_cores_shortens_the_ways_and_keeps_the_pieces():
     network, config = Network.parse("784-256-128-10"), ChipConfig(columns=5, rows=4, weights=32768)
     cores, densities = path(5, 4), layer_densities(network, None)
     before = [
         replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1])
         for n, p in enumerate(balanced(network, config, cores, densities))
     ]
-    after = arrange(network, before, cores, densities)
+    after = assign_cores(network, before, cores, densities)
     pairs = [[(p, q) for p in own for q in own if q.layer == p.layer + 1] for own in (before, after)]
     ways = [sum(flits(network, p, densities) * (abs(p.x - q.x) + abs(p.y - q.y)) for p, q in own) for own in pairs]
     assert ways[1] < 0.9 * ways[0]
@@ -166,6 +168,6 @@ def test_finding_spikes_is_the_least_that_forward_takes():
     """Without any spike: 65 inputs lie in 65 / 32 + 31 / 32 words, found once, or for each of 3 blocks."""
     network = Network(layers=[Dense(inputs=65, outputs=3)], steps=2)
     for window, scans in ((128, 1), (64, 3)):
-        work = Work(network, ChipConfig(list_depth=window), layer_densities(network, Density(spikes=0)))
-        forward, *_ = work.engines(np.array([[3]]), np.array([[3]]), np.array([[1]]))
+        cost = CostModel(network, ChipConfig(list_depth=window), layer_densities(network, Density(spikes=0)))
+        forward, *_ = cost.engines(np.array([[3]]), np.array([[3]]), np.array([[1]]))
         assert forward.item() == 2 * 3 * scans + 2 * 3

@@ -205,6 +205,16 @@ def test_errors_of_a_wrong_shape_are_refused():
         _ = operation.result
 
 
+@pytest.mark.parametrize("errors", [np.zeros((3, 1, 5)), [0.0] * 5])
+def test_errors_that_are_no_function_are_refused_before_samples_are_sent(errors):
+    chip, driver, _ = start(options={"loss": "external"})
+    message = f"errors must be a function of a sample and its output spikes, not {type(errors).__name__}"
+    with pytest.raises(TypeError, match=exactly(message)):
+        driver.train_batch(np.zeros((3, 1, 35)), errors=errors)
+    assert driver.next_slot == 0
+    chip.run(driver.train_batch(np.zeros((3, 1, 35)), errors=lambda sample, outputs: np.zeros((3, 5))))
+
+
 def test_a_fault_ends_the_operation():
     chip, driver, _ = start()
     operation = driver.evaluate(np.zeros((3, 1, 35)))
@@ -307,6 +317,7 @@ def test_velocities_need_their_memory():
     ("error", "options", "message"),
     [
         (ValueError, {"next_slot": 2}, "next_slot must be 0 to 1, not 2"),
+        (TypeError, {"next_slot": 1.0}, "next_slot must be an integer, not 1.0"),
         (TypeError, {"strict": 1}, "strict must be True or False, not 1"),
     ],
 )
@@ -316,3 +327,11 @@ def test_driver_parameters(error, options, message):
         Driver(driver.plan, **options)
     with pytest.raises(TypeError, match=exactly("skipping must be True or False, not 1")):
         driver.set_skipping(1)
+
+
+def test_errors_that_are_no_function_are_refused_before_anything_is_sent():
+    chip, driver, _ = start(options={"loss": "external"})
+    message = "errors must be a function of a sample's number and its output spikes, not array([0.])"
+    with pytest.raises(TypeError, match=exactly(message)):
+        driver.train_batch(np.zeros((3, 1, 35)), errors=np.zeros(1))
+    chip.run(driver.evaluate(np.zeros((3, 1, 35))))

@@ -186,7 +186,7 @@ def test_no_port(port):
 
 
 def test_a_bad_rate(port):
-    with pytest.raises(ValueError, match=r"^baud must be a positive integer, not 0$"):
+    with pytest.raises(ValueError, match=r"^baud must be at least 1, not 0$"):
         open_chip(str(port), 0)
 
 

@@ -10,12 +10,12 @@ import pytest
 from backspike.host.compiler.compile import CapacityError
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import ChipFault
-from backspike.host.training.training_spec import Course
+from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.packets import Kind
 from backspike.spec.tables import Region
 from tests.host.driver.test_driver import same
 from tests.host.driver.test_driver_use import FAULT_TEXT
-from tests.support.trained_chip import BATCHES, COURSE, EPOCHS, Chip, golden, train
+from tests.support.trained_chip import BATCHES, EPOCHS, SPEC, Chip, golden, train
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def same_as_whole(folder, whole):
 def test_a_whole_training_is_the_golden_models(whole):
     folder, weights, _ = whole
     assert same_as_whole(folder, whole)
-    assert not any(np.array_equal(a, b) for a, b in zip(weights, COURSE.weights(), strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(weights, SPEC.weights(), strict=True))
     history = Checkpoint.load(folder / "weights.npz").history
-    assert [entry["rate"] for entry in history] == [training.rate for training in COURSE.schedule()]
+    assert [entry["rate"] for entry in history] == [training.rate for training in SPEC.schedule()]
     assert history[-1]["rate"] == history[0]["rate"] / 4
 
 
@@ -209,13 +209,13 @@ def test_without_comparison_nobody_sees_a_difference(tmp_path):
 
 
 def test_a_chip_without_velocities_trains_without_momentum(tmp_path):
-    course = Course(**vars(COURSE) | {"momentum": 0.0, "epochs": 2})
+    spec = TrainingSpec(**vars(SPEC) | {"momentum": 0.0, "epochs": 2})
     asked = iter([False] * 2 + [True])
-    result, _ = train(tmp_path, Chip(momentum=False), course=course, compare=True, stop=lambda: next(asked))
+    result, _ = train(tmp_path, Chip(momentum=False), spec=spec, compare=True, stop=lambda: next(asked))
     assert result == "interrupted"
     state = Checkpoint.load(tmp_path / "weights.npz")
     result, run = train(tmp_path, Chip(), state, compare=True)
-    assert result == "finished" and same(run.state.weights, golden(course)[0])
+    assert result == "finished" and same(run.state.weights, golden(spec)[0])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from backspike.host.training.checkpoint import Checkpoint
 from backspike.spec.packets import Kind
 from backspike.spec.tables import Region
 from tests.host.driver.test_driver import same
-from tests.support.trained_chip import COURSE, Chip, golden
+from tests.support.trained_chip import SPEC, Chip, golden
 
 OPTIONS = ["--network=64-8-10", "--steps=2", "--samples=12", "--tests=6", "--batch=5", "--epochs=5", "--seed=2"]
 
@@ -60,8 +60,8 @@ def test_training_and_evaluation(port, tmp_path, capsys):
 
     port.chip = Chip(lanes=2)
     assert main(["evaluate", "--port=COM9", f"--load={path}", "--tests=9", "--compare"]) == 0
-    data = COURSE.dataset()
-    trainer = Trainer(COURSE.model, COURSE.schedule()[0], weights=golden()[0])
+    data = SPEC.dataset()
+    trainer = Trainer(SPEC.model, SPEC.schedule()[0], weights=golden()[0])
     from backspike.host.data.datasets import digits  # noqa: PLC0415
 
     spikes, labels = digits(2).test_spikes[:, :9], digits(2).test_labels[:9]
@@ -182,9 +182,9 @@ def test_beginning_with_weights_of_a_file(port, stopped, tmp_path):
     weights = Checkpoint.load(stopped).weights
     assert train(tmp_path / "b.npz", f"--load={stopped}", "--samples=5", "--tests=2", "--batch=5", "--epochs=1") == 0
     found = Checkpoint.load(tmp_path / "b.npz")
-    assert found.course.network == "64-8-10" and found.course.steps == 2 and found.samples == 5
-    trainer, data = Trainer(found.course.model, found.course.schedule()[0], weights=weights), found.course.dataset()
-    chosen = found.course.epoch_batches(0, 5)[0]
+    assert found.spec.network == "64-8-10" and found.spec.steps == 2 and found.samples == 5
+    trainer, data = Trainer(found.spec.model, found.spec.schedule()[0], weights=weights), found.spec.dataset()
+    chosen = found.spec.epoch_batches(0, 5)[0]
     trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
     assert same(found.weights, trainer.weights)
 
@@ -211,14 +211,14 @@ def test_a_chip_without_velocities_has_no_momentum_by_default(port, tmp_path, ca
     port.chip = Chip(momentum=False)
     assert train(tmp_path / "a.npz", *OPTIONS[:-2], "--epochs=1", "--compare") == 0
     assert "momentum 0.0" in capsys.readouterr().out
-    assert Checkpoint.load(tmp_path / "a.npz").course.momentum == 0
+    assert Checkpoint.load(tmp_path / "a.npz").spec.momentum == 0
     assert train(tmp_path / "b.npz", *OPTIONS, "--momentum=0.5") == 2
 
 
 def test_a_chip_of_another_format_gets_a_network_of_its_format(port, tmp_path):
     port.chip = Chip(format=type(Chip().config.format)(exponent=5, mantissa=7))
     assert train(tmp_path / "a.npz", *OPTIONS[:-2], "--epochs=1", "--compare") == 0
-    assert Checkpoint.load(tmp_path / "a.npz").course.format == {"exponent": 5, "mantissa": 7}
+    assert Checkpoint.load(tmp_path / "a.npz").spec.format == {"exponent": 5, "mantissa": 7}
 
 
 @pytest.mark.parametrize(
@@ -292,3 +292,115 @@ def test_what_cannot_be_parsed_is_refused(arguments, text, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2 and text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["run0.5", "run0.25", "a.jsonl", "a"])
+def test_a_file_without_its_ending_is_refused(name, port, tmp_path, capsys):
+    """Two such files would share a log, or be their own."""
+    path = tmp_path / name
+    assert train(path, *OPTIONS) == 2
+    text = f"backspike train: save must end in .npz, not '{path}': use --save {path}.npz\n"
+    assert capsys.readouterr().err == text
+    assert not port.asked and list(tmp_path.iterdir()) == []
+
+
+def test_files_with_similar_names_have_logs_of_their_own(port, tmp_path):
+    for name in ("run0.5.npz", "run0.25.npz"):
+        port.chip = Chip()
+        assert train(tmp_path / name, *OPTIONS[:-2], "--epochs=1") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "run0.25.jsonl",
+        "run0.25.npz",
+        "run0.5.jsonl",
+        "run0.5.npz",
+    ]
+
+
+def test_where_nothing_can_be_saved_is_known_at_once(port, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.npz").mkdir()
+    for path, text in (
+        (
+            tmp_path / "file" / "a.npz",
+            "save must be in a folder that can be written, not '{path}': a file is in its place",
+        ),
+        (tmp_path / "folder.npz", "save must be a file, not the folder '{path}'"),
+    ):
+        assert train(path, *OPTIONS) == 2
+        assert capsys.readouterr().err == f"backspike train: {text.format(path=path)}\n"
+    assert not port.asked
+
+
+def test_two_trainings_do_not_save_in_one_file(port, tmp_path, capsys):
+    """The second one begins while the first one is at work."""
+    codes = []
+
+    class Busy(Chip):
+        def run(self, operation, timeout=None):
+            if not codes:
+                codes.append(train(tmp_path / "a.npz", *OPTIONS, "--overwrite"))
+            return super().run(operation)
+
+    port.chip = Busy()
+    assert train(tmp_path / "a.npz", *OPTIONS[:-2], "--epochs=1") == 0
+    assert codes == [2]
+    text = f"backspike train: save '{tmp_path / 'a.npz'}' must be free, but process {os.getpid()} is at work there: "
+    assert capsys.readouterr().err.startswith(text)
+
+
+def test_sigterm_has_an_exit_code_of_its_own(port, tmp_path, capfd):
+    class Terminating(Chip):
+        def run(self, operation, timeout=None):
+            if len(self.names) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().run(operation)
+
+    port.chip = Terminating()
+    assert train(tmp_path / "a.npz", *OPTIONS) == 143
+    assert "interrupted after 10 samples" in capfd.readouterr().out
+
+
+def test_weights_of_another_precision_are_taken_with_round(port, stopped, tmp_path, capsys):
+    exact = [weight.astype(np.float32) * np.float32(1.0001) for weight in Checkpoint.load(stopped).weights]
+    np.savez(tmp_path / "c.npz", **{f"weights_{k}": weight for k, weight in enumerate(exact)})
+    options = [f"--load={tmp_path / 'c.npz'}", *OPTIONS[:-2], "--epochs=1"]
+    assert train(tmp_path / "d.npz", *options) == 2
+    assert re.search(r"must be numbers of the format: .*: --round takes the nearest ones\n$", capsys.readouterr().err)
+    assert train(tmp_path / "d.npz", *options, "--round", "--compare") == 0
+    told = capsys.readouterr().out
+    assert re.search(r"c\.npz rounded to Format\(exponent=5, mantissa=10\): the largest change is \d", told)
+    assert train(tmp_path / "e.npz", *OPTIONS, "--round") == 2
+    assert "round must be given with load" in capsys.readouterr().err
+
+
+def test_constants_are_options_and_are_kept(port, tmp_path, capsys):
+    options = ["--rate=0.0078125", "--loss-scale=0.25", "--kappa=0.75", "--theta=2", "--width=3", "--strict"]
+    path = tmp_path / "a.npz"
+    assert train(path, *OPTIONS[:-2], "--epochs=1", *options, "--compare") == 0
+    spec = Checkpoint.load(path).spec
+    assert (spec.rate, spec.loss_scale) == (0.0078125, 0.25)
+    assert spec.neuron == {"kappa": 0.75, "theta": 2.0, "width": 3.0, "strict": True}
+    capsys.readouterr()
+    for option, text in (("--rate=0.5", "rate must be 0.0078125"), ("--kappa=0.5", "kappa must be 0.75")):
+        assert train(path, "--resume", option) == 2
+        assert capsys.readouterr().err.startswith(f"backspike train: {text} as in {path}, not 0.5")
+    assert train(path, "--resume", *options) == 0
+
+
+def test_a_network_that_no_chip_holds_is_refused_before_the_chip_is_asked(port, tmp_path, capsys):
+    assert train(tmp_path / "a.npz", "--network=64-99999999999999999999-10") == 2
+    assert "and the largest chip, of 64 cores, holds 8,388,608: use smaller layers" in capsys.readouterr().err
+    assert not port.asked
+    assert train(tmp_path / "a.npz", "--steps=2", "--network=64-20000-10") == 2
+    assert "layer 0 does not fit on 2 cores" in capsys.readouterr().err
+    assert train(tmp_path / "a.npz", "--steps=2", "--batch=100000") == 2
+    assert "use batch=32768, or batch_terms=200000" in capsys.readouterr().err
+    assert port.chip.names == []
+
+
+def test_a_rate_that_the_rule_does_not_give_is_said(port, tmp_path, capsys):
+    port.chip = Chip(slices=16, columns=4, steps=4)
+    network = "-".join(["64", *["4"] * 23, "10"])
+    options = [f"--network={network}", "--samples=5", "--tests=2", "--batch=5", "--epochs=1", "--compare"]
+    assert train(tmp_path / "a.npz", *options) == 0
+    assert "rate 5.960464477539063e-08, the smallest of the format" in capsys.readouterr().out

@@ -1,31 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a network with the golden model and prints accuracy, speed and activity.
+"""``backspike golden``: trains a network with the golden model, and prints accuracy, speed and activity.
 
-Run as ``python -m backspike.cli.golden_report``. Activity, the share of spikes, masks and deltas that are not zero, is
-what the chip's speed depends on.
+Activity, the share of spikes, masks and deltas that are not zero, is what the chip's speed depends on.
 """
 
-import argparse
 import time
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
-from backspike.golden.arithmetic import BitExact, Float64
+from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
 from backspike.golden.initial import balanced_weights, initial_weights
-from backspike.golden.network import Conv, Network
+from backspike.golden.layers import Layer
+from backspike.golden.network import Conv, Network, Training
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
+from backspike.host.compiler.capacity import check_size
 from backspike.host.data import datasets as data
+from backspike.spec.checks import check_integer
 
-__all__ = ["densities", "main"]
+__all__ = ["DESCRIPTION", "EXTRA", "add_options", "densities", "run"]
+
+DESCRIPTION = "Train a network with the golden model alone; print accuracy, speed and activity."
+EXTRA = "sim"  # has the package of mnist5k
 
 SAMPLES = 500  # whose activity is shown
 
 
-def densities(trainer, spikes, labels):
+def densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Shares that are not zero, over some samples: input spikes, and a list with a dict per layer.
 
     ``spikes``, ``masks``, ``deltas`` of a layer are per neuron and step; ``inputs used`` and ``deltas used`` are those
@@ -37,7 +43,7 @@ def densities(trainer, spikes, labels):
     deltas, _ = learning.backward(
         trainer.network, trainer.weights, trace, trainer.training, trainer.arithmetic, labels=labels
     )
-    result = {"inputs": float(trace.inputs.mean()), "layers": []}
+    result: dict[str, Any] = {"inputs": float(trace.inputs.mean()), "layers": []}
     before = trace.inputs
     masks = np.zeros(trace.inputs.shape, dtype=bool)
     for description, layer, delta in zip(trainer.network.layers, trace.layers, deltas, strict=True):
@@ -58,7 +64,7 @@ def densities(trainer, spikes, labels):
     return result
 
 
-def _terms(layer, spikes, masks, nonzero):
+def _terms(layer: Layer, spikes: np.ndarray, masks: np.ndarray, nonzero: np.ndarray) -> dict[str, float]:
     """Products of a layer whose factors are not zero, all samples and steps together."""
     spikes, masks, nonzero = (array.reshape(-1, array.shape[2]) for array in (spikes, masks, nonzero))
     pixels = layer.out_height * layer.out_width
@@ -75,7 +81,7 @@ def _terms(layer, spikes, masks, nonzero):
     return result
 
 
-def _show(title, trainer, dataset):
+def _show(title: str, trainer: Trainer, dataset: data.Dataset) -> None:
     numbers = densities(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES])
     print(f"  activity, {title}: input spikes {numbers['inputs']:.3f}")
     for number, layer in enumerate(numbers["layers"]):
@@ -90,7 +96,13 @@ def _show(title, trainer, dataset):
     print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
 
-def _train(network, schedule, dataset, arithmetic, arguments):
+def _train(
+    network: Network,
+    schedule: list[Training],
+    dataset: data.Dataset,
+    arithmetic: Arithmetic,
+    arguments: Namespace,
+) -> None:
     weights = initial_weights(network, arguments.seed)
     if any(isinstance(layer, Conv) for layer in network.layers):
         weights = balanced_weights(network, arguments.seed, dataset.train_spikes[:, :64])
@@ -114,32 +126,37 @@ def _train(network, schedule, dataset, arithmetic, arguments):
     print(f"  saturated: {trainer.saturated}")
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m backspike.cli.golden_report", description="Train the golden model."
-    )
+def add_options(parser: ArgumentParser) -> None:
+    """The command's options."""
     parser.add_argument("--data", default="digits", help="digits, mnist5k, or a folder with MNIST's four files")
     parser.add_argument("--hidden", default="128", help="hidden layers, such as 128 or c16k3s2p1-c32k3p1-a2-64")
-    parser.add_argument("--reset", default="soft", choices=("soft", "hard"))
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--momentum", type=float, default=0.875)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--arithmetic", default="both", choices=("bit-exact", "float64", "both"))
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--reset", default="soft", choices=("soft", "hard"), help="default %(default)s")
+    parser.add_argument("--steps", type=int, default=4, help="default %(default)s")
+    parser.add_argument("--epochs", type=int, default=10, help="default %(default)s")
+    parser.add_argument("--batch", type=int, default=16, help="default %(default)s")
+    parser.add_argument("--momentum", type=float, default=0.875, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    parser.add_argument(
+        "--arithmetic", default="both", choices=("bit-exact", "float64", "both"), help="default %(default)s"
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Train and print; returns the exit code."""
+    check_integer("epochs", arguments.epochs, 1)
+    check_integer("batch", arguments.batch, 1)
+    check_integer("seed", arguments.seed, 0)
     dataset = data.load(arguments.data, arguments.steps)
     flat = arguments.hidden.replace("-", "").isdigit()
     first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))
     sizes = f"{first}-{arguments.hidden}-{dataset.classes}"
     network = Network.parse(sizes, steps=arguments.steps, reset=arguments.reset)
+    check_size(network)
     schedule = default_schedule(network, arguments.epochs, batch=arguments.batch, momentum=arguments.momentum)
     print(f"{dataset.name}, {network}, {arguments.reset} reset, {schedule[0]}")
-    kinds = {"bit-exact": (BitExact(network.format),), "float64": (Float64(),)}
+    exact, floating = BitExact(network.format), Float64()
+    kinds: dict[str, tuple[Arithmetic[Any], ...]] = {"bit-exact": (exact,), "float64": (floating,)}
     with threadpool_limits(1):  # the matrices are too small for threads
-        for arithmetic in kinds.get(arguments.arithmetic, kinds["bit-exact"] + kinds["float64"]):
+        for arithmetic in kinds.get(arguments.arithmetic, (exact, floating)):
             _train(network, schedule, dataset, arithmetic, arguments)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

