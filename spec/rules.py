@@ -50,8 +50,8 @@ RULES = {
     Kind.SPIKES: Rule(
         sender="host, or the slice before",
         receiver="slice (the host: of the last layer)",
-        payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be 0, "
-        "as a dense_only chip takes them for inputs",
+        payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must "
+        "be 0, as a dense_only chip takes them for inputs",
         when="the slot takes inputs (its sample before is done), the step is one of NEED.steps, the word is one of the "
         "NEED.inputs words from NEED.tape on and has not come for this step and sample, the core does not erase; and, "
         "for step 0, no UPDATE of the slice waits",
