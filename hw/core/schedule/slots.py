@@ -23,7 +23,8 @@ class SlotTable(wiring.Component):
     A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
     so that samples stay in order. A write to an EXPECTATIONS entry *restarts* the table: all slots of all slices are
-    free and expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes nothing.
+    free and expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes
+    nothing.
 
     What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
     slot, labels. A slot has flags: whether each number is reached, and where its sample is.

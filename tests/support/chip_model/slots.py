@@ -66,7 +66,7 @@ class Slice:
         self.write(0, 0)
 
     def write(self, part: int, word: int) -> None:
-        """A word of the EXPECTATIONS entry; a slice that needs no inputs, or more than can be counted, is not active."""
+        """A word of the EXPECTATIONS entry; a slice without inputs, or with too many to count, is not active."""
         self.words = (word, self.words[1]) if part == 0 else (self.words[0], word)
         self.need = EXPECTATIONS.unpack(self.words[1] << 32 | self.words[0])
         words, steps = self.config.tape_words, self.config.steps
