@@ -265,7 +265,7 @@ class PixelPairs(wiring.Component):
         shapes, d, group, words = self.shapes, self.descriptor, self.group, reader.words
         size, pixel_shape = shapes.config.tape_words, words.p.payload.shape()
         m.submodules.masked_bits = masked = BitLister(words=size, payload=pixel_shape, banks=2)
-        m.submodules.spiking_bits = spiking = BitLister(words=size, payload=0, banks=2)
+        m.submodules.spiking_bits = spiking = BitLister(words=size, payload=1, banks=2)
         taken = masked.words.ready & spiking.words.ready
         waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, taken, "input_word")
         about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
