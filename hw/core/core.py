@@ -151,7 +151,7 @@ class Core(wiring.Component):
         for name in ("host", "neuron", "delta", "update"):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
         wiring.connect(m, self.spike_sender.routes, memories.targets)
-        sums, new, masks = memories.receiver.sums, memories.receiver.new_sums, memories.receiver.masks
+        sums, new, masks, laps = (getattr(memories.receiver, name) for name in ("sums", "new_sums", "masks", "laps"))
         m.d.comb += [
             memories.sources.enable.eq(1),
             memories.sources.address.eq(backward.route_address),
@@ -167,8 +167,10 @@ class Core(wiring.Component):
             memories.receiver.ends.eq(receiver.error_end),
             masks.enable.eq(receiver.tape_write),
             masks.address.eq(receiver.tape_address),
-            masks.data.masks.eq(receiver.masks),
-            masks.data.lap.eq(self.slots.lap),
+            masks.data.eq(receiver.masks),
+            laps.enable.eq(receiver.tape_write),
+            laps.address.eq(receiver.tape_address),
+            laps.data.eq(self.slots.lap),
             memories.receiver.arrived.enable.eq(1),
             memories.receiver.arrived.address.eq(receiver.tape_address),
             self.slots.arrived.eq(memories.receiver.arrived.data),

@@ -112,7 +112,7 @@ class HostMemories(Component):
             host.reading.eq(replies.holding),
             memories.receiver.masks.enable.eq(receiver.tape_write),
             memories.receiver.masks.address.eq(receiver.tape_address),
-            memories.receiver.masks.data.masks.eq(receiver.masks),
+            memories.receiver.masks.data.eq(receiver.masks),
             host.fetch_region.eq(replies.fetch_region),
             host.fetch_address.eq(replies.fetch_address),
             host.counter.eq(COUNTER),
