@@ -81,7 +81,8 @@ class Memories:
         self.groups = Ram(m, "groups", shapes.group_words, config.groups, ("forward", *engines), parts=True)
         # The description of a slice is read before its engines start: it lies behind the spikes that they read.
         self.spikes = Ram(m, "spikes", WORD, shapes.descriptors + shapes.tables, ("forward", "gradient"))
-        self.masks = Ram(m, "masks", shapes.tape_mask(), tape_depth, ("errors", "arrived"), shared="arrived")
+        self.masks = Ram(m, "masks", WORD, tape_depth, ("errors",))
+        self.laps = Ram(m, "laps", 1, tape_depth, ("arrived",))
         self.own = Ram(
             m,
             "own",

@@ -46,19 +46,23 @@ def connect_backward_memories(m, core):
     erased = Cat(place.step, place.neuron[: core.shapes.neuron], place.slot)
     masks = mem.masks.read["errors"]
     sums, own = mem.error_sums, mem.own.read["delta"]
-    tape, arrived = mem.masks.write, mem.masks.read["arrived"]
+    arrived = mem.laps.read["arrived"]
     m.d.comb += [
-        tape.en.eq(receiver.tape_write | backward.erase),
-        tape.addr.eq(Mux(backward.erase, Cat(place.neuron[: core.shapes.tape_word], place.slot, place.step), word)),
-        tape.data.masks.eq(receiver.masks),  # whatever they are when a word is erased: it must come before it is used
-        tape.data.lap.eq(core.slots.lap & ~backward.erase),
+        mem.masks.write.en.eq(receiver.tape_write),
+        mem.masks.write.addr.eq(word),
+        mem.masks.write.data.eq(receiver.masks),
+        mem.laps.write.en.eq(receiver.tape_write | backward.erase),
+        mem.laps.write.addr.eq(
+            Mux(backward.erase, Cat(place.neuron[: core.shapes.tape_word], place.slot, place.step), word)
+        ),
+        mem.laps.write.data.eq(core.slots.lap & ~backward.erase),
         arrived.addr.eq(word),
-        core.slots.arrived.eq(arrived.data.lap),
+        core.slots.arrived.eq(arrived.data),
     ]
     m.d.comb += [
         masks.addr.eq(errors.tape_address),
         masks.en.eq(errors.tape_enable),
-        errors.masks.eq(masks.data.masks),
+        errors.masks.eq(masks.data),
         sums.read["any"].addr.eq(Mux(receiver.error_read, receiver.error_address, delta.error_address)),
         receiver.error_sum.eq(sums.read["any"].data),
         delta.error_sum.eq(sums.read["any"].data),
