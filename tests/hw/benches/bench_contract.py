@@ -85,7 +85,7 @@ def _sample(sequence, slot, label=None):
         Packet(
             Kind.SPIKES,
             {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + word, "train": 1},
-            (0x5A5A5A5A >> step, 0),
+            (0x5A5A5A5A >> step & sequence.inputs[part.tape_base + word], 0),
         )
         for step in range(sequence.config.steps)
         for word in range(part.external_words)
