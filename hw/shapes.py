@@ -75,10 +75,6 @@ class Shapes:
         neuron = max(self.neuron, self.tape_word)
         return StructLayout({"step": self.step, "neuron": neuron, "slot": self.slot})
 
-    def tape_mask(self):
-        """A word of the mask tape, and the lap of its slot in which it came: see ``SlotCounts``."""
-        return StructLayout({"masks": WORD, "lap": 1})
-
     def error_word(self):
         """An error sum as its memory holds it: 0 where ``none`` is set, whatever stands in ``sum``."""
         return StructLayout({"sum": signed(self.error_sum), "none": 1})

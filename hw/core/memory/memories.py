@@ -29,7 +29,9 @@ class ReceiverMemory(wiring.Signature):
     ends : Out(1)
         There may be a write in this cycle; from a register.
     masks : WritePort
-        Of the tape: masks, and the lap of the slot in which they came.
+        Masks of a tape word.
+    laps : WritePort
+        The lap of the slot in which a tape word came: see ``SlotCounts``.
     arrived : ReadPort
         The lap of a tape word; not while it is written.
     """
@@ -41,7 +43,8 @@ class ReceiverMemory(wiring.Signature):
                 "sums": Out(ReadPort(shapes.error_address(), shapes.error_word())),
                 "new_sums": Out(WritePort(shapes.error_address(), signed(sums))),
                 "ends": Out(1),
-                "masks": Out(WritePort(shapes.tape_address(), shapes.tape_mask())),
+                "masks": Out(WritePort(shapes.tape_address(), WORD)),
+                "laps": Out(WritePort(shapes.tape_address(), 1)),
                 "arrived": Out(ReadPort(shapes.tape_address(), 1)),
             }
         )
@@ -121,7 +124,9 @@ class Memories(wiring.Component):
         depth = shapes.descriptors + shapes.tables
         m.submodules.spikes = spikes = Ram(shapes.spike_address, WORD, depth, ("forward", "learning"))
         _join(m, self.host.spikes, spikes.write)
-        masks = self._add_masks(m)
+        m.submodules.masks = masks = Ram(shapes.tape_address(), WORD, 1 << shapes.tape_address().size, ("learning",))
+        _join(m, self.receiver.masks, masks.write)
+        self._add_laps(m)
         tape = self.learning.tape
         for name, engine, word, descriptors in (
             ("forward", self.forward.tape, self.forward.tape.data, self.forward_descriptors),
@@ -143,31 +148,25 @@ class Memories(wiring.Component):
         m.d.comb += [
             masks.learning.address.eq(tape.address),
             masks.learning.enable.eq(tape.enable),
-            tape.data.masks.eq(masks.learning.data.masks),
+            tape.data.masks.eq(masks.learning.data),
         ]
 
-    def _add_masks(self, m):
+    def _add_laps(self, m):
         shapes, receiver, place = self.shapes, self.receiver, self.erase.address
-        address, word = shapes.tape_address(), shapes.tape_mask()
-        m.submodules.masks = masks = Ram(address, word, 1 << address.size, ("learning", "arrived"), shared="arrived")
-        m.submodules.masks_write = writes = PortArbiter(WritePort(address, None), ("erase", "receiver"))
+        address = shapes.tape_address()
+        m.submodules.laps = laps = Ram(address, 1, 1 << address.size, ("receiver",))
+        m.submodules.laps_write = writes = PortArbiter(WritePort(address, 1), ("erase", "receiver"))
+        _join(m, receiver.arrived, laps.receiver)
+        _join(m, receiver.laps, writes.receiver)
+        wiring.connect(m, writes.port, laps.write)
         m.d.comb += [
             writes.erase_claims.eq(self.erase.enable),
             writes.erase.enable.eq(1),
             writes.erase.address.word.eq(place.neuron[: shapes.tape_word]),
             writes.erase.address.slot.eq(place.slot),
             writes.erase.address.step.eq(place.step),
-            writes.receiver.enable.eq(receiver.masks.enable),
-            writes.receiver.address.eq(receiver.masks.address),
-            masks.write.enable.eq(writes.port.enable),
-            masks.write.address.eq(writes.port.address),
-            masks.write.data.masks.eq(receiver.masks.data.masks),  # whatever they are when a word is erased
-            masks.write.data.lap.eq(receiver.masks.data.lap & ~self.erase.enable),
-            masks.arrived.enable.eq(receiver.arrived.enable),
-            masks.arrived.address.eq(receiver.arrived.address),
-            receiver.arrived.data.eq(masks.arrived.data.lap),
+            writes.erase.data.eq(0),
         ]
-        return masks
 
     def _add_neurons(self, m):
         shapes, config = self.shapes, self.shapes.config
