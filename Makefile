@@ -13,7 +13,8 @@ BENCH := CASES CORES SAMPLES SEED OUTPUT
 FPGA := BOARD DENSE_ONLY CHAIN
 BITSTREAM := $(CHIP) $(FPGA) CLOCK BAUD SEED
 SYNTH := $(filter-out CORES,$(CHIP)) $(FPGA) UNIT
-TARGETS := help sim bench verilog bitstream boards synth test test-full lint setup clean distclean
+TARGETS := help sim bench verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
+  distclean
 
 # What each target takes on the command line, apart from PYTHON.
 TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
@@ -23,6 +24,8 @@ TAKES_bitstream := $(BITSTREAM) RECORD
 TAKES_synth := $(SYNTH)
 TAKES_test := ARGS
 TAKES_test-full := ARGS
+TAKES_gates := RENEW
+TAKES_check-docs := RENEW
 
 # A variable that nothing reads is most likely misspelled.
 GOALS := $(or $(MAKECMDGOALS),help)
@@ -34,7 +37,7 @@ endif
 ifneq ($(words $(CURDIR)),1)
 $(error The path of this folder must not contain spaces, which Verilator cannot handle: $(CURDIR))
 endif
-$(foreach flag,$(FLAGS) RECORD,$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
+$(foreach flag,$(FLAGS) RECORD RENEW,$(if $(filter-out 0 1,$($(flag))),$(error $(flag) must be 0 or 1, not $($(flag)))))
 $(if $(filter-out 0 1 all,$(WAVES)),$(error WAVES must be 0, 1 or all, not $(WAVES)))
 
 # --tape-words='64' for TAPE_WORDS=64; nothing for a variable that is not set.
@@ -46,11 +49,13 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD UNIT WAVES ARGS
-# A file's tests share what they build, so a file stays in one process. The longest come first: tests/conftest.py.
-PROCESSES := --numprocesses auto --dist loadfile --no-loadscope-reorder
+unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD RENEW UNIT WAVES ARGS
+# Tests that share what they build stay in one process, and the longest come first: tests/conftest.py.
+PROCESSES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
 export OMP_NUM_THREADS ?= 1
+# Built simulations, which all targets share: sim/verilator/build_cache.py.
+export BACKSPIKE_CACHE ?= $(CURDIR)/build/cache
 
 .PHONY: $(TARGETS) tools FORCE
 
@@ -66,8 +71,12 @@ help:
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
 #: make lint        check the style of the sources
+#: make gates       compare cycles and area with committed values, after make sim; RENEW=1 commits those of today
+#: make check-docs  compare the numbers of the pages with what .ci/run has printed; RENEW=1 puts those into the pages
+#: make docs        build the site of the pages and of the reference in build/site
+#: make nightly     run what takes too long for every change
 #: make setup       only install everything into .venv, which every other target does when needed
-#: make clean       remove what was built; make distclean removes .venv too
+#: make clean       remove what was built, and the simulations kept in build/cache; make distclean removes .venv too
 #:
 #: Variables of sim and verilog, with their defaults:
 #:   CORES=4            cores, in the most nearly square mesh
@@ -146,11 +155,26 @@ test-full: $(STAMP) tools
 
 lint: $(STAMP)
 	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(VENV)/bin/lint-imports
+
+gates: $(STAMP) tools
+	$(RUN) tests.gates $(call switches,RENEW)
+
+check-docs: $(STAMP)
+	$(RUN) tests.check_documents $(call switches,RENEW)
+
+docs: $(VENV)/docs
+	$(RUN) sphinx -q -W --keep-going -b html -c docs . build/site
+	@echo "site: build/site/index.html"
+
+nightly:
+	.ci/nightly
 
 setup: $(STAMP)
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build docs/reference .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
 
 distclean: clean
@@ -165,6 +189,10 @@ tools:
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 $(STAMP): FORCE
 endif
+
+$(VENV)/docs: $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
 
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: Python 3.11 or newer is needed" >&2; exit 1; }

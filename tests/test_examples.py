@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from backspike.sim.verilator.runner import _tool_environment
+from backspike.sim.verilator.runner import tool_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -29,7 +29,7 @@ def test_own_design(tmp_path):
     streams = {f"{side}_{part}" for side in ("from_host", "to_host") for part in ("tdata", "tlast", "tvalid", "tready")}
     assert ports == {"clk", "rst", "leds", "busy_cycles"} | streams
     assert "output [5:0] leds" in body
-    with mock.patch.dict(os.environ, _tool_environment()):
+    with mock.patch.dict(os.environ, tool_environment()):
         done = subprocess.run(
             ["verilator", "--lint-only", "--quiet", "--top-module", "blinking", *paths],
             capture_output=True,

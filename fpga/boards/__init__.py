@@ -6,8 +6,14 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from amaranth.build import Platform
 
 from backspike.fpga.flow.devices import DEVICES, Device
+
+if TYPE_CHECKING:
+    from backspike.fpga.flow.families import Family
 
 __all__ = ["SMALL", "Board", "all_boards", "board_named"]
 
@@ -35,56 +41,68 @@ class Board:
 
     Parameters
     ----------
-    name: what ``BOARD=`` takes
-    title: name in tables
-    device: a key of ``DEVICES``
-    platform: makes the Amaranth platform; called once for each build
-    clock: clock of the chip in MHz, made from the board's oscillator by a PLL; the oscillator's own frequency: no PLL
-    leds: resources that show alive, busy and fault: (name, number) or (name, number, part); None where there is none
-    uart: resource of the serial port, (name, number), with the subsignals rx and tx as seen from the chip
-    baud: symbols per second of the serial port
-    cores: how many, unless the user says otherwise
-    chip: sizes of a core, as parameters of ``ChipConfig``, unless the user says otherwise
-    skip: build steps of the platform, by the name of their tool, that a bitstream does not need
+    name : str
+        What ``BOARD=`` takes.
+    title : str
+        Name in tables.
+    device : str
+        A key of ``DEVICES``.
+    platform : callable
+        Makes the Amaranth platform; called once for each build.
+    clock : float
+        Clock of the chip in MHz, made from the board's oscillator by a PLL; the oscillator's own frequency: no PLL.
+    leds : tuple[tuple[str, int] or tuple[str, int, str] or None, ...]
+        Resources that show alive, busy and fault: (name, number) or (name, number, part); None where there is none.
+    uart : tuple[str, int]
+        Resource of the serial port, (name, number), with the subsignals rx and tx as seen from the chip.
+    baud : int
+        Symbols per second of the serial port.
+    cores : int
+        How many, unless the user says otherwise.
+    chip : dict[str, Any]
+        Sizes of a core, as parameters of ``ChipConfig``, unless the user says otherwise.
+    skip : tuple[str, ...]
+        Build steps of the platform, by the name of their tool, that a bitstream does not need.
     """
 
     name: str
     title: str
     device: str
-    platform: Callable
+    platform: Callable[[], Platform]
     clock: float
-    leds: tuple
-    uart: tuple = ("uart", 0)
+    leds: tuple[tuple[str, int] | tuple[str, int, str] | None, ...]
+    uart: tuple[str, int] = ("uart", 0)
     baud: int = 1_000_000
     cores: int = 1
-    chip: dict = field(default_factory=lambda: dict(SMALL))
-    skip: tuple = ()
+    chip: dict[str, Any] = field(default_factory=lambda: dict(SMALL))
+    skip: tuple[str, ...] = ()
 
     @property
     def resources(self) -> Device:
         return DEVICES[self.device]
 
     @property
-    def family(self):
+    def family(self) -> "Family":
         from backspike.fpga.flow.families import FAMILIES  # noqa: PLC0415 - a list of boards needs no build flow
 
         return FAMILIES[self.resources.family]
 
 
 @cache
-def all_boards():
+def all_boards() -> dict[str, Board]:
     """``{name: Board}`` of all files in this folder, in alphabetical order of the files."""
     modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
     boards = [board for name in modules for board in importlib.import_module(f"{__name__}.{name}").BOARDS]
     return {board.name: board for board in boards}
 
 
-def board_named(name):
+def board_named(name: str) -> Board:
     """The board with that name.
 
     Raises
     ------
-    ValueError: there is none
+    ValueError
+        There is none.
     """
     if name not in all_boards():
         raise ValueError(f"board must be one of {', '.join(all_boards())}, not {name!r}")

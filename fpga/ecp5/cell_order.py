@@ -6,7 +6,9 @@ counts all ways through the logic, the short ones most. The order then makes the
 by moves and swaps from several first orders, until none of them helps.
 """
 
+from collections.abc import Iterable
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +19,20 @@ _PASSES = 300  # of the relaxation; logic between two block RAMs is some tens of
 _STARTS = 8
 
 
-def arrange(cells, first, second):
+def arrange(cells: dict[str, Any], first: Iterable[str], second: Iterable[str]) -> tuple[list[str], list[str]]:
     """Names of two kinds of cells, each in its order.
 
     Parameters
     ----------
-    cells: of a module, as in Yosys' JSON
-    first, second: names; the second ones are put in the order of the first ones that they work with
+    cells : dict[str, Any]
+        Of a module, as in Yosys' JSON.
+    first, second : iterable of str
+        Names; the second ones are put in the order of the first ones that they work with.
 
     Returns
     -------
-    (names of the first kind, names of the second kind)
+    tuple[list[str], list[str]]
+        Names of the first kind, and of the second kind.
     """
     first, second = sorted(first), sorted(second)
     network = Network(cells)
@@ -42,7 +47,7 @@ def arrange(cells, first, second):
 class Network:
     """The cells of a module, as in Yosys' JSON, and the stars between them."""
 
-    def __init__(self, cells):
+    def __init__(self, cells: dict[str, Any]) -> None:
         self.number = {name: index for index, name in enumerate(cells)}
         members = {}
         for name, cell in cells.items():
@@ -56,14 +61,14 @@ class Network:
         self.of_cell = np.maximum(np.bincount(self.cell, self.weight, len(cells)), 1e-9)
         self.of_net = np.bincount(self.net, self.weight, len(nets))
 
-    def coupling(self, names):
+    def coupling(self, names: list[str]) -> np.ndarray:
         """Symmetric matrix of what flows between cells of these names, [names] * 2, with zeros on its diagonal."""
         currents = np.array([self.relax(names, given)[1] for given in np.eye(len(names))]).reshape([len(names)] * 2)
         currents += currents.T
         np.fill_diagonal(currents, 0)
         return currents
 
-    def relax(self, names, given):
+    def relax(self, names: list[str], given: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
         """Levels of all cells by name, if those of these names have given ones, and what flows into the latter."""
         fixed = np.array([self.number[name] for name in names], dtype=int)
         level = flow = np.zeros(len(self.number))

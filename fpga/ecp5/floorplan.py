@@ -7,6 +7,7 @@ them apart again. The rest of a core follows its block RAMs by itself.
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 from backspike.fpga.ecp5.cell_order import arrange
 
@@ -22,15 +23,17 @@ class Grid:
 
     Parameters
     ----------
-    columns: first columns of the groups
-    ram, dsp: rows with block RAMs, with multipliers
+    columns : tuple[int, ...]
+        First columns of the groups.
+    ram, dsp : tuple[int, ...]
+        Rows with block RAMs, with multipliers.
     """
 
-    columns: tuple
-    ram: tuple
-    dsp: tuple
+    columns: tuple[int, ...]
+    ram: tuple[int, ...]
+    dsp: tuple[int, ...]
 
-    def rams(self):
+    def rams(self) -> list[tuple[int, int, str]]:
         """``[(column, row, name of the place)]`` of all block RAMs, on a way that winds through the rows."""
         rows = [
             [(column + 2 * i, row, f"X{column + 2 * i}/Y{row}/EBR{i}") for column in self.columns for i in range(4)]
@@ -38,7 +41,7 @@ class Grid:
         ]
         return [place for number, row in enumerate(rows) for place in (row[::-1] if number % 2 else row)]
 
-    def dsps(self):
+    def dsps(self) -> list[tuple[int, int, str]]:
         """``[(column, row, name of the place)]`` of all multipliers."""
         return [
             (column + i, row, f"X{column + i}/Y{row}/MULT18_{i}")
@@ -63,7 +66,7 @@ GRIDS = {
 _RAM, _DSP = ("DP16KD", "PDPW16KD"), ("MULT18X18D",)
 
 
-def core_places(grid, cores, rams, dsps):
+def core_places(grid: Grid, cores: int, rams: int, dsps: int) -> list[tuple[list[str], list[str]]]:
     """Places of all cores, on a way that winds through the rows of block RAMs.
 
     A core leaves out up to every third place: block RAMs side by side, with all their bits in use, have more wires than
@@ -71,13 +74,16 @@ def core_places(grid, cores, rams, dsps):
 
     Parameters
     ----------
-    grid: Grid
-    cores: how many
-    rams, dsps: block RAMs and multipliers of a core; those of all cores must fit the device
+    grid : Grid
+    cores : int
+        How many.
+    rams, dsps : int
+        Block RAMs and multipliers of a core; those of all cores must fit the device.
 
     Returns
     -------
-    for each core (names of places of its block RAMs, of its multipliers), each from left to right
+    list of tuple[list[str], list[str]]
+        For each core the places of its block RAMs and those of its multipliers, each from left to right.
     """
     way, free = grid.rams(), grid.dsps()
     places = []
@@ -93,14 +99,16 @@ def core_places(grid, cores, rams, dsps):
     return places
 
 
-def put_places(netlist, module, grid):
+def put_places(netlist: dict[str, Any], module: str, grid: Grid) -> None:
     """Give each instance of a core a module of its own, in which block RAMs and multipliers have places.
 
     Parameters
     ----------
-    netlist: as read from Yosys' JSON, of a design that fits the device; changed
-    module: name of the core's module, which the module "top" instantiates
-    grid: Grid
+    netlist : dict[str, Any]
+        As read from Yosys' JSON, of a design that fits the device; changed.
+    module : str
+        Name of the core's module, which the module "top" instantiates.
+    grid : Grid
     """
     modules = netlist["modules"]
     tiles = [cell for cell in modules["top"]["cells"].values() if cell["type"] == module]

@@ -9,27 +9,34 @@ reset as at the beginning. So a core is synthesised without reset, and then gets
 It comes from a register of the core: the way from one place to all registers of many cores takes longer than a cycle.
 """
 
+from typing import Any
+
 __all__ = ["put_reset"]
 
 _REGISTER = "TRELLIS_FF"
 _OR = "1110" * 4  # of A and B
 
 
-def put_reset(netlist, module, port="rst", clock="clk"):
+def put_reset(netlist: dict[str, Any], module: str, port: str = "rst", clock: str = "clk") -> None:
     """Let a port set all registers of a module to their initial values, a cycle later, before any enable counts.
 
     What sets some registers already goes on to do so.
 
     Parameters
     ----------
-    netlist: as read from Yosys' JSON, after mapping to the cells of the device; changed
-    module: name of the module; what it instantiates has no registers
-    port: its input, one bit, active high
-    clock: its clock
+    netlist : dict[str, Any]
+        As read from Yosys' JSON, after mapping to the cells of the device; changed.
+    module : str
+        Name of the module; what it instantiates has no registers.
+    port : str
+        Its input, one bit, active high.
+    clock : str
+        Its clock.
 
     Raises
     ------
-    ValueError: a register is of a kind that the reset would change in another way
+    ValueError
+        A register is of a kind that the reset would change in another way.
     """
     contents = netlist["modules"][module]
     cells = contents["cells"]

@@ -6,6 +6,7 @@ Yosys brings simulation models of the cells along, apart from block RAMs and mul
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from backspike.fpga.ecp5.late_reset import put_reset
@@ -13,6 +14,7 @@ from backspike.fpga.flow.families import FAMILIES
 from backspike.fpga.flow.tools import run_yosys
 from backspike.hw.chip import Chip, Tile
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, to_verilog
+from backspike.spec.config import ChipConfig
 
 __all__ = ["CELLS", "cell_models", "emit_netlist", "synthesise_netlist"]
 
@@ -39,22 +41,26 @@ _MODEL_WAIVERS = {
 }
 
 
-def emit_netlist(config, folder, *, say=print):
+def emit_netlist(config: ChipConfig, folder: Path | str, *, say: Callable[[str], object] = print) -> list[Path]:
     """Write a chip as the cells of an ECP5, and their models; takes the place of ``emit_chip``.
 
     Parameters
     ----------
-    config: ChipConfig
-    folder: for everything that is written
-    say: called with lines of progress
+    config : ChipConfig
+    folder : Path or str
+        For everything that is written.
+    say : callable
+        Called with lines of progress.
 
     Returns
     -------
-    list of Verilog files; the chip's module has the name and the ports that it has in ``emit_chip``
+    list of Path
+        Verilog files; the chip's module has the name and the ports that it has in ``emit_chip``.
 
     Raises
     ------
-    RuntimeError: synthesis failed
+    RuntimeError
+        Synthesis failed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,15 +70,26 @@ def emit_netlist(config, folder, *, say=print):
     return synthesise_netlist([tile, chip], CHIP_MODULE, folder, core=TILE_MODULE, say=say)
 
 
-def synthesise_netlist(sources, top, folder, *, core=None, say=print):
+def synthesise_netlist(
+    sources: Iterable[Path],
+    top: str,
+    folder: Path | str,
+    *,
+    core: str | None = None,
+    say: Callable[[str], object] = print,
+) -> list[Path]:
     """Synthesise Verilog as for a bitstream, and write the netlist.
 
     Parameters
     ----------
-    sources: Verilog files in ``folder``
-    top: name of the top module
-    core: a module that has no reset, is synthesised once, kept apart, and then gets its reset
-    other parameters, and what is returned: as of ``emit_netlist``
+    sources : iterable of Path
+        Verilog files in ``folder``.
+    top : str
+        Name of the top module.
+    core : str or None
+        A module that has no reset, is synthesised once, kept apart, and then gets its reset.
+    other parameters, and what is returned
+        As of ``emit_netlist``.
     """
     folder, found = Path(folder), folder / _FAMILY.netlist
     before, options, after = _FAMILY.script(top, keep=(core,) if core else ())
@@ -109,7 +126,7 @@ def synthesise_netlist(sources, top, folder, *, core=None, say=print):
     return [netlist, cell_models(folder), *CELLS]
 
 
-def cell_models(folder):
+def cell_models(folder: Path) -> Path:
     """A Verilog file that includes Yosys' models of cells, of the Yosys that synthesised in this folder."""
     log = (folder / "netlist.rpt").read_text(encoding="utf-8")
     share = Path(_FOLDER.search(log)[1])

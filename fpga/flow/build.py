@@ -5,8 +5,14 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+from amaranth.lib.wiring import Component
+
+from backspike.fpga.boards import Board
 from backspike.fpga.ecp5.floorplan import GRIDS, put_places
 from backspike.fpga.ecp5.late_reset import put_reset
 from backspike.fpga.flow.fit import check_fit, count_modules, explain_failure
@@ -15,6 +21,7 @@ from backspike.fpga.flow.pll import pll_setting
 from backspike.fpga.flow.tools import find_tool, last_words, run_tool, yosys_arguments
 from backspike.fpga.flow.top import Top, clock_frequency, oscillator_frequency
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
+from backspike.spec.config import ChipConfig
 
 __all__ = ["build_chip", "build_design"]
 
@@ -31,28 +38,46 @@ _PATIENCE = 50
 """Passes of the router without progress, until it is ended if it has come back far from its best."""
 
 
-def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=print):
+def build_chip(
+    board: Board,
+    config: ChipConfig,
+    folder: Path | str,
+    *,
+    clock: float | None = None,
+    baud: int | None = None,
+    seed: int = 1,
+    say: Callable[[str], object] = print,
+) -> dict[str, Any]:
     """A bitstream of a chip behind a serial link.
 
     Parameters
     ----------
-    board: Board
-    config: ChipConfig
-    folder: for everything that is written; ``report.json`` among it
-    clock: MHz, reached from below if the PLL cannot make just that; None: as the board says
-    baud: symbols per second of the serial port; None: as the board says
-    seed: of the placement
-    say: called with each line of progress
+    board : Board
+    config : ChipConfig
+    folder : Path or str
+        For everything that is written; ``report.json`` among it.
+    clock : float or None
+        MHz, reached from below if the PLL cannot make just that; None: as the board says.
+    baud : int or None
+        Symbols per second of the serial port; None: as the board says.
+    seed : int
+        Of the placement.
+    say : callable
+        Called with each line of progress.
 
     Returns
     -------
-    the report, a dictionary
+    dict[str, Any]
+        The report, as in ``report.json``.
 
     Raises
     ------
-    ValueError: the chip does not fit the board, is not routed, or does not reach the clock
-    RuntimeError: a tool failed
-    ModuleNotFoundError: a tool is missing
+    ValueError
+        The chip does not fit the board, is not routed, or does not reach the clock.
+    RuntimeError
+        A tool failed.
+    ModuleNotFoundError
+        A tool is missing.
     """
     from backspike.hw.chip import Tile  # noqa: PLC0415 - slow to load, and not needed to list boards
     from backspike.hw.serial import UartChip  # noqa: PLC0415
@@ -83,19 +108,36 @@ def build_chip(board, config, folder, *, clock=None, baud=None, seed=1, say=prin
 
 
 def build_design(
-    board, link, folder, *, frequency, modules=None, seed=1, core=None, cores=0, about=None, say=print, start=None
-):
+    board: Board,
+    link: Component,
+    folder: Path | str,
+    *,
+    frequency: Fraction | int,
+    modules: dict[str, str] | None = None,
+    seed: int = 1,
+    core: str | None = None,
+    cores: int = 0,
+    about: dict[str, Any] | None = None,
+    say: Callable[[str], object] = print,
+    start: float | None = None,
+) -> dict[str, Any]:
     """A bitstream of a component with a serial port and three LEDs, as ``Top`` takes it; see ``build_chip``.
 
     Parameters
     ----------
-    link: the component
-    frequency: MHz, one that the board's clock can have
-    modules: ``{name: Verilog text}`` of what the component instantiates; each is synthesised once
-    core, cores: one of these modules, and how often it is there; for places, and advice if they do not fit. If the
-        board's family has ``late_reset``, its text has no reset
-    about: what to add to the report
-    start: ``time.monotonic()`` when the work began
+    link : Component
+        The component.
+    frequency : Fraction or int
+        MHz, one that the board's clock can have.
+    modules : dict[str, str] or None
+        ``{name: Verilog text}`` of what the component instantiates; each is synthesised once.
+    core, cores
+        One of these modules, and how often it is there; for places, and advice if they do not fit. If the board's
+        family has ``late_reset``, its text has no reset.
+    about : dict[str, Any] or None
+        What to add to the report.
+    start : float or None
+        ``time.monotonic()`` when the work began.
     """
     start = time.monotonic() if start is None else start
     folder = Path(folder)

@@ -4,6 +4,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from backspike.fpga.boards import all_boards
 from backspike.fpga.flow.devices import RESOURCES
@@ -28,19 +29,22 @@ _BUILD_HEAD = [
 ]
 
 
-def read_built(path=BUILT):
+def read_built(path: Path | str = BUILT) -> list[dict[str, Any]]:
     """The recorded builds, in the order of the boards, each with the keys of ``record``."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def record(report, path=BUILT, document=_DOCUMENT):
+def record(report: dict[str, Any], path: Path | str = BUILT, document: Path | str = _DOCUMENT) -> None:
     """Add a build to the file, in place of an earlier one of as many cores and lanes of this kind on this board.
 
     Parameters
     ----------
-    report: what ``build_chip`` returned
-    path: the file
-    document: Markdown file with tables to be renewed; none if it is not there, as in an installed package
+    report : dict[str, Any]
+        What ``build_chip`` returned.
+    path : Path or str
+        The file.
+    document : Path or str
+        Markdown file with tables to be renewed; none if it is not there, as in an installed package.
     """
     reached, _ = slowest_clock(report["clocks"])
     entry = {name: report[name] for name in ("board", "cores", "lanes", "clock_mhz", "core", "chip", "seed")}
@@ -60,7 +64,7 @@ def record(report, path=BUILT, document=_DOCUMENT):
         Path(document).write_text(update_document(text, builds), encoding="utf-8")
 
 
-def board_rows(builds):
+def board_rows(builds: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of all boards."""
     rows = []
     for board in all_boards().values():
@@ -77,7 +81,7 @@ def board_rows(builds):
     return _BOARD_HEAD, rows
 
 
-def build_rows(builds):
+def build_rows(builds: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of builds."""
     rows = []
     for build in builds:
@@ -101,7 +105,7 @@ def build_rows(builds):
     return _BUILD_HEAD, rows
 
 
-def update_document(text, builds):
+def update_document(text: str, builds: list[dict[str, Any]]) -> str:
     """A document with its tables renewed: what stands between ``<!-- NAME -->`` and ``<!-- end of NAME -->``."""
     for name, (head, rows) in {"boards": board_rows(builds), "builds": build_rows(builds)}.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)

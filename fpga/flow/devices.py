@@ -15,10 +15,14 @@ class Device:
 
     Parameters
     ----------
-    family: a key of ``families.FAMILIES``
-    lut, ff: four-input look-up tables and flip-flops
-    ram: block RAMs of 18 kbit
-    dsp: multipliers of 18 x 18 bit
+    family : str
+        A key of ``families.FAMILIES``.
+    lut, ff : int
+        Four-input look-up tables and flip-flops.
+    ram : int
+        Block RAMs of 18 kbit.
+    dsp : int
+        Multipliers of 18 x 18 bit.
     """
 
     family: str
@@ -27,7 +31,7 @@ class Device:
     ram: int
     dsp: int
 
-    def resources(self):
+    def resources(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in RESOURCES}
 
 

@@ -6,9 +6,12 @@ stops them in front of it, runs the older ABC, which needs half the time, and le
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
 
-from backspike.fpga.flow.devices import RESOURCES
+from backspike.fpga.flow.devices import RESOURCES, Device
 
 __all__ = ["FAMILIES", "Family"]
 
@@ -19,40 +22,54 @@ class Family:
 
     Parameters
     ----------
-    synth: Yosys command, with options
-    mapping: Yosys commands that map to look-up tables, between two runs of ``synth``
-    cells: (pattern of a cell's type, {resource: amount}); other cells cost nothing that is counted
-    bels: {resource: names in nextpnr's report}, for what nextpnr counts by itself
-    nextpnr: further options of nextpnr
-    spread: how much less than full the placer leaves the places for logic, as a share; 0: what nextpnr does by itself
-    settings: {name: value} of nextpnr that have no option; it reads them from the netlist
-    registers: Yosys commands before registers become those of the device
-    late_reset: a core is synthesised without its reset, which ``put_reset`` adds to the netlist
-    netlist, bitstream: names of files in the build folder
-    unit_options: nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that
+    synth : str
+        Yosys command, with options.
+    mapping : tuple[str, ...]
+        Yosys commands that map to look-up tables, between two runs of ``synth``.
+    cells : tuple[tuple[str, dict[str, int]], ...]
+        (pattern of a cell's type, {resource: amount}); other cells cost nothing that is counted.
+    bels : dict[str, list[str]]
+        {resource: names in nextpnr's report}, for what nextpnr counts by itself.
+    nextpnr : str
+        Further options of nextpnr.
+    spread : float
+        How much less than full the placer leaves the places for logic, as a share; 0: what nextpnr does by itself.
+    settings : dict[str, str]
+        {name: value} of nextpnr that have no option; it reads them from the netlist.
+    registers : tuple[str, ...]
+        Yosys commands before registers become those of the device.
+    late_reset : bool
+        A core is synthesised without its reset, which ``put_reset`` adds to the netlist.
+    netlist, bitstream : str
+        Names of files in the build folder.
+    unit_options : tuple[str, ...] or None
+        nextpnr's options for a unit alone, between registers instead of pins; None: it cannot do that.
     """
 
     synth: str
-    mapping: tuple
-    cells: tuple
-    bels: dict
+    mapping: tuple[str, ...]
+    cells: tuple[tuple[str, dict[str, int]], ...]
+    bels: dict[str, list[str]]
     bitstream: str
     nextpnr: str = ""
     spread: float = 0
-    settings: dict = field(default_factory=dict)
-    registers: tuple = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    registers: tuple[str, ...] = ()
     late_reset: bool = False
     netlist: str = "top.json"
-    unit_options: tuple | None = None
+    unit_options: tuple[str, ...] | None = None
 
-    def overrides(self, *, keep=(), clock, seed):
+    def overrides(self, *, keep: Iterable[str] = (), clock: Fraction | float, seed: int) -> dict[str, Any]:
         """Arguments of ``Platform.build`` for a design with the name "top".
 
         Parameters
         ----------
-        keep: modules that are synthesised once, however often they are instantiated
-        clock: MHz
-        seed: of the placement
+        keep : iterable of str
+            Modules that are synthesised once, however often they are instantiated.
+        clock : Fraction or float
+            MHz.
+        seed : int
+            Of the placement.
         """
         before, options, after = self.script("top", keep=keep)
         nextpnr = f"--report top.report.json --timing-allow-fail --seed {seed} --freq {float(clock):g} "
@@ -65,21 +82,24 @@ class Family:
             "emit_src": False,
         }
 
-    def placing(self, needs, resources):
+    def placing(self, needs: dict[str, int], resources: Device) -> tuple[str, ...]:
         """Further options of nextpnr for a design that needs ``{resource: amount}`` of a device's resources."""
         if not self.spread:
             return ()
         share = max(needs[name] / getattr(resources, name) for name in ("lut", "ff"))
         return "--placer-heap-beta", f"{min(max(0.6, share + self.spread), 0.95):.2f}"
 
-    def script(self, top, *, keep=(), further=""):
+    def script(self, top: str, *, keep: Iterable[str] = (), further: str = "") -> tuple[str, str, str]:
         """Parts of a Yosys script: what follows reading, options of a ``synth`` command, what follows it.
 
         Parameters
         ----------
-        top: name of the top module
-        keep: modules that are synthesised once
-        further: options of all ``synth`` commands
+        top : str
+            Name of the top module.
+        keep : iterable of str
+            Modules that are synthesised once.
+        further : str
+            Options of all ``synth`` commands.
         """
         command, *options = self.synth.split(" ", 1)
         options = " ".join([*options, further])
@@ -98,7 +118,7 @@ class Family:
         ]
         return "\n".join(before), f"{options} -run {first}:map_luts", "\n".join(after)
 
-    def count(self, cells):
+    def count(self, cells: dict[str, int]) -> dict[str, int]:
         """``{resource: amount}`` of ``{type of cell: how many}``."""
         total = dict.fromkeys(RESOURCES, 0)
         for kind, number in cells.items():

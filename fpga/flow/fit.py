@@ -4,8 +4,9 @@
 import json
 import re
 
-from backspike.fpga.boards import all_boards
+from backspike.fpga.boards import Board, all_boards
 from backspike.fpga.flow.devices import RESOURCES
+from backspike.fpga.flow.families import Family
 
 __all__ = ["check_fit", "count_modules", "explain_failure"]
 
@@ -13,13 +14,14 @@ _ROOM = 0.95
 """Share of a device that placement can use for a design that leaves it some choice."""
 
 
-def count_modules(text, family):
+def count_modules(text: str, family: Family) -> dict[str, dict[str, int]]:
     """``{module: {resource: amount}}``, submodules included, from what Yosys' ``stat -json`` wrote.
 
     Parameters
     ----------
-    text: the file
-    family: Family
+    text : str
+        The file.
+    family : Family
     """
     described = json.loads(text[text.index("{") :])["modules"]
     cells = {name.removeprefix("\\"): module["num_cells_by_type"] for name, module in described.items()}
@@ -39,19 +41,23 @@ def count_modules(text, family):
     return {name: total(name) for name in cells}
 
 
-def check_fit(board, needs, *, core=None, cores=0):
+def check_fit(board: Board, needs: dict[str, int], *, core: dict[str, int] | None = None, cores: int = 0) -> None:
     """Refuse what cannot fit, before the tools try for an hour.
 
     Parameters
     ----------
-    board: Board
-    needs: {resource: amount} of the whole design
-    core: the same of one of its cores
-    cores: how many of them there are
+    board : Board
+    needs : dict[str, int]
+        {resource: amount} of the whole design.
+    core : dict[str, int] or None
+        The same of one of its cores.
+    cores : int
+        How many of them there are.
 
     Raises
     ------
-    ValueError: what is needed, what there is, what would fit
+    ValueError
+        What is needed, what there is, what would fit.
     """
     has = board.resources.resources()
     short = [f"{needs[name]:,} {text} of {has[name]:,}" for name, text in RESOURCES.items() if needs[name] > has[name]]
@@ -61,13 +67,17 @@ def check_fit(board, needs, *, core=None, cores=0):
         raise ValueError(f"{subject} would not fit {board.title}: needed are {', '.join(short)}; {advice}")
 
 
-def explain_failure(board, log, *, needs=None, core=None, cores=0):
+def explain_failure(
+    board: Board, log: str, *, needs: dict[str, int] | None = None, core: dict[str, int] | None = None, cores: int = 0
+) -> ValueError | RuntimeError:
     """An exception for a failed place-and-route run: ValueError if the design does not fit, else RuntimeError.
 
     Parameters
     ----------
-    log: what nextpnr printed
-    other parameters: as of ``check_fit``
+    log : str
+        What nextpnr printed.
+    other parameters
+        As of ``check_fit``.
     """
     errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE) or log.strip().splitlines()[-1:] or ["no message"]
     if not re.search(

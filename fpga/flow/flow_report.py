@@ -2,24 +2,29 @@
 """What nextpnr reports of a build, and tables."""
 
 import json
+from typing import Any
 
 from backspike.fpga.flow.devices import RESOURCES
+from backspike.fpga.flow.families import Family
 
 __all__ = ["markdown_table", "read_nextpnr", "slowest_clock", "summary", "text_table"]
 
 
-def read_nextpnr(text, family):
+def read_nextpnr(text: str, family: Family) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
     """Clocks and resources of a placed and routed design.
 
     Parameters
     ----------
-    text: what nextpnr wrote for ``--report``
-    family: Family
+    text : str
+        What nextpnr wrote for ``--report``.
+    family : Family
 
     Returns
     -------
-    (clocks, resources): ``{net: {"mhz": reached, "wanted": MHz}}`` and ``{resource: amount}``, the latter only for what
-    nextpnr counts by itself
+    clocks : dict
+        ``{net: {"mhz": reached, "wanted": MHz}}``.
+    resources : dict[str, int]
+        ``{resource: amount}``, for what nextpnr counts by itself.
     """
     report = json.loads(text)
     clocks = {
@@ -32,7 +37,7 @@ def read_nextpnr(text, family):
     return clocks, used
 
 
-def slowest_clock(clocks):
+def slowest_clock(clocks: dict[str, dict[str, float]]) -> tuple[float, float] | None:
     """``(reached, wanted)`` in MHz of the clock that is furthest from what is wanted; None if there is no clock."""
     if not clocks:
         return None
@@ -40,7 +45,7 @@ def slowest_clock(clocks):
     return worst["mhz"], worst["wanted"]
 
 
-def summary(report):
+def summary(report: dict[str, Any]) -> str:
     """A build report as text: a table and some lines."""
     rows = [
         [
@@ -63,7 +68,7 @@ def summary(report):
     return "\n".join(lines)
 
 
-def text_table(head, rows):
+def text_table(head: list[str], rows: list[list[str]]) -> str:
     """Columns of strings, the first aligned left, the others right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
@@ -75,6 +80,6 @@ def text_table(head, rows):
     return "\n".join([line(head), "─" * (sum(widths) + 2 * len(widths) - 2), *map(line, rows)])
 
 
-def markdown_table(head, rows):
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     """The same for a document."""
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] + ["---:"] * (len(head) - 1), *rows])

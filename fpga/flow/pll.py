@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
-from amaranth.hdl import Const, Instance, Signal
+from amaranth.hdl import Const, Instance, Signal, Value
 
 from backspike.fpga.flow.devices import DEVICES
 
@@ -18,10 +18,10 @@ _GOWIN_OUTPUT_DIVIDERS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 class Limits:
     """Ranges of a PLL, (lowest, highest) in MHz."""
 
-    reference: tuple
-    detector: tuple
-    oscillator: tuple
-    output: tuple
+    reference: tuple[Fraction | int, Fraction | int]
+    detector: tuple[Fraction | int, Fraction | int]
+    oscillator: tuple[Fraction | int, Fraction | int]
+    output: tuple[Fraction | int, Fraction | int]
 
 
 LIMITS = {
@@ -41,27 +41,26 @@ class Setting:
     output: Fraction
     detector: Fraction
     oscillator: Fraction
-    dividers: dict
+    dividers: dict[str, int]
 
 
 @cache
-def pll_setting(kind, reference, wanted):
+def pll_setting(kind: str, reference: Fraction | float, wanted: Fraction | float) -> Setting:
     """The setting with the highest output that is not above the wanted one.
 
     Among settings with the same output, the one with the fastest phase detector, then with the slowest oscillator.
 
     Parameters
     ----------
-    kind: a key of ``LIMITS``
-    reference, wanted: MHz; integers, fractions, or floats, which are rounded to 1 Hz
-
-    Returns
-    -------
-    Setting
+    kind : str
+        A key of ``LIMITS``.
+    reference, wanted : Fraction or float
+        MHz; integers, fractions, or floats, which are rounded to 1 Hz.
 
     Raises
     ------
-    ValueError: the reference is out of range, or the PLL has no output at or below the wanted one
+    ValueError
+        The reference is out of range, or the PLL has no output at or below the wanted one.
     """
     limits = LIMITS[kind]
     reference, wanted = (
@@ -121,16 +120,22 @@ def _gowin(limits, reference, wanted):
 _CANDIDATES = {"ecp5": _ecp5, "gw1n": _gowin, "gw2a": _gowin}
 
 
-def pll_instance(device, setting, reference, clock_in, clock_out, locked):
+def pll_instance(
+    device: str, setting: Setting, reference: Fraction | float, clock_in: Value, clock_out: Signal, locked: Signal
+) -> Instance:
     """The PLL of a device.
 
     Parameters
     ----------
-    device: a key of ``DEVICES``
-    setting: Setting
-    reference: MHz
-    clock_in: what comes from the input buffer
-    clock_out, locked: Signal(1) that the PLL drives
+    device : str
+        A key of ``DEVICES``.
+    setting : Setting
+    reference : Fraction or float
+        MHz.
+    clock_in : Value
+        What comes from the input buffer.
+    clock_out, locked : Signal
+        Signal(1) that the PLL drives.
     """
     kind = DEVICES[device].family
     dividers = {f"p_{name}": value for name, value in setting.dividers.items()}

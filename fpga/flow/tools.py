@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -38,21 +39,22 @@ class Tool:
     """A program: its name, how it is called, its version, and where it comes from."""
 
     name: str
-    command: tuple
+    command: tuple[str, ...]
     version: str
     source: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name} {self.version} ({self.source})"
 
 
 @cache
-def find_tool(name):
+def find_tool(name: str) -> Tool:
     """The tool with that name.
 
     Raises
     ------
-    ModuleNotFoundError: it is neither on PATH nor installed as a package
+    ModuleNotFoundError
+        It is neither on PATH nor installed as a package.
     """
     package, program = _REGISTRY[name]
     path = shutil.which(name)
@@ -73,7 +75,7 @@ def find_tool(name):
     return Tool(name, (sys.executable, "-c", program), version, f"package {package}")
 
 
-def yosys_arguments(yosys, log, script):
+def yosys_arguments(yosys: Tool, log: str, script: str) -> list[str]:
     """How Yosys, native or as a Python package, is told to run a script, and to write its log to a file."""
     return [log, script] if yosys.source.startswith("package") else ["-q", "-l", log, script]
 
@@ -94,27 +96,42 @@ def _native_version(path):
     return found[0] if found else "of unknown version"
 
 
-def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
+def run_tool(
+    tool: Tool,
+    arguments: Iterable[str],
+    folder: Path | str,
+    log: str,
+    *,
+    progress: tuple[str, str] | None = None,
+    say: Callable[[str], object] = print,
+) -> tuple[int, float]:
     """Run a tool in a folder, with what it prints in a file there; some of its lines are shown as progress.
 
     Paths among the arguments must be relative: WebAssembly tools do not see all of the file system.
 
     Parameters
     ----------
-    tool: Tool
-    arguments: list of strings
-    folder: working directory
-    log: name of the file in it
-    progress: (file in the folder, regular expression of lines to show, with one group); None: nothing is shown
-    say: called with one of these lines every ten seconds
+    tool : Tool
+    arguments : iterable of str
+        What follows the tool's name.
+    folder : Path or str
+        Working directory.
+    log : str
+        Name of the file in it.
+    progress : tuple[str, str] or None
+        (file in the folder, regular expression of lines to show, with one group); None: nothing is shown.
+    say : callable
+        Called with one of these lines every ten seconds.
 
     Returns
     -------
-    (exit code, seconds)
+    tuple[int, float]
+        Exit code and seconds.
 
     Raises
     ------
-    RuntimeError: something else ended the tool
+    RuntimeError
+        Something else ended the tool.
     """
     start = time.monotonic()
     path = Path(folder) / log
@@ -139,16 +156,18 @@ def run_tool(tool, arguments, folder, log, *, progress=None, say=print):
     return process.returncode, time.monotonic() - start
 
 
-def run_yosys(lines, folder, name):
+def run_yosys(lines: Iterable[str], folder: Path | str, name: str) -> tuple[Tool, float]:
     """Run a script with Yosys; script and logs are ``name`` with the endings ys, rpt and out, in the folder.
 
     Returns
     -------
-    (tool, seconds)
+    tuple[Tool, float]
+        The tool that ran, and seconds.
 
     Raises
     ------
-    RuntimeError: a command failed
+    RuntimeError
+        A command failed.
     """
     folder, tool = Path(folder), find_tool("yosys")
     (folder / f"{name}.ys").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -158,7 +177,7 @@ def run_yosys(lines, folder, name):
     return tool, seconds
 
 
-def last_words(*paths):
+def last_words(*paths: Path) -> str:
     """Why a tool failed, from its logs: the last line with the word ERROR, or else the last line."""
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
     lines = [line for text in texts for line in text.strip().splitlines()]

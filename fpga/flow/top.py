@@ -3,31 +3,35 @@
 
 from fractions import Fraction
 
+from amaranth.build import Platform
 from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import Component
 
+from backspike.fpga.boards import Board
 from backspike.fpga.flow.devices import DEVICES
 from backspike.fpga.flow.pll import pll_instance, pll_setting
 
 __all__ = ["Clocking", "Top", "clock_frequency", "oscillator_frequency"]
 
 _RESET_CYCLES = 1 << 12
-"""Cycles after the PLL has locked: at 100 MHz 41 us, more than iCE40's block RAMs need after configuration."""
+"""Cycles after the PLL has locked: 41 us at 100 MHz."""
 
 
-def oscillator_frequency(platform):
+def oscillator_frequency(platform: Platform) -> Fraction:
     """Frequency of the board's oscillator in MHz, a fraction."""
     return Fraction(round(platform.default_clk_frequency), 10**6)
 
 
-def clock_frequency(board, wanted=None):
+def clock_frequency(board: Board, wanted: float | None = None) -> Fraction:
     """The chip's clock in MHz, a fraction: the highest that the board's PLL makes, not above ``wanted``.
 
     Parameters
     ----------
-    board: Board
-    wanted: MHz; None: what the board file says
+    board : Board
+    wanted : float or None
+        MHz; None: what the board file says.
     """
     oscillator = oscillator_frequency(board.platform())
     wanted = Fraction(str(board.clock if wanted is None else wanted))
@@ -41,16 +45,18 @@ class Clocking(Elaboratable):
 
     Parameters
     ----------
-    device: a key of ``DEVICES``
-    frequency: MHz; a PLL is used if it is not that of the oscillator
+    device : str
+        A key of ``DEVICES``.
+    frequency : Fraction or int
+        MHz; a PLL is used if it is not that of the oscillator.
     """
 
-    def __init__(self, device, frequency):
+    def __init__(self, device: str, frequency: Fraction | int) -> None:
         self.device = device
         self.frequency = Fraction(frequency)
         self.clock = Signal()
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform) -> Module:
         m = Module()
         locked = self._clock(m, platform)
         if self.frequency != oscillator_frequency(platform):  # the oscillator's is known to the platform
@@ -78,18 +84,13 @@ class Clocking(Elaboratable):
         """Connects the clock; returns whether it is stable, not yet synchronized."""
         port = platform.request(platform.default_clk, dir="-")
         oscillator = oscillator_frequency(platform)
-        kind = DEVICES[self.device].family
-        pad_pll = kind == "ice40" and self.frequency != oscillator
-        if not pad_pll:
-            m.submodules.clock_buffer = buffer = io.Buffer("i", port)
+        m.submodules.clock_buffer = buffer = io.Buffer("i", port)
         if self.frequency == oscillator:
             m.d.comb += self.clock.eq(buffer.i)
             return Const(1)
         locked = Signal()
-        setting = pll_setting(kind, oscillator, self.frequency)
-        m.submodules.pll = pll_instance(
-            self.device, setting, oscillator, port.io if pad_pll else buffer.i, self.clock, locked
-        )
+        setting = pll_setting(DEVICES[self.device].family, oscillator, self.frequency)
+        m.submodules.pll = pll_instance(self.device, setting, oscillator, buffer.i, self.clock, locked)
         return locked
 
 
@@ -98,17 +99,19 @@ class Top(Elaboratable):
 
     Parameters
     ----------
-    board: Board
-    link: a component with the members ``rx``: In(1), asynchronous, and ``tx``, ``alive``, ``busy``, ``fault``: Out(1)
-    frequency: clock in MHz
+    board : Board
+    link : Component
+        A component with the members ``rx``: In(1), asynchronous, and ``tx``, ``alive``, ``busy``, ``fault``: Out(1).
+    frequency : Fraction or int
+        Clock in MHz.
     """
 
-    def __init__(self, board, link, frequency):
+    def __init__(self, board: Board, link: Component, frequency: Fraction | int) -> None:
         self.board = board
         self.link = link
         self.frequency = frequency
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Platform) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
         m.submodules.clocking = Clocking(self.board.device, self.frequency)

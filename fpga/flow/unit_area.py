@@ -3,14 +3,18 @@
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from backspike.fpga.flow.devices import RESOURCES
+from backspike.fpga.flow.families import Family
 from backspike.fpga.flow.fit import count_modules
 from backspike.fpga.flow.flow_report import read_nextpnr, slowest_clock
 from backspike.fpga.flow.tools import find_tool, last_words, run_tool, run_yosys
 from backspike.hw.verilog.emit import TILE_MODULE, to_verilog
 from backspike.hw.verilog.ports import CLOCK_PORTS
+from backspike.spec.config import ChipConfig
 
 __all__ = ["find_unit", "synthesise_all", "synthesise_unit", "table_rows", "unit_sources", "write_rows"]
 
@@ -20,19 +24,23 @@ _MODULE = re.compile(r"^module (?:\\(\S+)|(\w+)) ?\(", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;", re.MULTILINE)
 
 
-def unit_sources(config, family):
+def unit_sources(config: ChipConfig, family: Family) -> tuple[dict[str, str], str]:
     """All units of a chip with a serial link.
 
     A unit's name is its path: ``tile`` is a core with its router, ``chip`` the tiles and what is around them.
 
     Parameters
     ----------
-    config: ChipConfig
-    family: Family; with ``late_reset``, a tile's registers have no reset, as when a build synthesises it
+    config : ChipConfig
+    family : Family
+        With ``late_reset``, a tile's registers have no reset, as when a build synthesises it.
 
     Returns
     -------
-    (units, text): ``{path: name of the module}``, and the Verilog of all modules
+    units : dict[str, str]
+        ``{path: name of the module}``.
+    text : str
+        The Verilog of all modules.
     """
     from backspike.hw.chip import Tile  # noqa: PLC0415 - slow to load
     from backspike.hw.serial import UartChip  # noqa: PLC0415
@@ -43,12 +51,13 @@ def unit_sources(config, family):
     return {_path(module): module for module in modules}, text
 
 
-def find_unit(units, unit):
+def find_unit(units: Iterable[str], unit: str) -> str:
     """The path of a unit that is named by it, or by its end.
 
     Raises
     ------
-    ValueError: there is none, or more than one
+    ValueError
+        There is none, or more than one.
     """
     ends = [path for path in units if path == unit or path.endswith(f".{unit}")]
     if unit in ends or len(ends) == 1:
@@ -59,19 +68,24 @@ def find_unit(units, unit):
     raise ValueError(f"unit must be a path or the end of one, such as {', '.join(top)}; there is no {unit!r}")
 
 
-def synthesise_all(config, family, folder, *, say=print):
+def synthesise_all(
+    config: ChipConfig, family: Family, folder: Path | str, *, say: Callable[[str], object] = print
+) -> list[dict[str, Any]]:
     """Area of every unit, in a synthesis that keeps all of them apart, and so needs somewhat more than a build.
 
     Parameters
     ----------
-    config: ChipConfig
-    family: Family
-    folder: for everything that is written
-    say: called with lines of progress
+    config : ChipConfig
+    family : Family
+    folder : Path or str
+        For everything that is written.
+    say : callable
+        Called with lines of progress.
 
     Returns
     -------
-    list of ``{"unit": path, resource: amount, "mhz": None}``: each with what is inside, ``chip`` with all tiles
+    list of dict
+        ``{"unit": path, resource: amount, "mhz": None}``, each with what is inside, ``chip`` with all tiles.
     """
     units, text = unit_sources(config, family)
     counted = _synthesise(text, _CHIP, family, folder, options="-noflatten", say=say)
@@ -79,14 +93,19 @@ def synthesise_all(config, family, folder, *, say=print):
     return sorted(rows, key=lambda row: row["unit"].split("."))
 
 
-def synthesise_unit(path, module, text, family, folder, *, say=print):
+def synthesise_unit(
+    path: str, module: str, text: str, family: Family, folder: Path | str, *, say: Callable[[str], object] = print
+) -> dict[str, Any]:
     """Area of a unit, and its clock if the family's tools can tell, with registers at all of its ports.
 
     Parameters
     ----------
-    path, module: of the unit
-    text: the Verilog of all modules
-    other parameters, and the row that is returned: as of ``synthesise_all``
+    path, module : str
+        Of the unit.
+    text : str
+        The Verilog of all modules.
+    other parameters, and the row that is returned
+        As of ``synthesise_all``.
     """
     wrapper, bits = _wrapper(text, module)
     top = "unit"
@@ -176,7 +195,7 @@ def _clock(top, family, folder, say):
     return None if worst is None else worst[0]
 
 
-def table_rows(rows):
+def table_rows(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table; units are indented by their depth."""
     head = ["unit", *RESOURCES.values(), "MHz alone"]
     return head, [
@@ -185,6 +204,6 @@ def table_rows(rows):
     ]
 
 
-def write_rows(rows, path, config):
+def write_rows(rows: list[dict[str, Any]], path: Path | str, config: ChipConfig) -> None:
     """The rows and the configuration as JSON."""
     Path(path).write_text(json.dumps({"chip": config.to_dict(), "units": rows}, indent=2) + "\n", encoding="utf-8")

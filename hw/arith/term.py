@@ -71,7 +71,8 @@ class FixedTerm(wiring.Component):
         magnitude = Cat(shifted, Const(0, width))
         if self.fmt.exponent > fine:
             coarse = Signal(self.fmt.exponent - fine)
-            m.d.sync += coarse.eq(code[fine:])
+            # A shift by what is not known would make 0 unknown in simulators that know unknown values.
+            m.d.sync += coarse.eq(Mux(given, code[fine:], 0))
             magnitude = shifted << Cat(Const(0, fine), coarse)
         magnitude = magnitude[1 : width + 1]
         m.d.comb += [

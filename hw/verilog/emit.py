@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from copy import copy
 from importlib import metadata
 from pathlib import Path
 
 from amaranth.back import rtlil
-from amaranth.hdl import Elaboratable
-from amaranth.lib.wiring import In, Out, Signature
+from amaranth.hdl import Fragment, MemoryData, MemoryInstance
+from amaranth.hdl._ir import PortDirection
 
 from backspike.hw.chip import Chip, Tile
+from backspike.hw.verilog.keywords import KEYWORDS
 from backspike.hw.verilog.packet_map import packet_map
 from backspike.hw.verilog.ports import CLOCK_PORTS, port_values
 from backspike.spec.config import ChipConfig
@@ -41,7 +43,9 @@ _LINT = """// Operands of different widths are extended by the rules of Verilog,
 /* verilator lint_off CMPCONST */
 """
 _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")  # dropped
-_CONSTANT = re.compile(r"^  always @\*\n    (\S.*? = \d+'\w+;)\n", re.MULTILINE)
+_SINGLE = re.compile(r"^  always @\*\n    (\S.* = .*;)$", re.MULTILINE)
+_GUARD = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+)\s+= 0;\n", re.MULTILINE)
+_ONCE = "always_once"
 _RESET = re.compile(  # the end of a register's process, and the register
     r"    switch \\rst \[0\]\n      case 1'1\n        assign (\$\d+ \[[\d:]+\]) (\d+'[01]+)\n    end\n  end\n\n"
     r"  cell \$dff (\S+)\n    parameter \\WIDTH (\d+)\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n"
@@ -53,17 +57,20 @@ _CLOCKED_RESET = (
 )
 _NO_RESET = r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \\CLK_POLARITY 1\n    connect \\D \1\n"
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
-_MEMORY_INIT = re.compile(r"  cell \$meminit_v2 .*?\n  end\n", re.DOTALL)
+_NO_CONTENTS = re.compile(r"  cell \$meminit_v2 \S+\n(?:    .*\n)*?    connect \\DATA \{ +\}\n(?:    .*\n)*?  end\n")
+_PLAIN_NAME = re.compile(r"\\([A-Za-z_]\w*)(?=[\s\"])")
 
 
 def to_verilog(component, name, *, reset=True):
     """The Verilog text of a component, without initial contents of memories that are 0.
 
     Amaranth's own ``verilog.convert`` writes one ``initial`` statement for every memory word. Nothing in a chip relies
-    on those that are 0, they stand in the way of memory inference, and they would be most of the text; what is left is
-    a program. It also puts the reset into
-    the logic in front of a register; here it is part of the register, as simulators would otherwise compute all that
-    logic again whenever an input port may have changed.
+    on those that are 0, they stand in the way of memory inference, and they would be most of the text. It also puts
+    the reset into the logic in front of a register; here it is part of the register, as simulators would otherwise
+    compute all that logic again whenever an input port may have changed.
+
+    No name is a keyword of Verilog, SystemVerilog or Verilog-AMS: a signal, memory or instance that has the name of
+    one gets an underscore at the end of its name.
 
     Parameters
     ----------
@@ -74,23 +81,60 @@ def to_verilog(component, name, *, reset=True):
     Raises
     ------
     TypeError: ``name`` is not a string
+    ValueError: ``name`` is a keyword
     RuntimeError: Yosys failed
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
-    text = rtlil.convert(_Renamed(component), name=name, emit_src=False)
-    text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, _MEMORY_INIT.sub(_without_zeros, text))
+    if name in KEYWORDS:
+        raise ValueError(f"name must not be a keyword of Verilog, unlike {name!r}")
+    ports = {port: (value, PortDirection(direction)) for port, (value, direction) in port_values(component).items()}
+    fragment = Fragment.get(component, None)
+    _drop_zeros(fragment)
+    text = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
+    text = _rename_keywords(_NO_CONTENTS.sub("", text))
+    text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, text)
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
-    return _LINT + _run_constants(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
+    return _LINT + _run_once(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
 
 
-def _run_constants(text):
-    """Let combinational blocks that only set constants run once: ``always @*`` waits for a change of what it reads."""
+def _drop_zeros(fragment):
+    """Take the contents of memories away that are 0: to write them would take half of the time."""
+    if isinstance(fragment, MemoryInstance) and not any(fragment._data.init._raw):
+        fragment._data = copy(fragment._data)  # the component keeps its own
+        fragment._data._init = MemoryData.Init([], shape=fragment._data.shape, depth=0)
+    for part, _, _ in fragment.subfragments:
+        _drop_zeros(part)
+
+
+def _rename_keywords(text):
+    """Give names in RTLIL that are keywords of Verilog an underscore, or more of them where that is a name, too."""
+    names = set(_PLAIN_NAME.findall(text))
+    renamed = {}
+    for word in names & KEYWORDS:
+        new = f"{word}_"
+        while new in names:
+            new += "_"
+        renamed[word] = new
+    return _PLAIN_NAME.sub(lambda match: "\\" + renamed.get(match[1], match[1]), text) if renamed else text
+
+
+def _run_once(text):
+    """Let every combinational block run at the start of a simulation.
+
+    ``always @*`` waits for a change of what it reads, and a block of one assignment reads nothing else, or nothing at
+    all. Into the others Yosys puts a register with an initial value; but in SystemVerilog such a value is there before
+    any block waits, and is no change. Here each block reads a register that an ``initial`` block at the end of the
+    module sets: a change in Verilog as in SystemVerilog.
+    """
     modules = []
     for module in text.split("\nendmodule"):
-        changed, count = _CONSTANT.subn(r"  always @* begin\n    if (always_once) begin end\n    \1\n  end\n", module)
-        if count:
-            changed = _HEADER.sub(r"\1  reg always_once = 1'h0;\n", changed, count=1)
+        changed, singles = _SINGLE.subn(rf"  always @* begin\n    if ({_ONCE}) begin end\n    \1\n  end", module)
+        guard = _GUARD.search(changed)
+        if guard:
+            changed = _GUARD.sub("", changed).replace(f"{guard[1]} ", _ONCE)
+        if guard or singles:
+            changed = _HEADER.sub(rf"\1  reg {_ONCE};\n", changed, count=1) + f"\n  initial {_ONCE} = 1'h0;"
         modules.append(changed)
     return "\nendmodule".join(modules)
 
@@ -128,21 +172,6 @@ def emit_chip(config, directory, *, core=None):
     return paths
 
 
-class _Renamed(Elaboratable):
-    """A component with the ports of ``port_values`` in place of its members."""
-
-    def __init__(self, component):
-        self.component = component
-        members = {}
-        for name, (value, direction) in port_values(component).items():
-            members[name] = (In if direction == "input" else Out)(value.shape())
-            setattr(self, name, value)
-        self.signature = Signature(members)
-
-    def elaborate(self, platform):
-        return self.component
-
-
 def _describe(config, modules, texts):
     hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     return {
@@ -165,10 +194,6 @@ def _describe_ports(module):
         {"name": name, "direction": direction, "width": len(value)}
         for name, (value, direction) in port_values(module).items()
     ]
-
-
-def _without_zeros(match):
-    return match[0] if "1" in re.search(r"connect \\DATA \d+'([01x\-]*)", match[0])[1] else ""
 
 
 def _yosys(script):

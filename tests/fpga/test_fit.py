@@ -35,11 +35,6 @@ def test_submodules_count_as_often_as_they_are_there():
     ("family", "cells", "expected"),
     [
         (
-            "ice40",
-            {"SB_LUT4": 3, "SB_DFFESR": 2, "SB_DFF": 1, "SB_RAM40_4K": 4, "SB_MAC16": 1, "SB_GB": 1},
-            (3, 3, 4, 1),
-        ),
-        (
             "gw1n",
             {
                 "LUT4": 2,
@@ -54,6 +49,7 @@ def test_submodules_count_as_often_as_they_are_there():
             },
             (15, 6, 1, 2),
         ),
+        ("gw2a", {"LUT3": 3, "DFFSE": 2, "DFF": 1, "pROMX9": 1, "DPB": 2, "MULT36X36": 1, "GSR": 1}, (3, 3, 3, 4)),
     ],
 )
 def test_cells_of_the_other_families(family, cells, expected):
@@ -75,9 +71,9 @@ def test_what_fits_is_not_refused():
         ),
         ("ulx3s_85f", 12, "12 cores would not fit ULX3S 85F: needed are 110,000 LUT4 of 83,640; 8 cores would fit"),
         (
-            "icebreaker",
+            "tang_nano_9k",
             1,
-            "1 core would not fit iCEBreaker: needed are 11,000 LUT4 of 5,280; no supported board of "
+            "1 core would not fit Tang Nano 9K: needed are 11,000 LUT4 of 8,640; no supported board of "
             "this family has room for it",
         ),
     ],

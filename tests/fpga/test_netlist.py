@@ -9,7 +9,7 @@ from amaranth.hdl import Module
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
+from backspike.fpga.boards import SMALL
 from backspike.fpga.ecp5.netlist import emit_netlist, synthesise_netlist
 from backspike.hw.verilog.emit import TILE_MODULE, emit_chip, to_verilog
 from backspike.sim.run.scenario import Scenario
@@ -69,20 +69,6 @@ def test_a_netlist_trains_as_the_golden_model_and_as_the_verilog(trained):
     assert len(measured["train_cycles"]) == 4 and measured["tests"] == 24
     assert sum(core.get("wg_terms", 0) for core in measured["train_counters"].values()) > 0
     assert measured == trained(1, emit_late)
-
-
-@pytest.mark.slow
-def test_a_netlist_of_a_sequential_core_trains_as_the_golden_model_and_as_the_verilog(tmp_path):
-    """With its program in block RAMs."""
-    chip = CHIP | {name: value for name, value in SMALL_SEQUENTIAL.items() if name in ("weights", "sequential")}
-    scenario = Scenario(
-        cores=1, network="64-6-10", chip=chip, samples=8, batch=4, tests=4, epochs=1, seed=default_seed()
-    )
-    measured = {}
-    for name, emit in (("netlist", emit_netlist), ("verilog", emit_late)):
-        assert simulate_training(scenario, tmp_path / name, emit=emit)["difference"] is None
-        measured[name] = json.loads((tmp_path / name / "measured.json").read_text())
-    assert measured["netlist"] == measured["verilog"]
 
 
 @pytest.mark.slow

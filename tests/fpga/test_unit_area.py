@@ -6,7 +6,7 @@ import json
 import pytest
 
 from backspike.cli.main import main
-from backspike.fpga.boards import SMALL, SMALL_SEQUENTIAL
+from backspike.fpga.boards import SMALL
 from backspike.fpga.flow.families import FAMILIES
 from backspike.fpga.flow.unit_area import find_unit, synthesise_unit, table_rows, unit_sources
 from backspike.spec.config import ChipConfig
@@ -83,7 +83,6 @@ def test_a_unit_of_wires_costs_nothing(tmp_path):
             SMALL | {"dense_only": False},
             ("engine", "engine.lane_0", "errors", "errors.lane_0", "gradient", "gradient.lane_0"),
         ),
-        (SMALL_SEQUENTIAL, ("lane",)),
     ],
 )
 def test_engines_and_their_lanes_reach_100_mhz_alone(sizes, engines, tmp_path):
@@ -95,17 +94,11 @@ def test_engines_and_their_lanes_reach_100_mhz_alone(sizes, engines, tmp_path):
 
 
 def test_other_families_tell_the_area_alone(tmp_path):
-    for family in ("ice40", "gw1n"):
+    for family in ("gw1n", "gw2a"):
         row = synthesise_unit("m", "m", KNOWN, FAMILIES[family], tmp_path, say=print)
         assert 16 <= row["lut"] <= 60
         assert row["ff"] == 16
         assert row["mhz"] is None
-
-
-def test_small_memories_do_without_distributed_ram(tmp_path):
-    """Of which an iCE40 has none."""
-    assert main(["synth", "--board=icebreaker", "--sequential=0", "--unit=core.counters", f"--output={tmp_path}"]) == 0
-    assert json.loads((tmp_path / "units.json").read_text())["units"][0]["ram"] == 2
 
 
 def test_a_failure_says_what_the_tool_said(tmp_path):

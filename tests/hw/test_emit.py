@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.noc.host_link import HostLink
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
+from backspike.hw.verilog.keywords import KEYWORDS
+from backspike.hw.verilog.ports import port_values
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
 from backspike.spec.packets import HEADER, HOST_KINDS, TAGS, Kind
@@ -71,7 +73,10 @@ def test_many_cores_cost_little(emitted, tmp_path):
 
 def test_text_is_free_of_places_and_contents(emitted):
     for name, text in emitted[0].items():
-        assert not re.search(r"\binitial\b", text), name
+        assert re.findall(r"\binitial\b.*", text) == ["initial always_once = 1'h0;"] * text.count("reg always_once;"), (
+            name
+        )
+        assert "$auto$" not in text, name
         assert "src =" not in text
         assert str(Path(__file__).resolve().parents[2]) not in text
         assert str(Path.home()) not in text
@@ -203,7 +208,7 @@ class _WithMemory(Component):
 
 def test_only_contents_that_are_not_0_are_kept():
     assert "initial" not in to_verilog(_WithMemory([]), "empty")
-    text = to_verilog(_WithMemory([0, 4]), "table")
+    text = to_verilog(_WithMemory([0, 4]), "words")
     assert re.findall(r"memory ?\[(\d+)\] = 8'[dh]0*(\w+);", text)[:3] == [("0", "0"), ("1", "4"), ("2", "0")]
 
 
@@ -212,10 +217,11 @@ def test_only_contents_that_are_not_0_are_kept():
     [
         (lambda: emit_chip({}, "."), "config must be a ChipConfig, not {}"),
         (lambda: to_verilog(_WithMemory([]), 5), "name must be a string, not 5"),
+        (lambda: to_verilog(_WithMemory([]), "table"), "name must not be a keyword of Verilog, unlike 'table'"),
     ],
 )
 def test_parameters_are_checked(call, text):
-    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(text)}$"):
         call()
 
 
@@ -234,9 +240,78 @@ def test_registers_without_reset():
     assert re.sub(r"    if \(rst\) .*\n    else ", "    ", with_reset) == without != with_reset
 
 
-def test_constant_blocks_run_in_plain_verilog(emitted):
-    """``always @*`` around nothing but a constant would wait for ever; each has something to read."""
+def test_combinational_blocks_run_at_the_start(emitted):
+    """Each reads what an ``initial`` block sets, which is a change in Verilog and in SystemVerilog."""
     for name, text in emitted[0].items():
         if name.endswith(".v"):
-            assert not re.search(r"always @\*\n\s+\S.* = \d+'\w+;", text)
-            assert text.count("reg always_once") <= text.count("endmodule")
+            assert text.count("always @*") == text.count("always @* begin\n    if (always_once) begin end\n") > 0
+            for module in re.findall(r"^module .*?^endmodule", text, re.MULTILINE | re.DOTALL):
+                started = "always @*" in module
+                assert module.count("reg always_once;") == started
+                assert module.endswith("\n  initial always_once = 1'h0;\nendmodule") == started
+
+
+DECLARED = re.compile(
+    r"^\s*(?:input|output|inout|wire|reg|module)\b(?: signed)?(?: \[[^\]]*\])? *(\\\S+|\w+)", re.MULTILINE
+)
+INSTANCES = re.compile(r"^  (\\\S+|\w+) +(?:#\(.*?\) +)?(\\\S+|\w+) +\($", re.MULTILINE)
+
+
+def names_in(text):
+    """All names that Verilog declares: modules, ports, signals, memories, instances."""
+    names = {name.removeprefix("\\") for name in DECLARED.findall(text)}
+    return names | {name.removeprefix("\\") for pair in INSTANCES.findall(text) for name in pair}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"columns": 2, "rows": 1, "lanes": 4, "slots": 5, "steps": 16},
+        {"columns": 2, "rows": 1, "dense_only": True, "chain": True, "lanes": 2},
+        {"columns": 1, "rows": 1, "momentum": False, "format": {"exponent": 4, "mantissa": 3}, "slices": 1},
+    ],
+    ids=["default", "lanes", "dense", "eight bits"],
+)
+def test_no_name_is_a_keyword(fields, tmp_path):
+    """Not even one that is escaped, of Verilog, SystemVerilog or Verilog-AMS."""
+    for path in emit_chip(ChipConfig.from_dict(fields), tmp_path):
+        if path.suffix == ".v":
+            names = names_in(path.read_text())
+            assert {"backspike_chip" if "chip" in path.name else "backspike_tile", "rst"} <= names
+            assert len(names) > 50
+            assert not names & KEYWORDS
+
+
+class _Words(Component):
+    event: In(2)
+    potential: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        begin = Signal(8)
+        begin_ = Signal(8)
+        m.submodules.table = table = Memory(shape=8, depth=4, init=[1, 2])
+        read = table.read_port(domain="comb")
+        m.d.comb += [read.addr.eq(self.event), begin.eq(read.data + 1), begin_.eq(begin + 1)]
+        m.d.comb += self.potential.eq(begin_)
+        return m
+
+
+def test_keywords_get_an_underscore():
+    """Two of them where a signal has the first name."""
+    text = to_verilog(_Words(), "words")
+    names = names_in(text)
+    assert {"event_", "potential_", "begin_", "begin__", "table_"} <= names
+    assert not names & KEYWORDS
+    assert list(port_values(_Words())) == ["event_", "potential_"]
+
+
+class _Twice(Component):
+    event: In(1)
+    event_: In(1)
+
+
+def test_names_of_ports_are_unique():
+    with pytest.raises(ValueError, match=r"^port names must be unique, not 'event_' twice$"):
+        to_verilog(_Twice(), "twice")

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Verilator runner: what it builds, and how it says that something failed."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from backspike.sim.verilator import build_cache
 from backspike.sim.verilator.runner import build, default_seed, run
 
 COUNTER = """
@@ -49,6 +56,14 @@ async def hangs(dut):
     while True:
         await FallingEdge(dut.clk)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """A cache of these tests alone, empty at first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BACKSPIKE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield build_cache.cache_folder()
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +154,112 @@ def test_a_top_module_that_is_not_there_is_an_error(tmp_path):
 def test_the_seed_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("BACKSPIKE_SEED", "42")
     assert default_seed() == 42
+
+
+def log_of(built):
+    return (built.build_dir / "build.log").read_text()
+
+
+def test_the_run_time_library_is_compiled_once(tmp_path, counter):
+    """A second design takes its objects from the cache."""
+    source = tmp_path / "counter.v"
+    source.write_text(COUNTER.replace("count + 1", "count + 3"))
+    other = build([source], "counter", tmp_path / "build", waves=True)
+    assert "verilated.cpp" in log_of(counter)
+    assert "verilated.cpp" not in log_of(other) and "verilator.cpp" in log_of(other)
+
+
+def test_the_same_verilog_is_built_once(tmp_path, counter, bench):
+    """In another folder, the program runs there; of other Verilog or with other options, it is another one."""
+    sources = [tmp_path / "copy" / "counter.v", tmp_path / "other" / "counter.v"]
+    for source, text in zip(sources, (COUNTER, COUNTER.replace("count + 1", "count + 2")), strict=True):
+        source.parent.mkdir()
+        source.write_text(text)
+    same = build(sources[:1], "counter", tmp_path / "same", waves=True)
+    assert log_of(same).startswith("the program is that of ")
+    assert same.seconds == counter.seconds
+    run(same, bench, seed=1, only="counts")
+    assert sorted(path.name for path in same.build_dir.iterdir() if "bench" not in path.name) == [
+        "build.log",
+        "counter",
+    ]
+    other = build(sources[1:], "counter", tmp_path / "same", waves=True)
+    assert not log_of(other).startswith("the program is that of ")
+    with pytest.raises(RuntimeError, match="counts"):
+        run(other, bench, seed=1, only="counts")
+    back = build(sources[:1], "counter", tmp_path / "same", waves=True)
+    run(back, bench, seed=1, only="counts")
+
+
+def test_another_program_in_the_folder_is_not_taken_for_this_one(tmp_path, counter, bench, cache):
+    """The entry has gone, the folder holds a newer program of another design, and objects of this one."""
+    source = tmp_path / "counter.v"
+    texts = COUNTER, COUNTER.replace("count + 1", "count + 4")
+    for text in (*texts, texts[0]):
+        source.write_text(text)
+        if text is texts[0]:
+            for entry in cache.glob("program-*/"):
+                for file in entry.iterdir():
+                    file.unlink()
+                entry.rmdir()
+        built = build([source], "counter", tmp_path / "build", waves=True)
+    run(built, bench, seed=1, only="counts")
+
+
+def test_the_environments_python_is_used(tmp_path, monkeypatch, bench):
+    """Another ``python`` comes first on PATH, which fails, as does ``python3``."""
+    for name in ("python", "python3"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\necho the wrong python >&2\nexit 9\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    source = tmp_path / "counter.v"
+    source.write_text(COUNTER.replace("255", "254"))
+    built = build([source], "counter", tmp_path / "build", waves=True)
+    assert f"{sys.executable} " in log_of(built)
+    run(built, bench, seed=1, only="counts")
+
+
+def working_in(folder):
+    """Commands other than shells that run with the folder in their arguments or as their working directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text()
+            if str(folder) in words or (words and str(folder) in os.readlink(process / "cwd")):
+                found.append(words.split("\0")[0])
+        except OSError:  # it has just ended, or is somebody else's
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", ["cc1plus", "counter"])
+def test_an_interrupted_command_leaves_nothing_running(number, stage, tmp_path, cache):
+    """While the C++ compiler works, or the simulation; after that, the same folder is built as ever."""
+    source, folder = tmp_path / "counter.v", tmp_path / "build"
+    source.write_text(COUNTER.replace("255", f"{100 + number}") + f"// {stage}\n")
+    (tmp_path / "bench_counter.py").write_text(BENCH.replace('1, timeout_unit="us"', '1, timeout_unit="sec"'))
+    program = (
+        "from backspike.sim.verilator.runner import build, run\n"
+        f"built = build([{str(source)!r}], 'counter', {str(folder)!r}, waves=True)\n"
+        "run(built, 'bench_counter', seed=1, only='hangs')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 200
+    while not any(Path(command).name == stage for command in working_in(folder)):
+        assert parent.poll() is None and time.monotonic() < end, f"no {stage} was seen"
+        time.sleep(0.02)
+    parent.send_signal(number)
+    assert parent.wait(30) == -number
+    end = time.monotonic() + 10
+    while working_in(tmp_path):
+        assert time.monotonic() < end, working_in(tmp_path)
+        time.sleep(0.05)
+    assert build([source], "counter", folder, waves=True).top == "counter"
+    assert not (folder / "unfinished").exists()

@@ -10,7 +10,7 @@ from random import Random
 
 import cocotb
 import numpy as np
-from amaranth.hdl import Cat, Module, Shape
+from amaranth.hdl import Cat, Module, Shape, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -19,7 +19,7 @@ from cocotb.triggers import FallingEdge, ReadOnly
 
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic, request_layout
 from backspike.hw.verilog.emit import to_verilog
-from backspike.hw.verilog.ports import instance_of, port_values
+from backspike.hw.verilog.ports import instance_of
 from backspike.sim.verilator.runner import build, default_seed, run
 
 __all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
@@ -34,29 +34,36 @@ class _Top(Component):
     def __init__(self, units):
         self.units, members = units, {}
         for name, unit in units.items():
-            inputs, outputs = (_fields(unit, direction) for direction in ("input", "output"))
+            inputs, outputs = (_fields(unit, direction) for direction in (In, Out))
             members |= {f"{name}_i": In(_width(inputs)), f"{name}_o": Out(_width(outputs))}
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         for name, unit in self.units.items():
-            pins = port_values(instance_of(m, name, unit.signature, f"unit_{name}"), unit.signature)
+            pins = instance_of(m, name, unit.signature, f"unit_{name}")
+            pins = {port: value for port, (_, value, _) in _members(pins, unit.signature).items()}
             into, out_of = getattr(self, f"{name}_i"), getattr(self, f"{name}_o")
-            for port, (offset, shape) in _fields(unit, "input").items():
-                m.d.comb += pins[port][0].eq(into[offset : offset + _size(shape)])
-            m.d.comb += out_of.eq(Cat(pins[port][0] for port in _fields(unit, "output")))
+            for port, (offset, shape) in _fields(unit, In).items():
+                m.d.comb += pins[port].eq(into[offset : offset + _size(shape)])
+            m.d.comb += out_of.eq(Cat(pins[port] for port in _fields(unit, Out)))
         return m
+
+
+def _members(interface, signature):
+    """``{name: (shape, value, flow)}`` of all members; parts of a path are joined with two underscores."""
+    return {
+        "__".join(map(str, path)): (member.shape, Value.cast(value), member.flow)
+        for path, member, value in signature.flatten(interface)
+    }
 
 
 def _fields(unit, direction):
     """``{port: (offset, shape)}`` of all ports of one direction, in their order in the wide port."""
     fields, offset = {}, 0
-    shapes = ["__".join(map(str, path)) for path, _, _ in unit.signature.flatten(unit)]
-    shapes = dict(zip(shapes, (member.shape for _, member, _ in unit.signature.flatten(unit)), strict=True))
-    for port, (value, way) in port_values(unit).items():
-        if way == direction:
-            fields[port] = offset, shapes[port]
+    for port, (shape, value, flow) in _members(unit, unit.signature).items():
+        if flow == direction:
+            fields[port] = offset, shape
             offset += len(value)
     return fields
 
@@ -222,7 +229,7 @@ class Bench:
     def __init__(self, dut, name, unit):
         self.dut = dut
         self.into, self.out_of = getattr(dut, f"{name}_i"), getattr(dut, f"{name}_o")
-        self.inputs, self.outputs = _fields(unit, "input"), _fields(unit, "output")
+        self.inputs, self.outputs = _fields(unit, In), _fields(unit, Out)
         self.random = Random(f"{cocotb.RANDOM_SEED} {name}")
         self.rng = np.random.default_rng(self.random.getrandbits(32))
         self.given = dict.fromkeys(self.inputs, 0)
