@@ -106,7 +106,8 @@ RULES = {
         receiver="core, or the host link (header.host = 1)",
         payload="address; the tag has the number of words, 1 to 14",
         when="no READ is being answered; regions below CONTROL: as WRITE",
-        effect="the words are read as they are now: no job starts, and nothing is written to memories, before they are; "
+        effect="the words are read as they are now: no job starts, and nothing is written to memories, before "
+        "they are; "
         "those of COUNTER one after the other, as each is then",
         answer="DATA, one packet or several, their words in order",
     ),
