@@ -274,6 +274,7 @@ class Core(wiring.Component):
             learning.errors.eq(backward.errors_start),
             learning.skip_off.eq(self.skip_off),
             learning.live.eq(delta.live),
+            learning.clear.eq(update.busy),
             backward.errors_busy.eq(learning.bp_busy),
             backward.gradient_busy.eq(learning.busy),
             update.start.eq(backward.weights_start),

@@ -116,6 +116,7 @@ class LearningEngine(wiring.Component):
             bp.place.input.eq(read.input),
             bp.place.step.eq(read.step),
             wg.move.eq(move),
+            wg.clear.eq(self.clear),
             wg.valid.eq(one & asked.use.spikes),
             wg.hits.eq(asked.hits),
             wg.address.eq(gradient),

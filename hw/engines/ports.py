@@ -130,6 +130,7 @@ def learning_ports(shapes):
     results: stream of :func:`error_result`
     read_addresses, gradients: each lane's gradient bank, one cycle of latency
     write_addresses, write_enables, sums: write port of each lane's gradient bank
+    clear: sums are 0 in the cycle after, for the weight update, which writes them
     bp_busy: as ``busy``, in a job with errors
     bp_terms, wg_terms: for the counters: useful terms of all lanes in this cycle
     bp_row, wg_row: for the counters: an input has been found that is masked, that spikes
@@ -156,6 +157,7 @@ def learning_ports(shapes):
         "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
         "write_enables": Out(lanes),
         "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+        "clear": In(1),
         "bp_busy": Out(1),
         **{name: Out(range(lanes + 1)) for name in ("bp_terms", "wg_terms")},
         **{name: Out(1) for name in ("bp_row", "bp_result", "bp_stalled", "wg_row", "wg_stalled")},

@@ -33,6 +33,7 @@ class GradientSum(wiring.Component):
                 "move": In(1),
                 "delta": In(shapes.number),
                 "gradient": In(signed(shapes.gradient_sum)),
+                "clear": In(1),
                 "sum": Out(signed(shapes.gradient_sum)),
             }
         )
@@ -43,7 +44,7 @@ class GradientSum(wiring.Component):
         # The carry enters a bit below the sum, so that one carry chain does.
         total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
         m.d.comb += [number.operand.eq(self.delta), number.nonzero.eq(1)]
-        m.d.sync += self.sum.eq(total >> 1)
+        m.d.sync += self.sum.eq(Mux(self.clear, 0, total >> 1))  # the synchronous clear of the flip-flops
         return m
 
 
@@ -66,6 +67,7 @@ class GradientLanes(wiring.Component):
     read_address, gradients: gradient banks, one cycle of latency; they are read in each cycle
     write_address, write_enables, sums: their write ports
     terms: useful terms in this cycle
+    clear: the sums are 0 in the cycle after
     waits: a term has to wait
     busy: a gradient is not written
 
@@ -87,6 +89,7 @@ class GradientLanes(wiring.Component):
                 "write_address": Out(shapes.weight_address),
                 "write_enables": Out(lanes),
                 "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+                "clear": In(1),
                 "terms": Out(range(lanes + 1)),
                 "waits": Out(1),
                 "busy": Out(1),
@@ -128,6 +131,7 @@ class GradientLanes(wiring.Component):
             m.submodules[f"sum_{k}"] = lane = GradientSum(self.shapes)
             m.d.comb += [
                 lane.move.eq(self.move),
+                lane.clear.eq(self.clear),
                 lane.delta.eq(self.deltas[k]),
                 lane.gradient.eq(self.gradients[k]),
                 self.sums[k].eq(lane.sum),

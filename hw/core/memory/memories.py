@@ -253,11 +253,7 @@ class Memories(wiring.Component):
             operands.data.weight.eq(weights.learning.data),
         ]
         self._write_bank(m, k, "weights", weights.write)
-        m.submodules[f"gradients_{k}_write"] = writes = PortArbiter(WritePort(address, total), ("update", "engine"))
-        wiring.connect(m, writes.port, gradients.write)
-        _join(m, getattr(self.learning, f"new_gradients_{k}"), writes.engine)
-        self._write_lane(m, self.update.gradients, k, writes.update)
-        m.d.comb += writes.update_claims.eq(self.update.claims)
+        self._write_gradients(m, k, gradients.write)
         if config.momentum:
             m.submodules[f"velocities_{k}"] = velocities = Ram(address, number, depth, ("any",))
             self._read_banks(m, k, "velocities", velocities.any)
@@ -283,6 +279,20 @@ class Memories(wiring.Component):
                 arbiter.engine.address.eq(engine.address),
                 word.eq(arbiter.engine.data),
             ]
+
+    def _write_gradients(self, m, k, port):
+        """The engine's sums are 0 while the update runs, which only clears gradients."""
+        address, sums = self.shapes.weight_address, getattr(self.learning, f"new_gradients_{k}")
+        m.submodules[f"gradients_{k}_write"] = arbiter = PortArbiter(WritePort(address, None), ("update", "engine"))
+        self._write_lane(m, self.update.gradients, k, arbiter.update)
+        m.d.comb += [
+            arbiter.update_claims.eq(self.update.claims),
+            arbiter.engine.enable.eq(sums.enable),
+            arbiter.engine.address.eq(sums.address),
+            port.enable.eq(arbiter.port.enable),
+            port.address.eq(arbiter.port.address),
+            port.data.eq(sums.data),
+        ]
 
     def _write_bank(self, m, k, name, port):
         m.submodules[f"{name}_{k}_write"] = arbiter = PortArbiter(port.signature.flip(), ("update", "host"))
