@@ -5,8 +5,8 @@ A comment in a page says where the numbers behind it come from:
 
 ``<!-- printed by: make sim -->``
     The next block is output of that command, as ``.ci/run`` keeps it in ``build/gate``. The words of each line must
-    stand in this order in a line that was printed. Words may be left out, and so may lines. Durations and rules of tables
-    do not count.
+    stand in this order in a line that was printed. Words may be left out, and so may lines. Durations do not count, nor
+    do the rules of tables.
 ``<!-- rows of: build/bench/report.md -->``
     The next table has cells of the tables in that file. A row is found by its run and its engine, and a cell by the
     title of its column. Runs that the file does not have are not compared; one at least it must have.

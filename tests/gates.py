@@ -26,18 +26,18 @@ GATES = Path(__file__).with_suffix(".json")
 TOLERANCE = 0.02
 DIGITS = "build/sim/report.json"
 CASES = (
-    Case(name="dense", scenario={"network": "64-48-10"}, cores=(2,), samples=16, tests=1, dense=0, epochs=1),
+    Case(name="dense", scenario={"network": "64-48-10"}, cores=(4,), samples=16, tests=1, dense=0, epochs=1),
     Case(
         name="conv",
         scenario={"network": "1x8x8-c6k3p1-c8k3s2p1-10"},
-        cores=(2,),
+        cores=(4,),
         samples=16,
         tests=1,
         dense=0,
         epochs=1,
     ),
 )
-"""Cases beside that of ``make sim``, on one chip: seconds each. Their memories are those of any chip by default."""
+"""Cases beside that of ``make sim``: seconds each, on its chip, whose simulation is kept."""
 
 UNITS = {
     "dense": ("tile", "router", "engine", "learning", "arithmetic", "slots"),

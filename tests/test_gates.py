@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gates of cycles and area: what counts as a change, and that values are committed for all that is measured."""
 
+import dataclasses
 import json
 
 import pytest
 
+from backspike.sim.run.scenario import Scenario
 from tests.gates import CASES, GATES, UNITS, compare, main
 
 BEFORE = {"cycles": {"digits": 1000}, "units": {"dense": {"tile": {"lut": 5000, "dsp": 0}}}}
@@ -49,3 +51,33 @@ def test_a_report_of_another_run_is_refused(tmp_path, monkeypatch, capsys):
         assert main([]) == 1
         expected = "gates: build/sim/report.json must be that of make sim without options, which has not run here\n"
         assert capsys.readouterr().err == expected
+
+
+def test_a_slower_chip_fails_until_the_values_are_renewed(tmp_path, monkeypatch, capsys):
+    """With measurements of this test's own."""
+    cycles, tile = {case.name: 2000.4 for case in CASES}, {"lut": 5000, "ff": 4000, "ram": 14, "dsp": 6}
+    monkeypatch.setattr("tests.gates.ROOT", tmp_path)
+    monkeypatch.setattr("tests.gates.GATES", tmp_path / "gates.json")
+    monkeypatch.setattr(
+        "tests.gates.benchmark",
+        lambda *_, **__: {
+            "differences": [],
+            "runs": [{"case": name, "cycles_per_sample": value} for name, value in cycles.items()],
+        },
+    )
+    names = ["tile", "tile.router", *(f"tile.core.{name}" for name in ("engine", "learning", "arithmetic", "slots"))]
+    monkeypatch.setattr("tests.gates.synthesise_all", lambda *_: [{"unit": name, **tile} for name in names])
+    (tmp_path / "build" / "sim").mkdir(parents=True)
+    (tmp_path / "build" / "gates").mkdir()
+    report = {"scenario": dataclasses.asdict(Scenario()), "training": {"cycles_per_sample": 4535.2}}
+    (tmp_path / "build" / "sim" / "report.json").write_text(json.dumps(report))
+    assert main(["--renew"]) == 0
+    assert main([]) == 0
+    cycles["conv"] = 2100
+    assert main([]) == 1
+    assert capsys.readouterr().err == (
+        "gates: cycles per training sample conv was 2,000, and is 2,100 (+5.0%)\n"
+        "gates: at most 2% may change; make gates RENEW=1 renews the values\n"
+    )
+    assert main(["--renew"]) == 0
+    assert main([]) == 0

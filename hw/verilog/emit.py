@@ -43,7 +43,7 @@ _LINT = """// Operands of different widths are extended by the rules of Verilog,
 /* verilator lint_off CMPCONST */
 """
 _ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")  # dropped
-_SINGLE = re.compile(r"^  always @\*\n    (\S.* = .*;)\n", re.MULTILINE)
+_SINGLE = re.compile(r"^  always @\*\n    (\S.* = .*;)$", re.MULTILINE)
 _GUARD = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+)\s+= 0;\n", re.MULTILINE)
 _ONCE = "always_once"
 _RESET = re.compile(  # the end of a register's process, and the register
@@ -129,7 +129,7 @@ def _run_once(text):
     """
     modules = []
     for module in text.split("\nendmodule"):
-        changed, singles = _SINGLE.subn(rf"  always @* begin\n    if ({_ONCE}) begin end\n    \1\n  end\n", module)
+        changed, singles = _SINGLE.subn(rf"  always @* begin\n    if ({_ONCE}) begin end\n    \1\n  end", module)
         guard = _GUARD.search(changed)
         if guard:
             changed = _GUARD.sub("", changed).replace(f"{guard[1]} ", _ONCE)
