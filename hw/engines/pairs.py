@@ -53,7 +53,7 @@ def _ports(shapes):
     """Members of a search for pairs.
 
     slot, descriptor, skip_off, live: as in the engine
-    begin: pulse: there is a new ``group``, the entry of the group table in work, which stays
+    begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
     no_errors: the masks count for nothing; stable like the group
     tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
     bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
@@ -67,7 +67,7 @@ def _ports(shapes):
         "skip_off": In(1),
         "live": In(shapes.config.steps),
         "begin": In(1),
-        "group": In(shapes.group),
+        "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
         "tape_address": Out(shapes.tape_address()),
         "tape_enable": Out(1),
@@ -265,7 +265,7 @@ class PixelPairs(wiring.Component):
         shapes, d, group, words = self.shapes, self.descriptor, self.group, reader.words
         size, pixel_shape = shapes.config.tape_words, words.p.payload.shape()
         m.submodules.masked_bits = masked = BitLister(words=size, payload=pixel_shape, banks=2)
-        m.submodules.spiking_bits = spiking = BitLister(words=size, payload=5, banks=2)
+        m.submodules.spiking_bits = spiking = BitLister(words=size, payload=1, banks=2)
         taken = masked.words.ready & spiking.words.ready
         waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, taken, "input_word")
         about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
@@ -277,14 +277,12 @@ class PixelPairs(wiring.Component):
             pixels.valid.eq(words.valid & free),
             pixels.p.eq(words.p.payload),
             masked.words.p.payload.eq(word.payload),
-            spiking.words.p.payload.eq(word.payload.first[:5]),
             both.eq(masked.items.valid & spiking.items.valid),
             found.input.eq(Cat(masked.items.p.number[:5], masked.items.p.number[5:] + pixel.first[5:])),
             found.final.eq(masked.items.p.final & spiking.items.p.final),
             found.step.eq(pixel.step),
         ]
         # Both lists are of the same word: the shorter one waits with its last bit, which is given once.
-        firsts = pixel.first[:5], spiking.items.p.payload
         for k, (name, bits) in enumerate((("masked", masked), ("spiking", spiking))):
             item, given = bits.items.p, Signal(name=f"{name}_given")
             m.d.comb += [
@@ -293,7 +291,7 @@ class PixelPairs(wiring.Component):
                 bits.words.p.bits[1].eq(word.bits[2]),
                 bits.words.p.index.eq(word.index),
                 bits.items.ready.eq(both & move & (~item.final | found.final)),
-                found[name].eq(item.number - firsts[k]),
+                found[name].eq(item.number - pixel.first[:5]),
                 found.use.as_value()[k].eq(item.hits[0] & ~item.none & ~given),
             ]
             with m.If(both & move):
@@ -368,7 +366,7 @@ class PixelPairs(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         start = StructLayout({"address": shapes.weight_address, "start": shapes.block})
         m.submodules[f"delta_bits_{k}"] = bits = BitLister(words=shapes.delta_depth, payload=start, banks=2)
-        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.window)
+        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.list_depth)
         m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, INPUTS_AHEAD)
         wiring.connect(m, inputs.o, lists.commands)
         item, into, about = bits.items.p, lists.items.p, {"hit": 1, "none": 1, "last": 1}
