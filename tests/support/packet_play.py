@@ -9,7 +9,7 @@ from collections import Counter
 
 from amaranth.lib.wiring import Component, Out
 
-from backspike.hw.core import Core
+from backspike.hw.core.core import Core
 from backspike.hw.core.interface import CORE_MEMBERS
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import COUNTERS
