@@ -262,7 +262,9 @@ class Bench:
     async def reset(self):
         """Reset alone; inputs of agents are driven from the first cycle on."""
         self.dut.rst.value = 1
-        self.into.value = 0
+        for port in self.dut:
+            if port._name.endswith("_i"):
+                port.value = 0
         for _ in range(3):
             await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One port of a memory for several owners."""
 
-from amaranth.hdl import Assert, Module, Signal
+from amaranth.hdl import Assert, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +30,7 @@ class PortArbiter(wiring.Component):
     port : Out(port)
         To the memory.
 
-    Latency: none. No registers.
+    Latency: none. No registers: clock and reset are for the assertions.
     """
 
     def __init__(self, port, owners):
@@ -50,7 +50,7 @@ class PortArbiter(wiring.Component):
         claims = Signal(len(self.claimants))
         m.d.comb += claims.eq(sum(getattr(self, f"{owner}_claims") << k for k, owner in enumerate(self.claimants)))
         if len(claims) > 1:
-            m.d.comb += Assert(is_onehot0(claims))
+            self._assert(m, is_onehot0(claims))
         self._choose(m, getattr(self, self.last))
         for owner, claim in zip(self.claimants, claims, strict=True):
             with m.If(claim):
@@ -59,8 +59,12 @@ class PortArbiter(wiring.Component):
             for owner in (*self.claimants, self.last):
                 m.d.comb += getattr(self, owner).data.eq(self.port.data)
         else:
-            m.d.comb += Assert(~(claims.any() & getattr(self, self.last).enable.any()))
+            self._assert(m, ~(claims.any() & getattr(self, self.last).enable.any()))
         return m
+
+    def _assert(self, m, condition):
+        """From the reset on: registers hold anything before."""
+        m.d.sync += Assert(condition | ResetSignal())
 
     def _choose(self, m, owner):
         for name, member in self.port.signature.members.items():

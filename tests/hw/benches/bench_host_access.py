@@ -10,7 +10,11 @@ from backspike.hw.core.memory.memories import Memories
 from backspike.hw.core.receive.host_access import HostAccess
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.send.read_replies import Replies
+from backspike.hw.core.update.delta import DeltaMemory
+from backspike.hw.core.update.neuron import NeuronMemory
+from backspike.hw.core.update.weight_update import WeightMemory
 from backspike.hw.noc.flit import FlitStream
+from backspike.hw.ram import WritePort
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from backspike.spec.formats import Format
@@ -42,7 +46,8 @@ COUNTER, CONTROL = 0xC0DE, 5  # what the bench's counters and control word are
 class HostMemories(Component):
     """Receiver, replies and memories of a core whose engines never run; the bench looks into the memories.
 
-    ``look``: address of every memory that is looked into; ``write_gradient``, ``gradient``: writes it in the banks
+    ``neuron``, ``delta``, ``update``, ``erase``: the other users of the memories, which are at rest. ``look``: address
+    of every memory that is looked into; ``write_gradient``, ``gradient``: writes it in the banks
     """
 
     def __init__(self, config):
@@ -62,6 +67,10 @@ class HostMemories(Component):
                 "route": Out(shapes.route_entry.size),
                 "spikes": Out(32),
                 "masks": Out(32),
+                "neuron": In(NeuronMemory(shapes)),
+                "delta": In(DeltaMemory(shapes)),
+                "update": In(WeightMemory(shapes)),
+                "erase": In(WritePort(shapes.erase_address(), None)),
             }
         )
 
@@ -71,6 +80,8 @@ class HostMemories(Component):
         m.submodules.memories = memories = Memories(self.shapes)
         m.submodules.host = host = HostAccess(self.shapes, receiver, replies)
         wiring.connect(m, host.memory, memories.host)
+        for name in ("neuron", "delta", "update", "erase"):
+            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(memories, name))
         wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
         wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
@@ -113,6 +124,8 @@ class HostMemories(Component):
             memories.receiver.masks.enable.eq(receiver.tape_write),
             memories.receiver.masks.address.eq(receiver.tape_address),
             memories.receiver.masks.data.eq(receiver.masks),
+            memories.receiver.laps.enable.eq(receiver.tape_write),
+            memories.receiver.laps.address.eq(receiver.tape_address),
             host.fetch_region.eq(replies.fetch_region),
             host.fetch_address.eq(replies.fetch_address),
             host.counter.eq(COUNTER),

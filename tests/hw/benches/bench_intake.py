@@ -459,7 +459,7 @@ def random_packet(random):
                 else EXPECTATIONS.pack(
                     inputs=random.choice((1, 2, 5, 8)),
                     credits=0,
-                    markers=random.randrange(3),
+                    errors_done=random.randrange(3),
                     label=random.randrange(2),
                     steps=random.choice((0, 3, 5, 9)),
                     tape=0,
