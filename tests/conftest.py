@@ -2,8 +2,12 @@
 """Order of the tests, which of them share a process, and their seed."""
 
 import os
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script, where no test could interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG = (
     "test_chip_training.py",

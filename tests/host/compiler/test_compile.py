@@ -16,6 +16,7 @@ from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
     EXPECTATIONS,
+    EXPECTATIONS_STRIDE,
     FAN_IN,
     FAN_IN_STRIDE,
     ROUTE,
@@ -108,7 +109,7 @@ class Loaded:
         ]
 
     def need(self, part):
-        return self.get(EXPECTATIONS, part.core, Region.EXPECTATION, part.index)
+        return self.get(EXPECTATIONS, part.core, Region.EXPECTATION, part.index * EXPECTATIONS_STRIDE)
 
     def routes(self, part, which):
         d = self.descriptor(part)
@@ -125,7 +126,7 @@ def test_every_address_exists_and_is_written_once(plan):
     sizes = {
         Region.WEIGHT: config.weights,
         Region.DESCRIPTOR: DESCRIPTOR_STRIDE * config.slices,
-        Region.EXPECTATION: config.slices,
+        Region.EXPECTATION: EXPECTATIONS_STRIDE * config.slices,
         Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
         Region.ROUTE: config.routes,
         Region.TAPE: TAPE_SLOT_STRIDE * config.slots,
@@ -311,6 +312,7 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             "credits": credits[key],
             "errors_done": markers[key] + external,
             "label": part.layer == last and not external,
+            "tape": part.tape_base,
         }
         assert (d["loss"], d["errors"], d["steps"]) == (need["label"], part.layer > 0, plan.network.steps)
 

@@ -208,7 +208,7 @@ def test_errors_of_a_wrong_shape_are_refused():
 @pytest.mark.parametrize("errors", [np.zeros((3, 1, 5)), [0.0] * 5])
 def test_errors_that_are_no_function_are_refused_before_samples_are_sent(errors):
     chip, driver, _ = start(options={"loss": "external"})
-    message = f"errors must be a function of a sample and its output spikes, not {type(errors).__name__}"
+    message = f"errors must be a function of a sample's number and its output spikes, not {errors!r}"
     with pytest.raises(TypeError, match=exactly(message)):
         driver.train_batch(np.zeros((3, 1, 35)), errors=errors)
     assert driver.next_slot == 0
