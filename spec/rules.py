@@ -31,11 +31,16 @@ class Rule:
 
     Attributes
     ----------
-    sender, receiver: who sends it to whom
-    payload: its words
-    when: the state in which it is taken; else it is dropped with cause STATE
-    effect: what it does
-    answer: what comes back because of it, or ""
+    sender, receiver : str
+        Who sends it to whom.
+    payload : str
+        Its words.
+    when : str
+        The state in which it is taken; else it is dropped with cause STATE.
+    effect : str
+        What it does.
+    answer : str
+        What comes back because of it, or "".
     """
 
     sender: str

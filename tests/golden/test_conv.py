@@ -20,9 +20,9 @@ NETWORKS = {
     "global pooling": "1x5x5-c4k2-a4-3",
     "padding that is wider than the map": "1x2x2-c2k5p4-c2k4s2-3",
     "pooling, stride and padding": "1x8x8-a2-c3k3s2p2-c4k3-3",
-    "kernel beyond the chip's": "1x11x11-c2k9p1-c2k5-3",
+    "kernel beyond the chip's": "1x11x11-c6k9p1-c4k3-4",
     "pool beyond the chip's": "1x18x18-a18-c2k1-3",
-    "stride beyond the chip's": "1x12x12-c2k3s6p1-c2k2-3",
+    "stride beyond the chip's": "2x12x12-c4k3s6p1-c4k2-3",
     "one pixel": "9x1x1-c8k1-c7k1-4",
 }
 STEPS, SAMPLES = 3, 3

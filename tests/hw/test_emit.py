@@ -27,6 +27,7 @@ from backspike.spec.packets import HEADER, HOST_KINDS, TAGS, Kind
 from backspike.spec.tables import (
     DESCRIPTOR,
     DESCRIPTOR_STRIDE,
+    EXPECTATIONS_STRIDE,
     FAN_IN,
     FAN_IN_STRIDE,
     TAPE_SLOT_STRIDE,
@@ -161,6 +162,7 @@ def test_description_is_enough_to_speak_to_the_chip(description):
     group = {name: 1 for name in FAN_IN.fields}
     assert pack(packets["tables"]["fan_in"]["fields"], group) == FAN_IN.pack(**group)
     assert packets["strides"] == {
+        "EXPECTATIONS": EXPECTATIONS_STRIDE,
         "DESCRIPTOR": DESCRIPTOR_STRIDE,
         "FAN_IN": FAN_IN_STRIDE,
         "TAPE_STEP": TAPE_STRIDE,
