@@ -23,7 +23,7 @@ from backspike.host.compiler.strategies import balanced, path, shuffled
 from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig
 
-__all__ = ["CapacityError", "Density", "Piece", "Plan", "check_fit", "compile_network"]
+__all__ = ["check_fit", "compile_network"]
 
 
 def compile_network(

@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.compile import CapacityError, check_fit
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import check_fit
 from backspike.host.compiler.geometry import terms
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig

@@ -17,7 +17,7 @@ from backspike.golden.network import Network
 from backspike.golden.presets import default_rate, default_schedule, smallest_rate
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
-from backspike.host.compiler.compile import Density
+from backspike.host.compiler.cost_model import Density
 from backspike.host.data.datasets import Dataset, load
 from backspike.spec.checks import check_integer, check_number
 from backspike.spec.config import LIMITS

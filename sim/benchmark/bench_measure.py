@@ -14,7 +14,8 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from backspike.host.compiler.compile import Piece, compile_network
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.partition import Piece
 from backspike.host.driver.driver import Driver
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
 from backspike.sim.run.measured_run import MeasuredRun

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
-from backspike.host.compiler.compile import Plan, compile_network
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.benchmark.benchmark_cases import Measurement

@@ -4,7 +4,7 @@
 import dataclasses
 from typing import Any
 
-from backspike.host.compiler.compile import Plan
+from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.plan_report import plan_dict
 from backspike.hw.shapes import Shapes
 from backspike.sim.benchmark.benchmark_cases import Measurement

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from backspike.host.compiler.compile import Plan
+from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 

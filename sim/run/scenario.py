@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from backspike.golden.constants import Training
-from backspike.host.compiler.compile import Plan, compile_network
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
 from backspike.host.driver.checks import check_run
 from backspike.host.training.training_spec import TrainingSpec

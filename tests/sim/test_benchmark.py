@@ -10,7 +10,8 @@ import pytest
 
 from backspike.golden import learning
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler.compile import CapacityError, compile_network
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import compile_network
 from backspike.sim.benchmark.benchmark import benchmark as bench
 from backspike.sim.benchmark.benchmark_cases import CASES, Case, chosen_runs
 from backspike.sim.benchmark.benchmark_pictures import draw_benchmark

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from backspike.golden.network import Conv, Dense, Network, Training
 from backspike.golden.trainer import initial_weights
-from backspike.host.compiler.compile import CapacityError, Piece, compile_network
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.partition import Piece
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import (
     DESCRIPTOR,

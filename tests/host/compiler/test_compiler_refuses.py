@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.compile import CapacityError, Density, Piece, compile_network
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.strategies import path
 from backspike.spec.config import ChipConfig, mesh_shape
 from backspike.spec.formats import BINARY16, Format

@@ -10,10 +10,10 @@ from backspike.golden.network import Conv, Dense, Network, Training
 from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer, initial_weights
 from backspike.host.compiler.activity import measure_densities
-from backspike.host.compiler.compile import Density, Piece, compile_network
+from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.core_assignment import assign_cores, flits
-from backspike.host.compiler.cost_model import CostModel, layer_densities
-from backspike.host.compiler.partition import Partition
+from backspike.host.compiler.cost_model import CostModel, Density, layer_densities
+from backspike.host.compiler.partition import Partition, Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.strategies import balanced, path
 from backspike.spec.config import ChipConfig, mesh_shape

@@ -6,7 +6,8 @@ import pytest
 
 from backspike.golden.network import Conv, Dense, Network, Neuron, Training
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler.compile import Piece, compile_network
+from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.partition import Piece
 from backspike.host.driver.driver import Driver
 from backspike.spec.config import ChipConfig
 from backspike.spec.formats import BINARY16, Format

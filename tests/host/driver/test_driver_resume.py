@@ -8,7 +8,8 @@ import pytest
 
 from backspike.golden.network import Training
 from backspike.golden.trainer import Trainer
-from backspike.host.compiler.compile import CapacityError, compile_network
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import compile_network
 from backspike.host.driver.driver import Driver, DriverError
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import Kind, parse_header

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from backspike.host.compiler.compile import CapacityError
+from backspike.host.compiler.capacity import CapacityError
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import ChipFault
 from backspike.host.training.training_spec import TrainingSpec
