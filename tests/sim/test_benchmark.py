@@ -12,7 +12,7 @@ from backspike.golden import learning
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.capacity import CapacityError
 from backspike.host.compiler.compile import compile_network
-from backspike.sim.benchmark.benchmark import benchmark as bench
+from backspike.sim.benchmark import benchmark as bench
 from backspike.sim.benchmark.benchmark_cases import CASES, Case, chosen_runs
 from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
 from backspike.sim.benchmark.benchmark_report import make_benchmark_report
