@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from backspike.golden import exact
 from backspike.golden.constants import Neuron, Training
+from backspike.golden.operands import LEAK_ONE, operands
 from backspike.spec.formats import Format
 
 __all__ = ["Arithmetic", "BitExact", "Float64", "Sum"]
@@ -45,6 +46,10 @@ class Arithmetic(ABC, Generic[Sum]):
     def round(self, values: ArrayLike) -> np.ndarray:
         """Values of any float64 array, rounded; zeros become +0."""
 
+    def constant(self, value: float) -> float:
+        """One number, rounded."""
+        return float(self.round(np.array([value]))[0])
+
     @abstractmethod
     def matmul(self, a: np.ndarray, b: np.ndarray, *, counts: int | None = None, largest: float | None = None) -> Sum:
         """The sums ``a @ b``, not rounded.
@@ -74,6 +79,10 @@ class Arithmetic(ABC, Generic[Sum]):
         counts : int
             Largest magnitude of the integers.
         """
+
+    @abstractmethod
+    def operands(self, spikes: np.ndarray, leak: int, one: int, bits: int) -> np.ndarray:
+        """What inputs give to the gradient at each step [T, B, N], see ``operands.operands``."""
 
     @abstractmethod
     def zeros(self, shape: tuple[int, ...]) -> Sum:
@@ -122,6 +131,12 @@ class Float64(Arithmetic[np.ndarray]):
 
     def correlate(self, blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, counts: int) -> np.ndarray:
         return sum((left.T @ values[rows] for left, rows in blocks), start=np.zeros(()))
+
+    def operands(self, spikes: np.ndarray, leak: int, one: int, bits: int) -> np.ndarray:
+        result = one * spikes.astype(np.float64)
+        for t in range(1, len(spikes)):
+            result[t] += leak / LEAK_ONE * result[t - 1]
+        return result
 
     def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape)
@@ -195,6 +210,11 @@ class BitExact(Arithmetic[exact.Exact]):
 
     def correlate(self, blocks: Iterable[tuple[np.ndarray, slice]], values: np.ndarray, counts: int) -> exact.Exact:
         return exact.correlate(blocks, values, counts, self.format.lsb)
+
+    def operands(self, spikes: np.ndarray, leak: int, one: int, bits: int) -> np.ndarray:
+        values, state = operands(spikes, leak=leak, one=one, bits=bits)
+        self.saturated |= state.saturated
+        return values
 
     def zeros(self, shape: tuple[int, ...]) -> exact.Exact:
         return exact.Exact((np.zeros(shape),), self.format.lsb)

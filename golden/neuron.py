@@ -8,7 +8,10 @@ import numpy as np
 from backspike.golden.arithmetic import Arithmetic, Sum
 from backspike.golden.constants import Neuron, Training
 
-__all__ = ["Output", "State", "initial_state", "rate_error", "step", "step_back"]
+__all__ = ["NOISE", "Output", "State", "initial_state", "rate_error", "step", "step_back"]
+
+NOISE = 0.25
+"""How far noise moves a threshold, in thresholds."""
 
 
 class State(NamedTuple):
@@ -38,13 +41,16 @@ def initial_state(shape: tuple[int, ...]) -> State:
     return State(np.zeros(shape), np.zeros(shape))
 
 
-def step(neuron: Neuron, state: State, current: Sum, arithmetic: Arithmetic[Sum]) -> tuple[State, Output]:
+def step(
+    neuron: Neuron, state: State, current: Sum, arithmetic: Arithmetic[Sum], noise: np.ndarray | None = None
+) -> tuple[State, Output]:
     """One step forward.
 
     hard reset::   u[t] = round(kappa * (1 - s[t-1]) * u[t-1] + current[t])
     soft reset::   u[t] = round(kappa * u[t-1] - rr * s[t-1] + current[t])
 
-    ``s[t] = u[t] >= theta`` (``>`` if strict) and ``m[t] = |u[t] - theta| < width / 2``.
+    ``s[t] = u[t] >= theta`` (``>`` if strict) and ``m[t] = |u[t] - theta| < width / 2``. Noise moves the threshold of
+    the spike alone, to ``round((1 - NOISE z) theta)``.
 
     Parameters
     ----------
@@ -56,13 +62,16 @@ def step(neuron: Neuron, state: State, current: Sum, arithmetic: Arithmetic[Sum]
         Weighted sums of input spikes, not rounded.
     arithmetic : Arithmetic
         How results are rounded.
+    noise : array [B, N] or None
+        z: +1 or -1.
     """
     u, s = state
     if neuron.soft:
         u = arithmetic.combine((neuron.kappa, u), (-neuron.rr, s), total=current)
     else:
         u = arithmetic.combine((neuron.kappa, u * (1.0 - s)), total=current)
-    fired = u > neuron.theta if neuron.strict else u >= neuron.theta
+    threshold = neuron.theta if noise is None else arithmetic.round((1 - NOISE * noise) * neuron.theta)
+    fired = u > threshold if neuron.strict else u >= threshold
     masks = np.abs(u - neuron.theta) < neuron.width / 2
     return State(u, fired.astype(np.float64)), Output(fired, masks)
 

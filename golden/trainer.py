@@ -2,6 +2,7 @@
 """A network in training: weights, velocities and gradients, batch by batch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,12 @@ from numpy.typing import ArrayLike
 
 from backspike.golden import learning
 from backspike.golden.arithmetic import Arithmetic, BitExact
+from backspike.golden.feedback import Feedback
+from backspike.golden.gradients import given_operands
 from backspike.golden.initial import initial_weights
+from backspike.golden.losses import RATE, Loss, host_errors
 from backspike.golden.network import Network, Training
+from backspike.golden.rules import BPTT, Rule
 from backspike.spec.checks import check_integer
 
 __all__ = ["Trainer", "initial_weights"]
@@ -29,11 +34,23 @@ class Trainer:
         Initial weights of each layer, as ``layer.shape``; ``None`` with ``seed``.
     seed : int or None
         Of ``initial_weights``; ``None`` with ``weights``.
+    rule : Rule
+        The learning rule.
+    loss : Loss
+        What is made small.
+    batch : int
+        Samples of a batch, on which the learned feedback of a rule depends.
+    feedback_seed : int
+        Of the random feedback and of the noise of a rule that has them.
     arithmetic : Arithmetic or None
         ``Float64()``, or ``BitExact(network.format)``, which ``None`` stands for.
 
     Attributes
     ----------
+    network : Network
+        What is trained, with the neurons of the rule.
+    feedback : Feedback or None
+        Of a rule that has it.
     weights, velocities : list of array of float64
         One for each layer.
     gradients : list of sums
@@ -54,6 +71,10 @@ class Trainer:
         *,
         weights: Sequence[ArrayLike] | None = None,
         seed: int | None = None,
+        rule: Rule = BPTT,
+        loss: Loss = RATE,
+        batch: int = 16,
+        feedback_seed: int = 0,
         arithmetic: Arithmetic[Any] | None = None,
     ) -> None:
         if not isinstance(network, Network):
@@ -64,9 +85,14 @@ class Trainer:
             weights = initial_weights(network, check_integer("seed", seed, 0))
         elif weights is None or seed is not None:
             raise ValueError("exactly one of weights and seed must be given")
-        self.network, self.training = network, training
+        loss.check(rule)
+        self.network, self.training, self.rule, self.loss = rule.adapted(network), training, rule, loss
         self.arithmetic: Arithmetic[Any] = BitExact(network.format) if arithmetic is None else arithmetic
         self.arithmetic.constants(training)
+        self.feedback = None
+        if rule.feedback != "weights":
+            seed_of_feedback, size = check_integer("feedback_seed", feedback_seed, 0), check_integer("batch", batch, 1)
+            self.feedback = Feedback(network, rule, seed=seed_of_feedback, batch=size, arithmetic=self.arithmetic)
         self.weights = self._checked(weights)
         self.velocities = [np.zeros_like(weight) for weight in self.weights]
         self._clear()
@@ -91,7 +117,7 @@ class Trainer:
         """A forward pass with input spikes [T, B, inputs]."""
         return learning.forward(self.network, self.weights, spikes, self.arithmetic)
 
-    def train_batch(self, spikes: ArrayLike, labels: ArrayLike) -> int:
+    def train_batch(self, spikes: ArrayLike, labels: ArrayLike, *, trained: np.ndarray | None = None) -> int:
         """Train on one batch.
 
         Parameters
@@ -100,22 +126,76 @@ class Trainer:
             0 and 1.
         labels : array of integers [B]
             Outputs that should spike.
+        trained : array of bool [frames] or None
+            The frames that are trained, as ``Rule.draw`` gives them; ``None``: all.
 
         Returns
         -------
         int
             Samples that were classified rightly before the update.
         """
-        trace = self.forward(spikes)
-        deltas, _ = learning.backward(self.network, self.weights, trace, self.training, self.arithmetic, labels=labels)
-        self.gradients = learning.accumulate(self.network, trace, deltas, self.arithmetic)
+        if self.rule.step_updates:
+            return self._train_steps(spikes, labels)
+        inputs = learning.check_spikes(self.network, spikes)
+        noise = []
+        if self.feedback and self.feedback.learned:
+            noise = self.feedback.noise(*inputs.shape[:2])
+        trace = learning.forward(self.network, self.weights, inputs, self.arithmetic, noise=noise)
+        deltas, _ = self._backward(self.network, trace, labels, trained)
+        self.gradients = learning.accumulate(self.network, trace, deltas, self.arithmetic, rule=self.rule)
+        if self.feedback and noise:
+            self.feedback.learn(noise, deltas[-1])
         self.apply()
-        return int((trace.counts.argmax(axis=1) == labels).sum())
+        return int((self.predictions(trace) == labels).sum())
+
+    def _backward(
+        self, network: Network, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
+    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        given: dict[str, Any] = {"labels": labels}
+        if not self.loss.on_chip:
+            targets = learning.check_labels(network, labels, trace.inputs.shape[1])
+            errors = host_errors(self.loss, self.training.loss_scale, trace.layers[-1].spikes, targets)
+            given = {"errors": errors}
+        return learning.backward(
+            network,
+            self.weights,
+            trace,
+            self.training,
+            self.arithmetic,
+            rule=self.rule,
+            trained=trained,
+            feedback=self.feedback.matrices if self.feedback else (),
+            **given,
+        )
+
+    def _train_steps(self, spikes: ArrayLike, labels: ArrayLike) -> int:
+        """Train on one sample, with an update after each step; whether it was classified rightly."""
+        inputs = learning.check_spikes(self.network, spikes)
+        if inputs.shape[1] != 1:
+            raise ValueError(f"batch must be 1 with rule {self.rule}, not {inputs.shape[1]}")
+        network = replace(self.network, steps=1)
+        traces: list[learning.Trace] = []
+        for t in range(len(inputs)):
+            before = traces[-1] if traces else None
+            traces.append(learning.forward(network, self.weights, inputs[t : t + 1], self.arithmetic, before=before))
+            whole = learning.Trace.joined(traces)
+            given = given_operands(self.network, whole, self.rule, self.arithmetic)
+            deltas, _ = self._backward(network, traces[-1], labels)
+            self.gradients = learning.accumulate(
+                self.network, traces[-1], deltas, self.arithmetic, rule=self.rule, given=[n[-1:] for n in given]
+            )
+            self.apply()
+        return int((self.predictions(whole) == labels).sum())
+
+    def predictions(self, trace: learning.Trace) -> np.ndarray:
+        """The output with the most spikes in the steps of the loss for each sample (the first of equals), [B]."""
+        return self.loss.counted(trace.layers[-1].spikes).sum(axis=0).argmax(axis=1)
 
     def apply(self) -> None:
         """The update at the end of a batch; clears the gradients."""
+        training = replace(self.training, rate=self.training.rate / self.rule.one(self.network))
         self.weights, self.velocities = learning.update(
-            self.weights, self.velocities, self.gradients, self.training, self.arithmetic
+            self.weights, self.velocities, self.gradients, training, self.arithmetic
         )
         self._clear()
 
@@ -151,13 +231,14 @@ class Trainer:
             order = generator.permutation(len(labels))
             for start in range(0, len(order), batch):
                 chosen = order[start : start + batch]
-                self.train_batch(spikes[:, chosen], labels[chosen])
+                trained = self.rule.draw(self.network, generator)
+                self.train_batch(spikes[:, chosen], labels[chosen], trained=trained)
 
     def classify(self, spikes: ArrayLike, batch: int = 256) -> np.ndarray:
         """The output with the most spikes for each sample (the first of equals), [B]; so many samples at a time."""
         spikes, batch = learning.check_spikes(self.network, spikes), check_integer("batch", batch, 1)
         parts = [spikes[:, start : start + batch] for start in range(0, spikes.shape[1], batch)]
-        return np.concatenate([self.forward(part).counts.argmax(axis=1) for part in parts])
+        return np.concatenate([self.predictions(self.forward(part)) for part in parts])
 
     def evaluate(self, spikes: ArrayLike, labels: ArrayLike) -> float:
         """Share of samples that are classified rightly."""

@@ -22,23 +22,26 @@ def row_order(layer: Layer) -> np.ndarray:
     return np.append(rows.transpose(1, 2, 0), np.arange(layer.shape[0] - layer.bias, layer.shape[0]))
 
 
-def input_windows(layer: Layer, spikes: np.ndarray) -> np.ndarray:
+def input_windows(layer: Layer, spikes: np.ndarray, bias: int = 1) -> np.ndarray:
     """What each output pixel sees of spikes [S, inputs]: float64 [S * pixels, rows], pixels in the order (y, x).
 
-    Each number is a sum of pool x pool spikes, and 1 in the bias's column.
+    Each number is a sum of pool x pool spikes (or of other numbers in their place), and ``bias`` in the bias's column.
     """
     samples = len(spikes)
     if layer.whole and layer.kernel == layer.pool == 1:
-        result = np.ones((samples, layer.shape[0]))
+        result = np.empty((samples, layer.shape[0]))
         result[:, : layer.inputs] = spikes
+        result[:, layer.inputs :] = bias
         return result
     maps = spikes.reshape(samples, *layer.in_map)
     if layer.pool > 1:
-        maps = maps.reshape(_fields(layer, samples)).sum(axis=(3, 5), dtype=np.int16)
+        maps = maps.reshape(_fields(layer, samples)).sum(
+            axis=(3, 5), dtype=spikes.dtype if spikes.dtype.kind == "f" else np.int32
+        )
     p = layer.padding
     padded = np.zeros((samples, layer.pooled_height + 2 * p, layer.pooled_width + 2 * p, layer.in_channels))
     padded[:, p : p + layer.pooled_height, p : p + layer.pooled_width] = maps.transpose(0, 2, 3, 1)
-    return _unrolled(padded, layer.kernel, layer.stride, (layer.out_height, layer.out_width), int(layer.bias))
+    return _unrolled(padded, layer.kernel, layer.stride, (layer.out_height, layer.out_width), layer.bias, bias)
 
 
 def delta_windows(layer: Layer, deltas: np.ndarray) -> np.ndarray:
@@ -55,7 +58,7 @@ def delta_windows(layer: Layer, deltas: np.ndarray) -> np.ndarray:
     rows = slice(first, first + layer.stride * (layer.out_height - 1) + 1, layer.stride)
     columns = slice(first, first + layer.stride * (layer.out_width - 1) + 1, layer.stride)
     spread[:, rows, columns] = deltas.reshape(samples, *layer.out_map).transpose(0, 2, 3, 1)
-    return _unrolled(spread, k, 1, (layer.pooled_height, layer.pooled_width), 0)
+    return _unrolled(spread, k, 1, (layer.pooled_height, layer.pooled_width), 0, 0)
 
 
 def transposed(layer: Layer, weight: np.ndarray) -> np.ndarray:
@@ -71,8 +74,10 @@ def transposed(layer: Layer, weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(flipped).reshape(-1, layer.in_channels)
 
 
-def _unrolled(maps: np.ndarray, kernel: int, stride: int, size: tuple[int, int], ones: int) -> np.ndarray:
-    """Windows of [S, H, W, C] as rows, with as many columns of ones at the end."""
+def _unrolled(
+    maps: np.ndarray, kernel: int, stride: int, size: tuple[int, int], more: int, constant: int
+) -> np.ndarray:
+    """Windows of [S, H, W, C] as rows, with as many more columns of a constant at the end."""
     samples, _, _, channels = maps.shape
     strides = maps.strides
     shape = (samples, *size, kernel, kernel * channels)
@@ -80,9 +85,9 @@ def _unrolled(maps: np.ndarray, kernel: int, stride: int, size: tuple[int, int],
         maps, shape, (strides[0], stride * strides[1], stride * strides[2], strides[1], strides[3]), writeable=False
     )
     columns = kernel**2 * channels
-    result = np.empty((samples * size[0] * size[1], columns + ones))
+    result = np.empty((samples * size[0] * size[1], columns + more))
     result[:, :columns].reshape(shape)[...] = windows
-    result[:, columns:] = 1
+    result[:, columns:] = constant
     return result
 
 

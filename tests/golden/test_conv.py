@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from backspike.golden import learning
+from backspike.golden import errors as passing
+from backspike.golden import forward
 from backspike.golden.network import Network, Training
 from backspike.golden.trainer import Trainer
 from tests.golden.test_trainer import BINARY16, FP8, pair, random_weights, run_both, same_bits
@@ -73,7 +74,7 @@ def test_errors_of_all_taps_are_added_before_the_one_rounding():
     deltas = np.zeros((1, 1, 15))
     deltas[0, 0, 5:8] = [2048.0, 1.0, 1.0]  # row 1: outputs that the first input reaches with kernel row 1
     ones = np.ones((9, 1))
-    errors = learning._pass_back(network.layers[1], ones, deltas, masks, trainer.arithmetic)
+    errors = passing.pass_back(network.layers[1], ones, deltas, masks, trainer.arithmetic)
     assert errors[0, 0, 0] == 2050
 
 
@@ -83,7 +84,7 @@ def test_blocks_of_any_size_give_the_same_bits(monkeypatch):
     spikes, labels = generator.integers(0, 2, (3, 12, 128), dtype=np.uint8), generator.integers(0, 4, 12)
     results = []
     for block in (1, 5000, 1 << 20):
-        monkeypatch.setattr(learning, "_BLOCK", block)
+        monkeypatch.setattr(forward, "_BLOCK", block)
         trainer = Trainer(network, Training(rate=2.0**-5), seed=3)
         trainer.train(spikes, labels, epochs=2, batch=5)
         results.append(trainer.weights)

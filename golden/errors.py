@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How errors come to a layer: through the weights of the layer behind it, or from the last layer by others."""
+
+from functools import partial
+
+import numpy as np
+
+from backspike.golden.arithmetic import Arithmetic, Sum
+from backspike.golden.forward import blocks
+from backspike.golden.layers import Layer
+from backspike.golden.windows import delta_windows, pooled_any, to_map, transposed, unpooled
+
+__all__ = ["active", "error_sums", "fed_back", "pass_back"]
+
+
+def pass_back(
+    layer: Layer, weight: np.ndarray, deltas: np.ndarray, masks: np.ndarray, arithmetic: Arithmetic[Sum]
+) -> np.ndarray:
+    """``e_j = round(sum_i W_ji delta_i)`` where a mask asks for it, else 0 (so that it cannot saturate).
+
+    One sum and one rounding serve all inputs of a pooling field. What has no deltas is left out: its errors are 0.
+    """
+    shape = masks.shape
+    errors, masks = np.zeros((shape[0] * shape[1], shape[2])), masks.reshape(-1, shape[2])
+    rows_used, deltas, largest = active(deltas)
+    pixels = 1 if layer.whole else layer.pooled_height * layer.pooled_width
+    weight = transposed(layer, weight)
+    for rows in blocks(len(rows_used), pixels * len(weight)):
+        total = arithmetic.matmul(delta_windows(layer, deltas[rows]), weight, largest=largest)
+        total = arithmetic.map(total, partial(to_map, pixels))
+        asked = masks[rows_used[rows]]
+        values = unpooled(layer, arithmetic.masked(total, pooled_any(layer, asked)))
+        errors[rows_used[rows]] = values if layer.pool == 1 else np.where(asked, values, 0.0)
+    return errors.reshape(shape)
+
+
+def error_sums(layer: Layer, weight: np.ndarray, deltas: np.ndarray, arithmetic: Arithmetic[Sum]) -> Sum:
+    """``sum_i W_ji delta_i`` of deltas [B, outputs], not rounded: [B, inputs]."""
+    pixels = 1 if layer.whole else layer.pooled_height * layer.pooled_width
+    total = arithmetic.matmul(delta_windows(layer, deltas), transposed(layer, weight))
+    return arithmetic.map(arithmetic.map(total, partial(to_map, pixels)), partial(unpooled, layer))
+
+
+def fed_back(feedback: np.ndarray, deltas: np.ndarray, masks: np.ndarray, arithmetic: Arithmetic[Sum]) -> np.ndarray:
+    """``e_j = round(sum_i M_ij delta_i)`` where a mask asks for it, else 0.
+
+    Parameters
+    ----------
+    feedback : array of float64 [outputs, N]
+        The matrix M.
+    deltas : array of float64 [T, B, outputs]
+        Of the last layer.
+    masks : array of bool [T, B, N]
+        Of the layer that gets the errors.
+    arithmetic : Arithmetic
+        How results are rounded.
+    """
+    total = arithmetic.matmul(deltas.reshape(-1, deltas.shape[2]), feedback)
+    return arithmetic.masked(total, masks.reshape(-1, masks.shape[2])).reshape(masks.shape)
+
+
+def active(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The samples and steps that have any delta: their numbers, their deltas [S, N], and the largest magnitude."""
+    deltas = deltas.reshape(-1, deltas.shape[2])
+    sizes = np.maximum(deltas.max(axis=1, initial=0.0), -deltas.min(axis=1, initial=0.0))
+    used = np.flatnonzero(sizes)
+    return used, deltas[used], float(sizes.max(initial=0.0))

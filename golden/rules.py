@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learning rules by name, as settings of one machine: how far errors go back in time, and what weights learn from.
+
+    rule        errors go back            weights learn from          loss of
+    bptt        through all steps         spikes                      the sample
+    tbptt:C     through frames of C       spikes                      each frame
+    sltt        within a step             spikes                      each step
+    sltt-k:K    within K drawn steps      spikes                      each step
+    ottt        within a step             traces of spikes            each step
+    ottt-o      as ottt; an update after every step, batches of one sample
+    dsr         once a sample             counts of spikes            the sample
+    spide:TB    as ternary spikes, TB steps                           the sample
+                                          counts of spikes
+    dfa         within a step, from the last layer to each by fixed random weights
+                                          traces of spikes            each step
+    opzo        as dfa, by weights that learn from noise
+
+Sources: SLTT (Meng et al., ICCV 2023, sections 4.1 and 4.2), OTTT (Xiao et al., NeurIPS 2022, section 4), DSR (Meng et
+al., CVPR 2022, section 4), SPIDE (Xiao et al., Neural Networks 161, 2023, section 4), DFA (Nokland, NeurIPS 2016),
+OPZO (Xiao et al., arXiv 2407.12516). docs/numbers.md says where they differ from ours.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from backspike.golden.constants import Neuron
+from backspike.golden.network import Network
+from backspike.spec.checks import check_integer
+
+__all__ = ["BPTT", "MAX_OPERAND", "NAMES", "OPERAND_BITS", "Operand", "Rule"]
+
+NAMES = ("bptt", "tbptt:C", "sltt", "sltt-k:K", "ottt", "ottt-o", "dsr", "spide:TB", "dfa", "opzo")
+"""What ``Rule.parse`` takes; the capitals stand for integers."""
+
+_USUAL = {"tbptt": 4, "sltt-k": 2, "spide": 32}
+
+OPERAND_BITS = 7
+"""Bits of an operand that is more than a spike."""
+
+MAX_OPERAND = 2**OPERAND_BITS - 1
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What an input gives to the gradient, an integer: ``n[t] = min(127, rne(leak * n[t-1] / 256) + one * s[t])``.
+
+    ``rne`` rounds to the nearest integer, ties to even; ``n`` starts from 0 with each sample.
+
+    Parameters
+    ----------
+    leak : int
+        0 to 256: 0 for the spike itself, 256 for a count.
+    one : int
+        What a spike adds.
+    bias : int
+        What a bias gives, in place of n.
+    most : int
+        Bound of n.
+    once : bool
+        Whether it is taken once a sample, after the last step.
+    """
+
+    leak: int = 0
+    one: int = 1
+    bias: int = 1
+    most: int = 1
+    once: bool = False
+
+    @property
+    def spikes(self) -> bool:
+        """Whether it is the spike itself."""
+        return self.leak == 0 and self.one == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A learning rule. ``parse`` gives those that have a name.
+
+    Parameters
+    ----------
+    name : str
+        As ``parse`` takes it.
+    frame : int or None
+        Steps of a frame, which divide those of a sample: errors do not go from one frame to the one before it, and the
+        loss is that of each frame. ``None``: all steps of the sample.
+    per_step : bool
+        Whether the loss is that of each step, not of each frame.
+    temporal : bool
+        Whether errors go back in time within a frame.
+    trained : int or None
+        Frames of a sample that are trained, drawn anew for each batch; ``None``: all.
+    operand : "spike", "trace" or "count"
+        What weights learn from. The trace leaks as the neuron does; inputs of the first layer are not traced.
+    backward : "surrogate", "clamp" or "ternary"
+        How errors pass a neuron: through the surrogate's window at each step; once a sample, where the mean input is
+        within 0 and the threshold; as ternary spikes.
+    back_steps : int
+        Steps of the backward pass with ternary spikes, else 0.
+    feedback : "weights", "fixed" or "learned"
+        What brings errors to a hidden layer: the weights of the layer behind it; random ones from the last layer, which
+        stay, or learn.
+    step_updates : bool
+        Whether the weights change after every step; batches have one sample then.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
+    """
+
+    name: str = "bptt"
+    frame: int | None = None
+    per_step: bool = False
+    temporal: bool = True
+    trained: int | None = None
+    operand: Literal["spike", "trace", "count"] = "spike"
+    backward: Literal["surrogate", "clamp", "ternary"] = "surrogate"
+    back_steps: int = 0
+    feedback: Literal["weights", "fixed", "learned"] = "weights"
+    step_updates: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer(f"back_steps of rule {self.name}", self.back_steps, int(self.backward == "ternary"))
+        for field in ("frame", "trained"):
+            if getattr(self, field) is not None:
+                check_integer(f"{field} of rule {self.name}", getattr(self, field), 1)
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """The rule of a name such as ``"bptt"``, ``"tbptt:4"`` or ``"sltt-k:2"``.
+
+        Raises
+        ------
+        TypeError
+            ``text`` is no string.
+        ValueError
+            There is no such rule, or its number is missing or out of range.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"rule must be a string, not {text!r}")
+        kind, colon, number = text.partition(":")
+        needs = {name.partition(":")[0]: ":" in name for name in NAMES}
+        if kind not in needs:
+            raise ValueError(f"rule must be one of {', '.join(NAMES)}, not {text!r}")
+        if needs[kind] != bool(colon):
+            hint = f"{kind}:{_USUAL[kind]}" if needs[kind] else kind
+            raise ValueError(f"rule must be such as {hint!r}, not {text!r}")
+        if colon and not (number.isascii() and number.isdigit() and int(number)):
+            raise ValueError(
+                f"rule must end in an integer from 1 on, such as {f'{kind}:{_USUAL[kind]}'!r}, not {text!r}"
+            )
+        value = int(number) if colon else None
+        online: dict[str, Any] = {"frame": 1, "per_step": True, "temporal": False}
+        traced: dict[str, Any] = {**online, "operand": "trace"}
+        counted: dict[str, Any] = {"temporal": False, "operand": "count"}
+        settings: dict[str, dict[str, Any]] = {
+            "bptt": {},
+            "tbptt": {"frame": value},
+            "sltt": online,
+            "sltt-k": {**online, "trained": value},
+            "ottt": traced,
+            "ottt-o": {**traced, "step_updates": True},
+            "dsr": {**counted, "backward": "clamp"},
+            "spide": {**counted, "backward": "ternary", "back_steps": value},
+            "dfa": {**traced, "feedback": "fixed"},
+            "opzo": {**traced, "feedback": "learned"},
+        }
+        return cls(name=text, **settings[kind])
+
+    def framed(self, frame: int) -> "Rule":
+        """The same rule in frames of other lengths; ``ValueError`` where that would be another rule."""
+        if self.temporal or not self.per_step or self.operand != "spike" or self.trained is not None:
+            raise ValueError(f"frame must be left to rule {self.name}, not {frame!r}; sltt takes any")
+        return replace(self, frame=frame)
+
+    def frame_steps(self, steps: int) -> int:
+        """Steps of a frame, of a sample with so many."""
+        return steps if self.frame is None else self.frame
+
+    def frames(self, steps: int) -> int:
+        """Frames of a sample with so many steps."""
+        return steps // self.frame_steps(steps)
+
+    def check(self, network: Network) -> None:
+        """``ValueError`` where the rule cannot train the network."""
+        steps, frame = network.steps, self.frame_steps(network.steps)
+        if steps % frame:
+            fitting = max(n for n in range(1, frame + 1) if steps % n == 0)
+            raise ValueError(
+                f"rule {self.name} must have frames that divide the {steps} steps, not {frame!r}: {fitting} does"
+            )
+        if self.trained is not None and self.trained > self.frames(steps):
+            raise ValueError(
+                f"rule {self.name} must train at most the {self.frames(steps)} steps of a sample: use "
+                f"{self.name.partition(':')[0]}:{self.frames(steps)}"
+            )
+        if self.backward != "surrogate":
+            for layer in network.layers:
+                if not layer.neuron.soft:
+                    raise ValueError(f"rule {self.name} must have neurons with a soft reset, not a hard one")
+                if self.backward == "ternary" and layer.neuron.rr != 1 and layer.neuron.theta != 1:
+                    raise ValueError(f"rule {self.name} must have neurons with theta 1, not {layer.neuron.theta!r}")
+            if steps > MAX_OPERAND:
+                raise ValueError(f"rule {self.name} counts to {MAX_OPERAND}: use as many steps at most, not {steps!r}")
+        if self.feedback != "weights" and len(network.layers) < 2:
+            raise ValueError(
+                f"rule {self.name} must have a hidden layer to bring errors to: {network} has none; use ottt"
+            )
+
+    def adapted(self, network: Network) -> Network:
+        """The network with the neurons that the rule trains.
+
+        Without errors that go back in time, ``kappa_back`` is 0. DSR and SPIDE train integrate-and-fire neurons
+        (``kappa`` 1) that spike at half of what a spike takes from the potential: at ``theta / 2``, taking ``theta``.
+
+        Raises
+        ------
+        ValueError
+            The rule cannot train the network.
+        """
+        self.check(network)
+        if self.temporal:
+            return network
+
+        def adapt(neuron: Neuron) -> Neuron:
+            if self.backward == "surrogate":
+                return replace(neuron, kappa_back=0.0)
+            if neuron.kappa == 1 and neuron.kappa_back == 0 and neuron.reset_value is not None:
+                return neuron  # already adapted
+            return replace(neuron, kappa=1.0, kappa_back=0.0, theta=neuron.theta / 2, reset_value=neuron.theta)
+
+        return replace(network, layers=[replace(layer, neuron=adapt(layer.neuron)) for layer in network.layers])
+
+    def one(self, network: Network) -> int:
+        """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits.
+
+        Gradients and velocities are this many times the mathematical ones.
+        """
+        if self.operand != "trace":
+            return 1
+        longest = max(sum(layer.neuron.kappa**t for t in range(network.steps)) for layer in network.layers)
+        return 2 ** max(0, math.floor(math.log2((MAX_OPERAND + 0.5) / longest)))
+
+    def operands(self, network: Network) -> tuple[Operand, ...]:
+        """The ``Operand`` of each layer's inputs."""
+        one = self.one(network)
+        if self.operand == "spike":
+            return (Operand(),) * len(network.layers)
+        if self.operand == "count":
+            return (Operand(256, 1, bias=network.steps, most=network.steps, once=True),) * len(network.layers)
+        return tuple(
+            Operand(round(256 * layer.neuron.kappa), one, bias=one, most=MAX_OPERAND)
+            if number
+            else Operand(0, one, one, one)
+            for number, layer in enumerate(network.layers)
+        )
+
+    def draw(self, network: Network, generator: np.random.Generator) -> np.ndarray | None:
+        """The frames of a batch that are trained, drawn from those of a sample: bool [frames]; ``None``: all."""
+        if self.trained is None:
+            return None
+        frames = self.frames(network.steps)
+        chosen = np.zeros(frames, dtype=bool)
+        chosen[generator.permutation(frames)[: self.trained]] = True
+        return chosen
+
+    def __str__(self) -> str:
+        return self.name
+
+
+BPTT = Rule()
+"""Back-propagation through time: the rule where no other is given."""

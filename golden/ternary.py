@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors that go back as ternary spikes of neurons that integrate and fire (SPIDE).
+
+Xiao et al., "SPIDE: A purely spike-based method for training feedback spiking neural networks", Neural Networks 161,
+2023, section 4: without feedback weights, with squared errors.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backspike.golden.arithmetic import Arithmetic, Sum
+from backspike.golden.constants import Training
+from backspike.golden.errors import error_sums
+from backspike.golden.forward import Trace
+from backspike.golden.network import Network
+
+__all__ = ["ternary_backward"]
+
+_THRESHOLD = 0.5
+
+
+def ternary_backward(
+    back_steps: int,
+    network: Network,
+    weights: Sequence[np.ndarray],
+    trace: Trace,
+    training: Training,
+    arithmetic: Arithmetic[Sum],
+    labels: np.ndarray,
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """A backward pass of so many steps; in each, from the last layer to the first:
+
+        p = round(p - q + g)                    g = sum_i W_ji m_i q_i, exact;  last layer: loss_scale (N - T y)
+        q = +1 if p >= 1/2, -1 if p <= -1/2, else 0;    B = B + q
+        m = 0 < N < T                           last layer: all set
+
+    and after the last one ``delta = round(m B / back_steps)``. Neurons whose mask is clear do nothing.
+
+    Parameters
+    ----------
+    back_steps : int
+        Steps of the backward pass.
+    network, weights, trace, training, arithmetic
+        As for ``learning.backward``.
+    labels : array of integers [B]
+        Outputs that should spike.
+
+    Returns
+    -------
+    deltas, counts : tuple of array of float64 [1, B, N]
+        Of each layer; counts are B.
+    """
+    scale = arithmetic.constants(training).loss_scale
+    steps, last = network.steps, len(network.layers) - 1
+    wrong = trace.counts.astype(np.float64)
+    wrong[np.arange(len(labels)), labels] -= steps
+    masks = [(n > 0) & (n < steps) for n in (layer.spikes.sum(axis=0) for layer in trace.layers)]
+    masks[last][...] = True
+    potentials, spikes, counts = ([np.zeros(mask.shape) for mask in masks] for _ in range(3))
+    for _ in range(back_steps):
+        for number in range(last, -1, -1):
+            asked = masks[number]
+            terms = [(1.0, potentials[number][asked]), (-1.0, spikes[number][asked])]
+            if number == last:
+                now = arithmetic.combine(*terms, (scale, wrong[asked]))
+            else:
+                total = error_sums(network.layers[number + 1], weights[number + 1], spikes[number + 1], arithmetic)
+                now = arithmetic.combine(*terms, total=total[asked])
+            potentials[number][asked] = now
+            spikes[number][asked] = np.where(now >= _THRESHOLD, 1.0, 0.0) - np.where(now <= -_THRESHOLD, 1.0, 0.0)
+            counts[number] = arithmetic.round(counts[number] + spikes[number])
+    share = arithmetic.constant(1 / back_steps)
+    deltas = tuple(arithmetic.combine((share, count))[np.newaxis] for count in counts)
+    return deltas, tuple(count[np.newaxis] for count in counts)
