@@ -98,6 +98,7 @@ class Core(wiring.Component):
         receiver, slots, replies = self.receiver, self.slots, self.replies
         wiring.connect(m, wiring.flipped(self.rx), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
+        wiring.connect(m, receiver.event, slots.event)
         m.d.comb += [
             # Between the jobs of a sample whose inputs are there, a core is not idle either.
             receiver.idle.eq(
@@ -105,21 +106,13 @@ class Core(wiring.Component):
                     self.forward.busy
                     | self.backward.busy
                     | self.spike_sender.busy
-                    | slots.ready_forward.any()
-                    | slots.ready_backward.any()
+                    | slots.forward.ready.any()
+                    | slots.backward.ready.any()
                     | self.backward.soon
                     | replies.holding
                 )
             ),
             receiver.reading.eq(replies.reading),
-            receiver.takes.eq(slots.takes),
-            slots.event_slice.eq(receiver.event_slice),
-            slots.event_slot.eq(receiver.event_slot),
-            slots.event_step.eq(receiver.event_step),
-            slots.event_word.eq(receiver.event_word),
-            slots.event.eq(receiver.event),
-            slots.event_train.eq(receiver.event_train),
-            slots.event_label.eq(receiver.event_label),
             slots.need_write.eq(self.host.writes_need),
             slots.need_tape.eq(receiver.address[0]),
             slots.need_slice.eq(receiver.address // EXPECTATIONS_STRIDE),
@@ -221,39 +214,30 @@ class Core(wiring.Component):
             ]
 
     def _forward(self, m):
-        forward, engine, neuron, slots = self.forward, self.engine, self.neuron, self.slots
+        forward, engine, neuron = self.forward, self.engine, self.neuron
+        wiring.connect(m, self.slots.forward, forward.offer)
         wiring.connect(m, engine.results, neuron.results)
         wiring.connect(m, neuron.words, self.spike_sender.words)
         m.d.comb += [
-            forward.ready.eq(slots.ready_forward),
-            forward.slot.eq(slots.forward_slot),
-            forward.step.eq(slots.forward_step),
-            forward.train.eq(slots.forward_train),
             forward.hold.eq(self.backward.hold),
-            slots.forward_slice.eq(forward.slice),
-            slots.forward_start.eq(forward.job_start),
-            slots.forward_done.eq(forward.job_done),
             engine.start.eq(forward.engine_start),
-            engine.slot.eq(forward.job_slot),
-            engine.step.eq(forward.job_step),
+            engine.slot.eq(forward.job.slot),
+            engine.step.eq(forward.job.step),
             engine.descriptor.eq(forward.descriptor),
             engine.skip_off.eq(self.skip_off),
             forward.engine_busy.eq(engine.busy),
             forward.update_busy.eq(neuron.busy),
-            neuron.slot.eq(forward.job_slot),
-            neuron.train.eq(forward.job_train),
+            neuron.job.eq(forward.job),
             neuron.descriptor.eq(forward.descriptor),
         ]
 
     def _backward(self, m):
         backward, slots, delta = self.backward, self.slots, self.delta
         learning, update = self.learning, self.update
+        wiring.connect(m, slots.backward, backward.offer)
         m.d.comb += [
             backward.x.eq(self.x),
             backward.y.eq(self.y),
-            backward.ready.eq(slots.ready_backward),
-            backward.slot.eq(slots.backward_slot),
-            backward.train.eq(slots.backward_train),
             backward.idle.eq(slots.idle),
             backward.update.eq(self.receiver.update),
             backward.update_slice.eq(self.receiver.update_slice),
@@ -262,9 +246,6 @@ class Core(wiring.Component):
             backward.restart.eq(slots.need_write),
             backward.reading.eq(self.replies.holding),
             backward.forward_busy.eq(self.forward.busy),
-            slots.backward_slice.eq(backward.slice),
-            slots.backward_start.eq(backward.job_start),
-            slots.backward_done.eq(backward.job_done),
             slots.erase.eq(backward.erase),
             slots.erase_address.eq(backward.erase_address),
             delta.start.eq(backward.delta_start),
@@ -281,10 +262,10 @@ class Core(wiring.Component):
             update.clear.eq(backward.weights_clear),
             update.velocities.eq(backward.weights_velocities),
             backward.weights_busy.eq(update.busy),
-            self.error_packets.slot.eq(backward.job_slot),
+            self.error_packets.slot.eq(backward.slot),
         ]
         for unit in (delta, learning):
-            m.d.comb += unit.slot.eq(backward.job_slot)
+            m.d.comb += unit.slot.eq(backward.slot)
         for unit in (delta, learning, update):
             m.d.comb += unit.descriptor.eq(backward.descriptor)
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import or_reduce
 from backspike.hw.core.receive.regions import READABLE, WRITABLE, is_one_of, read_tape, region_sizes
-from backspike.hw.core.schedule.slots import EVENT, TAKES
+from backspike.hw.core.schedule.jobs import SlotEvent
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
 from backspike.spec.packets import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, payload_range
 from backspike.spec.tables import Region
@@ -40,8 +40,8 @@ class Receiver(wiring.Component):
     flits: from the router
     idle: no engine runs, so that memories may be accessed
     reading: a READ is being answered
-    event_slice, event_slot, event_step, event_word, event, event_train, event_label: to the slot table
-    takes: what the slot table takes; of inputs looked at a cycle before they are given, of errors when they begin
+    event: to the slot table; what it takes of inputs is looked at a cycle before they are given, of errors when they
+        begin
     tape_write, tape_address, spikes, masks: write one step of a tape word
     error_address, error_read, error_sum: read port of the error sums, one cycle of latency; only while ``error_read``,
         which is a cycle for each ERROR packet
@@ -61,14 +61,7 @@ class Receiver(wiring.Component):
                 "flits": In(FlitStream),
                 "idle": In(1),
                 "reading": In(1),
-                "takes": In(TAKES),
-                "event_slice": Out(shapes.slice),
-                "event_slot": Out(shapes.slot),
-                "event_step": Out(shapes.step),
-                "event_word": Out(shapes.tape_word),
-                "event": Out(EVENT),
-                "event_train": Out(1),
-                "event_label": Out(14),
+                "event": Out(SlotEvent(shapes)),
                 "tape_write": Out(1),
                 "tape_address": Out(shapes.tape_address()),
                 "spikes": Out(32),
@@ -205,6 +198,7 @@ class Receiver(wiring.Component):
         tag = header_of(header).tag
         slot, spikes, error = tag_of(Kind.LABEL, tag), tag_of(Kind.SPIKES, tag), tag_of(Kind.ERROR, tag)
         read, update = tag_of(Kind.READ, tag), tag_of(Kind.UPDATE, tag)
+        takes = self.event.takes
         here = (slot.slice < config.slices) & (slot.slot < config.slots)
         word, step = read_tape(address)
         writable = is_one_of(read.region, WRITABLE) & (
@@ -222,9 +216,9 @@ class Receiver(wiring.Component):
             ),
         ]
         with m.If(kind.SPIKES):
-            m.d.sync += accepted.eq(self.takes.inputs)
+            m.d.sync += accepted.eq(takes.inputs)
         with m.Elif(self.error_read):
-            m.d.sync += accepted.eq(self.takes.error)
+            m.d.sync += accepted.eq(takes.error)
         found, refused, missing, unwanted = Signal(_WRONG), Signal(_WRONG), Signal(), Signal()
         m.d.comb += [
             missing.eq(
@@ -232,13 +226,13 @@ class Receiver(wiring.Component):
                 | ((kind.ERRORS_DONE | kind.CREDIT | kind.LABEL) & ~here)
                 | (kind.UPDATE & (update.slice >= config.slices))
             ),
-            unwanted.eq(((kind.SPIKES | kind.ERROR) & ~accepted) | (kind.UPDATE & ~self.takes.update)),
+            unwanted.eq(((kind.SPIKES | kind.ERROR) & ~accepted) | (kind.UPDATE & ~takes.update)),
             found.field.eq(missing | (kind.WRITE & ~(writable & exists)) | (kind.READ & ~(readable & exists))),
             found.state.eq(
                 unwanted
-                | (kind.ERRORS_DONE & ~self.takes.marker)
-                | (kind.CREDIT & ~self.takes.credit)
-                | (kind.LABEL & ~self.takes.label)
+                | (kind.ERRORS_DONE & ~takes.marker)
+                | (kind.CREDIT & ~takes.credit)
+                | (kind.LABEL & ~takes.label)
                 | (kind.WRITE & ~(self.idle | (read.region == Region.CONTROL)))
                 | (kind.READ & (~(self.idle | (read.region >= Region.CONTROL)) | self.reading))
             ),
@@ -259,17 +253,17 @@ class Receiver(wiring.Component):
         spikes, error = tag_of(Kind.SPIKES, tag), tag_of(Kind.ERROR, tag)
         update = tag_of(Kind.UPDATE, tag)
         m.d.comb += [
-            self.event_slice.eq(label.slice),
-            self.event_slot.eq(label.slot),
-            self.event_step.eq(spikes.step),
-            self.event_word.eq(spikes.word),
-            event.inputs.eq(done & kind.SPIKES),
-            event.marker.eq(done & kind.ERRORS_DONE),
-            event.credit.eq(done & kind.CREDIT),
-            event.label.eq(done & kind.LABEL),
-            self.event_train.eq(spikes.train),
-            self.event_label.eq(label.label),
-            self.tape_write.eq(event.inputs),
+            event.place.slice.eq(label.slice),
+            event.place.slot.eq(label.slot),
+            event.place.step.eq(spikes.step),
+            event.place.word.eq(spikes.word),
+            event.brings.inputs.eq(done & kind.SPIKES),
+            event.brings.marker.eq(done & kind.ERRORS_DONE),
+            event.brings.credit.eq(done & kind.CREDIT),
+            event.brings.label.eq(done & kind.LABEL),
+            event.train.eq(spikes.train),
+            event.label.eq(label.label),
+            self.tape_write.eq(event.brings.inputs),
             self.tape_address.word.eq(spikes.word),
             self.tape_address.slot.eq(spikes.slot),
             self.tape_address.step.eq(spikes.step),

@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.schedule.descriptors import DescriptorLoader
+from backspike.hw.core.schedule.jobs import JobOffer
 from backspike.hw.core.send.credit_sender import Notifier
 from backspike.hw.core.send.packet_arbiter import packet_header
 from backspike.spec.packets import Kind
@@ -27,21 +28,20 @@ class BackwardThread(wiring.Component):
     Members
     -------
     x, y: coordinates of the core
-    ready, slot, train: by slice: a sample may start; slot and purpose of the one offered for ``slice``
+    offer: from the slot table: by slice, a sample may start
     idle: by slice: no sample is in work
     update, update_slice, clear, velocities: an UPDATE packet came, for a slice without one that waits
     updates: by slice: an UPDATE waits; soon: one will be in work
     restart: the slots are restarted
     reading: the host reads the memories, so that no job may start
     forward_busy: the feed-forward thread has a job; hold: it must not start one
-    slice, job_slot: polled or in work
+    slot: of the sample in work
     descriptor_address, descriptor_data, descriptor: table and loaded description; loading: the table is being read, and
         the engines are not at work
     delta_start, delta_busy, errors_start, errors_busy, gradient_start, gradient_busy: the delta update and the engines
     weights_start, weights_clear, weights_velocities, weights_busy: the weight update
     route_address, route: route table, one cycle of latency
     packets: ERRORS_DONE, CREDIT and UPDATED
-    job_start, job_done: to the slot table
     erase, erase_address: clears the error sums and the laps of the tape; erasing: that is to be done, or in work
     busy: a job is in work
     """
@@ -56,8 +56,6 @@ class BackwardThread(wiring.Component):
             "weights_start",
             "weights_clear",
             "weights_velocities",
-            "job_start",
-            "job_done",
             "erase",
             "erasing",
             "busy",
@@ -75,7 +73,6 @@ class BackwardThread(wiring.Component):
             "velocities",
             "restart",
             "reading",
-            "train",
         )
         super().__init__(
             {
@@ -83,13 +80,11 @@ class BackwardThread(wiring.Component):
                 **{name: In(1) for name in inputs},
                 "x": In(3),
                 "y": In(3),
-                "ready": In(slices),
+                "offer": In(JobOffer(shapes)),
                 "idle": In(slices),
-                "slot": In(shapes.slot),
                 "update_slice": In(shapes.slice),
                 "updates": Out(slices),
-                "slice": Out(shapes.slice),
-                "job_slot": Out(shapes.slot),
+                "slot": Out(shapes.slot),
                 "descriptor_address": Out(shapes.slice + 4),
                 "descriptor_data": In(32),
                 "loading": Out(1),
@@ -129,7 +124,7 @@ class BackwardThread(wiring.Component):
                 m.d.comb += [
                     self.packets.valid.eq(1),
                     self.packets.p.header.eq(
-                        packet_header(Kind.UPDATED, host=1, slice=self.slice, from_x=self.x, from_y=self.y)
+                        packet_header(Kind.UPDATED, host=1, slice=self.offer.slice, from_x=self.x, from_y=self.y)
                     ),
                 ]
                 with m.If(self.packets.ready):
@@ -139,14 +134,14 @@ class BackwardThread(wiring.Component):
 
     def _connect(self, m, loader, notifier):
         m.d.comb += [
-            loader.slice.eq(self.slice),
+            loader.slice.eq(self.offer.slice),
             loader.data.eq(self.descriptor_data),
             self.descriptor_address.eq(loader.address),
             self.loading.eq(loader.busy),
             self.descriptor.eq(loader.descriptor),
             notifier.x.eq(self.x),
             notifier.y.eq(self.y),
-            notifier.slot.eq(self.job_slot),
+            notifier.slot.eq(self.slot),
             notifier.sources_base.eq(self.descriptor.sources_base),
             notifier.sources.eq(self.descriptor.sources),
             notifier.routes.data.eq(self.route),
@@ -173,11 +168,11 @@ class BackwardThread(wiring.Component):
         return free, clearing, velocities
 
     def _next_slice(self):
-        return Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
+        return Mux(self.offer.slice == self.shapes.config.slices - 1, 0, self.offer.slice + 1)
 
     def _poll(self, m, loader, updates, updating, erase_wanted):
         """Look for work: first the erasing, then an update of this slice, then a sample of it."""
-        free, clearing, velocities = (flags.bit_select(self.slice, 1) for flags in updates)
+        free, clearing, velocities = (flags.bit_select(self.offer.slice, 1) for flags in updates)
         with m.State("POLL"):
             with m.If(erase_wanted):
                 m.d.sync += erase_wanted.eq(0)
@@ -191,17 +186,17 @@ class BackwardThread(wiring.Component):
                     m.d.sync += [
                         updating.eq(1),
                         self.busy.eq(1),
-                        self.updates.bit_select(self.slice, 1).eq(0),
+                        self.updates.bit_select(self.offer.slice, 1).eq(0),
                         self.weights_clear.eq(clearing),
                         self.weights_velocities.eq(velocities),
                     ]
                     m.next = "LOAD"
-            with m.Elif(self.ready.bit_select(self.slice, 1)):
+            with m.Elif(self.offer.ready.bit_select(self.offer.slice, 1)):
                 m.d.comb += loader.start.eq(1)
-                m.d.sync += [self.job_slot.eq(self.slot), self.busy.eq(1)]
+                m.d.sync += [self.slot.eq(self.offer.job.slot), self.busy.eq(1)]
                 m.next = "LOAD"
             with m.Else():
-                m.d.sync += self.slice.eq(self._next_slice())
+                m.d.sync += self.offer.slice.eq(self._next_slice())
 
     def _train(self, m, loader, notifier, updating):
         """From the loaded description to the credits."""
@@ -212,8 +207,8 @@ class BackwardThread(wiring.Component):
             with m.If(updating):
                 m.d.comb += self.weights_start.eq(1)
                 m.next = "UPDATE"
-            with m.Elif(self.train):
-                m.d.comb += [self.delta_start.eq(1), self.job_start.eq(1)]
+            with m.Elif(self.offer.job.train):
+                m.d.comb += [self.delta_start.eq(1), self.offer.start.eq(1)]
                 m.next = "DELTA"
             with m.Else():
                 m.d.sync += credit.eq(1)
@@ -234,8 +229,8 @@ class BackwardThread(wiring.Component):
             with m.If(notifier.done & ~credit):
                 m.next = "GRADIENT"
             with m.Elif(notifier.done):
-                m.d.comb += self.job_done.eq(1)
-                m.d.sync += [self.busy.eq(0), self.slice.eq(self._next_slice())]
+                m.d.comb += self.offer.done.eq(1)
+                m.d.sync += [self.busy.eq(0), self.offer.slice.eq(self._next_slice())]
                 m.next = "POLL"
 
     def _started(self, m, start):

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.schedule.descriptors import DescriptorLoader
+from backspike.hw.core.schedule.jobs import JobOffer, job_layout
 
 __all__ = ["ForwardThread"]
 
@@ -19,41 +20,40 @@ class ForwardThread(wiring.Component):
 
     Members
     -------
-    ready: by slice: a step of a sample may start
-    hold: start nothing (a weight update runs or is about to, or the host reads the memories)
-    slot, step, train: of the sample that is offered for ``slice``
-    slice: polled or in work
-    descriptor_address, descriptor_data: descriptor table, one cycle of latency; loading: it is being read, and the
-        engine is not at work
-    descriptor, job_slot, job_step, job_train: of the job in work, which is one step of a sample
-    job_start: to the slot table; engine_start: to the engine, when the description is loaded
-    engine_busy, update_busy: from the engine and the neuron update
-    job_done: to the slot table
-    busy: a job is in work
+    offer : In(JobOffer)
+        From the slot table.
+    hold : In(1)
+        Start nothing: a weight update runs or is about to, or the host reads the memories.
+    descriptor_address, descriptor_data : Out, In
+        Descriptor table, one cycle of latency.
+    loading : Out(1)
+        It is being read, and the engine is not at work.
+    job : Out(job_layout)
+        The job in work, which is one step of a sample.
+    descriptor : Out(descriptor)
+        Of its slice.
+    engine_start : Out(1)
+        To the engine, when the description is loaded.
+    engine_busy, update_busy : In(1)
+        From the engine and the neuron update.
+    busy : Out(1)
+        A job is in work.
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
         super().__init__(
             {
-                "ready": In(shapes.config.slices),
+                "offer": In(JobOffer(shapes)),
                 "hold": In(1),
-                "slot": In(shapes.slot),
-                "step": In(shapes.step),
-                "train": In(1),
-                "slice": Out(shapes.slice),
                 "descriptor_address": Out(shapes.slice + 4),
                 "descriptor_data": In(32),
                 "loading": Out(1),
+                "job": Out(job_layout(shapes)),
                 "descriptor": Out(shapes.descriptor),
-                "job_slot": Out(shapes.slot),
-                "job_step": Out(shapes.step),
-                "job_train": Out(1),
-                "job_start": Out(1),
                 "engine_start": Out(1),
                 "engine_busy": In(1),
                 "update_busy": In(1),
-                "job_done": Out(1),
                 "busy": Out(1),
             }
         )
@@ -61,29 +61,25 @@ class ForwardThread(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.loader = loader = DescriptorLoader(self.shapes)
+        offer = self.offer
         m.d.comb += [
-            loader.slice.eq(self.slice),
-            loader.start.eq(self.job_start),
+            loader.slice.eq(offer.slice),
+            loader.start.eq(offer.start),
             loader.data.eq(self.descriptor_data),
             self.descriptor_address.eq(loader.address),
             self.loading.eq(loader.busy),
             self.descriptor.eq(loader.descriptor),
         ]
-        next_slice = Mux(self.slice == self.shapes.config.slices - 1, 0, self.slice + 1)
+        next_slice = Mux(offer.slice == self.shapes.config.slices - 1, 0, offer.slice + 1)
         settling = Signal(3)  # cycles in which a result may be between the engine and the neuron update
         with m.FSM():
             with m.State("POLL"):
-                with m.If(self.ready.bit_select(self.slice, 1) & ~self.hold):
-                    m.d.comb += self.job_start.eq(1)
-                    m.d.sync += [
-                        self.job_slot.eq(self.slot),
-                        self.job_step.eq(self.step),
-                        self.job_train.eq(self.train),
-                        self.busy.eq(1),
-                    ]
+                with m.If(offer.ready.bit_select(offer.slice, 1) & ~self.hold):
+                    m.d.comb += offer.start.eq(1)
+                    m.d.sync += [self.job.eq(offer.job), self.busy.eq(1)]
                     m.next = "LOAD"
                 with m.Else():
-                    m.d.sync += self.slice.eq(next_slice)
+                    m.d.sync += offer.slice.eq(next_slice)
             with m.State("LOAD"), m.If(loader.done):
                 m.d.comb += self.engine_start.eq(1)
                 m.d.sync += settling.eq(7)
@@ -94,7 +90,7 @@ class ForwardThread(wiring.Component):
                 with m.Elif(settling.any()):
                     m.d.sync += settling.eq(settling - 1)
                 with m.Else():
-                    m.d.comb += self.job_done.eq(1)
-                    m.d.sync += [self.busy.eq(0), self.slice.eq(next_slice)]
+                    m.d.comb += offer.done.eq(1)
+                    m.d.sync += [self.busy.eq(0), offer.slice.eq(next_slice)]
                     m.next = "POLL"
         return m

@@ -17,10 +17,10 @@ def slot_flags(config):
             "complete": config.steps,  # by step: its inputs have all come
             "lap": 1,  # of the sample, 0 and 1 in turn: what its tape words get when they come
             "train": 1,
-            "paid": 1,  # no consumer owes a credit
-            "known": 1,  # the label or all markers have come
-            "beyond": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive
-            "taken": 1,  # the backward thread has taken its label or errors
+            "credited": 1,  # no consumer owes a credit
+            "errors_ready": 1,  # the label or all markers have come
+            "forward_done": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive
+            "target_taken": 1,  # the backward thread has taken its label or errors
         }
     )
 
@@ -65,8 +65,8 @@ class SlotCounts:
                 "label": 1,
                 "tape": shapes.tape_word,  # first word
                 "active": 1,  # it takes inputs
-                "free": 1,  # it needs no credits
-                "alone": 1,  # it needs no markers and no label
+                "needs_no_credit": 1,
+                "needs_no_errors": 1,  # no markers and no label
             }
         )
         new, last_step = Signal(layout), Signal(5)
@@ -75,8 +75,8 @@ class SlotCounts:
             *(new[name].eq(written[name]) for name in ("inputs", "credits", "errors_done", "label")),
             new.last_step.eq(last_step),
             new.active.eq(new.inputs.any() & ~written.inputs[inputs:].any() & ~last_step[shapes.step :].any()),
-            new.free.eq(written.credits == 0),
-            new.alone.eq((written.errors_done == 0) & ~written.label),
+            new.needs_no_credit.eq(written.credits == 0),
+            new.needs_no_errors.eq((written.errors_done == 0) & ~written.label),
         ]
         needs = [Signal(layout, name=f"need_{n}") for n in range(shapes.config.slices)]
         for n, need in enumerate(needs):
@@ -99,11 +99,11 @@ class SlotCounts:
         read, write = arrivals.read_port(), arrivals.write_port()
         now, before, coming = Signal(place), Signal(place), Signal()
         complete = Signal()
-        erased = table.erase_address
+        erased, at = table.erase_address, table.event.place
         m.d.comb += [
-            now.slot.eq(table.event_slot),
-            now.step.eq(table.event_step),
-            now.slice.eq(table.event_slice),
+            now.slot.eq(at.slot),
+            now.step.eq(at.step),
+            now.slice.eq(at.slice),
             read.addr.eq(now),
             complete.eq(coming & (read.data == Array(needs)[before.slice].inputs)),
             write.addr.eq(before),
@@ -112,7 +112,7 @@ class SlotCounts:
         ]
         with m.If(table.erase):
             m.d.comb += write.addr.eq(Cat(erased.slot, erased.step, erased.neuron[: shapes.slice]))
-        m.d.sync += [before.eq(now), coming.eq(table.event.inputs)]
+        m.d.sync += [before.eq(now), coming.eq(table.event.brings.inputs)]
         return before, complete
 
     def _count_answers(self, m, slots):
@@ -123,34 +123,35 @@ class SlotCounts:
         marker.
         """
         shapes, table, needs = self.shapes, self.table, self.needs
-        event, erased, takes = table.event, table.erase_address, table.takes
+        event, erased, takes = table.event.brings, table.erase_address, table.event.takes
+        at = table.event.place
         slot, need = Signal(slots[0][0].shape()), Signal(needs[0].shape())
         place = StructLayout({"slot": shapes.slot, "slice": shapes.slice, "credit": 1})
         m.submodules.answers = answers = memory.Memory(shape=6, depth=1 << place.size, init=[])
         read, write = answers.read_port(domain="comb"), answers.write_port()
         last, open_, updating, number = Signal(), Signal(), Signal(), Signal(shapes.tape_word)
         m.d.comb += [
-            slot.eq(Array(Array(slots[n])[table.event_slot] for n in range(len(slots)))[table.event_slice]),
-            need.eq(Array(needs)[table.event_slice]),
+            slot.eq(Array(Array(slots[n])[at.slot] for n in range(len(slots)))[at.slice]),
+            need.eq(Array(needs)[at.slice]),
             open_.eq(need.active & ~table.closed),
-            updating.eq(table.updates.bit_select(table.event_slice, 1)),
-            number.eq(table.event_word - need.tape),
+            updating.eq(table.updates.bit_select(at.slice, 1)),
+            number.eq(at.word - need.tape),
             takes.inputs.eq(
                 open_
-                & (table.event_step <= need.last_step)
+                & (at.step <= need.last_step)
                 & (number < need.inputs)
                 & (table.arrived != slot.lap)
-                & ~slot.beyond
-                & ~slot.complete.bit_select(table.event_step, 1)
-                & ~(updating & (table.event_step == 0))  # so that no sample begins that the update would wait for
+                & ~slot.forward_done
+                & ~slot.complete.bit_select(at.step, 1)
+                & ~(updating & (at.step == 0))  # so that no sample begins that the update would wait for
             ),
-            takes.marker.eq(open_ & ~slot.known & ~need.label & ~need.alone),
-            takes.label.eq(open_ & ~slot.known & need.label),
-            takes.credit.eq(open_ & ~slot.paid),
+            takes.marker.eq(open_ & ~slot.errors_ready & ~need.label & ~need.needs_no_errors),
+            takes.label.eq(open_ & ~slot.errors_ready & need.label),
+            takes.credit.eq(open_ & ~slot.credited),
             takes.update.eq(~updating),
             takes.error.eq(~table.closed),
             table.lap.eq(slot.lap),
-            read.addr.eq(Cat(table.event_slot, table.event_slice, event.credit)),
+            read.addr.eq(Cat(at.slot, at.slice, event.credit)),
             last.eq(read.data == Mux(event.credit, need.credits, need.errors_done)),
             write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
@@ -161,14 +162,15 @@ class SlotCounts:
 
     def _keep_labels(self, m):
         shapes, table = self.shapes, self.table
+        event, backward = table.event, table.backward
         m.submodules.labels = labels = memory.Memory(shape=14, depth=1 << shapes.slot + shapes.slice, init=[])
         read, write = labels.read_port(domain="comb"), labels.write_port()
         m.d.comb += [
-            write.addr.eq(Cat(table.event_slot, table.event_slice)),
-            write.data.eq(table.event_label),
-            write.en.eq(table.event.label & table.takes.label),
-            read.addr.eq(Cat(table.backward_slot, table.backward_slice)),
+            write.addr.eq(Cat(event.place.slot, event.place.slice)),
+            write.data.eq(event.label),
+            write.en.eq(event.brings.label & event.takes.label),
+            read.addr.eq(Cat(backward.job.slot, backward.slice)),
         ]
         # Once the sample has begun, the label of the slot's next one may come.
-        with m.If(table.backward_start):
+        with m.If(backward.start):
             m.d.sync += table.backward_label.eq(read.data)

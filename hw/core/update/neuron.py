@@ -7,6 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.numbers import not_below
+from backspike.hw.core.schedule.jobs import job_layout
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
@@ -52,7 +53,7 @@ class NeuronUpdate(wiring.Component):
     Members
     -------
     results: stream from the feed-forward engine
-    slot, train, descriptor: of the job
+    job, descriptor: of the job; its step is in the results
     memory: potentials, read and written; the bits of each step in the history
     request, result: to and from the elementwise unit
     words: stream of {targets_base, targets, slot, train, step, word, spikes, masks}
@@ -76,8 +77,7 @@ class NeuronUpdate(wiring.Component):
         super().__init__(
             {
                 "results": In(stream.Signature(result)),
-                "slot": In(shapes.slot),
-                "train": In(1),
+                "job": In(job_layout(shapes)),
                 "descriptor": In(shapes.descriptor),
                 "memory": Out(NeuronMemory(shapes)),
                 "request": Out(stream.Signature(request_layout(shapes))),
@@ -166,7 +166,7 @@ class NeuronUpdate(wiring.Component):
             potentials.data.value.eq(value),
             history.enable.eq(Mux(finished, 1 << tag.step, 0)),
             history.address.neuron.eq(tag.index),
-            history.address.slot.eq(self.slot),
+            history.address.slot.eq(self.job.slot),
             *(history.data[t].eq(bits) for t in range(shapes.config.steps)),
         ]
         # The bits go in from registers, a cycle later. The place of the next neuron is one bit, which is the enable of
@@ -190,8 +190,8 @@ class NeuronUpdate(wiring.Component):
             m.d.sync += [
                 word.targets_base.eq(d.targets_base),
                 word.targets.eq(d.targets),
-                word.slot.eq(self.slot),
-                word.train.eq(self.train),
+                word.slot.eq(self.job.slot),
+                word.train.eq(self.job.train),
                 word.step.eq(tag.step),
                 word.word.eq(tag.word),
             ]

@@ -88,7 +88,7 @@ class HostMemories(Component):
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             receiver.idle.eq(1),
-            receiver.takes.as_value().eq(-1),
+            receiver.event.takes.as_value().eq(-1),
             receiver.reading.eq(replies.reading),
             replies.read.eq(receiver.read),
             replies.region.eq(receiver.region),

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.receive.regions import READABLE
-from backspike.hw.core.schedule.slots import TAKES, SlotTable
+from backspike.hw.core.schedule.jobs import EVENT, TAKES, event_place
+from backspike.hw.core.schedule.slots import SlotTable
 from backspike.hw.core.send.read_replies import Replies
 from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
@@ -47,12 +48,6 @@ LIMITS = {
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
 _FROM_RECEIVER = (
-    "event",
-    "event_slice",
-    "event_slot",
-    "event_step",
-    "event_train",
-    "event_label",
     "tape_write",
     "tape_address",
     "spikes",
@@ -91,6 +86,10 @@ class Intake(Component):
                 "lap": Out(1),
                 "error_sum": In(members["error_sum"].shape),
                 **{name: members[name] for name in _FROM_RECEIVER},
+                "place": Out(event_place(self.shapes)),
+                "brings": Out(EVENT),
+                "train": Out(1),
+                "label": Out(14),
                 "takes": Out(TAKES),
                 "reading": Out(1),
                 "holding": Out(1),
@@ -108,22 +107,12 @@ class Intake(Component):
         receiver, slots, replies = self.receiver, self.slots, self.replies
         wiring.connect(m, wiring.flipped(self.flits), receiver.flits)
         wiring.connect(m, receiver.fault, replies.fault)
+        wiring.connect(m, receiver.event, slots.event)
         wiring.connect(m, replies.data_packets, wiring.flipped(self.data_packets))
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
-            *(
-                getattr(slots, name).eq(getattr(receiver, name))
-                for name in (
-                    "event_slice",
-                    "event_slot",
-                    "event_step",
-                    "event_word",
-                    "event",
-                    "event_train",
-                    "event_label",
-                )
-            ),
+            *(getattr(self, name).eq(getattr(receiver.event, name)) for name in ("place", "brings", "train", "label")),
             slots.arrived.eq(self.arrived),
             slots.closed.eq(self.erase | slots.need_write),
             self.lap.eq(slots.lap),
@@ -132,7 +121,6 @@ class Intake(Component):
             receiver.idle.eq(self.idle),
             receiver.error_sum.eq(self.error_sum),
             receiver.reading.eq(replies.reading),
-            receiver.takes.eq(slots.takes),
             slots.need_write.eq(receiver.write & (receiver.region == Region.EXPECTATION)),
             slots.need_tape.eq(receiver.address[0]),
             slots.need_slice.eq(receiver.address >> 1),
@@ -144,7 +132,7 @@ class Intake(Component):
             replies.address.eq(receiver.address),
             replies.count.eq(receiver.count),
             replies.word.eq(self.word),
-            self.takes.eq(slots.takes),
+            self.takes.eq(slots.event.takes),
             *(
                 getattr(self, name).eq(getattr(replies, name))
                 for name in ("reading", "holding", "fetch_region", "fetch_address")
@@ -238,12 +226,12 @@ class Run:
         for name in ("packet", "dropped"):  # a cycle after all else but writes, so perhaps with what the next one does
             if bench.bits(name):
                 act((name,))
-        event = bench.get("event")
+        event, at = bench.get("brings"), bench.get("place")
         assert sum(event.values()) < 2
         name = max(event, key=event.get)
         if event[name] and (name == "inputs" or bench.get("takes")[name]):
-            content = {"inputs": ("event_step", "event_train"), "label": ("event_label",)}.get(name, ())
-            act((name, *(bench.bits(port) for port in ("event_slice", "event_slot", *content))))
+            content = {"inputs": (at["step"], bench.bits("train")), "label": (bench.bits("label"),)}.get(name, ())
+            act((name, at["slice"], at["slot"], *content))
         if bench.bits("tape_write"):
             place = bench.get("tape_address")
             words = bench.bits("spikes"), bench.bits("masks")

@@ -82,7 +82,7 @@ class Run:
         Memory(bench, "memory__potentials__address", "memory__potentials__data", [self.potentials])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
-        for name, value in (("descriptor", fields), ("slot", slot), ("train", train)):
+        for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train})):
             bench.set(name, value)
 
         sums = self._sums(neuron, steps, outputs)

@@ -147,14 +147,14 @@ class Run:
     async def erase(self):
         """As the backward thread of a core does after a restart."""
         bench, address = self.bench, self.shapes.erase_address()
-        bench.set("event", 0)
+        bench.set("event__brings", 0)
         bench.set("erase", 1)
         bench.set("closed", 1)
         for number in range(1 << address.size):
             bench.set("erase_address", number)
             self.ask(*self.anywhere())
             await bench.step()
-            assert [name for name, taken in bench.get("takes").items() if taken] == ["update"]
+            assert [name for name, taken in bench.get("event__takes").items() if taken] == ["update"]
         bench.set("erase", 0)
         bench.set("closed", 0)
         self.laps.clear()
@@ -173,8 +173,7 @@ class Run:
     def ask(self, *place):
         """A slice, slot, step and tape word."""
         self.asked = place
-        for port, value in zip(("event_slice", "event_slot", "event_step", "event_word"), place, strict=True):
-            self.bench.set(port, value)
+        self.bench.set("event__place", dict(zip(("slice", "slot", "step", "word"), place, strict=True)))
         self.bench.set("arrived", self.laps.get(place[1:], 0))
 
     def taken(self):
@@ -206,9 +205,9 @@ class Run:
         if not late:
             choices += [name for name in ("marker", "label") if takes[name] or random.random() < 0.2]
         event, train = random.choice(choices), random.randrange(2)
-        bench.set("event", {event: 1} if event else 0)
-        bench.set("event_train", train)
-        bench.set("event_label", label)
+        bench.set("event__brings", {event: 1} if event else 0)
+        bench.set("event__train", train)
+        bench.set("event__label", label)
 
         def apply():
             self.arriving = None
@@ -230,28 +229,28 @@ class Run:
     def thread(self, name):
         """Decide what a thread does; returns what it changes in the model."""
         bench, random = self.bench, self.random
-        bench.set(f"{name}_start", 0)
-        bench.set(f"{name}_done", 0)
+        bench.set(f"{name}__start", 0)
+        bench.set(f"{name}__done", 0)
         n = self.threads[name]
         if n is None:
             n = random.randrange(self.config.slices)
-            bench.set(f"{name}_slice", n)
+            bench.set(f"{name}__slice", n)
             ready = getattr(self.models[n], f"ready_{name}")
             return (lambda: self._take(name, n)) if ready and self._begin(name, n) else lambda: None
         if random.random() < 0.7:
             return lambda: None
         slot = self.models[n].slots[getattr(self.models[n], name)]
         if name == "backward" and slot.train and not self.begun:
-            bench.set("backward_start", 1)
+            bench.set("backward__start", 1)
             return lambda: self._consume(slot)
-        bench.set(f"{name}_done", 1)
+        bench.set(f"{name}__done", 1)
         return lambda: self._done(name, n, slot)
 
     def _begin(self, name, n):
         if self.random.random() < 0.5:
             return False
         if name == "forward":
-            self.bench.set("forward_start", 1)
+            self.bench.set("forward__start", 1)
         return True
 
     def _take(self, name, n):
@@ -304,17 +303,18 @@ class Run:
         free = not any(model.running for model in models)
         for name, may in (("forward", free), ("backward", True)):
             ready = sum(int(may and getattr(model, f"ready_{name}")) << n for n, model in enumerate(models))
-            assert bench.bits(f"ready_{name}") == ready, name
-            model = models[bench.given[f"{name}_slice"] >> bench.inputs[f"{name}_slice"][0]]
+            assert bench.bits(f"{name}__ready") == ready, name
+            model = models[bench.given[f"{name}__slice"] >> bench.inputs[f"{name}__slice"][0]]
             slot = model.slots[getattr(model, name)]
-            assert bench.bits(f"{name}_slot") == getattr(model, name)
+            job = bench.get(f"{name}__job")
+            assert job["slot"] == getattr(model, name)
             if name == "forward":
-                assert bench.bits("forward_step") == model.step
+                assert job["step"] == model.step
             if slot.train is not None:
-                assert bench.bits(f"{name}_train") == slot.train
+                assert job["train"] == slot.train
         assert self.label is None or bench.bits("backward_label") == self.label
         assert bench.bits("idle") == sum(int(model.idle) << n for n, model in enumerate(models))
-        assert bench.get("takes") == self.taken()
+        assert bench.get("event__takes") == self.taken()
 
     async def cycle(self):
         changes = [self.thread("forward"), self.thread("backward"), self.packet()]
@@ -328,7 +328,7 @@ class Run:
             change()
 
     def pause(self):
-        for port in ("event", "forward_start", "forward_done", "backward_start", "backward_done"):
+        for port in ("event__brings", "forward__start", "forward__done", "backward__start", "backward__done"):
             self.bench.set(port, 0)
 
     async def give(self, event, *place, **content):
@@ -337,12 +337,12 @@ class Run:
         for port, value in content.items():
             self.bench.set(port, value)
         await self.bench.step()
-        accepted = self.bench.get("takes")[event]
+        accepted = self.bench.get("event__takes")[event]
         if accepted and event == "inputs":
             self.laps[place[1:]] = self.bench.bits("lap")
-        self.bench.set("event", {event: accepted})
+        self.bench.set("event__brings", {event: accepted})
         await self.bench.step()
-        self.bench.set("event", 0)
+        self.bench.set("event__brings", 0)
         await self.bench.step()
         return accepted
 
@@ -382,19 +382,19 @@ async def most_inputs(dut):
     await run.write_need(0, {"inputs": most, "steps": 1, "credits": 63, "errors_done": 1, "label": 1})
     await run.erase()
     for word in range(most):
-        assert not bench.bits("ready_forward")
-        assert await run.give("inputs", 0, 0, 0, word, event_train=1)
-        assert not await run.give("inputs", 0, 0, 0, word, event_train=1)
-    assert await run.give("label", 0, 0, 0, 0, event_label=NO_LABEL)
-    assert bench.bits("ready_forward")
-    for port in ("forward_start", "forward_done"):
+        assert not bench.bits("forward__ready")
+        assert await run.give("inputs", 0, 0, 0, word, event__train=1)
+        assert not await run.give("inputs", 0, 0, 0, word, event__train=1)
+    assert await run.give("label", 0, 0, 0, 0, event__label=NO_LABEL)
+    assert bench.bits("forward__ready")
+    for port in ("forward__start", "forward__done"):
         await bench.pulse(port)
     await bench.step(2)
-    assert bench.bits("ready_backward")
+    assert bench.bits("backward__ready")
     assert bench.bits("no_input") and not bench.bits("no_credit") and not bench.bits("no_errors")
-    assert not await run.give("label", 0, 0, 0, 0, event_label=1)
-    await bench.pulse("backward_start")
-    assert await run.give("label", 0, 0, 0, 0, event_label=2)
+    assert not await run.give("label", 0, 0, 0, 0, event__label=1)
+    await bench.pulse("backward__start")
+    assert await run.give("label", 0, 0, 0, 0, event__label=2)
     assert bench.bits("backward_label") == NO_LABEL
 
 
@@ -425,10 +425,10 @@ async def needs_beyond_the_chip(dut):
         first = run.models[1].need["tape"]
         run.ask(1, 0, 0, first)
         await bench.step(3)
-        assert bench.get("takes")["inputs"] == bench.bits("no_input") == takes, change
+        assert bench.get("event__takes")["inputs"] == bench.bits("no_input") == takes, change
         await run.give("inputs", 1, 0, 0, first)
         await bench.step(2)
-        assert bench.bits("ready_forward") == (2 if change == {} else 0), change
+        assert bench.bits("forward__ready") == (2 if change == {} else 0), change
 
 
 @cocotb.test()
@@ -449,35 +449,36 @@ async def steps_of_a_sample(dut):
         for step in range(8):
             run.ask(0, slot, step, 1)
             await bench.step()
-            steps += [step] * bench.get("takes")["inputs"]
+            steps += [step] * bench.get("event__takes")["inputs"]
         return steps
 
     for sample in range(5):
         slot = sample % 2
         assert await accepted(slot) == [0, 1, 2]
         for step, word in ((2, 0), (1, 1), (2, 1), (1, 0), (0, 0)):
-            assert await run.give("inputs", 0, slot, step, word, event_train=0)
-            assert not await run.give("inputs", 0, slot, step, word, event_train=0)
+            assert await run.give("inputs", 0, slot, step, word, event__train=0)
+            assert not await run.give("inputs", 0, slot, step, word, event__train=0)
         await bench.step(2)
         assert await accepted(slot) == [0]
-        assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0, 1, 1, 0, 0]
+        assert [bench.bits(name) for name in ("forward__ready", "idle", *WAITS)] == [0, 1, 1, 0, 0]
         assert await run.give("inputs", 0, slot, 0, 1)
         await bench.step(2)
         if sample > 1:
-            assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0, 0, 0, 1, 0]
+            assert [bench.bits(name) for name in ("forward__ready", "idle", *WAITS)] == [0, 0, 0, 1, 0]
             assert await run.give("credit", 0, slot, 7, 0)
         for step in range(3):
-            assert bench.bits("ready_forward") and bench.bits("forward_step") == step
-            assert bench.bits("forward_slot") == slot and not bench.bits("idle")
-            await bench.pulse("forward_start")
+            job = bench.get("forward__job")
+            assert bench.bits("forward__ready") and job["step"] == step
+            assert job["slot"] == slot and not bench.bits("idle")
+            await bench.pulse("forward__start")
             await bench.step(3)
-            assert [bench.bits(name) for name in ("ready_forward", "idle", *WAITS)] == [0] * 5
-            await bench.pulse("forward_done")
+            assert [bench.bits(name) for name in ("forward__ready", "idle", *WAITS)] == [0] * 5
+            await bench.pulse("forward__done")
             await bench.step(1)
-        assert bench.bits("ready_backward") and not bench.bits("idle") and await accepted(slot) == []
-        await bench.pulse("backward_done")
+        assert bench.bits("backward__ready") and not bench.bits("idle") and await accepted(slot) == []
+        await bench.pulse("backward__done")
         await bench.step()
-        assert bench.bits("idle") and not bench.bits("ready_backward")
+        assert bench.bits("idle") and not bench.bits("backward__ready")
 
 
 @cocotb.test()
@@ -497,21 +498,21 @@ async def waiting_for_one_slice_hides_nothing(dut):
         return [bench.bits(name) for name in WAITS]
 
     assert await waits() == [1, 0, 0]
-    assert await waits("inputs", event_train=1) == [0, 0, 0]
-    bench.set("forward_slice", 1)
-    await bench.pulse("forward_start")
+    assert await waits("inputs", event__train=1) == [0, 0, 0]
+    bench.set("forward__slice", 1)
+    await bench.pulse("forward__start")
     assert await waits() == [0, 0, 0]  # the thread has a job
-    await bench.pulse("forward_done")
+    await bench.pulse("forward__done")
     assert await waits() == [1, 0, 1]
     for slot in (1, 2):
         await waits("inputs", slot)
-        for port in ("forward_start", "forward_done"):
+        for port in ("forward__start", "forward__done"):
             await bench.pulse(port)
-    bench.set("backward_slice", 1)
+    bench.set("backward__slice", 1)
     assert await waits("marker") == [1, 0, 0]
-    await bench.pulse("backward_start")
+    await bench.pulse("backward__start")
     assert await waits() == [1, 0, 0]
-    await bench.pulse("backward_done")
+    await bench.pulse("backward__done")
     assert await waits() == [1, 0, 1]
     assert await waits("inputs") == [0, 1, 1]
     assert await waits("credit") == [0, 0, 1]
