@@ -105,6 +105,10 @@ class Arithmetic(ABC, Generic[Sum]):
         """``total + sum of constant * values`` over the terms ``(constant, values)``, rounded once."""
 
     @abstractmethod
+    def sign(self, *terms: tuple[float, np.ndarray], total: Sum | None = None) -> np.ndarray:
+        """-1, 0 or 1: the sign of what ``combine`` rounds, before it is rounded; it cannot saturate."""
+
+    @abstractmethod
     def masked(self, total: Sum, masks: np.ndarray) -> np.ndarray:
         """The rounded sum where the mask is set, else 0; what no mask asks for cannot saturate."""
 
@@ -155,8 +159,11 @@ class Float64(Arithmetic[np.ndarray]):
             scaled = values if constant == 1 else constant * values
             total = scaled if total is None else total + scaled
         if total is None:
-            raise ValueError("combine must get a term or a total")
+            raise ValueError("a sum must have a term or a total")
         return total
+
+    def sign(self, *terms: tuple[float, np.ndarray], total: np.ndarray | None = None) -> np.ndarray:
+        return np.sign(self.combine(*terms, total=total)) + 0.0
 
     def masked(self, total: np.ndarray, masks: np.ndarray) -> np.ndarray:
         return np.where(masks, total, 0.0)
@@ -229,12 +236,18 @@ class BitExact(Arithmetic[exact.Exact]):
         return exact.join(totals)
 
     def combine(self, *terms: tuple[float, np.ndarray], total: exact.Exact | None = None) -> np.ndarray:
+        return self._note(exact.round_sum(self._sum(*terms, total=total), self.format))
+
+    def sign(self, *terms: tuple[float, np.ndarray], total: exact.Exact | None = None) -> np.ndarray:
+        return exact.sign(self._sum(*terms, total=total))
+
+    def _sum(self, *terms: tuple[float, np.ndarray], total: exact.Exact | None) -> exact.Exact:
         for constant, values in terms:
             scaled = exact.product(constant, values, self.format.lsb)
             total = scaled if total is None else total + scaled
         if total is None:
-            raise ValueError("combine must get a term or a total")
-        return self._note(exact.round_sum(total, self.format))
+            raise ValueError("a sum must have a term or a total")
+        return total
 
     def masked(self, total: exact.Exact, masks: np.ndarray) -> np.ndarray:
         result = np.zeros(masks.shape)

@@ -9,7 +9,12 @@ from typing import Literal
 from backspike.spec.checks import check_flag, check_number
 from backspike.spec.formats import Format
 
-__all__ = ["Neuron", "Training"]
+__all__ = ["UPDATES", "Neuron", "Training", "Update"]
+
+Update = Literal["momentum", "lion", "sign"]
+"""What an update subtracts from the weights."""
+
+UPDATES: tuple[Update, ...] = ("momentum", "lion", "sign")
 
 
 def _keep_number(constants: "Neuron | Training", name: str, high: float = math.inf, *, open_low: bool = False) -> None:
@@ -144,16 +149,27 @@ class Neuron:
 class Training:
     """Constants of the loss and of the update; ``presets.default_training`` gives tried ones.
 
-        e = loss_scale * (count - T * y);   V = momentum * V + G;   W = W - rate * V
+        e = loss_scale * (count - T * y)
+        momentum:  V = mu V + G,  then W = decay W - rate V
+        lion:      W = decay W - rate sign(beta V + G) with the old V;  V = mu V + G
+        sign:      lion with beta = mu, which is the sign of the new velocity before it is rounded
 
-    G is a sum over the batch, not a mean.
+    G is a sum over the batch, not a mean. V is not normalised: Lion with the paper's b1 and b2 and a moving average
+    ``m = b2 m + (1 - b2) g`` has ``m = (1 - b2) V``, so it has ``mu = b2`` and ``beta = b1 (1 - b2) / (1 - b1)`` here.
 
     Parameters
     ----------
     rate : float
-        Learning rate, more than 0.
-    momentum : float
-        Share of the velocity that is kept, 0 to 1.
+        Learning rate, more than 0: with ``lion`` and ``sign`` the length of each step.
+    update : "momentum", "lion" or "sign"
+        What is subtracted from the weights: the velocity, or a sign.
+    momentum : float or None
+        Share mu of the velocity that is kept, 0 to 1; ``None``: 0 with ``momentum``, else 63/64.
+    lookahead : float or None
+        Share beta of the velocity that counts when Lion looks for the sign, 0 to 1; ``None``: ``7 * (1 - mu)``, at most
+        1, which is b1 = 7/8. Only with ``lion``.
+    decay : float
+        Share of a weight that an update keeps, 0 to 1: 1 less the weight decay of a step, ``rate * lambda``.
     loss_scale : float
         Scale of the rate loss's error, more than 0; best a power of two.
 
@@ -166,16 +182,86 @@ class Training:
     """
 
     rate: float
-    momentum: float = 0.0
+    update: Update = "momentum"
+    momentum: float | None = None
+    lookahead: float | None = None
+    decay: float = 1.0
     loss_scale: float = 0.25
 
     def __post_init__(self) -> None:
         _keep_number(self, "rate", open_low=True)
-        _keep_number(self, "momentum", 1)
+        if not isinstance(self.update, str):
+            raise TypeError(f"update must be a string, not {self.update!r}")
+        if self.update not in UPDATES:
+            raise ValueError(f"update must be one of {UPDATES}, not {self.update!r}")
+        if self.momentum is not None:
+            _keep_number(self, "momentum", 1)
+        if self.lookahead is not None:
+            _keep_number(self, "lookahead", 1)
+            if self.update != "lion":
+                raise ValueError(f"lookahead must be None with update={self.update!r}, not {self.lookahead!r}")
+        _keep_number(self, "decay", 1)
         _keep_number(self, "loss_scale", open_low=True)
+
+    @property
+    def mu(self) -> float:
+        """Share of the velocity that is kept: ``momentum`` or its default."""
+        if self.momentum is None:
+            return 0.0 if self.update == "momentum" else 63 / 64
+        return self.momentum
+
+    @property
+    def beta(self) -> float:
+        """Share of the velocity in the sum whose sign counts: ``lookahead`` or its default; mu without ``lion``."""
+        if self.update != "lion":
+            return self.mu
+        return min(1.0, 7 * (1 - self.mu)) if self.lookahead is None else self.lookahead
+
+    def for_gradients(self, scale: float) -> "Training":
+        """What does the same with gradients that are ``scale`` times as large: a sign does not see the difference."""
+        return replace(self, rate=self.rate / scale) if self.update == "momentum" else self
 
     @lru_cache  # noqa: B019 - a few small immutable objects
     def rounded(self, number_format: Format) -> "Training":
-        """The constants that the hardware holds; ``ValueError`` where one overflows or becomes zero."""
-        names = ("rate", "momentum", "loss_scale")
-        return Training(**{name: _rounded(name, getattr(self, name), number_format) for name in names})
+        """The constants that the hardware holds, every default filled in.
+
+        With ``lion`` these are beta and ``mu - beta``, which are rounded; mu is their exact sum.
+
+        Raises
+        ------
+        ValueError
+            A constant overflows, becomes zero, or becomes 1 though it is less.
+        """
+        lookahead = None
+        if self.update == "lion":
+            lookahead = _rounded("lookahead", self.beta, number_format)
+            momentum = lookahead + _rest(self.mu, lookahead, number_format)
+        else:
+            momentum = _share("momentum", self.mu, number_format)
+        return Training(
+            rate=_rounded("rate", self.rate, number_format),
+            update=self.update,
+            momentum=momentum,
+            lookahead=lookahead,
+            decay=_share("decay", self.decay, number_format),
+            loss_scale=_rounded("loss_scale", self.loss_scale, number_format),
+        )
+
+
+def _share(name: str, value: float, number_format: Format) -> float:
+    """As ``_rounded``, for a number from 0 to 1 that may be 1 only if it is meant."""
+    result = _rounded(name, value, number_format)
+    if value < 1 and result == 1:
+        most = 1 - 2.0 ** -(number_format.mantissa + 1)
+        raise ValueError(
+            f"{name} must not round to 1 in {number_format}, but {value!r} does: use at most {most!r}, or 1"
+        )
+    return result
+
+
+def _rest(mu: float, beta: float, number_format: Format) -> float:
+    """``mu - beta`` rounded to the format, down where the sum with beta would otherwise reach 1 and mu does not."""
+    rest = float(number_format.round(mu - beta))
+    if beta + rest > 1 or beta + rest == 1 > mu:
+        rest = float(number_format.decode(int(number_format.encode(rest)) - 1))
+    return rest

@@ -15,7 +15,7 @@ import numpy as np
 
 from backspike.spec.formats import Format
 
-__all__ = ["Exact", "correlate", "join", "low_bit", "matmul", "merge", "product", "round_sum", "round_to"]
+__all__ = ["Exact", "correlate", "join", "low_bit", "matmul", "merge", "product", "round_sum", "round_to", "sign"]
 
 _BITS = 53
 _BLOCK = 1 << 14  # numbers rounded at a time: scratch arrays stay in the cache
@@ -241,9 +241,17 @@ def round_sum(exact: Exact, number_format: Format) -> tuple[np.ndarray, bool]:
 
     ``saturated`` says whether any sum rounded to more than the largest finite number.
     """
+    return round_to(_cut(exact) + 0.0, number_format)
+
+
+def sign(exact: Exact) -> np.ndarray:
+    """-1.0, 0.0 or 1.0: the sign of the exact sum, 0 only where that is zero."""
+    return np.sign(_cut(exact)) + 0.0
+
+
+def _cut(exact: Exact) -> np.ndarray:
+    """The sums where float64 holds them, else cut to 53 bits such that their sign and rounding are the exact ones."""
     parts = exact.parts
     if sum(_largest(part) for part in parts) <= _limit(exact.unit):
-        total = sum(parts[1:], parts[0])
-    else:
-        total = _sticky_sum(exact)
-    return round_to(total + 0.0, number_format)
+        return sum(parts[1:], parts[0])
+    return _sticky_sum(exact)

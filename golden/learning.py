@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passes over a batch, as pure functions: forward, backward, gradients, update.
+"""The passes over a batch, as pure functions: forward, backward, gradients.
 
 Arrays are [T, B, N]: step, sample, neuron. ``arithmetic`` is a ``Float64`` or a ``BitExact``; with the latter each
 stored number is the hardware's, bit for bit. Only ``BitExact.saturated`` changes on the way.
@@ -33,7 +33,6 @@ __all__ = [
     "check_spikes",
     "forward",
     "run_layer",
-    "update",
 ]
 
 
@@ -138,30 +137,3 @@ def _layer_back(
         following = np.zeros(traced.spikes.shape[1:]) if (t + 1) % frame == 0 else deltas[t + 1]
         deltas[t] = step_back(neuron, following, error[t], Output(traced.spikes[t], traced.masks[t]), arithmetic)
     return deltas
-
-
-def update(
-    weights: Sequence[np.ndarray],
-    velocities: Sequence[np.ndarray],
-    gradients: Sequence[Sum],
-    training: Training,
-    arithmetic: Arithmetic[Sum],
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """``(weights, velocities)`` after a batch: ``V = round(mu V + G)``, then ``W = round(W - rate V)``.
-
-    Parameters
-    ----------
-    weights, velocities : sequence of array of float64
-        One for each layer, as ``layer.shape``.
-    gradients : sequence of sums
-        From ``accumulate``.
-    training : Training
-        Rate and momentum.
-    arithmetic : Arithmetic
-        How results are rounded.
-    """
-    constants = arithmetic.constants(training)
-    terms = [[(constants.momentum, velocity)] if constants.momentum else [] for velocity in velocities]
-    velocities = [arithmetic.combine(*term, total=total) for term, total in zip(terms, gradients, strict=True)]
-    pairs = zip(weights, velocities, strict=True)
-    return [arithmetic.combine((1.0, w), (-constants.rate, v)) for w, v in pairs], velocities

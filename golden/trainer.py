@@ -16,6 +16,7 @@ from backspike.golden.initial import initial_weights
 from backspike.golden.losses import RATE, Loss, host_errors
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
+from backspike.golden.update import update
 from backspike.spec.checks import check_integer
 
 __all__ = ["Trainer", "initial_weights"]
@@ -193,10 +194,8 @@ class Trainer:
 
     def apply(self) -> None:
         """The update at the end of a batch; clears the gradients."""
-        training = replace(self.training, rate=self.training.rate / self.rule.one(self.network))
-        self.weights, self.velocities = learning.update(
-            self.weights, self.velocities, self.gradients, training, self.arithmetic
-        )
+        training = self.training.for_gradients(self.rule.one(self.network))
+        self.weights, self.velocities = update(self.weights, self.velocities, self.gradients, training, self.arithmetic)
         self._clear()
 
     def _clear(self) -> None:

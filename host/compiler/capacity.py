@@ -81,9 +81,13 @@ def check_training(training: Training, config: ChipConfig) -> None:
     if not isinstance(training, Training):
         raise TypeError(f"training must be a Training, not {training!r}")
     training.rounded(config.format)
-    if training.momentum and not config.momentum:
+    if training.update != "momentum" or training.decay != 1:
         raise CapacityError(
-            f"momentum is {training.momentum!r} and the chip has no velocity memory: use momentum=0 in the training, "
+            f"a chip updates with update='momentum' and decay=1, not {training.update!r} and {training.decay!r}"
+        )
+    if training.mu and not config.momentum:
+        raise CapacityError(
+            f"momentum is {training.mu!r} and the chip has no velocity memory: use momentum=0 in the training, "
             f"or a chip with momentum=True"
         )
 

@@ -78,7 +78,7 @@ def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[st
         "amplitude": neuron.amplitude,
         "loss_scale": training.loss_scale,
         "minus_rate": -training.rate,
-        "momentum": training.momentum,
+        "momentum": training.mu,
     }
     return {
         "threshold": smallest_number(fmt, neuron.theta, neuron.strict),

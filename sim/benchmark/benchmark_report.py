@@ -180,7 +180,7 @@ def _memory(measurement, plan, total):
     updated = weights / scenario.batch
     reads = (total.sum["fp_terms"] + total.sum["bp_terms"]) / total.samples
     gradients = total.sum["wg_terms"] / total.samples
-    moments = 2 * bool(scenario.training.momentum) * updated
+    moments = 2 * bool(scenario.training.mu) * updated
     return {
         "weights_read": reads,
         "gradients_read_and_written": gradients,

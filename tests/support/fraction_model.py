@@ -71,9 +71,18 @@ class FractionTrainer:
 
     def __init__(self, rounder, layers, weights, steps, training):
         self.round, self.steps = rounder, steps
-        self.rate, self.momentum, self.loss_scale = (
-            Fraction(rounder(training[name])) for name in ("rate", "momentum", "loss_scale")
+        self.rate, self.decay, self.loss_scale = (
+            Fraction(rounder(training[name])) for name in ("rate", "decay", "loss_scale")
         )
+        self.by_sign = training["update"] != "momentum"
+        mu = training["momentum"]
+        if mu is None:
+            mu = Fraction(63, 64) if self.by_sign else 0
+        self.beta = self.mu = Fraction(rounder(mu))
+        if training["update"] == "lion":
+            beta = training["lookahead"]
+            self.beta = Fraction(rounder(7 * (1 - Fraction(mu)) if beta is None else beta))
+            self.mu = self.beta + Fraction(rounder(Fraction(mu) - self.beta))
         self.layers = []
         for layer in layers:
             names = ("kappa", "theta", "width", "amplitude")
@@ -179,6 +188,10 @@ class FractionTrainer:
         for weight, velocity, gradient in zip(self.weights, self.velocities, self.gradients, strict=True):
             for j, row in enumerate(weight):
                 for i, old in enumerate(row):
-                    v = self.round(self.momentum * Fraction(velocity[j][i]) + gradient[j][i])
+                    before = Fraction(velocity[j][i])
+                    v = self.round(self.mu * before + gradient[j][i])
+                    step, looked = Fraction(v), self.beta * before + gradient[j][i]
+                    if self.by_sign:
+                        step = Fraction((looked > 0) - (looked < 0))
                     velocity[j][i], gradient[j][i] = v, Fraction(0)
-                    row[i] = self.round(Fraction(old) - self.rate * Fraction(v))
+                    row[i] = self.round(self.decay * Fraction(old) - self.rate * step)
