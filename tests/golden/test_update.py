@@ -208,3 +208,15 @@ def test_a_changed_update_changes_its_defaults():
 
 
 @pytest.mark.parametrize("kind", UPDATES)
+def test_gradients_in_smaller_units_give_the_same_weights(kind):
+    training = Training(rate=2.0**-4, update=kind, momentum=0.5)
+    ends = []
+    for scale in (1, 8):
+        generator = np.random.default_rng(9)
+        weight, velocity = generator.normal(0, 1, 50), np.zeros(50)
+        for _ in range(5):
+            gradient = scale * generator.normal(0, 1, 50)
+            given = [weight], [velocity], [gradient]
+            (weight,), (velocity,) = update(*given, training.for_gradients(scale), Float64())
+        ends.append(bits(weight))
+    assert ends[0] == ends[1]
