@@ -143,6 +143,8 @@ class Core(wiring.Component):
         memories, receiver, backward = self.memories, self.receiver, self.backward
         for name in ("host", "neuron", "delta", "update"):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
+        wiring.connect(m, self.engine.memory, memories.forward)
+        wiring.connect(m, self.learning.memory, memories.learning)
         wiring.connect(m, self.spike_sender.routes, memories.targets)
         sums, new, masks, laps = (getattr(memories.receiver, name) for name in ("sums", "new_sums", "masks", "laps"))
         m.d.comb += [
@@ -173,44 +175,6 @@ class Core(wiring.Component):
                 port.enable.eq(thread.loading),
                 port.address.eq(thread.descriptor_address),
                 thread.descriptor_data.eq(port.data),
-            ]
-        self._engine_memories(m)
-
-    def _engine_memories(self, m):
-        engine, learning = self.engine, self.learning
-        forward, learns = self.memories.forward, self.memories.learning
-        for unit, port in ((engine, forward), (learning, learns)):
-            m.d.comb += [
-                port.fan_in.enable.eq(unit.group_enable),
-                port.fan_in.address.eq(unit.group_address),
-                unit.group.eq(port.fan_in.data),
-                port.tape.enable.eq(unit.tape_enable),
-                port.tape.address.eq(unit.tape_address),
-            ]
-        m.d.comb += [
-            engine.tape.eq(forward.tape.data),
-            forward.weights.enable.eq(engine.weight_enable),
-            forward.weights.address.eq(engine.weight_address),
-            engine.weights.eq(forward.weights.data),
-            learning.spikes.eq(learns.tape.data.spikes),
-            learning.masks.eq(learns.tape.data.masks),
-            learns.bitmaps.enable.eq(learning.bitmap_enable),
-            learns.bitmaps.address.eq(learning.bitmap_address),
-            learning.bitmaps.eq(learns.bitmaps.data),
-        ]
-        for k in range(self.config.lanes):
-            m.d.comb += [
-                getattr(learns, f"operands_{k}").enable.eq(learning.operand_enables[k]),
-                getattr(learns, f"operands_{k}").address.weight.eq(learning.operand_addresses[k]),
-                getattr(learns, f"operands_{k}").address.delta.eq(learning.delta_addresses[k]),
-                learning.weights[k].eq(getattr(learns, f"operands_{k}").data.weight),
-                learning.deltas[k].eq(getattr(learns, f"operands_{k}").data.delta),
-                getattr(learns, f"gradients_{k}").enable.eq(1),
-                getattr(learns, f"gradients_{k}").address.eq(learning.read_addresses[k]),
-                learning.gradients[k].eq(getattr(learns, f"gradients_{k}").data),
-                getattr(learns, f"new_gradients_{k}").enable.eq(learning.write_enables[k]),
-                getattr(learns, f"new_gradients_{k}").address.eq(learning.write_addresses[k]),
-                getattr(learns, f"new_gradients_{k}").data.eq(learning.sums[k]),
             ]
 
     def _forward(self, m):
@@ -254,7 +218,7 @@ class Core(wiring.Component):
             learning.start.eq(backward.gradient_start),
             learning.errors.eq(backward.errors_start),
             learning.skip_off.eq(self.skip_off),
-            learning.live.eq(delta.live),
+            learning.active_steps.eq(delta.live),
             learning.clear.eq(update.busy),
             backward.errors_busy.eq(learning.bp_busy),
             backward.gradient_busy.eq(learning.busy),

@@ -50,12 +50,10 @@ class DenseSpikes(wiring.Component):
             place.block_last.eq(item.payload.last),
             bits.items.ready.eq(run),
         ]
+        wiring.connect(m, bits.memory, wiring.flipped(self.tape))
         # A row without spikes counts only as the end of the sum.
         full, held = lockstep_register(m, run, bits.items.valid & (~item.none | end), place, "held")
         m.d.comb += [
-            self.tape_address.eq(bits.address),
-            self.tape_enable.eq(bits.enable),
-            bits.bits[0].eq(self.tape),
             self.spikes.valid.eq(full),
             *(out[name].eq(held[name]) for name in _KEPT),
             out.offset.eq(held.number * self.descriptor.blocks),
@@ -67,13 +65,13 @@ class DenseSpikes(wiring.Component):
     def _rows(self, m, bits):
         """For each block, a row of each group; the table puts out the row's group, once its address has settled."""
         shapes, d = self.shapes, self.descriptor
-        group = shapes.fan_in_entry(self.group.as_value()[: shapes.fan_in_entry.size])
+        group = shapes.fan_in_entry(self.fan_in.data.as_value()[: shapes.fan_in_entry.size])
         index, block = Signal(shapes.fan_in), Signal(shapes.block)
         walking, settled = Signal(), Signal()
         last_group, last_block, word, row = Signal(), Signal(), Signal(shapes.tape_word), Signal(bits.row)
         m.d.comb += [
-            self.group_address.eq(d.fan_in_base + index),
-            self.group_enable.eq(1),
+            self.fan_in.address.eq(d.fan_in_base + index),
+            self.fan_in.enable.eq(1),
             # From 1 to as many as the indices can tell: the lower bits are enough.
             last_group.eq((index + 1)[: len(index)] == d.fan_in[: len(index)]),
             last_block.eq((block + 1)[: len(block)] == d.blocks[: len(block)]),

@@ -33,18 +33,15 @@ class ForwardEngine(wiring.Component):
         shapes = self.shapes
         m.submodules.search = search = DenseSpikes(shapes) if shapes.config.dense_only else PixelSpikes(shapes)
         m.submodules.sums = sums = WeightSum(shapes)
+        for source, port in ((search.fan_in, "fan_in"), (search.tape, "tape"), (sums.weights, "weights")):
+            wiring.connect(m, source, wiring.flipped(getattr(self.memory, port)))
         wiring.connect(m, search.spikes, sums.spikes)
         wiring.connect(m, sums.results, wiring.flipped(self.results))
-        job = ("start", "slot", "step", "descriptor", "skip_off", "group", "tape")
-        memories = ("group_address", "group_enable", "tape_address", "tape_enable")
+        job = ("start", "slot", "step", "descriptor", "skip_off")
         m.d.comb += [
             *(getattr(search, name).eq(getattr(self, name)) for name in job),
-            *(getattr(self, name).eq(getattr(search, name)) for name in memories),
             sums.step.eq(self.step),
             sums.last_lanes.eq(self.descriptor.last_lanes),
-            sums.weights.eq(self.weights),
-            self.weight_address.eq(sums.weight_address),
-            self.weight_enable.eq(sums.weight_enable),
             self.terms.eq(sums.terms),
             self.stalled.eq(sums.stalled),
             self.busy.eq(search.busy | sums.busy),

@@ -5,6 +5,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from backspike.hw.ram import ReadPort
+
 __all__ = ["GroupLoop"]
 
 SETTLING = 2
@@ -21,7 +23,7 @@ class GroupLoop(wiring.Component):
     Members
     -------
     start: pulse; descriptor is stable until ``busy`` falls
-    address, words: fan-in table, one cycle of latency
+    fan_in: ReadPort of the table; it reads in each cycle
     group: the loaded entry
     begin: pulse: work on it may begin
     idle: from the parent: nothing is in work
@@ -33,8 +35,7 @@ class GroupLoop(wiring.Component):
             {
                 "start": In(1),
                 "descriptor": In(shapes.descriptor),
-                "address": Out(shapes.fan_in),
-                "words": In(shapes.fan_in_words),
+                "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "group": Out(shapes.fan_in_entry),
                 "begin": Out(1),
                 "idle": In(1),
@@ -45,11 +46,12 @@ class GroupLoop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # Of the descriptor's number of groups, 1 to all of the table, as many bits count as an address has.
-        bits = len(self.address)
+        bits = len(self.fan_in.address)
         index, turn, working = Signal(bits), Signal(3), Signal()  # turn: the entry is read, loaded, told
         quiet, done, final = Signal(SETTLING), Signal(), Signal()
         m.d.comb += [
-            self.address.eq(self.descriptor.fan_in_base + index),
+            self.fan_in.address.eq(self.descriptor.fan_in_base + index),
+            self.fan_in.enable.eq(1),
             self.begin.eq(turn[2]),
             done.eq(working & self.idle & quiet[-1]),
             final.eq(index == self.descriptor.fan_in[:bits]),
@@ -59,7 +61,7 @@ class GroupLoop(wiring.Component):
             quiet.eq(Mux(working & self.idle, Cat(1, quiet[:-1]), 0)),
         ]
         with m.If(turn[1]):
-            m.d.sync += self.group.eq(self.words.as_value()[: len(self.group.as_value())])
+            m.d.sync += self.group.eq(self.fan_in.data.as_value()[: len(self.group.as_value())])
         with m.If(self.begin):
             m.d.sync += [working.eq(1), index.eq(index + 1)]
         with m.Elif(done):

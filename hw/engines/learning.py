@@ -43,16 +43,13 @@ class LearningEngine(wiring.Component):
         errors = Signal()  # the job has errors to send
         with m.If(self.start):
             m.d.sync += errors.eq(self.errors)
-        job = ("slot", "descriptor", "skip_off", "live", "masks", "spikes", "bitmaps")
-        memories = ("tape_address", "tape_enable", "bitmap_address", "bitmap_enable")
+        job = ("slot", "descriptor", "skip_off", "active_steps")
+        for source, port in ((groups.fan_in, "fan_in"), (pairs.tape, "tape"), (pairs.bitmaps, "bitmaps")):
+            wiring.connect(m, source, wiring.flipped(getattr(self.memory, port)))
         m.d.comb += [
             *(getattr(pairs, name).eq(getattr(self, name)) for name in job),
-            *(getattr(self, name).eq(getattr(pairs, name)) for name in memories),
             groups.start.eq(self.start),
             groups.descriptor.eq(self.descriptor),
-            groups.words.eq(self.group),
-            self.group_address.eq(groups.address),
-            self.group_enable.eq(1),
             pairs.begin.eq(groups.begin),
             pairs.group.eq(groups.group),
             pairs.no_errors.eq(groups.group.constant | ~errors),
@@ -122,17 +119,20 @@ class LearningEngine(wiring.Component):
             wg.address.eq(gradient),
         ]
         for n in range(count):
-            lane = k * count + n
+            operands, gradients, new = (
+                getattr(self.memory, f"{name}_{k * count + n}") for name in ("operands", "gradients", "new_gradients")
+            )
             m.d.comb += [
-                self.operand_addresses[lane].eq(address),
-                self.delta_addresses[lane].eq(delta),
-                self.operand_enables[lane].eq(move),
-                bp.weights[n].eq(self.weights[lane]),
-                *(side.deltas[n].eq(self.deltas[lane]) for side in (bp, wg)),
-                self.read_addresses[lane].eq(wg.read_address),
-                wg.gradients[n].eq(self.gradients[lane]),
-                self.write_addresses[lane].eq(wg.write_address),
-                self.write_enables[lane].eq(wg.write_enables[n]),
-                self.sums[lane].eq(wg.sums[n]),
+                operands.enable.eq(move),
+                operands.address.weight.eq(address),
+                operands.address.delta.eq(delta),
+                bp.weights[n].eq(operands.data.weight),
+                *(side.deltas[n].eq(operands.data.delta) for side in (bp, wg)),
+                gradients.enable.eq(wg.gradients.enable),
+                gradients.address.eq(wg.gradients.address),
+                wg.gradients.data[n].eq(gradients.data),
+                new.enable.eq(wg.new_gradients.enable[n]),
+                new.address.eq(wg.new_gradients.address),
+                new.data.eq(wg.new_gradients.data[n]),
             ]
         return bp, wg, one | two | bp.busy | wg.busy

@@ -42,7 +42,7 @@ class LearningMemory(wiring.Signature):
     fan_in : ReadPort
         Table of groups of inputs.
     tape : ReadPort
-        Words of input spikes, with their masks.
+        Words of masks and of spikes of the inputs, as ``USE`` in the search for pairs has them.
     bitmaps : ReadPort
         Flags of deltas that are not zero, of all lanes.
     operands_<lane> : ReadPort
@@ -58,7 +58,7 @@ class LearningMemory(wiring.Signature):
         super().__init__(
             {
                 "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
-                "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"spikes": WORD, "masks": WORD}))),
+                "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"masks": WORD, "spikes": WORD}))),
                 "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, lanes))),
                 **{f"operands_{k}": Out(ReadPort(address, operands)) for k in range(lanes)},
                 **{f"gradients_{k}": Out(ReadPort(shapes.weight_address, total)) for k in range(lanes)},

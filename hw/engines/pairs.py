@@ -3,15 +3,15 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
+from backspike.hw.engines.memory import LearningMemory
+from backspike.hw.engines.operand_list import OperandList
 from backspike.hw.engines.output_rows import OutputRows
-from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import BitLister, RowLister, RowReader, last_word, part_of_row
 from backspike.hw.engines.walks import InputWalk
-from backspike.hw.shapes import WORD
 
 __all__ = ["USE", "DensePairs", "PixelPairs", "pair", "tracks"]
 
@@ -52,30 +52,24 @@ def pair(shapes):
 def _ports(shapes):
     """Members of a search for pairs.
 
-    slot, descriptor, skip_off, live: as in the engine
+    slot, descriptor, skip_off, active_steps: as in the engine
     begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
     no_errors: the masks count for nothing; stable like the group
-    tape_address, tape_enable, masks, spikes: the inputs' bits of a tape word, one cycle of latency
-    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
+    tape, bitmaps: as in LearningMemory
     pairs: for each track, a stream of :func:`pair`; at least one for each input
     found: an input has been found, and what for
     busy: pairs are still to come
     """
+    memory = LearningMemory(shapes)
     return {
         "slot": In(shapes.slot),
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
-        "live": In(shapes.config.steps),
+        "active_steps": In(shapes.config.steps),
         "begin": In(1),
         "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
-        "tape_address": Out(shapes.tape_address()),
-        "tape_enable": Out(1),
-        "masks": In(WORD),
-        "spikes": In(WORD),
-        "bitmap_address": Out(shapes.bitmap_address()),
-        "bitmap_enable": Out(1),
-        "bitmaps": In(ArrayLayout(WORD, shapes.config.lanes)),
+        **{name: memory.members[name] for name in ("tape", "bitmaps")},
         "pairs": Out(stream.Signature(pair(shapes))).array(tracks(shapes)),
         "found": Out(USE),
         "busy": Out(1),
@@ -110,7 +104,7 @@ class DensePairs(wiring.Component):
         return m
 
     def _inputs(self, m):
-        """A row of input bits for each live step."""
+        """A row of input bits for each active step."""
         shapes, group = self.shapes, self.group
         m.submodules.inputs = bits = RowLister(
             base=shapes.tape_address().size,
@@ -119,23 +113,20 @@ class DensePairs(wiring.Component):
             banks=2,
             keep_last=False,
         )
-        step, looking, live = Signal(shapes.step), Signal(), Signal()
+        step, looking, active = Signal(shapes.step), Signal(), Signal()
         row = bits.rows.p
         m.d.comb += [
-            live.eq(self.live.bit_select(step, 1)),
-            bits.rows.valid.eq(looking & live),
+            active.eq(self.active_steps.bit_select(step, 1)),
+            bits.rows.valid.eq(looking & active),
             row.base.eq(Cat(group.tape[: shapes.tape_word], self.slot, step)),
             row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.eq(step),
-            self.tape_address.eq(bits.address),
-            self.tape_enable.eq(bits.enable),
-            bits.bits[0].eq(self.masks),
-            bits.bits[1].eq(self.spikes),
             bits.off[0].eq(self.no_errors),
         ]
+        wiring.connect(m, bits.memory, wiring.flipped(self.tape))
         with m.If(self.begin):
             m.d.sync += [looking.eq(1), step.eq(0)]
-        with m.Elif(looking & (~live | bits.rows.ready)):
+        with m.Elif(looking & (~active | bits.rows.ready)):
             following = (step + 1)[: len(step)]
             m.d.sync += [step.eq(following), looking.eq(following != self.descriptor.steps[: len(step)])]
         return bits, looking
@@ -158,6 +149,7 @@ class DensePairs(wiring.Component):
             self.found.eq(Mux(one & advance, placed.use, 0)),
         ]
         two, that, free = pipe_register(m, one, placed, bits.rows.ready, "placed")
+        wiring.connect(m, bits.memory, wiring.flipped(self.bitmaps))
         row, item, out = bits.rows.p, bits.items.p, self.pairs[0]
         m.d.comb += [
             advance.eq(free),
@@ -165,9 +157,6 @@ class DensePairs(wiring.Component):
             row.base.eq(Cat(d.delta_base[: shapes.delta_word], that.step)),
             row.end.eq(last_word(d.blocks, max(6, shapes.block))),
             row.payload.eq(that),
-            self.bitmap_address.eq(bits.address),
-            self.bitmap_enable.eq(bits.enable),
-            bits.bits.eq(self.bitmaps),
             out.valid.eq(bits.items.valid),
             bits.items.ready.eq(out.ready),
             *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use")),
@@ -238,7 +227,7 @@ class PixelPairs(wiring.Component):
         m.d.comb += [
             walk.start.eq(self.begin),
             walk.descriptor.eq(geometry),
-            walk.live.eq(self.live | self.skip_off.replicate(shapes.config.steps)),
+            walk.active_steps.eq(self.active_steps | self.skip_off.replicate(shapes.config.steps)),
             walk.channels.eq(Mux(group.constant, 0, group.channels)),
             word.eq(group.tape + pixel.first[5:]),
             row.base.eq(Cat(word, self.slot, pixel.step)),
@@ -252,12 +241,9 @@ class PixelPairs(wiring.Component):
             reader.rows.valid.eq(full),
             reader.rows.p.eq(held),
             reader.every.eq(self.skip_off),
-            reader.bits[0].eq(self.masks),
-            reader.bits[1].eq(self.spikes),
             reader.off[0].eq(self.no_errors),
-            self.tape_address.eq(reader.address),
-            self.tape_enable.eq(reader.enable),
         ]
+        wiring.connect(m, reader.memory, wiring.flipped(self.tape))
         return reader, walk.busy | full | reader.busy
 
     def _inputs(self, m, reader, pixels, commands):
@@ -332,6 +318,7 @@ class PixelPairs(wiring.Component):
             banks=shapes.config.lanes,
             parts=True,
         )
+        wiring.connect(m, reader.memory, wiring.flipped(self.bitmaps))
         row, given, words = reader.rows.p, rows.rows.p, reader.words
         m.d.comb += [
             pixels.ready.eq(free),
@@ -347,9 +334,6 @@ class PixelPairs(wiring.Component):
             *(row[name].eq(given[name]) for name in ("end", "low", "high", "final")),
             *(row.payload[name].eq(given[name]) for name in ("address", "start")),
             reader.every.eq(self.skip_off),
-            reader.bits.eq(self.bitmaps),
-            self.bitmap_address.eq(reader.address),
-            self.bitmap_enable.eq(reader.enable),
             words.ready.eq(Cat(lane.ready for lane in lanes).all()),
         ]
         for k, lane in enumerate(lanes):
@@ -366,7 +350,7 @@ class PixelPairs(wiring.Component):
         shapes, d = self.shapes, self.descriptor
         start = StructLayout({"address": shapes.weight_address, "start": shapes.block})
         m.submodules[f"delta_bits_{k}"] = bits = BitLister(words=shapes.delta_depth, payload=start, banks=2)
-        m.submodules[f"lists_{k}"] = lists = Replay(self._entry, self._input, shapes.config.list_depth)
+        m.submodules[f"lists_{k}"] = lists = OperandList(self._entry, self._input, shapes.config.list_depth)
         m.submodules[f"inputs_{k}"] = inputs = Queue(lists.command, INPUTS_AHEAD)
         wiring.connect(m, inputs.o, lists.commands)
         item, into, about = bits.items.p, lists.items.p, {"hit": 1, "none": 1, "last": 1}

@@ -6,8 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 
 from backspike.hw.blocks import Queue, half_rate_register, lockstep_register, pipe_register, skid_buffer
+from backspike.hw.engines.operand_list import OperandList
 from backspike.hw.engines.ports import spike_ports
-from backspike.hw.engines.replay import Replay
 from backspike.hw.engines.rows import RowLister, part_of_row
 from backspike.hw.engines.walks import PLACE, OutputWalk
 
@@ -44,7 +44,7 @@ class PixelSpikes(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         block = StructLayout({"block": self.shapes.block, "block_last": 1, "step_last": 1})
-        m.submodules.lists = lists = Replay(self._entry, block, self.shapes.config.list_depth)
+        m.submodules.lists = lists = OperandList(self._entry, block, self.shapes.config.list_depth)
         requests = stream.Signature(StructLayout(PLACE)).create(path=("requests",))
         move, advance = Signal(), Signal()
         asking = self._pixels(m, requests, lists.commands)
@@ -104,8 +104,8 @@ class PixelSpikes(wiring.Component):
         m.d.sync += last.eq(self.descriptor.fan_in - 1)
         m.d.comb += [
             ends.eq(index == last),
-            self.group_address.eq(self.descriptor.fan_in_base + index),
-            self.group_enable.eq(move),
+            self.fan_in.address.eq(self.descriptor.fan_in_base + index),
+            self.fan_in.enable.eq(move),
             requests.ready.eq(free),
         ]
         with m.If(move):
@@ -117,7 +117,7 @@ class PixelSpikes(wiring.Component):
     def _pieces(self, m, read, request, last_group, move, advance):
         """Walk over the rows (and, with pooling, the pixels) that the kernel covers of one group."""
         d = self.descriptor
-        entry = self.shapes.fan_in_entry(self.group.as_value()[: self.shapes.fan_in_entry.size])
+        entry = self.shapes.fan_in_entry(self.fan_in.data.as_value()[: self.shapes.fan_in_entry.size])
         piece = StructLayout({"group": self._layout, "final": 1, **PLACE})
         now, walking, last_group_here = Signal(piece, name="now"), Signal(), Signal()
         kx, column = Signal.like(now.kx, name="kx"), Signal.like(now.column, name="column")  # where a row begins
@@ -229,15 +229,13 @@ class PixelSpikes(wiring.Component):
             row.payload.address.eq(this.address),
             row.payload.low.eq(this.start[:5]),
         ]
+        wiring.connect(m, bits.memory, wiring.flipped(self.tape))
         four, held, free = pipe_register(m, three, row, bits.rows.ready, "row")
         m.d.comb += [
             advance.eq(free),
             bits.rows.valid.eq(four),
             bits.rows.p.eq(held),
             bits.every.eq(self.skip_off),
-            bits.bits[0].eq(self.tape),
-            self.tape_address.eq(bits.address),
-            self.tape_enable.eq(bits.enable),
         ]
         return bits, one | two | three | four
 

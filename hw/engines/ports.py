@@ -4,9 +4,8 @@
 Members of every engine
 -----------------------
 start: pulse that begins a job; slot, descriptor, skip_off stay stable until ``busy`` falls
+memory: ForwardMemory or LearningMemory
 busy: a job is in work, or its last result has not been taken
-group_address, group_enable, group: fan-in table, one cycle of latency
-tape_address, tape_enable: of a tape word, one cycle of latency
 """
 
 from amaranth.hdl import signed
@@ -15,6 +14,8 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.lanes import SpikeLane
+from backspike.hw.engines.memory import ForwardMemory, LearningMemory
+from backspike.hw.ram import ReadPort
 from backspike.hw.shapes import WORD
 
 __all__ = [
@@ -58,19 +59,13 @@ def forward_ports(shapes):
     """Members of a feed-forward engine.
 
     step: of the job, stable as the slot
-    tape: spikes of the tape word
-    weight_address, weights: one word of each lane's bank, one cycle of latency; the banks hold their output while
-        weight_enable is 0
     results: stream of :func:`forward_result`, in order of pixels, then blocks
     terms: for the counters: useful terms of all lanes in this cycle
     stalled: for the counters: a term has to wait for the neuron update
     """
     return _job(shapes) | {
         "step": In(shapes.step),
-        "tape": In(WORD),
-        "weight_address": Out(shapes.weight_address),
-        "weight_enable": Out(1),
-        "weights": In(ArrayLayout(shapes.number, shapes.config.lanes)),
+        "memory": Out(ForwardMemory(shapes)),
         "results": Out(stream.Signature(forward_result(shapes))),
         "terms": Out(range(shapes.config.lanes + 1)),
         "stalled": Out(1),
@@ -95,8 +90,7 @@ def spike_ports(shapes):
     """Members of a search for spikes.
 
     start: pulse; slot, step, descriptor and skip_off stay stable until ``busy`` falls
-    group_address, group_enable, group: fan-in table, one cycle of latency
-    tape_address, tape_enable, tape: spikes of a tape word, one cycle of latency
+    fan_in, tape: ReadPort of the table, and of words of spikes
     spikes: stream of :func:`spike_term`, at least one for each block of each output pixel
     busy: spikes are still to come
     """
@@ -106,12 +100,8 @@ def spike_ports(shapes):
         "step": In(shapes.step),
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
-        "group_address": Out(shapes.fan_in),
-        "group_enable": Out(1),
-        "group": In(shapes.fan_in_words),
-        "tape_address": Out(shapes.tape_address()),
-        "tape_enable": Out(1),
-        "tape": In(WORD),
+        "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
+        "tape": Out(ReadPort(shapes.tape_address(), WORD)),
         "spikes": Out(stream.Signature(spike_term(shapes))),
         "busy": Out(1),
     }
@@ -122,15 +112,9 @@ def learning_ports(shapes):
     written.
 
     errors: with ``start``: the job has errors to send; else the masks count for nothing
-    live: by step: whether any delta of the slice is not zero
-    masks, spikes: the inputs' bits of the tape word
-    bitmap_address, bitmap_enable, bitmaps: all lanes' bitmaps of non-zero deltas, one cycle of latency
-    operand_addresses, delta_addresses, operand_enables, weights, deltas: each lane's bank of weights and delta memory,
-        one cycle of latency; they hold their output while the lane's enable is 0
+    active_steps: by step: whether any delta of the slice is not zero
     results: stream of :func:`error_result`
-    read_addresses, gradients: each lane's gradient bank, one cycle of latency
-    write_addresses, write_enables, sums: write port of each lane's gradient bank
-    clear: sums are 0 in the cycle after, for the weight update, which writes them
+    clear: new gradients are 0 in the cycle after, for the weight update, which writes them
     bp_busy: as ``busy``, in a job with errors
     bp_terms, wg_terms: for the counters: useful terms of all lanes in this cycle
     bp_row, wg_row: for the counters: an input has been found that is masked, that spikes
@@ -140,23 +124,9 @@ def learning_ports(shapes):
     lanes = shapes.config.lanes
     return _job(shapes) | {
         "errors": In(1),
-        "live": In(shapes.config.steps),
-        "masks": In(WORD),
-        "spikes": In(WORD),
-        "bitmap_address": Out(shapes.bitmap_address()),
-        "bitmap_enable": Out(1),
-        "bitmaps": In(ArrayLayout(WORD, lanes)),
-        "operand_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "delta_addresses": Out(ArrayLayout(shapes.delta_address(), lanes)),
-        "operand_enables": Out(lanes),
-        "weights": In(ArrayLayout(shapes.number, lanes)),
-        "deltas": In(ArrayLayout(shapes.number, lanes)),
+        "active_steps": In(shapes.config.steps),
+        "memory": Out(LearningMemory(shapes)),
         "results": Out(stream.Signature(error_result(shapes))),
-        "read_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-        "write_addresses": Out(ArrayLayout(shapes.weight_address, lanes)),
-        "write_enables": Out(lanes),
-        "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
         "clear": In(1),
         "bp_busy": Out(1),
         **{name: Out(range(lanes + 1)) for name in ("bp_terms", "wg_terms")},
@@ -171,9 +141,4 @@ def _job(shapes):
         "descriptor": In(shapes.descriptor),
         "skip_off": In(1),
         "busy": Out(1),
-        "group_address": Out(shapes.fan_in),
-        "group_enable": Out(1),
-        "group": In(shapes.fan_in_words),
-        "tape_address": Out(shapes.tape_address()),
-        "tape_enable": Out(1),
     }

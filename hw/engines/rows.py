@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from backspike.hw.blocks import find_first, is_onehot0, or_reduce
+from backspike.hw.ram import ReadPort
 from backspike.hw.shapes import WORD
 
 __all__ = ["BitLister", "RowLister", "RowReader", "last_word", "part_of_row"]
@@ -73,7 +74,7 @@ class RowReader(wiring.Component):
         empty, final}: of the first word only the bits from ``low`` on, of the last only those up to ``high``, none at
         all if ``empty``, and whether the row is the last of its sequence
     every: only with ``parts``: all bits of a row count as one more bank; it does not change while ``busy``
-    address, enable, bits: to memories with one cycle of latency, which hold their output while ``enable`` is 0
+    memory: ReadPort of all banks
     off: banks whose bits count as 0; only to be changed while not ``busy``
     words: stream of {bits, index, last, payload}: bits of each bank, number of the word in its row, last word of the
         sequence
@@ -91,9 +92,7 @@ class RowReader(wiring.Component):
             {
                 "rows": In(stream.Signature(self.row)),
                 **({"every": In(1)} if parts else {}),
-                "address": Out(base),
-                "enable": Out(1),
-                "bits": In(ArrayLayout(WORD, banks)),
+                "memory": Out(ReadPort(base, ArrayLayout(WORD, banks))),
                 "off": In(banks),
                 "words": Out(stream.Signature(self.word)),
                 "busy": Out(1),
@@ -108,9 +107,9 @@ class RowReader(wiring.Component):
         part = {"low": _PLACE, "spare": _PLACE, "empty": 1} if self.parts else {}
         asked, read = Signal(), Signal(StructLayout(fields | part))  # the word that the memories put out
         m.d.comb += [
-            self.address.eq(Cat((row.base + number)[: len(number)], row.base[len(number) :])),
+            self.memory.address.eq(Cat((row.base + number)[: len(number)], row.base[len(number) :])),
             at_end.eq(number == row.end),
-            self.enable.eq(step),
+            self.memory.enable.eq(step),
             self.rows.ready.eq(step & at_end),
         ]
         with m.If(step):
@@ -128,7 +127,7 @@ class RowReader(wiring.Component):
                         read.spare.eq(Mux(at_end, ~row.high, 0)),
                         read.empty.eq(row.empty),
                     ]
-        bits = [self.bits[k] for k in banks]
+        bits = [self.memory.data[k] for k in banks]
         if self.parts:
             inside, every = Signal(WORD), (1 << WORD) - 1
             m.d.comb += inside.eq((every << read.low) & (every >> read.spare) & (~read.empty).replicate(WORD))
@@ -272,13 +271,12 @@ class RowLister(wiring.Component):
         m = Module()
         m.submodules.reader, m.submodules.lister = reader, lister = self._reader, self._lister
         wiring.connect(m, wiring.flipped(self.rows), reader.rows)
+        wiring.connect(m, reader.memory, wiring.flipped(self.memory))
         wiring.connect(m, reader.words, lister.words)
         wiring.connect(m, lister.items, wiring.flipped(self.items))
-        inputs = ("bits", "off", "every") if reader.parts else ("bits", "off")
+        inputs = ("off", "every") if reader.parts else ("off",)
         m.d.comb += [
             *(getattr(reader, name).eq(getattr(self, name)) for name in inputs),
-            self.address.eq(reader.address),
-            self.enable.eq(reader.enable),
             self.busy.eq(reader.busy | lister.busy),
         ]
         return m

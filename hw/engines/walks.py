@@ -100,7 +100,7 @@ class OutputWalk(wiring.Component):
 
 
 class InputWalk(wiring.Component):
-    """All input pixels of each step, one each cycle; a step that is not live takes one cycle.
+    """All input pixels of each step, one each cycle; a step that is not active takes one cycle.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class InputWalk(wiring.Component):
 
     Members
     -------
-    start: pulse; descriptor, live and channels are stable until ``busy`` falls
-    live: by step: whether its pixels are wanted
+    start: pulse; descriptor, active_steps and channels are stable until ``busy`` falls
+    active_steps: by step: whether its pixels are wanted
     channels: bits from one pixel to the next
     pixels: stream of {step, first, row, column}: number of the pixel's first bit; ``row`` and ``column`` are {place,
         tap}: the last output row that could see the pixel, and the row of the kernel through which it would
@@ -122,7 +122,7 @@ class InputWalk(wiring.Component):
             {
                 "start": In(1),
                 "descriptor": In(shapes.descriptor),
-                "live": In(shapes.config.steps),
+                "active_steps": In(shapes.config.steps),
                 "channels": In(14),
                 "pixels": Out(stream.Signature(self.pixel)),
                 "busy": Out(1),
@@ -146,9 +146,9 @@ class InputWalk(wiring.Component):
         last_step = Signal.like(now.step)
         m.d.sync += last_step.eq(d.steps - 1)
         walking, beginning, found, advance = Signal(), Signal(), Signal(), Signal()
-        live = self.live.bit_select(now.step, 1)
+        active = self.active_steps.bit_select(now.step, 1)
         m.d.comb += [
-            found.eq(walking & ~beginning & live),
+            found.eq(walking & ~beginning & active),
             advance.eq(~self.pixels.valid | self.pixels.ready),
             self.busy.eq(walking | self.pixels.valid),
         ]
@@ -173,12 +173,12 @@ class InputWalk(wiring.Component):
             m.d.sync += [walking.eq(1), beginning.eq(1)]
         with m.Elif(beginning):
             m.d.sync += [beginning.eq(0), now.step.eq(0), *corner()]
-        with m.Elif(walking & (advance | ~live)):
+        with m.Elif(walking & (advance | ~active)):
             m.d.sync += now.first.eq(now.first + self.channels)
-            with m.If(live & (x != 0)):
+            with m.If(active & (x != 0)):
                 m.d.sync += x.eq(x - 1)
                 follow(now.column, columns)
-            with m.Elif(live & (y != 0)):
+            with m.Elif(active & (y != 0)):
                 m.d.sync += [*leftmost(), y.eq(y - 1)]
                 follow(now.row, rows)
             with m.Else():

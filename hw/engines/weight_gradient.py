@@ -7,6 +7,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.term import FixedTerm
+from backspike.hw.ram import ReadPort, WritePort
 
 __all__ = ["GradientLanes", "GradientSum"]
 
@@ -64,10 +65,10 @@ class GradientLanes(wiring.Component):
     move: all terms move on; only while not ``waits``
     valid, hits, address: a term whose delta is being read: the lanes for which it counts, and its gradient
     deltas: of the term before the last move
-    read_address, gradients: gradient banks, one cycle of latency; they are read in each cycle
-    write_address, write_enables, sums: their write ports
+    gradients: ReadPort of the lanes' banks at one address; it reads in each cycle
+    new_gradients: WritePort of the banks at one address, a part for each lane
     terms: useful terms in this cycle
-    clear: the sums are 0 in the cycle after
+    clear: new gradients are 0 in the cycle after
     waits: a term has to wait
     busy: a gradient is not written
 
@@ -77,6 +78,7 @@ class GradientLanes(wiring.Component):
 
     def __init__(self, shapes, lanes):
         self.shapes, self.lanes = shapes, lanes
+        totals = ArrayLayout(shapes.gradient_sum, lanes)
         super().__init__(
             {
                 "move": In(1),
@@ -84,11 +86,8 @@ class GradientLanes(wiring.Component):
                 "hits": In(lanes),
                 "address": In(shapes.weight_address),
                 "deltas": In(ArrayLayout(shapes.number, lanes)),
-                "read_address": Out(shapes.weight_address),
-                "gradients": In(ArrayLayout(shapes.gradient_sum, lanes)),
-                "write_address": Out(shapes.weight_address),
-                "write_enables": Out(lanes),
-                "sums": Out(ArrayLayout(shapes.gradient_sum, lanes)),
+                "gradients": Out(ReadPort(shapes.weight_address, totals)),
+                "new_gradients": Out(WritePort(shapes.weight_address, totals, parts=lanes)),
                 "clear": In(1),
                 "terms": Out(range(lanes + 1)),
                 "waits": Out(1),
@@ -123,9 +122,10 @@ class GradientLanes(wiring.Component):
             self.waits.eq(at_adding | at_writing),
             self.busy.eq(Cat(stage.lanes for stage in (coming, reading, adding, writing)).any()),
             self.terms.eq(sum(Mux(self.move, reading.lanes, 0))),
-            self.read_address.eq(reading.address),
-            self.write_address.eq(writing.address),
-            self.write_enables.eq(writing.lanes),
+            self.gradients.address.eq(reading.address),
+            self.gradients.enable.eq(1),
+            self.new_gradients.address.eq(writing.address),
+            self.new_gradients.enable.eq(writing.lanes),
         ]
         for k in range(self.lanes):
             m.submodules[f"sum_{k}"] = lane = GradientSum(self.shapes)
@@ -133,7 +133,7 @@ class GradientLanes(wiring.Component):
                 lane.move.eq(self.move),
                 lane.clear.eq(self.clear),
                 lane.delta.eq(self.deltas[k]),
-                lane.gradient.eq(self.gradients[k]),
-                self.sums[k].eq(lane.sum),
+                lane.gradient.eq(self.gradients.data[k]),
+                self.new_gradients.data[k].eq(lane.sum),
             ]
         return m

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.lanes import SpikeLane
 from backspike.hw.blocks import lockstep_register
 from backspike.hw.engines.ports import forward_result, spike_lane, spike_term
+from backspike.hw.ram import ReadPort
 
 __all__ = ["WeightSum"]
 
@@ -25,7 +26,7 @@ class WeightSum(wiring.Component):
     step, last_lanes: of the job
     spikes: stream of {base, offset, nonzero, last, block_last, step_last}: sum of two addresses of a weight; whether it
         counts; it is the last of its sum; the sum is that of a pixel's last block, and of the last pixel
-    weight_address, weight_enable, weights: one word of each lane's bank, one cycle of latency
+    weights: ReadPort of all lanes' banks at one address
     results: stream of :func:`forward_result`
     terms: useful terms of all lanes in this cycle
     stalled: a result has to wait
@@ -42,9 +43,7 @@ class WeightSum(wiring.Component):
                 "step": In(shapes.step),
                 "last_lanes": In(shapes.descriptor["last_lanes"].shape),
                 "spikes": In(stream.Signature(spike_term(shapes))),
-                "weight_address": Out(shapes.weight_address),
-                "weight_enable": Out(1),
-                "weights": In(ArrayLayout(shapes.number, lanes)),
+                "weights": Out(ReadPort(shapes.weight_address, ArrayLayout(shapes.number, lanes))),
                 "results": Out(stream.Signature(forward_result(shapes))),
                 "terms": Out(range(lanes + 1)),
                 "stalled": Out(1),
@@ -61,10 +60,10 @@ class WeightSum(wiring.Component):
             *(now[name].eq(given[name]) for name in ("nonzero", "last", *ending)),
             self.spikes.ready.eq(run),
             self.stalled.eq(~run),
-            self.weight_enable.eq(run),
+            self.weights.enable.eq(run),
         ]
         with m.If(run):
-            m.d.sync += self.weight_address.eq(given.base + given.offset)
+            m.d.sync += self.weights.address.eq(given.base + given.offset)
         pipeline = [(self.spikes.valid, now)]
         for name in ("asked", "read", *(f"lane_{k}" for k in range(SpikeLane.latency))):
             pipeline.append(lockstep_register(m, run, *pipeline[-1], name))
@@ -92,7 +91,7 @@ class WeightSum(wiring.Component):
                 lane.valid.eq(at_lane_full),
                 lane.last.eq(at_lane.last),
                 lane.nonzero.eq(at_lane.nonzero),
-                lane.operand.eq(self.weights[k]),
+                lane.operand.eq(self.weights.data[k]),
             ]
             with m.If(ends & run):
                 m.d.sync += result.sums[k].eq(lane.sum)

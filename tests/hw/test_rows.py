@@ -4,7 +4,7 @@
 import pytest
 
 from backspike.hw.blocks import Queue
-from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.operand_list import OperandList
 from tests.support.unit import check_bench
 
 
@@ -25,4 +25,4 @@ def test_queue_needs_a_depth(depth):
 @pytest.mark.parametrize("depth", [0, 1, 12])
 def test_list_depth_is_a_power_of_two(depth):
     with pytest.raises(ValueError, match=f"^depth must be a power of two, at least 2, not {depth}$"):
-        Replay(4, 4, depth)
+        OperandList(4, 4, depth)

@@ -250,7 +250,7 @@ class Job:
         """Whether a delta is not zero, [steps, pixels, outputs]."""
         return self.deltas & (1 << self.config.format.width - 1) - 1 != 0
 
-    def live(self):
+    def active_steps(self):
         """Bits of the steps that have a non-zero delta; those of steps that the slice has not are garbage."""
         bits = self.random.getrandbits(self.config.steps) >> self.steps << self.steps
         return bits | sum(int(any_) << t for t, any_ in enumerate(self.nonzero.any(axis=(1, 2))))

@@ -390,6 +390,11 @@ class Memory:
         self.words = [bench.random.getrandbits(self.data_bits) for _ in banks]
         bench.agents.append(self)
 
+    @classmethod
+    def behind(cls, bench, port, banks):
+        """The memory behind a ReadPort of the unit."""
+        return cls(bench, f"{port}__address", f"{port}__data", banks, f"{port}__enable")
+
     def drive(self):
         self.bench.set(self.data, sum(word << self.data_bits * k for k, word in enumerate(self.words)))
 

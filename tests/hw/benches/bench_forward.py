@@ -36,18 +36,13 @@ class Run(EngineRun):
         bench = self.bench
         self.forget(self._count)
         self.terms = 0
-        Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
-        Memory(bench, "tape_address", "tape", [job.tape()], "tape_enable")
-        Memory(
+        width = job.config.format.width
+        Memory.behind(bench, "memory__fan_in", [job.group_table()])
+        Memory.behind(bench, "memory__tape", [job.tape()])
+        Memory.behind(
             bench,
-            "weight_address",
-            "weights",
-            [
-                lambda address: sum(
-                    int(bank[address]) << job.config.format.width * k for k, bank in enumerate(job.weights)
-                )
-            ],
-            "weight_enable",
+            "memory__weights",
+            [lambda address: sum(int(bank[address]) << width * k for k, bank in enumerate(job.weights))],
         )
         sink = Sink(bench, "results", self.idle)
         self.set_job(job, skip_off=skip_off)

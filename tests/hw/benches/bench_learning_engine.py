@@ -3,16 +3,17 @@
 
 from collections import defaultdict
 from copy import copy
+from functools import partial
 
 import cocotb
 import numpy as np
 
 from backspike.hw.arith.numbers import product_model, to_fixed_model
 from backspike.hw.engines.learning import LearningEngine
-from backspike.hw.shapes import Shapes
+from backspike.hw.shapes import WORD, Shapes
 from tests.support.engine_run import EngineRun
 from tests.support.jobs import DENSE, KINDS, LANES
-from tests.support.unit import Memory, Sink
+from tests.support.unit import Memory, Sink, pack, unpack
 
 COUNTS = ("bp_terms", "bp_row", "bp_result", "wg_terms", "wg_row")
 CONV = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
@@ -69,19 +70,19 @@ class Run(EngineRun):
         masked = _with_bits(job, [job.random_bits(group["bits"].shape[1], masks) for group in job.groups])
         self.banks = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
         gradients = self.expected_gradients(job)
-        Memory(bench, "group_address", "group", [job.group_table()], "group_enable")
-        Memory(bench, "tape_address", "masks", [masked.tape()], "tape_enable")
-        Memory(bench, "tape_address", "spikes", [job.tape()], "tape_enable")
-        Memory(bench, "bitmap_address", "bitmaps", [job.bitmaps()], "bitmap_enable")
-        Memory(bench, "operand_addresses", "weights", job.weights, "operand_enables")
-        Memory(bench, "delta_addresses", "deltas", job.delta_banks(), "operand_enables")
-        Memory(bench, "read_addresses", "gradients", self.banks)
+        Memory.behind(bench, "memory__fan_in", [job.group_table()])
+        self._tape(masked.tape(), job.tape())
+        Memory.behind(bench, "memory__bitmaps", [job.bitmaps()])
+        for k, (weights, deltas) in enumerate(zip(job.weights, job.delta_banks(), strict=True)):
+            self._operands(k, weights, deltas)
+            Memory.behind(bench, f"memory__gradients_{k}", [self.banks[k]])
         sink = Sink(bench, "results", self.idle)
-        self.set_job(job, errors=errors, live=job.live(), skip_off=skip_off)
+        self.set_job(job, errors=errors, active_steps=job.active_steps(), skip_off=skip_off)
         cycles = await self.work()
         for _ in range(12):
             await bench.step()
-            assert not any(bench.bits(name) for name in ("busy", "bp_busy", "results__valid", "write_enables"))
+            assert not any(bench.bits(name) for name in ("busy", "bp_busy", "results__valid"))
+            assert not any(bench.bits(f"memory__new_gradients_{k}__enable") for k in range(len(self.banks)))
         about = (job.shape, job.channels, job.blocks)
         assert sink.items == (expected_errors(masked) if errors else []), about
         assert self.banks == gradients, about
@@ -96,6 +97,28 @@ class Run(EngineRun):
         # A list of deltas is played for a masked input and a spike at a time; without lists, for one input.
         terms = max(self.counts["bp_terms"], self.counts["wg_terms"])
         return terms if self.kind == "pixels" else either.useful_terms(), cycles
+
+    def _tape(self, masks, spikes):
+        """Both words of an address; what only one of them has, or none, is garbage."""
+        bits = self.bench.random.getrandbits
+        Memory.behind(
+            self.bench,
+            "memory__tape",
+            [lambda address: masks.get(address, bits(WORD)) | spikes.get(address, bits(WORD)) << WORD],
+        )
+
+    def _operands(self, k, weights, deltas):
+        """Weight and delta of lane k, each at its address."""
+        bench, place = self.bench, self.bench.outputs[f"memory__operands_{k}__address"][1]
+        width, bits = self.config.format.width, bench.random.getrandbits
+        delta_address = partial(pack, place["delta"].shape)
+
+        def read(address):
+            at = unpack(place, address)
+            weight = int(weights[at["weight"]]) if at["weight"] < len(weights) else bits(width)
+            return weight | int(deltas.get(delta_address(at["delta"]), bits(width))) << width
+
+        Memory.behind(bench, f"memory__operands_{k}", [read])
 
     def _check_counts(self, job, masked, errors, skip_off, results):
         """An input is found in each step that is looked at, a constant one at each output pixel."""
@@ -131,13 +154,10 @@ class Run(EngineRun):
     def _write(self):
         """The write port of each lane's bank: what is read in the same cycle is the old content."""
         bench = self.bench
-        enables = bench.bits("write_enables")
-        if not enables:
-            return
-        addresses, sums = bench.get("write_addresses"), bench.get("sums")
         for k, bank in enumerate(self.banks):
-            if enables >> k & 1:
-                bank[addresses[k]] = sums[k] & (1 << self.width) - 1
+            port = f"memory__new_gradients_{k}__"
+            if bench.bits(port + "enable"):
+                bank[bench.bits(port + "address")] = bench.bits(port + "data")
 
 
 units = Run.units

@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.numbers import to_fixed_model
-from backspike.hw.engines.replay import Replay
+from backspike.hw.engines.operand_list import OperandList
 from backspike.hw.engines.weight_gradient import GradientLanes
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
@@ -21,7 +21,7 @@ SHAPES = Shapes(ChipConfig(weights=64, neurons=32, batch_terms=8))
 
 
 def _replay(depth):
-    return Replay(entry=9, payload=7, depth=depth)
+    return OperandList(entry=9, payload=7, depth=depth)
 
 
 class Adder(wiring.Component):
@@ -29,7 +29,7 @@ class Adder(wiring.Component):
 
     def __init__(self, lanes):
         self.lanes = GradientLanes(SHAPES, lanes)
-        kept = ("read_address", "gradients", "write_address", "write_enables", "sums", "waits", "busy")
+        kept = ("gradients", "new_gradients", "waits", "busy")
         members = {name: self.lanes.signature.members[name] for name in kept}
         term = {name: self.lanes.signature.members[name].shape for name in ("valid", "hits", "address", "deltas")}
         super().__init__(
@@ -46,14 +46,14 @@ class Adder(wiring.Component):
             lanes.valid.eq(self.terms.valid & given.valid),
             lanes.hits.eq(given.hits),
             lanes.address.eq(given.address),
-            lanes.gradients.eq(self.gradients),
             self.terms_done.eq(lanes.terms),
             self.busy.eq(self.terms.valid | lanes.busy),
+            self.waits.eq(lanes.waits),
         ]
         with m.If(lanes.move):
             m.d.sync += lanes.deltas.eq(given.deltas)
-        for name in ("read_address", "write_address", "write_enables", "sums", "waits"):
-            m.d.comb += getattr(self, name).eq(getattr(lanes, name))
+        for name in ("gradients", "new_gradients"):
+            wiring.connect(m, getattr(lanes, name), wiring.flipped(getattr(self, name)))
         return m
 
 
@@ -215,7 +215,7 @@ class Gradients:
         self.banks = [[bench.random.getrandbits(self.bits) for _ in range(64)] for _ in range(lanes)]
         self.expected = [list(bank) for bank in self.banks]
         self.terms = self.seen = self.waits = 0
-        Memory(bench, "read_address", "gradients", [self._read])
+        Memory.behind(bench, "gradients", [self._read])
         self.source = Source(bench, "terms", idle)
         bench.watchers.append(self._watch)
 
@@ -235,11 +235,11 @@ class Gradients:
         bench = self.bench
         self.seen += bench.bits("terms_done")
         self.waits += bench.bits("waits")
-        enables, sums = bench.bits("write_enables"), bench.get("sums")
+        enables, sums = bench.bits("new_gradients__enable"), bench.get("new_gradients__data")
         assert bench.bits("busy") or not enables
         for k, bank in enumerate(self.banks):
             if enables >> k & 1:
-                bank[bench.bits("write_address")] = sums[k] & (1 << self.bits) - 1
+                bank[bench.bits("new_gradients__address")] = sums[k] & (1 << self.bits) - 1
 
     async def finish(self):
         """Run to the end and compare; returns the cycles from the first term to the last."""

@@ -164,7 +164,7 @@ async def _run(bench, rows, out, idle=(0, 0), **values):
     """Send all rows and wait for the end; returns what came, and the cycles that it took."""
     source, sink = Source(bench, "rows", idle[0]), Sink(bench, out, idle[1])
     together = [sum(word << WORD * k for k, word in enumerate(words)) for words in zip(*rows.memories, strict=True)]
-    Memory(bench, "address", "bits", [together], "enable")
+    Memory.behind(bench, "memory", [together])
     for name, value in values.items():
         bench.set(name, value)
     source.send(*rows.rows)

@@ -8,13 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.blocks import Queue, pipe_register
 
-__all__ = ["Replay"]
+__all__ = ["OperandList"]
 
 LISTS = 8
 """Complete lists that may wait."""
 
 
-class Replay(wiring.Component):
+class OperandList(wiring.Component):
     """Stores lists of entries, and plays the oldest one once for each command.
 
     An entry can be played as soon as it is stored. While a list is played for the last time, its entries make room one
