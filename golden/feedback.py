@@ -48,8 +48,17 @@ class Feedback:
     arithmetic : Arithmetic
         How results are rounded.
 
+    Raises
+    ------
+    ValueError
+        With so many samples in a batch, what noise teaches is less than any number.
+
     Attributes
     ----------
+    batch : int
+        Samples of a batch.
+    learned : bool
+        Whether the matrices learn.
     matrices : list of array of float64 [outputs, N]
         One for each hidden layer; at first 0 where they are learned.
     states : list of array of int64 [N]
@@ -59,15 +68,16 @@ class Feedback:
     def __init__(self, network: Network, rule: Rule, *, seed: int, batch: int, arithmetic: Arithmetic) -> None:
         generator = np.random.default_rng((seed, 1))
         hidden, outputs = network.layers[:-1], network.outputs
-        self._arithmetic, self.learned = arithmetic, rule.feedback == "learned"
+        self._arithmetic, self.batch, self.learned = arithmetic, batch, rule.feedback == "learned"
         bound = 0.0 if self.learned else _SPREAD / np.sqrt(outputs)
         self.matrices = [
             network.format.round(generator.uniform(-bound, bound, (outputs, layer.outputs))) + 0.0 for layer in hidden
         ]
         self.states = [generator.integers(1, 1 << 16, layer.outputs) for layer in hidden]
-        self._kept, self._rate = (
-            arithmetic.constant(value) for value in (_KEPT, _GAIN / (NOISE * network.steps * batch))
-        )
+        rate = _GAIN / (NOISE * network.steps * batch)
+        self._kept, self._rate = arithmetic.constant(_KEPT), arithmetic.constant(rate)
+        if self.learned and not self._rate:
+            raise ValueError(f"batch must be less in {network.format}, where {rate:g} rounds to zero, not {batch!r}")
 
     def noise(self, steps: int, samples: int) -> list[np.ndarray]:
         """What moves the thresholds of the next samples, by hidden layer: +1 or -1, [T, B, N].

@@ -10,7 +10,8 @@ from backspike.golden.errors import active
 from backspike.golden.forward import Trace, blocks
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network
-from backspike.golden.rules import BPTT, OPERAND_BITS, Operand, Rule
+from backspike.golden.operands import OPERAND_BITS, Operand
+from backspike.golden.rules import BPTT, Rule
 from backspike.golden.windows import input_windows, row_order, to_pixels
 
 __all__ = ["accumulate", "given_operands"]

@@ -82,11 +82,13 @@ def backward(
     Raises
     ------
     TypeError, ValueError
-        Labels or errors are of another kind or shape, or not exactly one of them is given.
+        Labels or errors are of another kind or shape, or not exactly one of them is given; the rule goes back once a
+        sample, but errors are given; trained frames or feedback are not as the rule has them.
     """
     samples, last = trace.inputs.shape[1], trace.layers[-1]
     if (labels is None) == (errors is None):
         raise ValueError("exactly one of labels and errors must be given")
+    _check_rule(network, rule, len(last.spikes), errors, trained, feedback)
     if labels is not None:
         targets = check_labels(network, labels, samples)
         if rule.backward != "surrogate":
@@ -116,6 +118,25 @@ def backward(
         else:
             error = pass_back(network.layers[number], weights[number], deltas, below, arithmetic)
     return tuple(reversed(all_deltas)), tuple(reversed(all_errors))
+
+
+def _check_rule(
+    network: Network,
+    rule: Rule,
+    steps: int,
+    errors: ArrayLike | None,
+    trained: np.ndarray | None,
+    feedback: Sequence[np.ndarray],
+) -> None:
+    """``ValueError`` where what ``backward`` is given is not what the rule has."""
+    if errors is not None and rule.backward != "surrogate":
+        raise ValueError(f"labels must be given with rule {rule}, which has no errors of a step")
+    frames = rule.frames(steps)
+    if trained is not None and (trained.dtype != np.bool_ or trained.shape != (frames,)):
+        raise ValueError(f"trained must be bool [{frames}], not {trained.dtype} {list(trained.shape)}")
+    needed = 0 if rule.feedback == "weights" else len(network.layers) - 1
+    if len(feedback) != needed:
+        raise ValueError(f"feedback must be {needed} arrays with rule {rule}, not {len(feedback)}")
 
 
 def _layer_back(

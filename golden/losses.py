@@ -62,6 +62,8 @@ class Loss:
             raise ValueError(
                 f"rule {rule} draws its steps, and may leave out the last: use sltt with a loss of the last"
             )
+        if self.span == "last" and rule.step_updates:
+            raise ValueError(f"rule {rule} learns from the loss of each step: use ottt with a loss of the last")
 
 
 RATE = Loss()

@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike
 
 from backspike.spec.checks import check_integer
 
-__all__ = ["LEAK_BITS", "LEAK_ONE", "MOST_BITS", "Operands", "operands", "round_shift"]
+__all__ = [
+    "LEAK_BITS",
+    "LEAK_ONE",
+    "MAX_OPERAND",
+    "MOST_BITS",
+    "OPERAND_BITS",
+    "Operand",
+    "Operands",
+    "operands",
+    "round_shift",
+]
 
 LEAK_ONE = 256
 """The leak that keeps all: a leak is an integer in units of 1 / 256."""
@@ -22,6 +32,44 @@ LEAK_BITS = 8
 
 MOST_BITS = 8
 """Bits that an operand may have."""
+
+OPERAND_BITS = 7
+"""Bits of an operand that is more than a spike, as the rules take it."""
+
+MAX_OPERAND = 2**OPERAND_BITS - 1
+"""The largest of them."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What an input gives to the gradient, an integer: ``n[t] = min(127, rne(leak * n[t-1] / 256) + one * s[t])``.
+
+    ``rne`` rounds to the nearest integer, ties to even; ``n`` starts from 0 with each sample.
+
+    Parameters
+    ----------
+    leak : int
+        0 to 256: 0 for the spike itself, 256 for a count.
+    one : int
+        What a spike adds.
+    bias : int
+        What a bias gives, in place of n.
+    most : int
+        Bound of n.
+    once : bool
+        Whether it is taken once a sample, after the last step.
+    """
+
+    leak: int = 0
+    one: int = 1
+    bias: int = 1
+    most: int = 1
+    once: bool = False
+
+    @property
+    def spikes(self) -> bool:
+        """Whether it is the spike itself."""
+        return self.leak == 0 and self.one == 1
 
 
 @dataclass(frozen=True)

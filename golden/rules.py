@@ -20,59 +20,39 @@ al., CVPR 2022, section 4), SPIDE (Xiao et al., Neural Networks 161, 2023, secti
 OPZO (Xiao et al., arXiv 2407.12516). docs/numbers.md says where they differ from ours.
 """
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from backspike.golden.constants import Neuron
+from backspike.golden.integrating import check_clamp, check_ternary, integrating
 from backspike.golden.network import Network
-from backspike.spec.checks import check_integer
+from backspike.golden.neuron import NOISE
+from backspike.golden.operands import LEAK_ONE, MAX_OPERAND, OPERAND_BITS, Operand, operands
+from backspike.spec.checks import check_flag, check_integer
 
-__all__ = ["BPTT", "MAX_OPERAND", "NAMES", "OPERAND_BITS", "Operand", "Rule"]
+__all__ = ["BPTT", "NAMES", "Rule"]
 
 NAMES = ("bptt", "tbptt:C", "sltt", "sltt-k:K", "ottt", "ottt-o", "dsr", "spide:TB", "dfa", "opzo")
 """What ``Rule.parse`` takes; the capitals stand for integers."""
 
 _USUAL = {"tbptt": 4, "sltt-k": 2, "spide": 32}
 
-OPERAND_BITS = 7
-"""Bits of an operand that is more than a spike."""
-
-MAX_OPERAND = 2**OPERAND_BITS - 1
-
-
-@dataclass(frozen=True)
-class Operand:
-    """What an input gives to the gradient, an integer: ``n[t] = min(127, rne(leak * n[t-1] / 256) + one * s[t])``.
-
-    ``rne`` rounds to the nearest integer, ties to even; ``n`` starts from 0 with each sample.
-
-    Parameters
-    ----------
-    leak : int
-        0 to 256: 0 for the spike itself, 256 for a count.
-    one : int
-        What a spike adds.
-    bias : int
-        What a bias gives, in place of n.
-    most : int
-        Bound of n.
-    once : bool
-        Whether it is taken once a sample, after the last step.
-    """
-
-    leak: int = 0
-    one: int = 1
-    bias: int = 1
-    most: int = 1
-    once: bool = False
-
-    @property
-    def spikes(self) -> bool:
-        """Whether it is the spike itself."""
-        return self.leak == 0 and self.one == 1
+_Given = Literal["spike", "trace", "count"]
+_Backward = Literal["surrogate", "clamp", "ternary"]
+_Feedback = Literal["weights", "fixed", "learned"]
+_CHOICES = {"operand": get_args(_Given), "backward": get_args(_Backward), "feedback": get_args(_Feedback)}
+_ONCE = {"operand": "count", "temporal": False, "per_step": False, "frame": None, "trained": None}
+_NEEDED: dict[tuple[str, object], dict[str, object]] = {
+    ("backward", "surrogate"): {"back_steps": 0},
+    ("backward", "clamp"): {"back_steps": 0, "feedback": "weights", "step_updates": False, **_ONCE},
+    ("backward", "ternary"): {"feedback": "weights", "step_updates": False, **_ONCE},
+    ("operand", "trace"): {"temporal": False},
+    ("step_updates", True): {"frame": 1, "trained": None},
+    ("feedback", "learned"): {"step_updates": False},
+}
+"""What a setting of a rule needs of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +90,7 @@ class Rule:
     TypeError
         A parameter is of the wrong kind.
     ValueError
-        A parameter is out of range.
+        A parameter is out of range, or does not go with another.
     """
 
     name: str = "bptt"
@@ -118,17 +98,31 @@ class Rule:
     per_step: bool = False
     temporal: bool = True
     trained: int | None = None
-    operand: Literal["spike", "trace", "count"] = "spike"
-    backward: Literal["surrogate", "clamp", "ternary"] = "surrogate"
+    operand: _Given = "spike"
+    backward: _Backward = "surrogate"
     back_steps: int = 0
-    feedback: Literal["weights", "fixed", "learned"] = "weights"
+    feedback: _Feedback = "weights"
     step_updates: bool = False
 
     def __post_init__(self) -> None:
-        check_integer(f"back_steps of rule {self.name}", self.back_steps, int(self.backward == "ternary"))
+        for field, known in _CHOICES.items():
+            if getattr(self, field) not in known:
+                self._refuse(field, f"one of {', '.join(known)}")
+        for field in ("per_step", "temporal", "step_updates"):
+            check_flag(f"{field} of rule {self.name}", getattr(self, field))
         for field in ("frame", "trained"):
             if getattr(self, field) is not None:
                 check_integer(f"{field} of rule {self.name}", getattr(self, field), 1)
+        check_integer(f"back_steps of rule {self.name}", self.back_steps, int(self.backward == "ternary"))
+        for (reason, setting), fields in _NEEDED.items():
+            for field, value in fields.items():
+                if getattr(self, reason) == setting and getattr(self, field) != value:
+                    self._refuse(field, f"{value!r} with {reason} {setting!r}")
+        if self.operand == "count" and self.backward == "surrogate":
+            self._refuse("backward", "'clamp' or 'ternary' with operand 'count'")
+
+    def _refuse(self, field: str, rest: str) -> None:
+        raise ValueError(f"{field} of rule {self.name} must be {rest}, not {getattr(self, field)!r}")
 
     @classmethod
     def parse(cls, text: str) -> "Rule":
@@ -200,13 +194,21 @@ class Rule:
                 f"{self.name.partition(':')[0]}:{self.frames(steps)}"
             )
         if self.backward != "surrogate":
-            for layer in network.layers:
-                if not layer.neuron.soft:
-                    raise ValueError(f"rule {self.name} must have neurons with a soft reset, not a hard one")
-                if self.backward == "ternary" and layer.neuron.rr != 1 and layer.neuron.theta != 1:
-                    raise ValueError(f"rule {self.name} must have neurons with theta 1, not {layer.neuron.theta!r}")
             if steps > MAX_OPERAND:
                 raise ValueError(f"rule {self.name} counts to {MAX_OPERAND}: use as many steps at most, not {steps!r}")
+            for layer in network.layers:
+                if self.backward == "clamp":
+                    check_clamp(self.name, layer.neuron, steps, network.format)
+                else:
+                    check_ternary(self.name, layer.neuron, self.back_steps, network.format)
+        if self.feedback == "learned":
+            most = network.format.max_finite / (1 + NOISE)
+            for layer in network.layers[:-1]:
+                if layer.neuron.theta > most:
+                    raise ValueError(
+                        f"rule {self.name} must have neurons with theta at most {most:g}, as noise adds to it, not "
+                        f"{layer.neuron.theta!r}"
+                    )
         if self.feedback != "weights" and len(network.layers) < 2:
             raise ValueError(
                 f"rule {self.name} must have a hidden layer to bring errors to: {network} has none; use ottt"
@@ -216,7 +218,7 @@ class Rule:
         """The network with the neurons that the rule trains.
 
         Without errors that go back in time, ``kappa_back`` is 0. DSR and SPIDE train integrate-and-fire neurons
-        (``kappa`` 1) that spike at half of what a spike takes from the potential: at ``theta / 2``, taking ``theta``.
+        (``kappa`` 1) that spike at half of what a spike takes from the potential, see ``integrating.integrating``.
 
         Raises
         ------
@@ -230,21 +232,21 @@ class Rule:
         def adapt(neuron: Neuron) -> Neuron:
             if self.backward == "surrogate":
                 return replace(neuron, kappa_back=0.0)
-            if neuron.kappa == 1 and neuron.kappa_back == 0 and neuron.reset_value is not None:
-                return neuron  # already adapted
-            return replace(neuron, kappa=1.0, kappa_back=0.0, theta=neuron.theta / 2, reset_value=neuron.theta)
+            return integrating(neuron)
 
         return replace(network, layers=[replace(layer, neuron=adapt(layer.neuron)) for layer in network.layers])
 
     def one(self, network: Network) -> int:
-        """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits.
+        """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits, else 1.
 
         Gradients and velocities are this many times the mathematical ones.
         """
-        if self.operand != "trace":
-            return 1
-        longest = max(sum(layer.neuron.kappa**t for t in range(network.steps)) for layer in network.layers)
-        return 2 ** max(0, math.floor(math.log2((MAX_OPERAND + 0.5) / longest)))
+        one = (MAX_OPERAND + 1) // 2 if self.operand == "trace" else 1
+        leaks = {_leak(layer.neuron) for layer in network.layers[1:]}
+        spikes = np.ones((network.steps, 1, 1), dtype=bool)
+        while one > 1 and any(operands(spikes, leak=x, one=one, bits=OPERAND_BITS)[1].saturated for x in leaks):
+            one //= 2
+        return one
 
     def operands(self, network: Network) -> tuple[Operand, ...]:
         """The ``Operand`` of each layer's inputs."""
@@ -252,11 +254,9 @@ class Rule:
         if self.operand == "spike":
             return (Operand(),) * len(network.layers)
         if self.operand == "count":
-            return (Operand(256, 1, bias=network.steps, most=network.steps, once=True),) * len(network.layers)
+            return (Operand(LEAK_ONE, 1, bias=network.steps, most=network.steps, once=True),) * len(network.layers)
         return tuple(
-            Operand(round(256 * layer.neuron.kappa), one, bias=one, most=MAX_OPERAND)
-            if number
-            else Operand(0, one, one, one)
+            Operand(_leak(layer.neuron), one, bias=one, most=MAX_OPERAND) if number else Operand(0, one, one, one)
             for number, layer in enumerate(network.layers)
         )
 
@@ -271,6 +271,11 @@ class Rule:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _leak(neuron: Neuron) -> int:
+    """The leak of the traces of a neuron's inputs."""
+    return round(LEAK_ONE * neuron.kappa)
 
 
 BPTT = Rule()

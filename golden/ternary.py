@@ -32,10 +32,11 @@ def ternary_backward(
     """A backward pass of so many steps; in each, from the last layer to the first:
 
         p = round(p - q + g)                    g = sum_i W_ji m_i q_i, exact;  last layer: loss_scale (N - T y)
-        q = +1 if p >= 1/2, -1 if p <= -1/2, else 0;    B = B + q
+        q = +1 if p >= 1/2, -1 if p <= -1/2, else 0;    B = round(B + q)
         m = 0 < N < T                           last layer: all set
 
-    and after the last one ``delta = round(m B / back_steps)``. Neurons whose mask is clear do nothing.
+    and after the last one ``delta = round(c B)``, where c is the number ``1 / back_steps``. Neurons whose mask is clear
+    do nothing: their p, q and B stay 0. In binary16 B is an integer up to 2,048.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Trainer:
     loss : Loss
         What is made small.
     batch : int
-        Samples of a batch, on which the learned feedback of a rule depends.
+        Samples of a batch, of which learned feedback takes the mean: ``train`` must then have as many.
     feedback_seed : int
         Of the random feedback and of the noise of a rule that has them.
     arithmetic : Arithmetic or None
@@ -86,10 +86,15 @@ class Trainer:
             weights = initial_weights(network, check_integer("seed", seed, 0))
         elif weights is None or seed is not None:
             raise ValueError("exactly one of weights and seed must be given")
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rule must be a Rule, such as Rule.parse('sltt'), not {rule!r}")
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be a Loss, not {loss!r}")
         loss.check(rule)
         self.network, self.training, self.rule, self.loss = rule.adapted(network), training, rule, loss
         self.arithmetic: Arithmetic[Any] = BitExact(network.format) if arithmetic is None else arithmetic
         self.arithmetic.constants(training)
+        self._scaled(training)
         self.feedback = None
         if rule.feedback != "weights":
             seed_of_feedback, size = check_integer("feedback_seed", feedback_seed, 0), check_integer("batch", batch, 1)
@@ -133,11 +138,15 @@ class Trainer:
         Returns
         -------
         int
-            Samples that were classified rightly before the update.
+            Samples that were classified rightly before the update, with the noise of learned feedback; with an update
+            after each step, by the spikes of all steps.
         """
-        if self.rule.step_updates:
-            return self._train_steps(spikes, labels)
         inputs = learning.check_spikes(self.network, spikes)
+        labels = learning.check_labels(self.network, labels, inputs.shape[1])
+        if self.rule.step_updates:
+            if trained is not None:
+                raise ValueError(f"trained must be None with rule {self.rule}, which trains every step")
+            return self._train_steps(inputs, labels)
         noise = []
         if self.feedback and self.feedback.learned:
             noise = self.feedback.noise(*inputs.shape[:2])
@@ -169,9 +178,8 @@ class Trainer:
             **given,
         )
 
-    def _train_steps(self, spikes: ArrayLike, labels: ArrayLike) -> int:
+    def _train_steps(self, inputs: np.ndarray, labels: np.ndarray) -> int:
         """Train on one sample, with an update after each step; whether it was classified rightly."""
-        inputs = learning.check_spikes(self.network, spikes)
         if inputs.shape[1] != 1:
             raise ValueError(f"batch must be 1 with rule {self.rule}, not {inputs.shape[1]}")
         network = replace(self.network, steps=1)
@@ -194,9 +202,20 @@ class Trainer:
 
     def apply(self) -> None:
         """The update at the end of a batch; clears the gradients."""
-        training = self.training.for_gradients(self.rule.one(self.network))
+        training = self._scaled(self.training)
         self.weights, self.velocities = update(self.weights, self.velocities, self.gradients, training, self.arithmetic)
         self._clear()
+
+    def _scaled(self, training: Training) -> Training:
+        """The constants for gradients in the rule's unit; ``ValueError`` where the rate is too small for that."""
+        one, number_format = self.rule.one(self.network), self.network.format
+        scaled = training.for_gradients(one)
+        if not self.arithmetic.constant(scaled.rate):
+            raise ValueError(
+                f"rate must be at least {one * 2.0**number_format.lsb!r} in {number_format} with rule {self.rule}, "
+                f"whose gradients are {one} times as large, not {training.rate!r}"
+            )
+        return scaled
 
     def _clear(self) -> None:
         self.gradients = [self.arithmetic.zeros(layer.shape) for layer in self.network.layers]
@@ -225,6 +244,8 @@ class Trainer:
         spikes = learning.check_spikes(self.network, spikes)
         labels = learning.check_labels(self.network, labels, spikes.shape[1])
         epochs, batch = check_integer("epochs", epochs, 0), check_integer("batch", batch, 1)
+        if self.feedback and self.feedback.learned and batch != self.feedback.batch:
+            raise ValueError(f"batch must be {self.feedback.batch} as in the trainer, not {batch!r}")
         generator = np.random.default_rng(check_integer("seed", seed, 0))
         for _ in range(epochs):
             order = generator.permutation(len(labels))

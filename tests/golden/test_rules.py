@@ -11,8 +11,10 @@ from backspike.golden import learning
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.losses import Loss
 from backspike.golden.network import Network, Training
+from backspike.golden.operands import operands
 from backspike.golden.rules import BPTT, NAMES, Rule
 from backspike.golden.trainer import Trainer
+from backspike.spec.formats import Format
 
 STEPS = 4
 EXAMPLES = ["bptt", "tbptt:2", "sltt", "sltt-k:2", "ottt", "ottt-o", "dsr", "spide:8", "dfa", "opzo"]
@@ -140,7 +142,34 @@ def test_names_that_are_none_are_refused(text, message):
         ("tbptt:3", {}, "rule tbptt:3 must have frames that divide the 4 steps, not 3: 2 does"),
         ("sltt-k:5", {}, "rule sltt-k:5 must train at most the 4 steps of a sample: use sltt-k:4"),
         ("dsr", {"reset": "hard"}, "rule dsr must have neurons with a soft reset, not a hard one"),
-        ("spide:8", {"theta": 0.5}, "rule spide:8 must have neurons with theta 1, not 0.5"),
+        (
+            "spide:8",
+            {"theta": 0.5},
+            "rule spide:8 must have neurons that spike at 0.5 and lose 1, which theta 1 gives, not at 0.25 losing 0.5",
+        ),
+        (
+            "spide:8",
+            {"kappa": 1.0, "kappa_back": 0.0, "reset_value": 1.0},
+            "rule spide:8 must have neurons that spike at 0.5 and lose 1, which theta 1 gives, not at 1.0 losing 1.0",
+        ),
+        ("spide:8", {"amplitude": 0.5}, "rule spide:8 must have neurons with amplitude 1, not 0.5"),
+        (
+            "spide:2000",
+            {"format": Format(exponent=4, mantissa=3)},
+            "rule spide:2000 must have at most 1023 steps back in Format(exponent=4, mantissa=3), which holds no "
+            "smaller share of one, not 2000",
+        ),
+        (
+            "dsr",
+            {"theta": 30000.0},
+            "rule dsr must have neurons that lose at most 16376, a share of the largest number of "
+            "Format(exponent=5, mantissa=10), not 30000.0",
+        ),
+        (
+            "opzo",
+            {"theta": 60000.0},
+            "rule opzo must have neurons with theta at most 52403.2, as noise adds to it, not 60000.0",
+        ),
         ("dsr", {"steps": 200}, "rule dsr counts to 127: use as many steps at most, not 200"),
         ("dfa", {"sizes": "12-4"}, "rule dfa must have a hidden layer to bring errors to: 12-4 has none; use ottt"),
     ],
@@ -151,9 +180,63 @@ def test_networks_that_a_rule_cannot_train_are_refused(text, options, message):
         Rule.parse(text).check(network)
 
 
+@pytest.mark.parametrize(
+    "settings, kind, message",
+    [
+        ({"operand": "spikes"}, ValueError, "operand of rule x must be one of spike, trace, count, not 'spikes'"),
+        ({"feedback": "random"}, ValueError, "feedback of rule x must be one of weights, fixed, learned, not 'random'"),
+        ({"temporal": 0}, TypeError, "temporal of rule x must be True or False, not 0"),
+        ({"frame": 0}, ValueError, "frame of rule x must be at least 1, not 0"),
+        ({"trained": 2.0}, TypeError, "trained of rule x must be an integer, not 2.0"),
+        ({"back_steps": 8}, ValueError, "back_steps of rule x must be 0 with backward 'surrogate', not 8"),
+        ({"backward": "ternary"}, ValueError, "back_steps of rule x must be at least 1, not 0"),
+        ({"operand": "trace"}, ValueError, "temporal of rule x must be False with operand 'trace', not True"),
+        (
+            {"operand": "count", "temporal": False},
+            ValueError,
+            "backward of rule x must be 'clamp' or 'ternary' with operand 'count', not 'surrogate'",
+        ),
+        (
+            {"backward": "clamp", "temporal": False},
+            ValueError,
+            "operand of rule x must be 'count' with backward 'clamp', not 'spike'",
+        ),
+        (
+            {"backward": "clamp", "temporal": False, "operand": "count", "frame": 2},
+            ValueError,
+            "frame of rule x must be None with backward 'clamp', not 2",
+        ),
+        ({"step_updates": True}, ValueError, "frame of rule x must be 1 with step_updates True, not None"),
+        (
+            {"step_updates": True, "frame": 1, "feedback": "learned"},
+            ValueError,
+            "step_updates of rule x must be False with feedback 'learned', not True",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings, kind, message):
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        Rule(name="x", **settings)
+
+
+@pytest.mark.parametrize(
+    "steps, kappa, one", [(4, 0.5, 64), (7, 0.5, 64), (8, 0.5, 32), (16, 0.875, 16), (200, 1.0, 1)]
+)
+def test_the_unit_of_a_trace_is_the_largest_that_does_not_saturate(steps, kappa, one):
+    """A spike at every step of 8 with leak 1/2 would reach 128 in units of 1/64: 127.5 rounded."""
+    network = Network.parse("12-9-4", steps=steps, kappa=kappa)
+    assert Rule.parse("ottt").one(network) == one
+    spikes = np.ones((steps, 1, 1), dtype=bool)
+    leak = round(256 * kappa)
+    assert operands(spikes, leak=leak, one=one, bits=7)[1].saturated == (steps * one > 127 and kappa == 1)
+    assert one == 64 or operands(spikes, leak=leak, one=2 * one, bits=7)[1].saturated
+
+
 def test_losses_that_a_rule_has_not_are_refused():
     with pytest.raises(ValueError, match=r"^rule dsr has the rate loss of all steps only: use another rule, or loss"):
         Loss(kind="cross-entropy").check(Rule.parse("dsr"))
+    with pytest.raises(ValueError, match=r"^rule ottt-o learns from the loss of each step: use ottt with"):
+        Loss(span="last").check(Rule.parse("ottt-o"))
     with pytest.raises(ValueError, match=r"^loss kind must be 'rate' or 'cross-entropy', not 'hinge'"):
         Loss(kind="hinge")
 
@@ -176,3 +259,84 @@ def test_frames_are_not_changed_where_that_would_be_another_rule():
     with pytest.raises(ValueError, match=r"^frame must be left to rule bptt, not 2; sltt takes any"):
         BPTT.framed(2)
     assert replace(BPTT, name="x").frames(4) == 1
+
+
+def small(text, rate=0.1, **options):
+    """A trainer, and what it is to train on."""
+    network, training = Network.parse("12-9-4", steps=STEPS), Training(rate=rate)
+    return Trainer(network, training, seed=1, rule=Rule.parse(text), **options), data()
+
+
+def go_back(text, **arguments):
+    trainer, (spikes, labels) = small(text)
+    trace = trainer.forward(spikes)
+    arguments = {"labels": labels, **arguments}
+    rule = Rule.parse(text)
+    learning.backward(
+        trainer.network, trainer.weights, trace, trainer.training, trainer.arithmetic, rule=rule, **arguments
+    )
+
+
+def train_more(batch, **arguments):
+    trainer, (spikes, labels) = small("opzo", batch=8)
+    before = trainer.feedback.states[0].copy()
+    try:
+        trainer.train(spikes, labels, batch=batch, **arguments)
+    except ValueError:
+        assert np.array_equal(before, trainer.feedback.states[0])
+        raise
+
+
+MISUSES = [
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), seed=0, rule="sltt"),
+        TypeError,
+        "rule must be a Rule, such as Rule.parse('sltt'), not 'sltt'",
+    ),
+    (
+        lambda: Trainer(Network.parse("4-3"), Training(rate=0.1), seed=0, loss="rate"),
+        TypeError,
+        "loss must be a Loss, not 'rate'",
+    ),
+    (
+        lambda: small("ottt", 2.0**-22),
+        ValueError,
+        f"rate must be at least {2.0**-18!r} in Format(exponent=5, mantissa=10) with rule ottt, whose gradients are 64 "
+        f"times as large, not {2.0**-22!r}",
+    ),
+    (
+        lambda: small("opzo", batch=10**8),
+        ValueError,
+        "batch must be less in Format(exponent=5, mantissa=10), where 1.6e-09 rounds to zero, not 100000000",
+    ),
+    (lambda: train_more(16), ValueError, "batch must be 8 as in the trainer, not 16"),
+    (
+        lambda: go_back("dsr", labels=None, errors=np.zeros((STEPS, 6, 4))),
+        ValueError,
+        "labels must be given with rule dsr, which has no errors of a step",
+    ),
+    (
+        lambda: go_back("sltt-k:1", trained=np.ones(3, dtype=bool)),
+        ValueError,
+        "trained must be bool [4], not bool [3]",
+    ),
+    (lambda: go_back("sltt", trained=np.ones(4)), ValueError, "trained must be bool [4], not float64 [4]"),
+    (lambda: go_back("dfa"), ValueError, "feedback must be 1 arrays with rule dfa, not 0"),
+    (
+        lambda: go_back("bptt", feedback=[np.zeros((4, 9))]),
+        ValueError,
+        "feedback must be 0 arrays with rule bptt, not 1",
+    ),
+    (lambda: small("ottt-o")[0].train_batch(*data()), ValueError, "batch must be 1 with rule ottt-o, not 6"),
+    (
+        lambda: small("ottt-o")[0].train_batch(*data(samples=1), trained=np.ones(4, dtype=bool)),
+        ValueError,
+        "trained must be None with rule ottt-o, which trains every step",
+    ),
+]
+
+
+@pytest.mark.parametrize("call, kind, message", MISUSES, ids=[message for _, _, message in MISUSES])
+def test_misuse_is_refused(call, kind, message):
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        call()
