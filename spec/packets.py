@@ -15,6 +15,7 @@ from backspike.spec.fields import Fields
 __all__ = [
     "HEADER",
     "HOST_KINDS",
+    "INPUT_KINDS",
     "LINK",
     "MAX_PAYLOAD",
     "NO_LABEL",
@@ -32,17 +33,18 @@ __all__ = [
 class Kind(IntEnum):
     """What a packet means. Code 0 is never valid."""
 
-    SPIKES = 1  # 32 spikes and surrogate masks of one step, producer to consumer
+    SPIKES = 1  # 32 spikes and surrogate masks of one step, producer to consumer; of a frame that begins a sample
     ERROR = 2  # an unrounded partial sum of dLoss/ds of one neuron and step, consumer to producer
-    ERRORS_DONE = 3  # the sender has sent all its errors of one sample
-    CREDIT = 4  # the sender has freed one sample slot
-    LABEL = 5  # target neuron of a sample, host to a last-layer slice
+    ERRORS_DONE = 3  # the sender has sent all its errors of one frame
+    CREDIT = 4  # the sender has freed one slot
+    LABEL = 5  # target neuron of a frame, host to a last-layer slice
     WRITE = 6  # configuration or memory words, host to core
     READ = 7  # request for memory words, host to core (or to the host link itself, with host = 1)
     DATA = 8  # reply to READ, or part of it: its words come in order
     UPDATE = 9  # end of a batch: update the weights of one slice; or only clear its gradients (and velocities)
     UPDATED = 10  # reply to UPDATE
     FAULT = 11  # a packet was dropped
+    MORE = 12  # as SPIKES, of a frame that goes on with the sample of the frame before
 
 
 HEADER = Fields(kind=4, x=3, y=3, host=1, tag=21)
@@ -60,6 +62,7 @@ TAGS = {
     Kind.UPDATE: Fields(slice=4, clear=1, velocities=1),
     Kind.UPDATED: Fields(slice=4, from_x=3, from_y=3),
     Kind.FAULT: Fields(cause=4, from_x=3, from_y=3, link=1),
+    Kind.MORE: Fields(slice=4, slot=3, step=4, word=9, train=1),
 }
 """Meaning of the header's tag for each kind; unused upper bits are 0."""
 
@@ -80,6 +83,7 @@ _PAYLOAD = {
     Kind.UPDATE: (0, 0),
     Kind.UPDATED: (0, 0),
     Kind.FAULT: (1, 1),  # header of the dropped packet
+    Kind.MORE: (2, 2),  # spikes, masks
 }
 
 
@@ -88,7 +92,13 @@ def payload_range(kind: Kind) -> tuple[int, int]:
     return _PAYLOAD[kind]
 
 
-HOST_KINDS = (Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL, Kind.WRITE, Kind.READ, Kind.UPDATE)
+INPUT_KINDS = (Kind.SPIKES, Kind.MORE)
+"""Kinds that bring inputs. They differ in what a frame starts from."""
+
+HOST_KINDS = (
+    *(Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL),
+    *(Kind.WRITE, Kind.READ, Kind.UPDATE, Kind.MORE),
+)
 """Kinds that a core consumes, which the host may send too; link and cores drop all others."""
 
 

@@ -57,14 +57,15 @@ RULES = {
         receiver="slice (the host: of the last layer)",
         payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
         "0, as a dense_only chip takes them for inputs",
-        when="the slot takes inputs (its sample before is done), the step is one of EXPECTATIONS.steps, the word is "
+        when="the slot takes inputs (its frame before is done), the step is one of EXPECTATIONS.steps, the word is "
         "one of the "
-        "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and sample, the core "
+        "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and frame, the core "
         "does not erase; and, "
         "for step 0, no UPDATE of the slice waits",
-        effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots; the "
-        "sample is for training if the last packet of step 0 says so",
-        answer="SPIKES of each step to the targets of the slice; at the end of the sample CREDIT to its sources",
+        effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots. The "
+        "last packet of step 0 says whether the frame is for training, and with its kind whether it begins a sample: "
+        "then all potentials start from 0",
+        answer="SPIKES of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
     ),
     Kind.ERROR: Rule(
         sender="the slices behind, or the host behind the last layer",
@@ -73,34 +74,34 @@ RULES = {
         "least significant bit",
         when="the core does not erase",
         effect="added to dLoss/ds of this neuron, step and slot, modulo 2**96. It must come before the ERRORS_DONE of "
-        "its sender; one that comes later counts for this sample or for the next one in the slot",
+        "its sender; one that comes later counts for this frame or for the next one in the slot",
     ),
     Kind.ERRORS_DONE: Rule(
         sender="the slices behind, or the host behind the last layer",
         receiver="slice",
         payload="none",
         when="EXPECTATIONS.label is 0, fewer than EXPECTATIONS.errors_done have come for the slot's next training "
-        "sample, and the core "
+        "frame, and the core "
         "does "
         "not erase",
-        effect="counted; with EXPECTATIONS.errors_done of them the sample's errors are complete",
+        effect="counted; with EXPECTATIONS.errors_done of them the frame's errors are complete",
     ),
     Kind.CREDIT: Rule(
         sender="the slices behind",
         receiver="slice (the host: of the first layer)",
         payload="none",
-        when="the slot waits for credits: fewer than EXPECTATIONS.credits have come since its last sample began; and "
+        when="the slot waits for credits: fewer than EXPECTATIONS.credits have come since its last frame began; and "
         "the core "
         "does not erase",
-        effect="counted; with EXPECTATIONS.credits of them the slot's next sample may begin",
+        effect="counted; with EXPECTATIONS.credits of them the slot's next frame may begin",
     ),
     Kind.LABEL: Rule(
         sender="host",
         receiver="slice of the last layer",
         payload="none; the tag has the target's number counted from the slice's first neuron, or no_label",
-        when="EXPECTATIONS.label is 1, no label waits for the slot's next training sample, and the core does not erase",
-        effect="the label of the slot's next training sample. One that waits is taken when the errors of the sample "
-        "begin to be worked out; then the label of the sample after it may come",
+        when="EXPECTATIONS.label is 1, no label waits for the slot's next training frame, and the core does not erase",
+        effect="the label of the slot's next training frame. One that waits is taken when the errors of the frame "
+        "begin to be worked out; then the label of the frame after it may come",
     ),
     Kind.WRITE: Rule(
         sender="host",
@@ -133,7 +134,7 @@ RULES = {
         receiver="slice",
         payload="none",
         when="no UPDATE of the slice waits",
-        effect="waits until all samples of the slice whose step 0 was complete when it came are done, then changes the "
+        effect="waits until all frames of the slice whose step 0 was complete when it came are done, then changes the "
         "weights and clears the gradients; with clear it only clears gradients, with velocities these too",
         answer="UPDATED when it is done; none where a write to EXPECTATIONS comes while it waits",
     ),
@@ -147,6 +148,16 @@ RULES = {
         when="a packet was dropped; while one report waits to be sent, further drops are only counted (counter "
         "dropped)",
         effect="",
+    ),
+    Kind.MORE: Rule(
+        sender="host, or the slice before",
+        receiver="slice (the host: of the last layer)",
+        payload="as SPIKES",
+        when="as SPIKES",
+        effect="as SPIKES, but the frame goes on with the sample of the frame before: each neuron starts from the "
+        "potential and the spike that the last step of the slice has left, whatever it was of. A write to "
+        "EXPECTATIONS does not change these; after reset they are undefined, so that the first frame must be SPIKES",
+        answer="MORE of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
     ),
 }
 """What each kind of packet is for, in the order of their codes."""
@@ -168,24 +179,25 @@ ORDER = (
     "in TAPE and "
     "WEIGHT; then UPDATE with clear and velocities for every slice, and wait for all UPDATED. Contents of memories are "
     "undefined until they are written, and tables must describe one network: they are not checked.",
-    "A write to EXPECTATIONS makes the core forget all samples of all its slices, partial counts, error sums and "
+    "A frame is EXPECTATIONS.steps steps of a sample, one after the other: all of them, or a part. SPIKES bring the "
+    "first frame of a sample, MORE those that follow. Errors do not go back from one frame to the one before it: with "
+    "frames of one step a sample may have any number of steps, and each frame is trained or not by itself.",
+    "A write to EXPECTATIONS makes the core forget all frames of all its slices, partial counts, error sums and "
     "waiting "
-    "UPDATEs. Every slice then expects its first sample in slot 0. The core is busy (CONTROL bit 1) until it has "
+    "UPDATEs. Every slice then expects its first frame in slot 0. The core is busy (CONTROL bit 1) until it has "
     "erased "
     "what was left; meanwhile it takes only WRITE, READ and UPDATE.",
-    "Sample n after that uses slot n modulo the number of slots, in every slice. Send its inputs to every slice of the "
-    "first layer when every one of them has sent CREDIT for the slot's sample before (at first: at once). Steps and "
-    "words may come in any order, each word once; all with the same train.",
-    "For training with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not hold "
-    "the target "
-    "with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all SPIKES of the sample "
-    "have "
-    "come, then ERRORS_DONE to every slice of the last layer.",
-    "Output words of a slot come in the order of its samples. When those of all samples of a batch have come, send "
+    "Frame n after that uses slot n modulo the number of slots, in every slice; frames of a sample follow each other. "
+    "Send its inputs to every slice of the "
+    "first layer when every one of them has sent CREDIT for the slot's frame before (at first: at once). Steps and "
+    "words may come in any order, each word once; all of one kind, and with the same train.",
+    "For a training frame with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not "
+    "hold the target with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all spikes "
+    "of the frame have come, then ERRORS_DONE to every slice of the last layer.",
+    "Output words of a slot come in the order of its frames. When those of all samples of a batch have come, send "
     "UPDATE to every slice, and wait for all UPDATED before the inputs of the next batch.",
-    "Between two UPDATEs a gradient may get at most batch_terms terms: steps x output pixels x pooled pixels of a "
-    "tap x "
-    "samples.",
+    "Between two UPDATEs a gradient may get at most batch_terms terms: steps of all training frames x output pixels "
+    "x pooled pixels of a tap.",
     "READ and WRITE memory (regions below CONTROL) only while the core is not busy: CONTROL bit 1 is 0, and "
     "nothing for "
     "it is under way. One READ at a time for each core.",

@@ -47,8 +47,8 @@ TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
 """Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
 EXPECTATIONS = Fields(inputs=14, credits=6, errors_done=6, label=1, steps=5, tape=9)
-"""Per slice: SPIKES packets per step of a sample, one for each tape word from ``tape`` on, which no other slice has;
-consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps."""
+"""Per slice: packets of spikes per step of a frame, one for each tape word from ``tape`` on, which no other slice has;
+consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps of a frame."""
 
 FAN_IN = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.
@@ -92,7 +92,7 @@ DESCRIPTOR = Fields(
     replay=1,
     soft=1,
     errors=1,
-    loss=1,
+    loss=2,
     # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
     threshold=16,
     mask_low=16,
@@ -115,5 +115,6 @@ DESCRIPTOR = Fields(
 Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its delta is in lane ``n % lanes`` at block
 ``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
-``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: rate loss on chip instead of received errors.
+``steps``: of a frame; ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: 0 the errors are
+received, 1 they are those of the frame's spike rate, 2 those of each step, on chip.
 ``reset`` is rr of the soft reset. 16-bit numbers are in the chip's storage format, right-aligned."""

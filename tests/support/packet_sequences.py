@@ -13,7 +13,7 @@ from backspike.golden.network import Conv, Dense, Network, Neuron, Training
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.plan import Plan
 from backspike.spec.config import ChipConfig
-from backspike.spec.packets import HEADER, TAGS, Kind, Packet
+from backspike.spec.packets import HEADER, HOST_KINDS, INPUT_KINDS, TAGS, Kind, Packet
 from backspike.spec.tables import EXPECTATIONS, EXPECTATIONS_STRIDE, Region
 
 __all__ = ["Sequence", "plan_for"]
@@ -59,7 +59,7 @@ class Sequence:
                     self.inputs[group.tape + k] = (1 << min(left, 32)) - 1
 
     def prelude(self) -> list:
-        """A network is loaded, with weights everywhere and no gradients."""
+        """A network is loaded, with weights everywhere and no gradients; each neuron has a potential."""
         fmt, config = self.config.format, self.config
         draw = np.random.default_rng(self.random.getrandbits(32))
         regions = [(Region.WEIGHT, draw.normal(0.3, 0.7, config.weights))]
@@ -69,8 +69,12 @@ class Sequence:
             words = [int(pattern) for pattern in fmt.encode(fmt.round(values))]
             for start in range(0, len(words), 14):
                 packets.append(Packet(Kind.WRITE, {"region": region}, (start, *words[start : start + 14])))
-        packets += self._updates(clear=1)
-        return [("send", 0, packet.words()) for packet in packets] + [_REST]
+        actions = [*self._now(packets), _REST, *self._now(self._inputs(Kind.SPIKES, train=0)), _REST]
+        self.slot = 0
+        return [*actions, *self._now(self.plan.restart_packets() + self._updates(clear=1)), _REST]
+
+    def _now(self, packets):
+        return [("send", 0, packet.words()) for packet in packets]
 
     def actions(self, count: int) -> list:
         """So many short stories, some of them told at the same time; not where errors of one could meet another."""
@@ -88,7 +92,7 @@ class Sequence:
         """The core starts anew: at rest, and sometimes at once."""
         self.slot = 0
         actions = [_REST] if self.random.random() < 0.8 else []
-        actions += [("send", 0, packet.words()) for packet in self.plan.restart_packets() + self._updates(clear=1)]
+        actions += self._now(self.plan.restart_packets() + self._updates(clear=1))
         return actions + ([_REST] if self.random.random() < 0.9 else [])
 
     def _updates(self, clear):
@@ -112,7 +116,7 @@ class Sequence:
         random, most = self.random, self.random.choice((0, 3, 60, 400))
         for packet in packets:
             words = packet.words() if isinstance(packet, Packet) else packet
-            if isinstance(packet, Packet) and packet.kind == Kind.SPIKES:
+            if isinstance(packet, Packet) and packet.kind in INPUT_KINDS:
                 bits = self.inputs.get(packet.tag["word"], 0)
                 words = [words[0], *(word & bits for word in words[1:])]
             yield "send", random.randint(0, most) if random.random() < self.lazy else 0, words
@@ -126,20 +130,10 @@ class Sequence:
         return story()
 
     def _sample(self):
-        """A sample, its label or its errors; steps and words in any order that producers may give them in."""
+        """A frame, its label or its errors; steps and words in any order that producers may give them in."""
         random, slot = self.random, self.slot
-        self.slot = (slot + 1) % self.config.slots
         train = int(random.random() < 0.8)
-        part = self.plan.layers[0][0]
-        inputs = [
-            Packet(
-                Kind.SPIKES,
-                {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + word, "train": train},
-                (self._bits(), self._bits()),
-            )
-            for step in range(self.config.steps)
-            for word in range(part.external_words)
-        ]
+        inputs = self._inputs(random.choice(INPUT_KINDS), train)
         if random.random() < 0.3:
             random.shuffle(inputs)
         if not train:
@@ -149,6 +143,20 @@ class Sequence:
             inputs.insert(random.choice((0, len(inputs), random.randint(0, len(inputs)))), label)
             return inputs
         return inputs + self._errors(slot)
+
+    def _inputs(self, kind, train):
+        """Of a frame in the next slot, in order."""
+        part, slot = self.plan.layers[0][0], self.slot
+        self.slot = (slot + 1) % self.config.slots
+        return [
+            Packet(
+                kind,
+                {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + word, "train": train},
+                tuple(self._bits() & self.inputs[part.tape_base + word] for _ in range(2)),
+            )
+            for step in range(self.config.steps)
+            for word in range(part.external_words)
+        ]
 
     def _bits(self):
         return self.random.getrandbits(32) & self.random.getrandbits(32)
@@ -190,8 +198,10 @@ class Sequence:
         return story
 
     def _changed(self, packet):
-        """The same packet with another field, such as a step that the chip has not."""
+        """The same packet with another field, such as a step that the chip has not; or of the other kind."""
         random = self.random
+        if packet.kind in INPUT_KINDS and random.random() < 0.2:
+            return Packet(random.choice(INPUT_KINDS), packet.tag, packet.payload)
         name = random.choice([name for name in packet.tag if name != "neuron"])
         value = random.choice((packet.tag[name] ^ 1, random.randrange(1 << TAGS[packet.kind].fields[name])))
         return Packet(packet.kind, packet.tag | {name: value}, packet.payload)
@@ -208,7 +218,8 @@ class Sequence:
         """What the network's packets are made of, out of place."""
         random, config = self.random, self.config
         place = {"slice": random.randrange(config.slices), "slot": random.randrange(config.slots)}
-        kind = random.choices((Kind.LABEL, Kind.CREDIT, Kind.SPIKES, Kind.ERRORS_DONE), (8, 8, 8, 1))[0]
+        kinds = Kind.LABEL, Kind.CREDIT, random.choice(INPUT_KINDS), Kind.ERRORS_DONE
+        kind = random.choices(kinds, (8, 8, 8, 1))[0]
         if kind == Kind.LABEL:
             return [Packet(kind, {**place, "label": random.randrange(5)})] * random.choice((1, 2))
         if kind == Kind.CREDIT:
@@ -248,13 +259,15 @@ class Sequence:
         random = self.random
         match random.randrange(3):
             case 0:
-                code = random.choice((0, *(kind for kind in range(8, 16) if kind != Kind.UPDATE)))
+                code = random.choice([kind for kind in range(16) if kind not in HOST_KINDS])
                 return [
                     [HEADER.pack(kind=code, x=0, y=0, host=0, tag=random.getrandbits(21)), *range(random.randrange(4))]
                 ]
             case 1:
-                kind = random.choice((Kind.SPIKES, Kind.ERROR, Kind.LABEL, Kind.CREDIT, Kind.UPDATE, Kind.READ))
-                wrong = {Kind.SPIKES: (0, 1, 3, 20), Kind.ERROR: (0, 1, 4, 17), Kind.READ: (0, 2)}.get(kind, (1, 2))
+                kind = random.choice((*INPUT_KINDS, Kind.ERROR, Kind.LABEL, Kind.CREDIT, Kind.UPDATE, Kind.READ))
+                wrong = {**dict.fromkeys(INPUT_KINDS, (0, 1, 3, 20)), Kind.ERROR: (0, 1, 4, 17), Kind.READ: (0, 2)}.get(
+                    kind, (1, 2)
+                )
                 tag = dict.fromkeys(TAGS[kind].fields, 0) | ({"count": 1} if kind == Kind.READ else {})
                 return [Packet(kind, tag, tuple(range(random.choice(wrong)))).words()]
         kind = random.choice((Kind.LABEL, Kind.CREDIT, Kind.ERRORS_DONE, Kind.UPDATE))

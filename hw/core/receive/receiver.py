@@ -10,10 +10,14 @@ from backspike.hw.blocks import or_reduce
 from backspike.hw.core.receive.regions import READABLE, WRITABLE, is_one_of, read_tape, region_sizes
 from backspike.hw.core.schedule.jobs import SlotEvent
 from backspike.hw.noc.flit import FlitStream, header_of, tag_of
-from backspike.spec.packets import HOST_KINDS, MAX_PAYLOAD, Cause, Kind, payload_range
+from backspike.spec.packets import HOST_KINDS, INPUT_KINDS, MAX_PAYLOAD, Cause, Kind, payload_range
 from backspike.spec.tables import Region
 
 __all__ = ["Receiver", "fault_layout"]
+
+
+_MORE_BIT = 3
+"""Of the codes of ``INPUT_KINDS``, the one of MORE has it."""
 
 
 def fault_layout():
@@ -21,7 +25,10 @@ def fault_layout():
     return StructLayout({"cause": 4, "header": 32})
 
 
-_KINDS = StructLayout({kind.name: 1 for kind in HOST_KINDS})
+_CODES = {kind.name: (kind,) for kind in HOST_KINDS if kind not in INPUT_KINDS} | {"INPUTS": INPUT_KINDS}
+"""Codes of the kinds that are told apart; of those that bring inputs, a bit of the header says which it is."""
+
+_KINDS = StructLayout(dict.fromkeys(_CODES, 1))
 _WRONG = StructLayout({"field": 1, "state": 1})
 
 
@@ -109,7 +116,9 @@ class Receiver(wiring.Component):
             m.d.sync += inside.eq(~flit.p.last)
         with m.If(begins):
             m.d.sync += [header.eq(flit.p.data), words.eq(0), over.eq(0)]
-            m.d.sync += [kind[code.name].eq(flit.p.data[:4] == code) for code in HOST_KINDS]
+            m.d.sync += [
+                kind[name].eq(or_reduce(flit.p.data[:4] == code for code in codes)) for name, codes in _CODES.items()
+            ]
             asked = tag_of(Kind.READ, header_of(flit.p).tag).count
             m.d.sync += span.eq(Mux(flit.p.data[:4] == Kind.WRITE, 1, asked))
             m.d.sync += fits.eq(or_reduce(flit.p.data[:4] == code for code in HOST_KINDS if not payload_range(code)[0]))
@@ -209,24 +218,24 @@ class Receiver(wiring.Component):
         m.d.sync += [
             placed.eq(
                 Mux(
-                    kind.SPIKES,
+                    kind.INPUTS,
                     here & (spikes.step < config.steps) & (spikes.word < config.tape_words),
                     (error.neuron < config.neurons) & (error.slot < config.slots) & (error.step < config.steps),
                 )
             ),
         ]
-        with m.If(kind.SPIKES):
+        with m.If(kind.INPUTS):
             m.d.sync += accepted.eq(takes.inputs)
         with m.Elif(self.error_read):
             m.d.sync += accepted.eq(takes.error)
         found, refused, missing, unwanted = Signal(_WRONG), Signal(_WRONG), Signal(), Signal()
         m.d.comb += [
             missing.eq(
-                ((kind.SPIKES | kind.ERROR) & ~placed)
+                ((kind.INPUTS | kind.ERROR) & ~placed)
                 | ((kind.ERRORS_DONE | kind.CREDIT | kind.LABEL) & ~here)
                 | (kind.UPDATE & (update.slice >= config.slices))
             ),
-            unwanted.eq(((kind.SPIKES | kind.ERROR) & ~accepted) | (kind.UPDATE & ~takes.update)),
+            unwanted.eq(((kind.INPUTS | kind.ERROR) & ~accepted) | (kind.UPDATE & ~takes.update)),
             found.field.eq(missing | (kind.WRITE & ~(writable & exists)) | (kind.READ & ~(readable & exists))),
             found.state.eq(
                 unwanted
@@ -257,11 +266,12 @@ class Receiver(wiring.Component):
             event.place.slot.eq(label.slot),
             event.place.step.eq(spikes.step),
             event.place.word.eq(spikes.word),
-            event.brings.inputs.eq(done & kind.SPIKES),
+            event.brings.inputs.eq(done & kind.INPUTS),
             event.brings.marker.eq(done & kind.ERRORS_DONE),
             event.brings.credit.eq(done & kind.CREDIT),
             event.brings.label.eq(done & kind.LABEL),
             event.train.eq(spikes.train),
+            event.more.eq(header_of(header).kind[_MORE_BIT]),
             event.label.eq(label.label),
             self.tape_write.eq(event.brings.inputs),
             self.tape_address.word.eq(spikes.word),
@@ -281,8 +291,8 @@ class Receiver(wiring.Component):
 def _may_end(m, kind, words):
     """Whether a packet of this kind may end with the word after so many."""
     allowed = Signal()
-    for code in HOST_KINDS:
-        low, high = payload_range(code)
-        with m.If(kind[code.name] & Array(int(low <= number + 1 <= high) for number in range(16))[words]):
+    for name, codes in _CODES.items():
+        low, high = payload_range(codes[0])
+        with m.If(kind[name] & Array(int(low <= number + 1 <= high) for number in range(16))[words]):
             m.d.comb += allowed.eq(1)
     return allowed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feed-forward thread: picks samples that are ready, and runs the feed-forward engine and the neuron update on them."""
+"""Feed-forward thread: picks frames that are ready, and runs the feed-forward engine and the neuron update on them."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -29,7 +29,7 @@ class ForwardThread(wiring.Component):
     loading : Out(1)
         It is being read, and the engine is not at work.
     job : Out(job_layout)
-        The job in work, which is one step of a sample.
+        The job in work, which is one step of a frame.
     descriptor : Out(descriptor)
         Of its slice.
     engine_start : Out(1)

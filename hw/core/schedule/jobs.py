@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What receiver, slot table and threads say to each other about samples."""
+"""What receiver, slot table and threads say to each other about frames."""
 
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout
@@ -20,8 +20,11 @@ def event_place(shapes):
 
 
 def job_layout(shapes):
-    """A step of a sample in the feed-forward thread, a sample in the backward thread."""
-    return StructLayout({"slot": shapes.slot, "step": shapes.step, "train": 1})
+    """A step of a frame in the feed-forward thread, a frame in the backward thread.
+
+    ``more``: the frame goes on with the sample of the frame before. A backward job has neither this nor a step.
+    """
+    return StructLayout({"slot": shapes.slot, "step": shapes.step, "train": 1, "more": 1})
 
 
 class SlotEvent(wiring.Signature):
@@ -34,8 +37,9 @@ class SlotEvent(wiring.Signature):
     brings : Out(EVENT)
         At most one of the flags is set, and ``inputs`` never in two cycles in a row and only if they are taken. Others
         have no effect where they are not taken.
-    train : Out(1)
-        Whether the sample is for training; counts with the inputs of step 0.
+    train, more : Out(1)
+        Whether the frame is for training, and goes on with the sample of the frame before; these count with the inputs
+        of step 0.
     label : Out(14)
         Number of the target neuron.
     takes : In(TAKES)
@@ -48,6 +52,7 @@ class SlotEvent(wiring.Signature):
                 "place": Out(event_place(shapes)),
                 "brings": Out(EVENT),
                 "train": Out(1),
+                "more": Out(1),
                 "label": Out(14),
                 "takes": In(TAKES),
             }
@@ -64,9 +69,9 @@ class JobOffer(wiring.Signature):
     slice : In(slice)
         The slice that the thread polls or works on.
     job : Out(job_layout)
-        What is offered for this slice. A backward job has no step.
+        What is offered for this slice.
     start : In(1)
-        The thread has begun with the job of ``slice``; the backward thread, with the label or errors of a sample that
+        The thread has begun with the job of ``slice``; the backward thread, with the label or errors of a frame that
         is for training.
     done : In(1)
         It has finished it.

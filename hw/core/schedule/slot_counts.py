@@ -11,12 +11,13 @@ __all__ = ["SlotCounts", "slot_flags"]
 
 
 def slot_flags(config):
-    """What is known of the sample in a slot."""
+    """What is known of the frame in a slot."""
     return StructLayout(
         {
             "complete": config.steps,  # by step: its inputs have all come
-            "lap": 1,  # of the sample, 0 and 1 in turn: what its tape words get when they come
+            "lap": 1,  # of the frame, 0 and 1 in turn: what its tape words get when they come
             "train": 1,
+            "more": 1,  # it goes on with the sample of the frame before
             "credited": 1,  # no consumer owes a credit
             "errors_ready": 1,  # the label or all markers have come
             "forward_done": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive
@@ -143,7 +144,7 @@ class SlotCounts:
                 & (table.arrived != slot.lap)
                 & ~slot.forward_done
                 & ~slot.complete.bit_select(at.step, 1)
-                & ~(updating & (at.step == 0))  # so that no sample begins that the update would wait for
+                & ~(updating & (at.step == 0))  # so that no frame begins that the update would wait for
             ),
             takes.marker.eq(open_ & ~slot.errors_ready & ~need.label & ~need.needs_no_errors),
             takes.label.eq(open_ & ~slot.errors_ready & need.label),
@@ -171,6 +172,6 @@ class SlotCounts:
             write.en.eq(event.brings.label & event.takes.label),
             read.addr.eq(Cat(backward.job.slot, backward.slice)),
         ]
-        # Once the sample has begun, the label of the slot's next one may come.
+        # Once the frame has begun, the label of the slot's next one may come.
         with m.If(backward.start):
             m.d.sync += table.backward_label.eq(read.data)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State of the samples in flight: what has arrived, and which job may start."""
+"""State of the frames in flight: what has arrived, and which job may start."""
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -14,14 +14,14 @@ __all__ = ["SlotTable"]
 class SlotTable(wiring.Component):
     """Counts arrivals for each slice, slot and step, and offers the jobs that are ready.
 
-    A feed-forward job is one step of a sample; it is ready when the inputs of this step have come, so that a layer
+    A feed-forward job is one step of a frame; it is ready when the inputs of this step have come, so that a layer
     begins while the one before it is still at work on later steps. Each slice uses its slots in turn, in both threads,
-    so that samples stay in order. A write to an EXPECTATIONS entry *restarts* the table: all slots of all slices are
-    free and expect their first samples in slot 0. A slice whose inputs or steps this chip has no bits for takes
+    so that frames stay in order. A write to an EXPECTATIONS entry *restarts* the table: all slots of all slices are
+    free and expect their first frames in slot 0. A slice whose inputs or steps this chip has no bits for takes
     nothing.
 
     What is counted and what is read at one place only is in memories: inputs of each step, credits and markers of each
-    slot, labels. A slot has flags: whether each number is reached, and where its sample is.
+    slot, labels. A slot has flags: whether each number is reached, and where its frame is.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class SlotTable(wiring.Component):
         To the threads. While the feed-forward thread has a job, nothing is ready for it and it waits for nothing. When
         the backward thread is done, the slot is free again.
     backward_label : Out(14)
-        Of the sample that the backward thread began with last, from the cycle after on.
+        Of the frame that the backward thread began with last, from the cycle after on.
     erase, erase_address : In
         The parent clears the error sums, one each cycle; the counts of inputs, credits and markers of all slices are
         cleared with them; ``closed`` meanwhile.
     idle : Out(slices)
-        By slice: no sample has begun, or could but for credits.
+        By slice: no frame has begun, or could but for credits.
     no_input, no_credit, no_errors : Out(1)
         What a thread waits for if it has no job: there is a slice with inputs to come, and none that may start, or
         could but for credits; a slice that waits for credits, and none that may start; a slice that waits for errors or
@@ -129,6 +129,7 @@ class SlotTable(wiring.Component):
             this.eq(Array(slots)[forward.slot]),
             that.eq(Array(slots)[backward.slot]),
             forward.train.eq(this.train),
+            forward.more.eq(this.more),
             backward.train.eq(that.train),
             filling.eq(need.active & ~this.forward_done),
             complete.eq(this.complete.bit_select(forward.step, 1)),
@@ -150,7 +151,7 @@ class SlotTable(wiring.Component):
         return forward, backward
 
     def _steps(self, m, n, step, need, done, restart):
-        """The step that slice n does next; returns whether it is the last of its sample."""
+        """The step that slice n does next; returns whether it is the last of its frame."""
         last = Signal(name=f"last_step_{n}")
         m.d.comb += last.eq(step == need.last_step)
         with m.If(restart):
@@ -178,7 +179,7 @@ class SlotTable(wiring.Component):
         with m.If(counts.last_input & (place.slice == n) & (place.slot == k)):
             m.d.sync += slot.complete.bit_select(place.step, 1).eq(1)
         with m.If(here & event.brings.inputs & (event.place.step == 0)):
-            m.d.sync += slot.train.eq(event.train)
+            m.d.sync += [slot.train.eq(event.train), slot.more.eq(event.more)]
         with m.If(here & counts.last_credit):
             m.d.sync += slot.credited.eq(1)
         with m.If(here & counts.last_answer):
@@ -187,7 +188,7 @@ class SlotTable(wiring.Component):
             m.d.sync += slot.credited.eq(need.needs_no_credit)
         with m.If(self.forward.done & forward & last_step):
             m.d.sync += slot.forward_done.eq(1)
-        # The label of the slot's next sample may come before the slot is free, so it must not be cleared then.
+        # The label of the slot's next frame may come before the slot is free, so it must not be cleared then.
         with m.If(self.backward.start & backward):
             m.d.sync += [slot.target_taken.eq(1), slot.errors_ready.eq(0)]
         with m.If(self.backward.done & backward):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sends each word of spikes to all targets of its slice."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ __all__ = ["SpikeSender"]
 
 
 class SpikeSender(wiring.Component):
-    """One SPIKES packet for each word and target; two cycles for each at best.
+    """One SPIKES packet, or MORE, for each word and target; two cycles for each at best.
 
     Parameters
     ----------
@@ -44,24 +44,14 @@ class SpikeSender(wiring.Component):
         word = self.words.p
         number, read = Signal(self.shapes.route), Signal()
         route, packet = self.routes.data, self.packets.p
+        fields = {name: route[name] for name in ("x", "y", "host", "slice")}
+        fields |= {name: word[name] for name in ("slot", "step", "train")} | {"word": route.word + word.word}
         m.d.comb += [
             self.busy.eq(self.words.valid),
             self.routes.address.eq(word.targets_base + number),
             self.routes.enable.eq(1),
             self.packets.valid.eq(self.words.valid & read),
-            packet.header.eq(
-                packet_header(
-                    Kind.SPIKES,
-                    x=route.x,
-                    y=route.y,
-                    host=route.host,
-                    slice=route.slice,
-                    slot=word.slot,
-                    step=word.step,
-                    word=route.word + word.word,
-                    train=word.train,
-                )
-            ),
+            packet.header.eq(Mux(word.more, packet_header(Kind.MORE, **fields), packet_header(Kind.SPIKES, **fields))),
             packet.words[0].eq(word.spikes),
             packet.words[1].eq(word.masks),
             packet.length.eq(2),

@@ -55,7 +55,8 @@ class DeltaMemory(wiring.Signature):
 
 
 class DeltaUpdate(wiring.Component):
-    """e = round(error sum) or round(loss_scale (count - T y)), for all neurons and steps of a slice; then
+    """e = round(error sum), round(loss_scale (count - T y)) or round(loss_scale (s[t] - y)), as ``loss`` of the
+    descriptor says, for all neurons and all steps T of a frame; then
     delta[t] = round(amplitude m[t] e + kappa_back rho[t] delta[t+1]), t = T-1 .. 0, with rho = 1 - s[t] for the hard
     reset and 1 for the soft.
 
@@ -247,12 +248,15 @@ class DeltaUpdate(wiring.Component):
         own = bits[read.step]
         # Spikes of the target are missing where there are none, those of others are in excess where there are.
         wrong = sum((bits[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
+        difference = Mux(d.loss[1], own.spike ^ labelled, wrong)  # the loss of each step, or of the frame
         values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
+        from_label = Signal()  # errors do not come from sums
         foreign = Signal()  # the error sum at the memory's output is somebody else's
         m.d.sync += foreign.eq(memory.error_taken)
         m.d.comb += [
-            need_clear.eq(~read.deltas & ~d.loss & read.exists),
+            from_label.eq(d.loss.any()),
+            need_clear.eq(~read.deltas & ~from_label & read.exists),
             memory.cleared.enable.eq(looked & need_clear & memory.clearing & ~foreign & self.request.ready),
             self.request.valid.eq(looked & (~need_clear | (memory.clearing & ~foreign))),
             go.eq(self.request.valid & self.request.ready & request.last),
@@ -278,9 +282,9 @@ class DeltaUpdate(wiring.Component):
         with m.Else():
             m.d.comb += [
                 request.a.eq(d.loss_scale),
-                request.b.eq(Cat(values[wrong[:5]], labelled)),
-                request.product.eq(read.exists & d.loss),
-                request.add.eq(read.exists & ~d.loss & ~memory.error_sums.data.none),
+                request.b.eq(Cat(values[difference[:5]], labelled)),
+                request.product.eq(read.exists & from_label),
+                request.add.eq(read.exists & ~from_label & ~memory.error_sums.data.none),
             ]
 
     def _write(self, m):

@@ -42,7 +42,8 @@ class NeuronUpdate(wiring.Component):
 
     Takes the sums of the feed-forward engine, lane by lane, and numbers the neurons of a step in this order. A neuron
     takes two cycles, and a third where it is reset softly: its sum, its leaked potential, the reset. A step waits until
-    the step before is written back, a word of 32 neurons until the word before is taken.
+    the step before is written back, a word of 32 neurons until the word before is taken. A sample starts from r = 0, a
+    frame that goes on with one from what the last step of the frame before has left.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class NeuronUpdate(wiring.Component):
     job, descriptor: of the job; its step is in the results
     memory: potentials, read and written; the bits of each step in the history
     request, result: to and from the elementwise unit
-    words: stream of {targets_base, targets, slot, train, step, word, spikes, masks}
+    words: stream of {targets_base, targets, slot, train, more, step, word, spikes, masks}
     busy: something is inside, apart from words that wait to be sent
     """
 
@@ -68,6 +69,7 @@ class NeuronUpdate(wiring.Component):
                 "targets": 8,
                 "slot": shapes.slot,
                 "train": 1,
+                "more": 1,
                 "step": shapes.step,
                 "word": max(1, shapes.neuron - 5),
                 "spikes": WORD,
@@ -114,7 +116,7 @@ class NeuronUpdate(wiring.Component):
             last.eq(place.last & last_lane),
             potentials.address.eq(d.neuron_base + local),
             potentials.enable.eq(1),
-            first.eq(place.step == 0),
+            first.eq((place.step == 0) & ~self.job.more),
             spiked.eq(potentials.data.spike & ~first),
             repeat.eq(spiked & d.soft),
             tag.client.eq(Client.NEURON),
@@ -192,6 +194,7 @@ class NeuronUpdate(wiring.Component):
                 word.targets.eq(d.targets),
                 word.slot.eq(self.job.slot),
                 word.train.eq(self.job.train),
+                word.more.eq(self.job.more),
                 word.step.eq(tag.step),
                 word.word.eq(tag.word),
             ]

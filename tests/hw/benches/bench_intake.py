@@ -20,6 +20,7 @@ from backspike.spec.counters import COUNTERS
 from backspike.spec.packets import (
     HEADER,
     HOST_KINDS,
+    INPUT_KINDS,
     MAX_PAYLOAD,
     TAGS,
     Cause,
@@ -47,6 +48,7 @@ LIMITS = {
 }
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
+_OF_EVENT = "place", "brings", "train", "more", "label"
 _FROM_RECEIVER = (
     "tape_write",
     "tape_address",
@@ -89,6 +91,7 @@ class Intake(Component):
                 "place": Out(event_place(self.shapes)),
                 "brings": Out(EVENT),
                 "train": Out(1),
+                "more": Out(1),
                 "label": Out(14),
                 "takes": Out(TAKES),
                 "reading": Out(1),
@@ -112,7 +115,7 @@ class Intake(Component):
         wiring.connect(m, replies.fault_packets, wiring.flipped(self.fault_packets))
         m.d.comb += [
             *(getattr(self, name).eq(getattr(receiver, name)) for name in _FROM_RECEIVER),
-            *(getattr(self, name).eq(getattr(receiver.event, name)) for name in ("place", "brings", "train", "label")),
+            *(getattr(self, name).eq(getattr(receiver.event, name)) for name in _OF_EVENT),
             slots.arrived.eq(self.arrived),
             slots.closed.eq(self.erase | slots.need_write),
             self.lap.eq(slots.lap),
@@ -230,7 +233,8 @@ class Run:
         assert sum(event.values()) < 2
         name = max(event, key=event.get)
         if event[name] and (name == "inputs" or bench.get("takes")[name]):
-            content = {"inputs": (at["step"], bench.bits("train")), "label": (bench.bits("label"),)}.get(name, ())
+            frame = at["step"], bench.bits("train"), bench.bits("more")
+            content = {"inputs": frame, "label": (bench.bits("label"),)}.get(name, ())
             act((name, at["slice"], at["slot"], *content))
         if bench.bits("tape_write"):
             place = bench.get("tape_address")
@@ -311,7 +315,7 @@ class Run:
         if not (0 < need["inputs"] < 8 and 0 < need["steps"] <= 8):
             return False
         match kind:
-            case Kind.SPIKES:
+            case Kind.SPIKES | Kind.MORE:
                 wanted = tag["step"] < need["steps"] and (tag["word"] - need["tape"]) % 8 < need["inputs"]
                 return wanted and (tag["slot"], tag["step"], tag["word"]) not in self.arrived
             case Kind.LABEL:
@@ -365,9 +369,9 @@ class Run:
         kind, _, tag = parse_header(words[0])
         place = tag.get("slice"), tag.get("slot")
         match kind:
-            case Kind.SPIKES:
+            case Kind.SPIKES | Kind.MORE:
                 self.arrived.add((tag["slot"], tag["step"], tag["word"]))
-                act(("inputs", *place, tag["step"], tag["train"]))
+                act(("inputs", *place, tag["step"], tag["train"], int(kind == Kind.MORE)))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
                 address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
@@ -502,7 +506,8 @@ async def inputs_of_each_step_as_many_as_needed(dut):
     run.random.shuffle(places)
     places += [(0, 0, 0, 1), (0, 0, steps, 1)] * 3
     for slice_, slot, step, word in places:
-        run.send(header(Kind.SPIKES, slice=slice_, slot=slot, step=step, word=word, train=1), 5, 7)
+        kind = run.random.choice(INPUT_KINDS)
+        run.send(header(kind, slice=slice_, slot=slot, step=step, word=word, train=1), 5, 7)
     assert run.expected.count(("packet",)) == CONFIG.slots * steps * sum(inputs for inputs, _ in needs)
     begin = run.bench.cycle
     await run.bench.until(lambda: run.flits.empty)

@@ -9,7 +9,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
 from backspike.golden.network import Neuron, Training
-from backspike.golden.neuron import initial_state, step
+from backspike.golden.neuron import State, initial_state, step
 from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.core.update.neuron import NeuronUpdate
@@ -62,8 +62,11 @@ class Run:
         choice = rng.random(shape)
         return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
 
-    async def do(self, neuron, shape, steps, first=None):
-        """One job of a slice whose first neuron is ``first``, compared with the golden model; returns its cycles."""
+    async def do(self, neuron, shape, steps, first=None, more=0):
+        """The jobs of a frame of a slice, compared with the golden model; returns their cycles.
+
+        ``first`` is its first neuron. With ``more`` they start from what the memory holds of its neurons.
+        """
         bench, config, fmt = self.bench, self.config, self.config.format
         bench.agents.clear()
         bench.watchers[:] = [self._write]
@@ -82,7 +85,7 @@ class Run:
         Memory(bench, "memory__potentials__address", "memory__potentials__data", [self.potentials])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
-        for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train})):
+        for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, "more": more})):
             bench.set(name, value)
 
         sums = self._sums(neuron, steps, outputs)
@@ -97,6 +100,9 @@ class Run:
 
         arithmetic = BitExact(fmt)
         state, words, own = initial_state(outputs), [], {}
+        if more:
+            left = np.array(before[first : first + outputs])
+            state = State(fmt.decode(left >> 1), (left & 1).astype(np.float64))
         for t in range(steps):
             current = Exact((sums[t] * 2.0**fmt.lsb,), fmt.lsb)
             state, output = step(arithmetic.constants(neuron), state, current, arithmetic)
@@ -112,6 +118,7 @@ class Run:
                         "targets": fields["targets"],
                         "slot": slot,
                         "train": train,
+                        "more": more,
                         "step": t,
                         "word": word,
                         "spikes": spikes,
@@ -176,6 +183,22 @@ async def one_neuron(dut, lanes):
     for neuron in NEURONS:
         for steps in (run.config.steps, 1, 2):
             await run.do(neuron, Outputs(1, lanes), steps)
+
+
+@cocotb.test()
+@cocotb.parametrize(lanes=LANES, idle=[(0.0, 0.0), (0.4, 0.4)])
+async def frames_of_a_sample(dut, lanes, idle):
+    """A frame that goes on with a sample starts from what the frame before has left, of one step or of several."""
+    run = Run(dut, lanes, idle)
+    await run.start()
+    random, steps, spiked = run.bench.random, run.config.steps, 0
+    for neuron in NEURONS:
+        shape = Outputs.random(random, run.shapes, run.shapes.block_depth // 2)
+        first = random.randint(0, run.config.neurons - shape.count)
+        for more in (0, 1, 1, 0, 1):
+            spiked += more * sum(word & 1 for word in run.potentials[first : first + shape.count])
+            await run.do(neuron, shape, random.choice((1, steps)), first, more)
+    assert spiked > 5, "no neuron has just spiked when a frame begins"
 
 
 @cocotb.test()

@@ -188,7 +188,7 @@ def _route_table(bench, config):
 @cocotb.test()
 @cocotb.parametrize(chip=SENDERS)
 async def spikes(dut, chip):
-    """A packet for each word and target, up to the last word; slots and steps at their ends."""
+    """A packet for each word and target, of the frame's kind, up to the last word; slots and steps at their ends."""
     config, name = CHIPS[chip], f"spikes_{chip}"
     bench = Bench(dut, name, _senders(chip)[name])
     random, routes = bench.random, _route_table(bench, config)
@@ -203,6 +203,7 @@ async def spikes(dut, chip):
             "targets": targets,
             "slot": random.choice((0, config.slots - 1)),
             "train": random.randrange(2),
+            "more": random.randrange(2),
             "step": random.choice((0, config.steps - 1)),
             "word": random.choice((0, last, random.randint(0, last))),
             "spikes": random.getrandbits(32),
@@ -211,7 +212,7 @@ async def spikes(dut, chip):
         source.send(word)
         for route in routes[word["targets_base"] : word["targets_base"] + targets]:
             head = header(
-                Kind.SPIKES,
+                Kind.MORE if word["more"] else Kind.SPIKES,
                 route["x"],
                 route["y"],
                 route["host"],

@@ -33,7 +33,7 @@ class Slot:
         self.inputs = [0] * steps
         self.words = set()  # (step, word) that came
         self.markers = self.owed = 0
-        self.train = None  # no inputs have come
+        self.train = self.more = None  # no inputs have come
         self.label = None  # not come
         self.last_label = 0
 
@@ -204,9 +204,10 @@ class Run:
         choices += ["credit", None]
         if not late:
             choices += [name for name in ("marker", "label") if takes[name] or random.random() < 0.2]
-        event, train = random.choice(choices), random.randrange(2)
+        event, train, more = random.choice(choices), random.randrange(2), random.randrange(2)
         bench.set("event__brings", {event: 1} if event else 0)
         bench.set("event__train", train)
+        bench.set("event__more", more)
         bench.set("event__label", label)
 
         def apply():
@@ -214,7 +215,9 @@ class Run:
             if not event or not takes[event]:
                 return
             if event == "inputs":
-                slot.train, self.arriving = train if step == 0 else slot.train, (slot, step)
+                self.arriving = slot, step
+                if step == 0:
+                    slot.train, slot.more = train, more
                 slot.words.add((step, word))
                 self.laps[k, step, word] = bench.bits("lap")
             elif event == "marker":
@@ -310,6 +313,7 @@ class Run:
             assert job["slot"] == getattr(model, name)
             if name == "forward":
                 assert job["step"] == model.step
+                assert slot.more is None or job["more"] == slot.more
             if slot.train is not None:
                 assert job["train"] == slot.train
         assert self.label is None or bench.bits("backward_label") == self.label

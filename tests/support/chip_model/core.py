@@ -25,9 +25,10 @@ __all__ = ["ModelCore", "Unspecified"]
 
 
 class Unspecified(Exception):
-    """What the contract leaves open has happened: an ERROR came behind those that say that all have come.
+    """What the contract leaves open has happened.
 
-    It counts for the sample whose errors were complete, or for the next one in its slot.
+    An ERROR came behind those that say that all have come: it counts for the frame whose errors were complete, or for
+    the next one in its slot. Or the first frame of a slice goes on with a sample: its potentials are undefined.
     """
 
 
@@ -189,8 +190,8 @@ class ModelCore:
                 self._add_error(tag, payload)
             case Kind.UPDATE:
                 self.slices[tag["slice"]].update = tag["clear"], tag["velocities"]
-            case Kind.SPIKES:
-                self._add_inputs(tag, payload)
+            case Kind.SPIKES | Kind.MORE:
+                self._add_inputs(kind, tag, payload)
             case Kind.ERRORS_DONE:
                 self.slices[tag["slice"]].slots[tag["slot"]].markers += 1
             case Kind.CREDIT:
@@ -229,11 +230,11 @@ class ModelCore:
         total = self.memory.errors.get(place, 0) + value
         self.memory.errors[place] = (total + (1 << 95)) % (1 << 96) - (1 << 95)
 
-    def _add_inputs(self, tag, payload):
+    def _add_inputs(self, kind, tag, payload):
         slot = self.slices[tag["slice"]].slots[tag["slot"]]
         slot.arrived.add((tag["step"], tag["word"]))
         if tag["step"] == 0:
-            slot.train = tag["train"]
+            slot.kind, slot.train = kind, tag["train"]
         place = tag["slot"], tag["step"], tag["word"]
         self.memory.spikes[place], self.memory.masks[place] = payload
 
@@ -272,19 +273,22 @@ class ModelCore:
         self.erasing = False
 
     def forward(self, index: int) -> None:
-        """One step of a sample; its spikes are sent at once, so that the next layer may begin."""
+        """One step of a frame; its spikes are sent at once, so that the next layer may begin."""
         self._count("fp_busy")
         d, own = self.memory.descriptor(index), self.slices[index]
         number, slot = own.forward, own.slots[own.forward]
         step = slot.steps
         if step == 0:
             slot.owed = own.need["credits"]
-        spikes, masks = self.learning.forward(index, number, step)
+        begins = slot.kind == Kind.SPIKES and step == 0
+        if not begins and index not in self.learning.potentials:
+            raise Unspecified
+        spikes, masks = self.learning.forward(index, number, step, begins)
         for route in self.memory.routes(d["targets_base"], d["targets"]):
             for k in range(0, d["outputs"], 32):
                 words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
                 tag = {"slice": route["slice"], "slot": number, "step": step, "word": route["word"] + k // 32}
-                self._send(Kind.SPIKES, route, {**tag, "train": slot.train}, *words)
+                self._send(slot.kind, route, {**tag, "train": slot.train}, *words)
         slot.steps += 1
         if slot.steps == own.need["steps"]:
             slot.stage = "backward"
@@ -308,7 +312,7 @@ class ModelCore:
         slot.stage = "gradients"
 
     def finish(self, index: int) -> None:
-        """The gradients of a sample, and its slot is free."""
+        """The gradients of a frame, and its slot is free."""
         self._count("wg_busy")
         d, own = self.memory.descriptor(index), self.slices[index]
         number, slot = own.backward, own.slots[own.backward]

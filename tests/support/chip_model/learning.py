@@ -23,32 +23,35 @@ class Learning:
 
     Attributes
     ----------
-    potentials: by slice, of the sample in work
+    potentials: by slice: (potential, spike) that the last step has left, by output
     history: by slice and slot: (spikes, masks) of the steps so far
-    deltas: by slice: of the sample whose errors are known, by output and step
+    deltas: by slice: of the frame whose errors are known, by output and step
     """
 
     def __init__(self, config: ChipConfig, memory: Memory):
         self.config, self.memory, self.numbers = config, memory, memory.numbers
         self.potentials, self.history, self.deltas = {}, defaultdict(list), {}
 
-    def forward(self, index: int, number: int, step: int) -> tuple[list, list]:
-        """Spikes and masks of all outputs in one step of the sample in slot ``number``."""
-        d, numbers = self.memory.descriptor(index), self.numbers
+    def forward(self, index: int, number: int, step: int, begins: bool) -> tuple[list, list]:
+        """Spikes and masks of all outputs in one step of the frame in slot ``number``.
+
+        ``begins``: it is the first step of a sample; others go on from what the step before has left.
+        """
+        d, numbers, u = self.memory.descriptor(index), self.numbers, []
         if step == 0:
-            self.potentials[index], self.history[index, number] = [0] * d["outputs"], []
-        u, history = self.potentials[index], self.history[index, number]
-        before = history[-1][0] if history else [0] * d["outputs"]
-        for n, (spike, current) in enumerate(zip(before, self._currents(d, number, step), strict=True)):
+            self.history[index, number] = []
+        state = [(0, 0)] * d["outputs"] if begins else self.potentials[index]
+        for (potential, spike), current in zip(state, self._currents(d, number, step), strict=True):
             total = numbers.one * current
             if d["soft"]:
-                total += d["kappa"] * u[n] - d["reset"] * numbers.one * spike
+                total += d["kappa"] * potential - d["reset"] * numbers.one * spike
             elif not spike:
-                total += d["kappa"] * u[n]
-            u[n] = numbers.rounded(total)
+                total += d["kappa"] * potential
+            u.append(numbers.rounded(total))
         spikes = [int(value >= d["threshold"]) for value in u]
         masks = [int(d["mask_low"] <= value <= d["mask_high"]) for value in u]
-        history.append((spikes, masks))
+        self.potentials[index] = list(zip(u, spikes, strict=True))
+        self.history[index, number].append((spikes, masks))
         return spikes, masks
 
     def _currents(self, d, number, step):
@@ -65,10 +68,11 @@ class Learning:
         for n in range(d["outputs"]):
             place = number, d["neuron_base"] + n
             column = [(spikes[n], masks[n]) for spikes, masks in self.history[index, number]]
-            difference = sum(s for s, _ in column) - (d["steps"] if label == n else 0)
+            count = sum(s for s, _ in column)
             delta, result = 0, []
             for t in reversed(range(d["steps"])):
                 spike, mask = column[t]
+                difference = spike - (label == n) if d["loss"] == 2 else count - d["steps"] * (label == n)
                 if d["loss"]:
                     error = numbers.rounded(d["loss_scale"] * numbers.one * difference)
                 else:
@@ -100,7 +104,7 @@ class Learning:
         return found
 
     def accumulate(self, index: int, number: int) -> None:
-        """Add the sample's terms to the gradients."""
+        """Add the frame's terms to the gradients."""
         d = self.memory.descriptor(index)
         channels, gradients = d["channels"], self.memory.gradients
         for pixel, row, where in self._connections(d):

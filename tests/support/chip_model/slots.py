@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples in flight: what has come for them, what they wait for, and what a packet may bring."""
+"""Frames in flight: what has come for them, what they wait for, and what a packet may bring."""
 
 from copy import copy
 from dataclasses import dataclass, field
@@ -13,28 +13,29 @@ __all__ = ["Slice", "Slot"]
 
 @dataclass
 class Slot:
-    """A sample in flight.
+    """A frame in flight.
 
     Attributes
     ----------
     stage: "filling" while inputs come and steps are done, "backward" when all are, "gradients" when its errors went out
     arrived: (step, tape word) of the inputs that came
     steps: how many are done
-    train: whether the sample is for training: what the last inputs of step 0 said
+    kind, train: whether the frame begins a sample, and is for training: what the last inputs of step 0 said
     owed: credits that consumers owe
-    markers, label: what came for the slot's next training sample
+    markers, label: what came for the slot's next training frame
     """
 
     stage: str = "filling"
     arrived: set = field(default_factory=set)
     steps: int = 0
+    kind: Kind | None = None
     train: int | None = None
     owed: int = 0
     markers: int = 0
     label: int | None = None
 
     def free(self) -> None:
-        """The sample is done; what came for the next one stays."""
+        """The frame is done; what came for the next one stays."""
         self.stage, self.arrived, self.steps = "filling", set(), 0
 
     def copy(self) -> "Slot":
@@ -46,7 +47,7 @@ class Slot:
 
 @dataclass
 class Slice:
-    """What a core knows of a slice's samples.
+    """What a core knows of a slice's frames.
 
     Attributes
     ----------
@@ -75,7 +76,7 @@ class Slice:
         self.restart()
 
     def restart(self) -> None:
-        """Forget all samples, and an update that waits."""
+        """Forget all frames, and an update that waits."""
         self.slots = [Slot() for _ in range(self.config.slots)]
         self.forward = self.backward = 0
         self.update = None
@@ -103,7 +104,7 @@ class Slice:
         return self._takes_inputs(need, slot, tag["step"], tag["word"])
 
     def _takes_inputs(self, need, slot, step, word):
-        """Each of its words once in each step; no first ones while an update waits, as that waits for the samples."""
+        """Each of its words once in each step; no first ones while an update waits, as that waits for the frames."""
         wraps = 1 << max(1, (self.config.tape_words - 1).bit_length())
         return (
             slot.stage == "filling"
@@ -126,24 +127,24 @@ class Slice:
 
     @property
     def startable(self) -> bool:
-        """The next step may be done. Once a sample has begun, consumers have room."""
+        """The next step may be done. Once a frame has begun, consumers have room."""
         slot = self.slots[self.forward]
         return self.next_complete and (slot.steps > 0 or not slot.owed)
 
     @property
     def ready_backward(self) -> bool:
-        """A sample has all its errors, or its label, or is not for training."""
+        """A frame has all its errors, or its label, or is not for training."""
         slot, need = self.slots[self.backward], self.need
         known = slot.label is not None if need["label"] else slot.markers == need["errors_done"]
         return slot.stage == "backward" and (known or not slot.train)
 
     @property
     def finishing(self) -> bool:
-        """A sample's gradients are what is left to do for it."""
+        """A frame's gradients are what is left to do for it."""
         return self.slots[self.backward].stage == "gradients"
 
     @property
     def updatable(self) -> bool:
-        """An update waits, and no sample has begun or could but for credits."""
+        """An update waits, and no frame has begun or could but for credits."""
         free = all(slot.stage == "filling" and not slot.steps for slot in self.slots)
         return self.update is not None and free and not self.next_complete
