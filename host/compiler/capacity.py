@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network, Training
+from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.geometry import Core, flat, pixels, same_maps, terms, window
 from backspike.spec.config import LIMITS, ChipConfig
 from backspike.spec.packets import NO_LABEL
@@ -21,11 +22,12 @@ __all__ = [
     "check_cut",
     "check_layers",
     "check_memories",
+    "check_rule",
     "check_size",
-    "check_steps",
     "check_training",
     "core_use",
     "most_channels",
+    "trained_steps",
     "words_of",
 ]
 
@@ -108,14 +110,30 @@ def check_size(network: Network) -> None:
             )
 
 
-def check_steps(network: Network, config: ChipConfig) -> None:
-    """Refuse, with ``CapacityError``, more time steps than the chip holds."""
-    if network.steps > config.steps:
-        larger = f", or a chip with steps={network.steps}" if network.steps <= LIMITS["steps"][1] else ""
+def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
+    """Refuse, with ``CapacityError``, a rule that the chip has not, or whose frames have more steps than it holds.
+
+    ``ValueError`` where the rule cannot train the network.
+    """
+    if rule.operand != "spike" or rule.backward != "surrogate" or rule.feedback != "weights":
+        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt or sltt-k:K")
+    rule.check(network)
+    steps, frame = network.steps, rule.frame_steps(network.steps)
+    if frame > config.steps:
+        what = "the network has" if rule.frame is None else f"a frame of rule {rule} has"
+        fitting = max(size for size in range(1, config.steps + 1) if steps % size == 0)
+        remedies = [f"a network of at most {config.steps} steps"] if rule.frame is None else []
+        remedies += [f"a chip with steps={frame}"] if frame <= LIMITS["steps"][1] else []
         raise CapacityError(
-            f"the network has {network.steps} steps and the chip holds {config.steps}: use a network of at most "
-            f"{config.steps} steps{larger}"
+            f"{what} {frame} steps and the chip holds {config.steps}: "
+            f"use {', or '.join([*remedies, f'rule tbptt:{fitting}'])}"
         )
+
+
+def trained_steps(network: Network, rule: Rule = BPTT) -> int:
+    """Steps of a sample that are trained, at most."""
+    frames = rule.frames(network.steps) if rule.trained is None else rule.trained
+    return frames * rule.frame_steps(network.steps)
 
 
 def _check_shape(number: int, layer: Layer) -> None:
@@ -131,7 +149,7 @@ def _check_shape(number: int, layer: Layer) -> None:
         )
 
 
-def check_layers(network: Network, config: ChipConfig) -> None:
+def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> None:
     """Refuse, with ``CapacityError``, a network that no placement makes fit.
 
     That is one with layers that the descriptor's fields or the engines cannot hold, windows that are longer than the
@@ -157,7 +175,7 @@ def check_layers(network: Network, config: ChipConfig) -> None:
                 f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.list_depth} "
                 f"entries: use a smaller kernel{_longer_lists(layer.kernel**2)}"
             )
-        most = terms(layer, network.steps)
+        most = terms(layer, trained_steps(network, rule))
         if most > config.batch_terms:
             remedy = f"batch_terms={most} times the samples of a batch"
             if most > LIMITS["batch_terms"][1]:

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Literal
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.capacity import CapacityError, check_layers, check_steps, check_training
+from backspike.golden.rules import BPTT, Rule
+from backspike.host.compiler.capacity import CapacityError, check_layers, check_rule, check_training
 from backspike.host.compiler.capacity_advice import capacity_advice
 from backspike.host.compiler.core_assignment import assign_cores
 from backspike.host.compiler.cost_model import Density, layer_densities
@@ -36,6 +37,7 @@ def compile_network(
     seed: int = 0,
     density: Density | Sequence[Density] | None = None,
     loss: Literal["rate", "external"] = "rate",
+    rule: Rule = BPTT,
 ) -> Plan:
     """Place a network on a chip.
 
@@ -58,6 +60,8 @@ def compile_network(
         Shares of non-zeros for the estimate, for all layers or for each; ``measure_densities`` finds them.
     loss : "rate" or "external"
         The squared error of the spike rate on chip, or errors from the host.
+    rule : Rule
+        The learning rule. Its frames are what the chip holds of a sample; a sample may have any number of them.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def compile_network(
         ("network", network, Network),
         ("training", training, Training),
         ("config", config, ChipConfig),
+        ("rule", rule, Rule),
     ):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
@@ -93,8 +98,9 @@ def compile_network(
     seed = check_integer("seed", seed)
     densities = layer_densities(network, density)
     cores = _core_count(cores, config)
-    _check_chip(network, training, config)
-    check_layers(network, config)
+    _check_chip(network, training, config, rule)
+    check_layers(network, config, rule)
+    network = rule.adapted(network)
     if isinstance(strategy, str):
         place = partial(_balanced, densities=densities)
         if strategy == "shuffled":
@@ -102,15 +108,15 @@ def compile_network(
         layers = _place(network, config, place, cores)
     else:
         layers = lay_out(network, config, list(strategy))
-    return Plan(network, training, config, layers, loss, densities)
+    return Plan(network, training, config, layers, loss, densities, rule)
 
 
-def check_fit(network: Network, training: Training, config: ChipConfig) -> None:
+def check_fit(network: Network, training: Training, config: ChipConfig, rule: Rule = BPTT) -> None:
     """Refuse in a moment what ``compile_network`` refuses, in the same words; it still has to find the placement.
 
     Parameters
     ----------
-    network, training, config
+    network, training, config, rule
         As for ``compile_network``.
 
     Raises
@@ -120,8 +126,8 @@ def check_fit(network: Network, training: Training, config: ChipConfig) -> None:
     ValueError
         Network and chip do not belong together.
     """
-    _check_chip(network, training, config)
-    check_layers(network, config)
+    _check_chip(network, training, config, rule)
+    check_layers(network, config, rule)
     partition = Partition(network, config, layer_densities(network, None))
     full = greedy_fill(partition, config.cores, float("inf"))
     if isinstance(full, int):
@@ -141,10 +147,10 @@ def _core_count(cores: int | None, config: ChipConfig) -> int:
     return cores
 
 
-def _check_chip(network: Network, training: Training, config: ChipConfig) -> None:
+def _check_chip(network: Network, training: Training, config: ChipConfig, rule: Rule) -> None:
     if network.format != config.format:
         raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
-    check_steps(network, config)
+    check_rule(network, config, rule)
     check_training(training, config)
 
 

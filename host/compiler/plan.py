@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.capacity import check_training, core_use
+from backspike.golden.rules import BPTT, Rule
+from backspike.host.compiler.capacity import check_training, core_use, trained_steps
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.geometry import Core, input_order, terms
 from backspike.host.compiler.memory_layout import Host, Slice
@@ -53,8 +54,10 @@ class Plan:
 
     Attributes
     ----------
-    network, training, config, loss
-        As given to ``compile_network``.
+    network, training, config, loss, rule
+        As given to ``compile_network``, the network's neurons as the rule has them.
+    frame, frames : int
+        Steps of a frame, which is what a slot of the chip holds, and frames of a sample.
     densities : tuple of Density
         Of each layer, for the estimates.
     layers : list of list of Slice
@@ -77,13 +80,15 @@ class Plan:
         layers: list[list[Slice]],
         loss: Literal["rate", "external"],
         densities: tuple[Density, ...],
+        rule: Rule = BPTT,
     ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
-        self.densities = densities
+        self.densities, self.rule = densities, rule
+        self.frame, self.frames = rule.frame_steps(network.steps), rule.frames(network.steps)
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self.cores = sorted({part.core for part in self.slices})
         self.input_order = input_order(network.layers[0])
-        self.sample_terms = max(terms(layer, network.steps) for layer in network.layers)
+        self.sample_terms = max(terms(layer, trained_steps(network, rule)) for layer in network.layers)
         self._weights = WeightMap(network, config, layers)
 
     def descriptor(self, part: Slice) -> dict[str, int]:
@@ -93,16 +98,17 @@ class Plan:
             **{name: getattr(part, name) for name in _PLACES},
             **{name: getattr(layer, name) for name in _SHAPES},
             "fan_in": len(part.groups),
-            "steps": self.network.steps,
+            "steps": self.frame,
             "soft": layer.neuron.soft,
             "errors": part.layer > 0,
-            "loss": self._rate_loss(part),
+            "loss": self._label(part) << self.rule.per_step,
             **neuron_constants(layer.neuron, self.training, self.config.format),
             "targets": len(part.targets),
             "sources": len(part.sources),
         }
 
-    def _rate_loss(self, part: Slice) -> bool:
+    def _label(self, part: Slice) -> bool:
+        """Whether a slice gets labels, and finds its errors itself."""
         return self.loss == "rate" and part.layer == len(self.layers) - 1
 
     def expectations(self, part: Slice) -> dict[str, int]:
@@ -111,10 +117,10 @@ class Plan:
         consumers = 0 if last else len(self.layers[part.layer + 1])
         return {
             "inputs": part.external_words,
-            "steps": self.network.steps,
+            "steps": self.frame,
             "credits": consumers,
             "errors_done": consumers + (last and self.loss == "external"),
-            "label": self._rate_loss(part),
+            "label": self._label(part),
             "tape": part.tape_base,
         }
 
@@ -158,7 +164,7 @@ class Plan:
                     regions += [
                         (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
                         for slot in range(self.config.slots)
-                        for step in range(self.network.steps)
+                        for step in range(self.frame)
                     ]
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
@@ -187,7 +193,7 @@ class Plan:
             As ``compile_network``.
         """
         check_training(training, self.config)
-        return Plan(self.network, training, self.config, self.layers, self.loss, self.densities)
+        return Plan(self.network, training, self.config, self.layers, self.loss, self.densities, self.rule)
 
     def restart_packets(self) -> list[Packet]:
         """``WRITE`` packets after which every slice waits for its first sample."""

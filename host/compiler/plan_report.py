@@ -65,6 +65,8 @@ def plan_dict(plan: "Plan") -> dict[str, Any]:
     return {
         "network": str(plan.network),
         "steps": plan.network.steps,
+        "rule": str(plan.rule),
+        "frame": plan.frame,
         "loss": plan.loss,
         "hops": plan.hops,
         "mesh": [config.columns, config.rows],

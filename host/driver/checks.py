@@ -5,16 +5,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network, Training
-from backspike.host.compiler.capacity import CapacityError
+from backspike.golden.rules import BPTT, Rule
+from backspike.host.compiler.capacity import CapacityError, trained_steps
 from backspike.host.compiler.compile import check_fit
 from backspike.host.compiler.geometry import terms
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig
 
-__all__ = ["check_labels", "check_run", "check_skipping", "check_spikes"]
+__all__ = ["check_labels", "check_run", "check_skipping", "check_spikes", "check_trained"]
 
 
-def check_run(network: Network, training: Training, config: ChipConfig, *, batch: int, skipping: bool = True) -> None:
+def check_run(
+    network: Network,
+    training: Training,
+    config: ChipConfig,
+    *,
+    batch: int,
+    skipping: bool = True,
+    rule: Rule = BPTT,
+) -> None:
     """Refuse in a moment a training that compiler or driver would refuse later, before a chip is at hand.
 
     Parameters
@@ -25,6 +34,8 @@ def check_run(network: Network, training: Training, config: ChipConfig, *, batch
         Samples between two updates.
     skipping : bool
         Whether the engines are to skip zeros.
+    rule : Rule
+        As for ``compile_network``.
 
     Raises
     ------
@@ -33,9 +44,9 @@ def check_run(network: Network, training: Training, config: ChipConfig, *, batch
     TypeError, ValueError
         Network and chip do not belong together, or the engines always skip.
     """
-    check_fit(network, training, config)
+    check_fit(network, training, config, rule)
     check_skipping(config, skipping)
-    each = max(terms(layer, network.steps) for layer in network.layers)
+    each = max(terms(layer, trained_steps(network, rule)) for layer in network.layers)
     most = config.batch_terms // each
     if batch > most:
         more = f", or batch_terms={batch * each}" if batch * each <= LIMITS["batch_terms"][1] else ""
@@ -77,3 +88,27 @@ def check_labels(network: Network, labels: ArrayLike, samples: int) -> list[int]
         index = int(np.argwhere(bad)[0][0])
         raise ValueError(f"labels must be 0 to {network.outputs - 1}, not {given[index].item()!r} of sample {index}")
     return [int(label) for label in given]
+
+
+def check_trained(rule: Rule, frames: int, trained: ArrayLike | None) -> np.ndarray:
+    """Which of a sample's frames are trained, as bool ``[frames]``; ``None`` stands for all, where the rule trains all.
+
+    Raises
+    ------
+    TypeError
+        ``trained`` is no array of bool.
+    ValueError
+        It has another shape, or not as many frames as the rule trains.
+    """
+    if trained is None and rule.trained is None:
+        return np.ones(frames, dtype=bool)
+    if trained is None:
+        raise ValueError(f"trained must say which {rule.trained} of {frames} frames rule {rule} trains, not None")
+    given = np.asarray(trained)
+    if given.dtype != np.bool_:
+        raise TypeError(f"trained must be an array of bool, not {given.dtype}")
+    if given.shape != (frames,):
+        raise ValueError(f"trained must have shape ({frames},), one for each frame, not {given.shape}")
+    if rule.trained is not None and given.sum() != rule.trained:
+        raise ValueError(f"trained must be {rule.trained} frames with rule {rule}, not {int(given.sum())}")
+    return given

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from backspike.golden.network import Training
 from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.plan import Plan
-from backspike.host.driver.checks import check_labels, check_skipping, check_spikes
+from backspike.host.driver.checks import check_labels, check_skipping, check_spikes, check_trained
 from backspike.host.driver.operation import DriverError, Operation, Run, Script
 from backspike.host.driver.packet_decoder import Fault, parse_packet
 from backspike.host.driver.sample_stream import ErrorFunction, SampleResult, Samples
@@ -48,7 +48,7 @@ class Driver:
         Whether a fault or an unexpected packet ends the operation with ``DriverError``; they are counted and kept in
         ``faults`` and ``unexpected`` in any case.
     next_slot : int
-        Slot of the next sample; slots are used in turn from ``load`` on, so that a second driver for a loaded chip must
+        Slot of the next frame; slots are used in turn from ``load`` on, so that a second driver for a loaded chip must
         go on with the first one's ``next_slot``.
 
     Attributes
@@ -176,6 +176,7 @@ class Driver:
         labels: ArrayLike | None = None,
         *,
         errors: ErrorFunction | None = None,
+        trained: ArrayLike | None = None,
         update: bool = True,
     ) -> Operation[SampleResult]:
         """Train on a batch. The weights change once, after the last sample.
@@ -188,6 +189,8 @@ class Driver:
             Outputs that should spike, if the loss is on the chip.
         errors : ErrorFunction or None
             If the loss is external.
+        trained : array of bool [frames] or None
+            Which frames of each sample are trained, as ``Rule.draw`` gives them; ``None``: all.
         update : bool
             Whether the weights change; if not, gradients add up over calls until ``update()``.
 
@@ -210,11 +213,12 @@ class Driver:
         inputs = check_spikes(self.plan.network, spikes)
         count = inputs.shape[1]
         targets = None if labels is None else check_labels(self.plan.network, labels, count)
+        frames = check_trained(self.plan.rule, self.plan.frames, trained)
         self._check_terms(count)
 
         def script(run: Run) -> Script[SampleResult]:
             self._samples_since_update += count
-            samples = self._samples(inputs, train=True, labels=targets, errors=errors)
+            samples = self._samples(inputs, frames, labels=targets, errors=errors)
             yield from run(samples)
             if update:
                 yield from self._update(run)
@@ -246,7 +250,7 @@ class Driver:
         inputs = check_spikes(self.plan.network, spikes)
 
         def script(run: Run) -> Script[SampleResult]:
-            samples = self._samples(inputs, train=False)
+            samples = self._samples(inputs, np.zeros(self.plan.frames, dtype=bool))
             yield from run(samples)
             yield from samples.settle()
             yield from self._until_idle(run)
@@ -257,13 +261,13 @@ class Driver:
     def _samples(
         self,
         spikes: np.ndarray,
+        trained: np.ndarray,
         *,
-        train: bool,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
     ) -> Samples:
-        samples = Samples(self.plan, spikes, first_slot=self.next_slot, train=train, labels=labels, errors=errors)
-        self.next_slot = (self.next_slot + spikes.shape[1]) % self.plan.config.slots
+        samples = Samples(self.plan, spikes, trained, first_slot=self.next_slot, labels=labels, errors=errors)
+        self.next_slot = (self.next_slot + spikes.shape[1] * self.plan.frames) % self.plan.config.slots
         return samples
 
     def _until_idle(self, run: Run) -> Script[None]:

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 from backspike.host.compiler.memory_layout import Slice
 from backspike.host.compiler.plan import Plan
 from backspike.host.driver.operation import Script, Transaction
-from backspike.spec.packets import NO_LABEL, Kind, Packet
+from backspike.spec.packets import INPUT_KINDS, NO_LABEL, Kind, Packet
 
 __all__ = ["ErrorFunction", "SampleResult", "Samples", "pack_words", "unpack_word"]
 
 ErrorFunction: TypeAlias = Callable[[int, np.ndarray], ArrayLike]
-"""From a sample's number in the batch and its output spikes [T, N] to dLoss/ds [T, N]."""
+"""From a sample's number in the batch and its output spikes so far [t, N], up to the end of a frame that is trained, to
+dLoss/ds of the steps of this frame [C, N]. Where a frame is the whole sample, both are [T, N]."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ def unpack_word(word: int, count: int) -> np.ndarray:
 class Samples(Transaction[None]):
     """Send samples as slots become free and collect the output spikes; see ``operation.Transaction``.
 
-    A label goes with the inputs. The last layer may then still be at work on the slot's sample before, but has taken
-    that sample's label: a first-layer slot is free only after the errors that follow from it have come.
+    A sample goes in frames, each in a slot of its own, one after the other. A label goes with the inputs of a frame
+    that is trained. The last layer may then still be at work on the slot's frame before, but has taken that frame's
+    label: a first-layer slot is free only after the errors that follow from it have come.
 
     Parameters
     ----------
@@ -68,12 +70,12 @@ class Samples(Transaction[None]):
         The network on the chip.
     spikes : array of uint8 [T, B, N]
         Inputs, 0 or 1, in the golden model's order.
+    trained : array of bool [frames]
+        Which frames of each sample are for training.
     first_slot : int
-        Slot of the first sample; those after it follow in turn.
-    train : bool
-        Whether the samples are for training.
+        Slot of the first frame; those after it follow in turn.
     labels : sequence of int [B] or None
-        Target neurons of the samples, for training with the rate loss.
+        Target neurons of the samples, for training with the loss on chip.
     errors : ErrorFunction or None
         For training with the external loss; what it returns is rounded to the format.
 
@@ -87,15 +89,15 @@ class Samples(Transaction[None]):
         self,
         plan: Plan,
         spikes: np.ndarray,
+        trained: np.ndarray,
         *,
         first_slot: int,
-        train: bool,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
     ) -> None:
-        self._plan, self._train, self._labels, self._errors = plan, train, labels, errors
+        self._plan, self._trained, self._labels, self._errors = plan, trained.tolist(), labels, errors
         self._words = pack_words(spikes[..., plan.input_order])
-        self._steps, self._count = spikes.shape[:2]
+        self._count = spikes.shape[1] * plan.frames
         self._slots, self._first_slot = plan.config.slots, first_slot
         self._first, self._last = plan.layers[0], plan.layers[-1]
         self._credits: list[set[tuple[int, int, int]]] = [set() for _ in range(self._slots)]
@@ -104,23 +106,32 @@ class Samples(Transaction[None]):
         self._unfinished = self._count
         # By output word: the golden model's numbers of the outputs in it
         self._places = [part.order[k : k + 32] for part in self._last for k in range(0, part.outputs, 32)]
-        expected = {(step, word) for step in range(self._steps) for word in range(len(self._places))}
-        self._expected = [set(expected) for _ in range(self._count)]
-        self.outputs = np.zeros((self._steps, self._count, plan.network.outputs), dtype=np.uint8)
+        self._expected: dict[int, set[tuple[int, int]]] = {}
+        self.outputs = np.zeros((*spikes.shape[:2], plan.network.outputs), dtype=np.uint8)
         self._masks: dict[int, np.ndarray] = {}
 
-    def _slot(self, sample: int) -> int:
-        return (self._first_slot + sample) % self._slots
+    def _slot(self, number: int) -> int:
+        return (self._first_slot + number) % self._slots
+
+    def _frame(self, number: int) -> tuple[int, int]:
+        """The sample of a frame, and which of its frames it is."""
+        return divmod(number, self._plan.frames)
+
+    def _trains(self, number: int) -> bool:
+        return self._trained[number % self._plan.frames]
+
+    def _kind(self, number: int) -> Kind:
+        return Kind.MORE if number % self._plan.frames else Kind.SPIKES
 
     def packets(self) -> Script[None]:
         """Until all output spikes have come; ``settle`` then waits for the last slots."""
-        sample = 0
+        number = 0
         while self._unfinished or self._due:
             if self._due:
                 yield from self._error_packets(*self._due.popleft())
-            elif sample < self._count and not self._credits[self._slot(sample)]:
-                yield from self._input_packets(sample)
-                sample += 1
+            elif number < self._count and not self._credits[self._slot(number)]:
+                yield from self._input_packets(number)
+                number += 1
             else:
                 yield None
 
@@ -129,32 +140,35 @@ class Samples(Transaction[None]):
         while any(self._credits):
             yield None
 
-    def _input_packets(self, sample: int) -> Iterator[Packet]:
-        slot = self._slot(sample)
+    def _input_packets(self, number: int) -> Iterator[Packet]:
+        slot, frame, train = self._slot(number), self._plan.frame, self._trains(number)
+        sample, part_of_sample = self._frame(number)
         self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
-        self._in_flight[slot].append(sample)
-        if self._labels is not None:
-            yield from (self._label_packet(sample, self._labels[sample], part) for part in self._last)
-        for step in range(self._steps):
-            for k, word in enumerate(self._words[step, sample].tolist()):
+        self._in_flight[slot].append(number)
+        self._expected[number] = {(step, word) for step in range(frame) for word in range(len(self._places))}
+        if train and self._labels is not None:
+            yield from (self._label_packet(slot, self._labels[sample], part) for part in self._last)
+        for step in range(frame):
+            for k, word in enumerate(self._words[part_of_sample * frame + step, sample].tolist()):
                 for part in self._first:
-                    tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k}
-                    yield Packet(Kind.SPIKES, {**tag, "train": self._train}, (word, 0), part.x, part.y)
+                    tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k, "train": train}
+                    yield Packet(self._kind(number), tag, (word, 0), part.x, part.y)
 
-    def _label_packet(self, sample: int, neuron: int, part: Slice) -> Packet:
+    def _label_packet(self, slot: int, neuron: int, part: Slice) -> Packet:
         label = neuron - part.first
         label = label if 0 <= label < part.channels else NO_LABEL
-        tag = {"slice": part.index, "slot": self._slot(sample), "label": label}
-        return Packet(Kind.LABEL, tag, (), part.x, part.y)
+        return Packet(Kind.LABEL, {"slice": part.index, "slot": slot, "label": label}, (), part.x, part.y)
 
-    def _error_packets(self, sample: int, function: ErrorFunction) -> Iterator[Packet]:
+    def _error_packets(self, number: int, function: ErrorFunction) -> Iterator[Packet]:
         """Errors where the surrogate mask is set and the error is not zero, then the markers."""
-        slot, fmt = self._slot(sample), self._plan.config.format
-        shape = (self._steps, self._plan.network.outputs)
-        errors = np.asarray(function(sample, self.outputs[:, sample].copy()), dtype=np.float64)
+        slot, fmt, frame = self._slot(number), self._plan.config.format, self._plan.frame
+        sample, part_of_sample = self._frame(number)
+        shape = (frame, self._plan.network.outputs)
+        so_far = self.outputs[: (part_of_sample + 1) * frame, sample].copy()
+        errors = np.asarray(function(sample, so_far), dtype=np.float64)
         if errors.shape != shape or not np.isfinite(errors).all():
             raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
-        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(sample)
+        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(number)
         for part in self._last:
             own = units[:, part.order]
             for step, n in np.argwhere(own).tolist():
@@ -168,8 +182,8 @@ class Samples(Transaction[None]):
     def accept(self, packet: Packet) -> bool:
         if packet.kind == Kind.CREDIT:
             return self._accept_credit(packet.tag)
-        if packet.kind == Kind.SPIKES:
-            return self._accept_spikes(packet.tag, *packet.payload)
+        if packet.kind in INPUT_KINDS:
+            return self._accept_spikes(packet.kind, packet.tag, *packet.payload)
         return False
 
     def _accept_credit(self, tag: Mapping[str, int]) -> bool:
@@ -179,27 +193,32 @@ class Samples(Transaction[None]):
         self._credits[tag["slot"]].remove(key)
         return True
 
-    def _accept_spikes(self, tag: Mapping[str, int], spikes: int, masks: int) -> bool:
-        """A slot's words come in the order of its samples, so that a word belongs to the first sample without it."""
+    def _accept_spikes(self, kind: Kind, tag: Mapping[str, int], spikes: int, masks: int) -> bool:
+        """A slot's words come in the order of its frames, so that a word belongs to the first frame without it."""
         place = (tag["step"], tag["word"])
-        if tag["slot"] >= self._slots or tag["slice"] or bool(tag["train"]) != self._train:
+        if tag["slot"] >= self._slots or tag["slice"]:
             return False
-        sample = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
-        if sample is None:
+        number = next((n for n in self._in_flight[tag["slot"]] if place in self._expected[n]), None)
+        if number is None or kind != self._kind(number) or bool(tag["train"]) != self._trains(number):
             return False
         outputs = self._places[tag["word"]]
         if (spikes | masks) >> len(outputs):
             return False
-        self._expected[sample].remove(place)
-        self.outputs[tag["step"], sample, outputs] = unpack_word(spikes, len(outputs))
-        if self._errors is not None:
-            own = self._masks.setdefault(sample, np.zeros(self.outputs.shape[::2], dtype=np.uint8))
+        sample, part_of_sample = self._frame(number)
+        self._expected[number].remove(place)
+        step = part_of_sample * self._plan.frame + tag["step"]
+        self.outputs[step, sample, outputs] = unpack_word(spikes, len(outputs))
+        errors = self._errors if self._trains(number) else None
+        if errors is not None:
+            shape = (self._plan.frame, self._plan.network.outputs)
+            own = self._masks.setdefault(number, np.zeros(shape, dtype=np.uint8))
             own[tag["step"], outputs] = unpack_word(masks, len(outputs))
-        if not self._expected[sample]:
-            self._in_flight[tag["slot"]].remove(sample)
+        if not self._expected[number]:
+            self._in_flight[tag["slot"]].remove(number)
+            del self._expected[number]
             self._unfinished -= 1
-            if self._errors is not None:
-                self._due.append((sample, self._errors))
+            if errors is not None:
+                self._due.append((number, errors))
         return True
 
     def missing(self) -> str:

@@ -8,7 +8,7 @@ from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.memory_layout import Slice
 from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
-from backspike.spec.packets import LINK, MAX_PAYLOAD, Kind, Packet, Place
+from backspike.spec.packets import INPUT_KINDS, LINK, MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
 
 __all__ = ["DrainLate", "Reads", "Updates", "Writes", "activity_reads", "control_reads", "counter_reads"]
@@ -133,7 +133,7 @@ class DrainLate(Transaction[None]):
         yield from ()
 
     def accept(self, packet: Packet) -> bool:
-        return packet.kind in (Kind.SPIKES, Kind.CREDIT, Kind.DATA, Kind.UPDATED)
+        return packet.kind in (*INPUT_KINDS, Kind.CREDIT, Kind.DATA, Kind.UPDATED)
 
     def missing(self) -> str:
         return ""

@@ -419,6 +419,8 @@ def test_a_plan_as_json_values():
     assert plan.to_dict() == {
         "network": "6-5",
         "steps": 4,
+        "rule": "bptt",
+        "frame": 4,
         "loss": "rate",
         "hops": 0.0,
         "mesh": [1, 1],

@@ -129,12 +129,13 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         (
             CapacityError,
             {"steps": 5},
-            "the network has 5 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=5",
+            "the network has 5 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=5, "
+            "or rule tbptt:1",
         ),
         (
             CapacityError,
             {"steps": 300},
-            "the network has 300 steps and the chip holds 4: use a network of at most 4 steps",
+            "the network has 300 steps and the chip holds 4: use a network of at most 4 steps, or rule tbptt:4",
         ),
         (
             ValueError,

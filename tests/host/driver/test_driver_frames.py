@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples in frames: rules that train step by step, on a chip at packet level and in the golden model."""
+
+import re
+
+import numpy as np
+import pytest
+
+from backspike.golden import learning
+from backspike.golden.network import Dense, Network, Neuron
+from backspike.golden.rules import Rule
+from backspike.golden.trainer import Trainer
+from backspike.host.compiler.capacity import CapacityError
+from backspike.host.compiler.compile import check_fit, compile_network
+from backspike.host.driver.checks import check_run
+from backspike.host.driver.packet_decoder import parse_packet
+from backspike.spec.config import ChipConfig
+from backspike.spec.packets import Kind
+from tests.host.driver.test_driver import CONVOLUTIONS, TRAINING, data, same, start
+
+
+def exactly(text):
+    return f"^{re.escape(text)}$"
+
+
+def network(steps=4):
+    hard = Neuron(reset="hard", strict=True, kappa=0.75)
+    layers = [
+        Dense(inputs=35, outputs=41, bias=True),
+        Dense(inputs=41, outputs=9, neuron=hard, bias=True),
+        Dense(inputs=9, outputs=5, neuron=Neuron(theta=0.5, width=2.0)),
+    ]
+    return Network(layers=layers, steps=steps)
+
+
+def trained(net, rule, *, batches=2, samples=5, **config):
+    """Train on the chip and in the golden model, compare, and classify; returns the weights and the chip."""
+    chip, driver, weights = start(net, options={"rule": rule}, **config)
+    trainer, draw = Trainer(net, TRAINING, weights=weights, rule=rule), np.random.default_rng(3)
+    for batch in range(batches):
+        spikes, labels = data(net, samples, batch)
+        chosen = rule.draw(net, draw)
+        expected = trainer.forward(spikes).layers[-1].spikes
+        trainer.train_batch(spikes, labels, trained=chosen)
+        result = chip.run(driver.train_batch(spikes, labels, trained=chosen))
+        assert np.array_equal(result.spikes, expected)
+        assert same(chip.run(driver.read_weights()), trainer.weights)
+    assert not any(np.array_equal(a, b) for a, b in zip(trainer.weights, weights, strict=True))
+    assert same(chip.run(driver.read_velocities()), trainer.velocities)
+    spikes, _ = data(net, samples, 9)
+    assert np.array_equal(chip.run(driver.evaluate(spikes)).spikes, trainer.forward(spikes).layers[-1].spikes)
+    assert not driver.faults
+    assert not driver.unexpected
+    return trainer.weights, chip
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "config"),
+    [
+        ("tbptt:1", 3, {"steps": 1, "slots": 2}),
+        ("tbptt:2", 4, {"steps": 2, "slots": 3}),
+        ("tbptt:3", 6, {"steps": 4, "slots": 4, "lanes": 2}),
+        ("sltt", 4, {"steps": 1, "slots": 4}),
+        ("sltt-k:2", 5, {"steps": 1, "slots": 3, "columns": 3, "rows": 1, "chain": True}),
+        ("sltt-k:1", 3, {"steps": 16, "slots": 8, "dense_only": True}),
+    ],
+)
+def test_rules_of_frames_equal_the_golden_model(name, steps, config):
+    trained(network(steps), Rule.parse(name), **config)
+
+
+def test_a_sample_may_have_more_steps_than_any_chip():
+    _, chip = trained(network(20), Rule.parse("sltt"), batches=1, samples=3, steps=1, slots=3)
+    packets = [parse_packet(words) for words in chip.sent]
+    assert {packet.tag["step"] for packet in packets if packet.kind in (Kind.SPIKES, Kind.MORE)} == {0}
+
+
+def test_maps_in_frames_equal_the_golden_model():
+    net = Network(layers=CONVOLUTIONS["pooled"], steps=4)
+    trained(net, Rule.parse("sltt"), samples=3, steps=1, slots=4)
+
+
+def test_a_loss_of_each_step_does_not_depend_on_the_frames():
+    rule, net = Rule.parse("sltt"), network(4)
+    found = [trained(net, rule.framed(frame), steps=4)[0] for frame in (1, 2, 4)]
+    assert all(same(found[0], other) for other in found[1:])
+
+
+def test_frames_change_what_is_learned_with_errors_that_go_back():
+    net = network(4)
+    found = [trained(net, Rule.parse(name), steps=4)[0] for name in ("bptt", "tbptt:2", "sltt")]
+    assert not any(same(a, b) for n, a in enumerate(found) for b in found[:n])
+
+
+def test_only_the_frames_that_are_trained_get_a_label():
+    net, rule = network(4), Rule.parse("sltt-k:2")
+    chip, driver, _ = start(net, options={"rule": rule}, steps=1, slots=3)
+    spikes, labels = data(net, 3)
+    chip.sent.clear()
+    chip.run(driver.train_batch(spikes, labels, trained=[False, True, True, False]))
+    packets = [parse_packet(words) for words in chip.sent]
+    first, word = driver.plan.layers[0][0], driver.plan.layers[0][0].tape_base
+    place = first.x, first.y, first.index
+    inputs = [p for p in packets if p.kind in (Kind.SPIKES, Kind.MORE) and (p.x, p.y, p.tag["slice"]) == place]
+    frames = [(p.kind, p.tag["train"], p.tag["slot"]) for p in inputs if p.tag["word"] == word]
+    kinds = [Kind.SPIKES, Kind.MORE, Kind.MORE, Kind.MORE] * 3
+    assert frames == [(kind, n % 4 in (1, 2), n % 3) for n, kind in enumerate(kinds)]
+    assert sum(packet.kind == Kind.LABEL for packet in packets) == 3 * 2 * len(driver.plan.layers[-1])
+    assert driver.next_slot == 0
+
+
+def test_errors_from_the_host_for_each_frame():
+    """They may depend on all spikes so far, and are asked for where a frame is trained."""
+    net, rule = network(4), Rule.parse("tbptt:2")
+    chip, driver, weights = start(net, options={"rule": rule, "loss": "external"}, steps=2)
+    spikes, _ = data(net, 3)
+    target = np.random.default_rng(3).normal(size=(4, 3, net.outputs))
+    trainer = Trainer(net, TRAINING, weights=weights, rule=rule)
+    trace, asked = trainer.forward(spikes), []
+    errors = np.cumsum(trace.layers[-1].spikes, axis=0) - target
+    chosen = np.array([False, True])
+    deltas, _ = learning.backward(
+        net, weights, trace, TRAINING, trainer.arithmetic, errors=errors, rule=rule, trained=chosen
+    )
+    trainer.gradients = learning.accumulate(net, trace, deltas, trainer.arithmetic)
+    trainer.apply()
+
+    def function(sample, outputs):
+        asked.append((sample, len(outputs)))
+        return np.cumsum(outputs, axis=0)[-2:] - target[len(outputs) - 2 : len(outputs), sample]
+
+    chip.run(driver.train_batch(spikes, errors=function, trained=chosen))
+    assert sorted(asked) == [(0, 4), (1, 4), (2, 4)]
+    assert same(chip.run(driver.read_weights()), trainer.weights)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given", "kind", "text"),
+    [
+        ("sltt-k:2", None, ValueError, "trained must say which 2 of 4 frames rule sltt-k:2 trains, not None"),
+        ("sltt-k:2", [True] * 3 + [False], ValueError, "trained must be 2 frames with rule sltt-k:2, not 3"),
+        ("sltt", [True] * 3, ValueError, "trained must have shape (4,), one for each frame, not (3,)"),
+        ("bptt", [1], TypeError, "trained must be an array of bool, not int64"),
+    ],
+)
+def test_wrong_frames_are_refused(rule, given, kind, text):
+    net = network(4)
+    _, driver, _ = start(net, options={"rule": Rule.parse(rule)})
+    with pytest.raises(kind, match=exactly(text)):
+        driver.train_batch(*data(net, 2), trained=given)
+
+
+def test_a_batch_counts_the_steps_that_are_trained():
+    """Two steps of five each: 4 samples are 8 terms."""
+    net, rule = network(5), Rule.parse("sltt-k:2")
+    chip, driver, _ = start(net, options={"rule": rule}, steps=1, batch_terms=8)
+    chosen = rule.draw(net, np.random.default_rng(0))
+    chip.run(driver.train_batch(*data(net, 4), trained=chosen))
+    text = (
+        "samples between two updates must be at most 4, not 5: each adds 2 terms to a gradient, and the chip's "
+        "batch_terms is 8"
+    )
+    with pytest.raises(ValueError, match=exactly(text)):
+        driver.train_batch(*data(net, 5), trained=chosen)
+    config = ChipConfig(steps=1, batch_terms=8)
+    check_run(net, TRAINING, config, batch=4, rule=rule)
+    text = "batch is 5 and the chip's gradients hold 4 samples of this network: use batch=4, or batch_terms=10"
+    with pytest.raises(CapacityError, match=exactly(text)):
+        check_run(net, TRAINING, config, batch=5, rule=rule)
+
+
+@pytest.mark.parametrize(
+    ("steps", "name", "most", "text"),
+    [
+        (
+            *(6, "bptt", 4),
+            "the network has 6 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=6, "
+            "or rule tbptt:3",
+        ),
+        (
+            *(20, "bptt", 1),
+            "the network has 20 steps and the chip holds 1: use a network of at most 1 steps, or rule tbptt:1",
+        ),
+        (
+            *(8, "tbptt:4", 2),
+            "a frame of rule tbptt:4 has 4 steps and the chip holds 2: use a chip with steps=4, or rule tbptt:2",
+        ),
+        (4, "ottt", 4, "the chip has no units for rule ottt: use bptt, tbptt:C, sltt or sltt-k:K"),
+    ],
+)
+def test_frames_that_the_chip_does_not_hold_are_refused(steps, name, most, text):
+    for refuse in (compile_network, check_fit):
+        with pytest.raises(CapacityError, match=exactly(text)):
+            refuse(network(steps), TRAINING, ChipConfig(steps=most), rule=Rule.parse(name))
+
+
+def test_frames_that_do_not_fill_a_sample_are_refused():
+    text = "rule tbptt:4 must have frames that divide the 6 steps, not 4: 3 does"
+    with pytest.raises(ValueError, match=exactly(text)):
+        compile_network(network(6), TRAINING, ChipConfig(), rule=Rule.parse("tbptt:4"))
