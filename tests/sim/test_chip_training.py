@@ -25,6 +25,10 @@ CHIPS = {
         "batch_terms": 1 << 13,
     },
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
+    "2x2-chain-dense-1step": {
+        **{"columns": 2, "rows": 2, "chain": True, "dense_only": True, "steps": 1},
+        **SMALL | {"slots": 4, "neurons": 64, "weights": 2048},
+    },
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
 DENSE = [
@@ -34,8 +38,12 @@ DENSE = [
     "evaluation_between_training",
     "errors_from_the_host",
     "saturation_is_flagged",
+    "rules_that_train_in_frames",
+    "same_bits_in_frames_of_any_length",
 ]
 """Tests that need neither convolutions nor skipping that can be switched off."""
+ONE_STEP = ["rules_that_train_in_frames"]
+"""The test of a chip whose slots hold a step."""
 EIGHT_BITS = [
     "same_bits_for_any_placement",
     "same_bits_with_pauses",
@@ -66,6 +74,8 @@ def chip(request, tmp_path_factory):
 
 def _tests(fields):
     """Names of the tests of a chip; None: all."""
+    if fields.get("steps") == 1:
+        return ONE_STEP
     return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
 
 

@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 
 from backspike.golden.network import Conv, Dense, Network, Neuron, Training
+from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.plan import Plan
 from backspike.spec.config import ChipConfig
@@ -32,8 +33,10 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     between = first.outputs
     layers = [first, Dense(inputs=between, outputs=6, neuron=hard), Dense(inputs=6, outputs=4, bias=True)]
     network = Network(layers=layers, steps=config.steps, format=config.format)
+    rule = Rule.parse("sltt").framed(config.steps) if loss == "step" else BPTT
+    loss = "external" if loss == "external" else "rate"
     training = Training(rate=2.0**-4, momentum=0.5 if config.momentum else 0.0, loss_scale=0.5)
-    return compile_network(network, training, config, loss=loss)
+    return compile_network(network, training, config, loss=loss, rule=rule)
 
 
 class Sequence:
@@ -43,7 +46,7 @@ class Sequence:
     ----------
     config: ChipConfig of the core
     random: where everything random comes from
-    loss: of the network, "rate" or "external"
+    loss: of the network, "rate", "step" or "external"
     """
 
     def __init__(self, config: ChipConfig, random: Random, loss: str = "rate"):
@@ -138,7 +141,7 @@ class Sequence:
             random.shuffle(inputs)
         if not train:
             return inputs
-        if self.loss == "rate":
+        if self.loss != "external":
             label = Packet(Kind.LABEL, {"slice": self.last.index, "slot": slot, "label": random.randrange(4)})
             inputs.insert(random.choice((0, len(inputs), random.randint(0, len(inputs)))), label)
             return inputs

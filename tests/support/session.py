@@ -4,6 +4,7 @@
 import numpy as np
 
 from backspike.golden import learning
+from backspike.golden.rules import BPTT
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.compile import compile_network
 from backspike.host.driver.driver import Driver
@@ -40,10 +41,11 @@ class Session:
         await self.transport.start()
         return self
 
-    async def load(self, network, training, *, weights=None, seed=0, strict=True, loss="rate", **placement):
+    async def load(self, network, training, *, weights=None, seed=0, strict=True, loss="rate", rule=BPTT, **placement):
         """Load a network with random or given weights into chip and golden model."""
-        self.plan = compile_network(network, training, self.config, loss=loss, **placement)
-        self.golden = Trainer(network, training, **({"seed": seed} if weights is None else {"weights": weights}))
+        self.plan = compile_network(network, training, self.config, loss=loss, rule=rule, **placement)
+        given = {"seed": seed} if weights is None else {"weights": weights}
+        self.golden = Trainer(network, training, rule=rule, **given)
         self.driver = Driver(self.plan, strict=strict)
         await self.call("load", self.golden.weights)
         return self
@@ -52,11 +54,11 @@ class Session:
         """Call the driver and run the operation."""
         return await self.transport.run(getattr(self.driver, name)(*arguments, **options))
 
-    async def train(self, spikes, labels):
+    async def train(self, spikes, labels, trained=None):
         """Train one batch; output spikes and weights must be equal, and velocities where there is momentum."""
         expected = self.golden.forward(spikes).layers[-1].spikes
-        result = await self.call("train_batch", spikes, labels)
-        self.golden.train_batch(spikes, labels)
+        result = await self.call("train_batch", spikes, labels, trained=trained)
+        self.golden.train_batch(spikes, labels, trained=trained)
         self.same_spikes(expected, result.spikes)
         await self.same_weights()
         return result

@@ -13,6 +13,7 @@ import numpy as np
 
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.presets import default_training
+from backspike.golden.rules import Rule
 from backspike.host.data.datasets import digits
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import DESCRIPTOR
@@ -196,6 +197,49 @@ async def training_goes_on_elsewhere(dut):
     golden.training = replace(training, rate=training.rate / 4)
     await chip.call("change_training", golden.training)
     await chip.train(spikes[:, 6:], labels[6:])
+
+
+@test
+async def rules_that_train_in_frames(dut):
+    """Any number of steps, a few of which the chip holds: all of them are trained, or some that the host draws."""
+    chip = await session(dut)
+    names = [("sltt", 3), ("sltt-k:2", 5), ("tbptt:1", 2), ("tbptt:2", 4), ("sltt", 20)]
+    names = [(name, steps) for name, steps in names if CONFIG.steps > 1 or name != "tbptt:2"]
+    for number, (name, steps) in enumerate(names):
+        rule, draw = Rule.parse(name), np.random.default_rng(SEED + number)
+        options = {"steps": steps, "bias": True, "reset": ("hard", "soft")[number % 2]}
+        network, training, weights = lively("20-24-17-5", SEED + number, **options)
+        await chip.load(network, training, weights=weights, rule=rule, strategy="shuffled", seed=SEED + number)
+        for batch, count in enumerate((2, CONFIG.slots + 1)):
+            samples = random_samples(network, count, SEED + 10 * number + batch, density=0.5)
+            await chip.train(*samples, trained=rule.draw(network, draw))
+        assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+        await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
+async def maps_in_frames(dut):
+    """Convolutions whose steps come one by one."""
+    chip = await session(dut)
+    network, training, weights = lively("2x7x5-c5k3s2p1-c6k2-7", SEED, steps=6, bias=True)
+    await chip.load(network, training, weights=weights, rule=Rule.parse("sltt"))
+    for batch in range(2):
+        await chip.train(*random_samples(network, 3, SEED + batch))
+
+
+@test
+async def same_bits_in_frames_of_any_length(dut):
+    """With a loss of each step, and errors that do not go back in time."""
+    chip = await session(dut)
+    network, training, weights = lively("20-24-17-5", SEED, steps=4, bias=True)
+    spikes, labels = random_samples(network, 5, SEED, density=0.5)
+    finals, rule = [], Rule.parse("sltt")
+    for frame in (1, 2, 4):
+        if frame <= CONFIG.steps:
+            await chip.load(network, training, weights=weights, rule=rule.framed(frame))
+            await chip.train(spikes, labels)
+            finals.append([network.format.encode(weight).tolist() for weight in await chip.call("read_weights")])
+    assert all(final == finals[0] for final in finals)
 
 
 @test
