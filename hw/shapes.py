@@ -31,6 +31,7 @@ class Shapes:
         self.config = config
         self.number = config.format.width
         self.step = index_bits(config.steps)
+        self.step_address = ceil_log2(config.steps)  # part of an address, which has no bit for one step
         self.slot = index_bits(config.slots)
         self.slice = index_bits(config.slices)
         self.lane = index_bits(config.lanes)
@@ -60,20 +61,20 @@ class Shapes:
 
     def tape_address(self):
         """Layout of an address of the spike and mask tapes."""
-        return StructLayout({"word": self.tape_word, "slot": self.slot, "step": self.step})
+        return StructLayout({"word": self.tape_word, "slot": self.slot, "step": self.step_address})
 
     def bitmap_address(self):
         """Layout of an address in a lane's bitmaps of non-zero deltas."""
-        return StructLayout({"word": self.delta_word, "step": self.step})
+        return StructLayout({"word": self.delta_word, "step": self.step_address})
 
     def error_address(self):
         """Layout of an address of the error sums."""
-        return StructLayout({"step": self.step, "neuron": self.neuron, "slot": self.slot})
+        return StructLayout({"step": self.step_address, "neuron": self.neuron, "slot": self.slot})
 
     def erase_address(self):
-        """Layout of what counts through the addresses of error sums and of the tape, to erase both."""
-        neuron = max(self.neuron, self.tape_word)
-        return StructLayout({"step": self.step, "neuron": neuron, "slot": self.slot})
+        """Layout of what counts through the addresses of error sums, of the tape and of counts, to erase them."""
+        neuron = max(self.neuron, self.tape_word, self.slice + 1)
+        return StructLayout({"step": self.step_address, "neuron": neuron, "slot": self.slot})
 
     def error_word(self):
         """An error sum as its memory holds it: 0 where ``none`` is set, whatever stands in ``sum``."""
@@ -81,7 +82,7 @@ class Shapes:
 
     def delta_address(self):
         """Layout of an address in a lane's delta memory."""
-        return StructLayout({"step": self.step, "block": self.block})
+        return StructLayout({"step": self.step_address, "block": self.block})
 
     def history_address(self):
         """Layout of an address of the spikes and masks of all steps."""

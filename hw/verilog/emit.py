@@ -59,6 +59,7 @@ _NO_RESET = r"  end\n\n  cell $dff \3\n    parameter \\WIDTH \4\n    parameter \
 _HEADER = re.compile(r"^(module [^;]*;\n)", re.MULTILINE)
 _CHECK = re.compile(r"  cell \$check .*?\n  end\n", re.DOTALL)
 _NO_CONTENTS = re.compile(r"  cell \$meminit_v2 \S+\n(?:    .*\n)*?    connect \\DATA \{ +\}\n(?:    .*\n)*?  end\n")
+_NO_BITS = re.compile(r"^  wire \[-1:0\] \S+ ;\n", re.MULTILINE)
 _PLAIN_NAME = re.compile(r"\\([A-Za-z_]\w*)(?=[\s\"])")
 
 
@@ -69,6 +70,8 @@ def to_verilog(component, name, *, reset=True, checks=False):
     on those that are 0, they stand in the way of memory inference, and they would be most of the text. It also puts
     the reset into the logic in front of a register; here it is part of the register, as simulators would otherwise
     compute all that logic again whenever an input port may have changed.
+
+    Fields of no bits have no wires, which Verilog cannot express.
 
     No name is a keyword of Verilog, SystemVerilog or Verilog-AMS: a signal, memory or instance that has the name of
     one gets an underscore at the end of its name.
@@ -99,7 +102,7 @@ def to_verilog(component, name, *, reset=True, checks=False):
     text = _rename_keywords(_NO_CONTENTS.sub("", text))
     text = _RESET.sub(_CLOCKED_RESET if reset else _NO_RESET, text)
     attributes = " ".join(f"-remove {attribute}" for attribute in _ATTRIBUTES)
-    return _LINT + _run_once(_yosys(_SCRIPT.format(rtlil=text, attributes=attributes)))
+    return _LINT + _run_once(_NO_BITS.sub("", _yosys(_SCRIPT.format(rtlil=text, attributes=attributes))))
 
 
 def _drop_zeros(fragment):

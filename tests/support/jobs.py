@@ -347,7 +347,7 @@ class Job:
 
     def delta_banks(self):
         """The delta memory of each lane, by address."""
-        lanes, step_bits = self.config.lanes, self.shapes.step
+        lanes, step_bits = self.config.lanes, self.shapes.step_address
         banks = [{} for _ in range(lanes)]
         for t in range(self.steps):
             for pixel in range(self.pixels):

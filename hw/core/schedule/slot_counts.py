@@ -95,7 +95,7 @@ class SlotCounts:
         """
         shapes, table, needs = self.shapes, self.table, self.needs
         number = needs[0].inputs.shape()
-        place = StructLayout({"slot": shapes.slot, "step": shapes.step, "slice": shapes.slice})
+        place = StructLayout({"slot": shapes.slot, "step": shapes.step_address, "slice": shapes.slice})
         m.submodules.arrivals = arrivals = memory.Memory(shape=number, depth=1 << place.size, init=[])
         read, write = arrivals.read_port(), arrivals.write_port()
         now, before, coming = Signal(place), Signal(place), Signal()
@@ -154,7 +154,7 @@ class SlotCounts:
             table.lap.eq(slot.lap),
             read.addr.eq(Cat(at.slot, at.slice, event.credit)),
             last.eq(read.data == Mux(event.credit, need.credits, need.errors_done)),
-            write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice], erased.step[0]), read.addr)),
+            write.addr.eq(Mux(table.erase, Cat(erased.slot, erased.neuron[: shapes.slice + 1]), read.addr)),
             write.data.eq(Mux(last | table.erase, 1, read.data + 1)),
             write.en.eq(table.erase | (event.credit & takes.credit) | (event.marker & takes.marker)),
         ]

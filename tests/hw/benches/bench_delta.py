@@ -149,7 +149,7 @@ class Run:
         }
         error_sums = self._error_sums(steps, outputs)
         where = [
-            [t | first + n << shapes.step | slot << shapes.step + shapes.neuron for n in range(outputs)]
+            [t | first + n << shapes.step_address | slot << shapes.step_address + shapes.neuron for n in range(outputs)]
             for t in range(steps)
         ]
         self.sums = {
@@ -183,10 +183,10 @@ class Run:
         for t in range(steps):
             for lane in range(lanes):
                 for block in range(shape.all_blocks):  # 0 in lanes that a pixel's last block has not
-                    banks[lane][t | first_block + block << shapes.step] = 0
+                    banks[lane][t | first_block + block << shapes.step_address] = 0
             for n in range(outputs):
                 lane, block = shape.place(n)
-                banks[lane][t | first_block + block << shapes.step] = value = int(patterns[t, n])
+                banks[lane][t | first_block + block << shapes.step_address] = value = int(patterns[t, n])
                 if value & (1 << fmt.width - 1) - 1:
                     bitmaps[lane, first_word + block // WORD, t] |= 1 << block % WORD
         assert self.banks == banks
