@@ -9,9 +9,10 @@ LINKS := $(VENV)/types/backspike
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS DENSE_ONLY CHAIN\
   OUTPUT
-TRAINING := PRESET NETWORK RESET KAPPA THETA WIDTH RATE MOMENTUM LOSS_SCALE DATA SAMPLES BATCH TESTS EPOCHS SEED IDLE
+TRAINING := PRESET NETWORK RULE LOSS LOSS_SPAN RESET KAPPA THETA WIDTH RATE MOMENTUM LOSS_SCALE DATA SAMPLES BATCH\
+  TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
 FLAGS := STRICT BIAS NO_SKIPPING
-BENCH := CASES CORES SAMPLES SEED OUTPUT
+BENCH := CASES CORES SAMPLES RULE SEED OUTPUT
 BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
 SYNTH := $(filter-out CORES,$(CHIP)) BOARD UNIT
 TARGETS := help sim bench verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
@@ -99,6 +100,9 @@ help:
 #:   PRESET=digits      what is taken for all variables that are not set: digits, as listed here; mlp: 784-128-10 on 20
 #:                      cores; deep20: a convolutional network of eight layers on 20 cores
 #:   NETWORK=64-128-10  layers, such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10
+#:   RULE=bptt          learning rule: bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, spide:TB, dfa, opzo
+#:   LOSS=rate          rate: squared error of the spike rate, on the chip; cross-entropy: by the host
+#:   LOSS_SPAN=all      all: all steps count for loss and answer; last: the last one alone
 #:   RESET=soft         reset of a neuron that spikes: soft or hard
 #:   KAPPA=0.5          leak of a neuron, 0 to 1
 #:   THETA=1.0          threshold of a neuron
@@ -113,6 +117,8 @@ help:
 #:   BATCH=16           samples per weight update
 #:   TESTS=96           test samples on the chip
 #:   EPOCHS=20          epochs of the golden model's full training
+#:   VALIDATION=0.0     share of the training samples that decides which epoch's weights are taken, such as 0.2
+#:   PATIENCE           epochs without a better result on them after which the training ends
 #:   SEED=1             seed of weights, order of samples and initial memory contents
 #:   IDLE=0.0           chance that the host pauses in a cycle
 #:   NO_SKIPPING=0      1: the engines work on zeros too
@@ -121,6 +127,7 @@ help:
 #:   CASES              names joined by commas: digits, mlp, deep20, scaling, lanes-dense, lanes-conv; all by default
 #:   CORES              numbers of cores joined by commas, instead of those of the cases
 #:   SAMPLES            training samples of each run, instead of those of the cases
+#:   RULE=bptt          learning rules joined by commas, such as bptt,sltt: each case runs with each
 #:   SEED=1             as in sim
 #:   OUTPUT             folder for everything that is written: build/bench
 #: Variables of bitstream and, apart from CORES, synth (also LANES to CHAIN, by default those of the board):

@@ -32,6 +32,13 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="training samples of each run, and samples to evaluate (default those of each case)",
     )
+    parser.add_argument(
+        "--rule",
+        type=comma_list(str),
+        default=["bptt"],
+        metavar="NAMES",
+        help="learning rules, joined by commas, such as bptt,sltt: each case runs with each (default bptt)",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="as of sim (default 1)")
     add_output_option(parser, "build/bench")
 
@@ -41,6 +48,12 @@ def run(arguments: Namespace) -> int:
     from backspike.sim.benchmark.benchmark import benchmark  # noqa: PLC0415 - --help works without the extra
     from backspike.sim.benchmark.benchmark_cases import chosen_runs  # noqa: PLC0415
 
-    runs = chosen_runs(arguments.cases, cores=arguments.cores, samples=arguments.samples, seed=arguments.seed)
+    runs = chosen_runs(
+        arguments.cases,
+        cores=arguments.cores,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        rules=arguments.rule,
+    )
     with output_folder(arguments.output, builds=True) as folder:
         return 1 if benchmark(runs, folder)["differences"] else 0

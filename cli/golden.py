@@ -4,24 +4,25 @@
 Activity, the share of spikes, masks and deltas that are not zero, is what the chip's speed depends on.
 """
 
+import json
 import time
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backspike.golden import learning
+from backspike.cli.options import add_training_options, given_training, positive
 from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
-from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.layers import Layer
-from backspike.golden.network import Conv, Network, Training
-from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
-from backspike.host.compiler.capacity import check_size
 from backspike.host.data import datasets as data
-from backspike.spec.checks import check_integer
+from backspike.host.training.golden_training import train_golden
+from backspike.host.training.metrics import Metrics
+from backspike.host.training.training_spec import TrainingSpec
 
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "densities", "run"]
 
@@ -40,9 +41,7 @@ def densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) -> dict[
     delta and a weight, for the inputs whose mask asks for the error (none in the first layer).
     """
     trace = trainer.forward(spikes)
-    deltas, _ = learning.backward(
-        trainer.network, trainer.weights, trace, trainer.training, trainer.arithmetic, labels=labels
-    )
+    deltas, _ = trainer.backward(trace, labels)
     result: dict[str, Any] = {"inputs": float(trace.inputs.mean()), "layers": []}
     before = trace.inputs
     masks = np.zeros(trace.inputs.shape, dtype=bool)
@@ -96,67 +95,88 @@ def _show(title: str, trainer: Trainer, dataset: data.Dataset) -> None:
     print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
 
-def _train(
-    network: Network,
-    schedule: list[Training],
-    dataset: data.Dataset,
-    arithmetic: Arithmetic,
-    arguments: Namespace,
-) -> None:
-    weights = initial_weights(network, arguments.seed)
-    if any(isinstance(layer, Conv) for layer in network.layers):
-        weights = balanced_weights(network, arguments.seed, dataset.train_spikes[:, :64])
-    trainer = Trainer(network, schedule[0], weights=weights, arithmetic=arithmetic)
-    print(type(arithmetic).__name__)
-    _show("initial weights", trainer, dataset)
-    seconds = 0.0
-    for epoch, training in enumerate(schedule):
-        start = time.perf_counter()
-        trainer.training = training
-        trainer.train(dataset.train_spikes, dataset.train_labels, batch=arguments.batch, seed=arguments.seed + epoch)
-        seconds += time.perf_counter() - start
-        accuracy = trainer.evaluate(dataset.test_spikes, dataset.test_labels)
+def _train(spec: TrainingSpec, arithmetic: Arithmetic, *, activity: bool) -> float:
+    """Train with one seed; returns the accuracy on the test samples."""
+    dataset = spec.dataset()
+    trainer = spec.trainer(spec.weights(), arithmetic)
+    print(f"{type(arithmetic).__name__}, seed {spec.seed}")
+    if activity:
+        _show("initial weights", trainer, dataset)
+    started = time.perf_counter()
+    schedule = spec.schedule()
+
+    def told(epoch: int, metrics: Metrics) -> None:
         largest = max(float(np.abs(weight).max()) for weight in trainer.weights)
         print(
-            f"  epoch {epoch + 1}: rate 2^{np.log2(training.rate):g}, test accuracy {accuracy:.4f}, "
-            f"largest weight {largest:.2f}, {seconds:.2f} s",
+            f"  epoch {epoch + 1}: rate 2^{np.log2(schedule[epoch].rate):g}, {held} accuracy {metrics.accuracy:.4f}, "
+            f"largest weight {largest:.2f}, {time.perf_counter() - started:.2f} s",
             flush=True,
         )
-    _show("trained weights", trainer, dataset)
+
+    held = "test" if dataset.validation_labels is None else "validation"
+    result = train_golden(spec, dataset, trainer, told)
+    if held == "validation":
+        print(f"  weights of the best epoch: test accuracy {result.tested.accuracy:.4f}")
+    if activity:
+        _show("trained weights", trainer, dataset)
     print(f"  saturated: {trainer.saturated}")
+    return result.tested.accuracy
 
 
 def add_options(parser: ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--data", default="digits", help="digits, mnist5k, or a folder with MNIST's four files")
-    parser.add_argument("--hidden", default="128", help="hidden layers, such as 128 or c16k3s2p1-c32k3p1-a2-64")
-    parser.add_argument("--reset", default="soft", choices=("soft", "hard"), help="default %(default)s")
-    parser.add_argument("--steps", type=int, default=4, help="default %(default)s")
-    parser.add_argument("--epochs", type=int, default=10, help="default %(default)s")
-    parser.add_argument("--batch", type=int, default=16, help="default %(default)s")
-    parser.add_argument("--momentum", type=float, default=0.875, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    add_training_options(
+        parser,
+        samples="training samples (default all)",
+        tests="test samples (default all)",
+        epochs="epochs (default 10)",
+    )
+    parser.add_argument(
+        "--hidden",
+        metavar="LAYERS",
+        help="instead of --network: hidden layers, such as 128 or c16k3s2p1-c32k3p1-a2-64; inputs and outputs are "
+        "those of the data (default 128)",
+    )
+    parser.add_argument(
+        "--seeds", type=positive, default=1, metavar="N", help="train with so many seeds, from --seed on (default 1)"
+    )
     parser.add_argument(
         "--arithmetic", default="both", choices=("bit-exact", "float64", "both"), help="default %(default)s"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the accuracies of all seeds to a file")
+
+
+def _spec(arguments: Namespace) -> TrainingSpec:
+    """What the options ask for."""
+    given = {"epochs": 10, "seed": 0} | given_training(arguments)
+    if arguments.hidden and arguments.network:
+        raise ValueError("hidden must not be given with network")
+    if arguments.network is None:
+        dataset = data.load(given.get("data", TrainingSpec.data), given.get("steps", TrainingSpec.steps))
+        hidden = arguments.hidden or "128"
+        flat = hidden.replace("-", "").isdigit()
+        first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))
+        given["network"] = f"{first}-{hidden}-{dataset.classes}"
+    return TrainingSpec(**given)
 
 
 def run(arguments: Namespace) -> int:
     """Train and print; returns the exit code."""
-    check_integer("epochs", arguments.epochs, 1)
-    check_integer("batch", arguments.batch, 1)
-    check_integer("seed", arguments.seed, 0)
-    dataset = data.load(arguments.data, arguments.steps)
-    flat = arguments.hidden.replace("-", "").isdigit()
-    first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))
-    sizes = f"{first}-{arguments.hidden}-{dataset.classes}"
-    network = Network.parse(sizes, steps=arguments.steps, reset=arguments.reset)
-    check_size(network)
-    schedule = default_schedule(network, arguments.epochs, batch=arguments.batch, momentum=arguments.momentum)
-    print(f"{dataset.name}, {network}, {arguments.reset} reset, {schedule[0]}")
-    exact, floating = BitExact(network.format), Float64()
-    kinds: dict[str, tuple[Arithmetic[Any], ...]] = {"bit-exact": (exact,), "float64": (floating,)}
+    spec = _spec(arguments)
+    print(f"{spec.data}, {spec.network}, T = {spec.steps}, rule {spec.rule}, loss {spec.loss}, {spec.schedule()[0]}")
+    kinds: dict[str, tuple[str, ...]] = {"both": ("bit-exact", "float64")}
+    results: dict[str, list[float]] = {}
     with threadpool_limits(1):  # the matrices are too small for threads
-        for arithmetic in kinds.get(arguments.arithmetic, (exact, floating)):
-            _train(network, schedule, dataset, arithmetic, arguments)
+        for kind in kinds.get(arguments.arithmetic, (arguments.arithmetic,)):
+            for seed in range(spec.seed, spec.seed + arguments.seeds):
+                arithmetic: Arithmetic[Any] = BitExact(spec.model.format) if kind == "bit-exact" else Float64()
+                accuracy = _train(replace(spec, seed=seed), arithmetic, activity=arguments.seeds == 1)
+                results.setdefault(kind, []).append(accuracy)
+    if arguments.seeds > 1:
+        for kind, values in results.items():
+            print(f"{kind}, {len(values)} seeds: mean {np.mean(values):.2%}, worst {min(values):.2%}")
+    if arguments.json:
+        found = {"spec": asdict(spec), "test_accuracy": results}
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0

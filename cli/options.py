@@ -30,6 +30,9 @@ _NEURON = ("reset", "kappa", "theta", "width", "strict")
 _TRAINING = (
     "network",
     "steps",
+    "rule",
+    "loss",
+    "loss_span",
     "bias",
     "rate",
     "momentum",
@@ -40,6 +43,8 @@ _TRAINING = (
     "batch",
     "epochs",
     "seed",
+    "validation",
+    "patience",
 )
 
 
@@ -137,6 +142,22 @@ def add_training_options(
         help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 64-128-10)",
     )
     add("--steps", type=int, metavar="N", help="time steps (default 4)")
+    add(
+        "--rule",
+        metavar="NAME",
+        help="learning rule: bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, spide:TB, dfa or opzo, where capitals "
+        "stand for integers (default bptt; see docs/rules.md)",
+    )
+    add(
+        "--loss",
+        choices=("rate", "cross-entropy"),
+        help="squared error of the spike rate, on the chip, or cross-entropy, by the host (default rate)",
+    )
+    add(
+        "--loss-span",
+        choices=("all", "last"),
+        help="whether all steps count for loss and answer, or the last one alone (default all)",
+    )
     add("--reset", choices=("soft", "hard"), help="of a neuron that spikes (default soft)")
     add("--kappa", type=float, metavar="K", help="leak of a neuron, 0 to 1 (default 0.5)")
     add("--theta", type=float, metavar="U", help="threshold of a neuron, more than 0 (default 1)")
@@ -161,6 +182,14 @@ def add_training_options(
     add("--batch", type=int, metavar="N", help="samples per update (default 16)")
     add("--tests", type=int, metavar="N", help=tests)
     add("--epochs", type=int, metavar="N", help=epochs)
+    add(
+        "--validation",
+        type=float,
+        metavar="P",
+        help="share of the training samples that is put aside, such as 0.2: they are classified after each epoch, "
+        "instead of the test samples, and the weights of the best epoch are kept (default 0)",
+    )
+    add("--patience", type=int, metavar="N", help="end after so many epochs without a better one (default: go on)")
     add("--seed", type=int, metavar="N", help="of weights and order of the samples (default 1)")
 
 

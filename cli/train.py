@@ -72,7 +72,7 @@ def run(arguments: Namespace) -> int:
     with threadpool_limits(1), _saving(arguments):  # the golden model's matrices are too small for threads
         state = _resumed(arguments) if arguments.resume else None
         if state and state.finished:
-            print(f"{arguments.save} holds a finished training of {state.spec.epochs} epochs")
+            print(f"{arguments.save} holds a finished training of {state.epoch} epochs")
             return 0
         spec = state.spec if state else _new(arguments)
         spec.dataset()

@@ -27,7 +27,8 @@ class Loss:
     Parameters
     ----------
     kind : "rate" or "cross-entropy"
-        Squared error of each output's spike count; or cross-entropy of the softmax of the counts.
+        Squared error of each output's spike count; or cross-entropy of the softmax of the counts. Counts are those of a
+        frame of the rule, or of a step where the rule has a loss of each step.
     span : "all" or "last"
         Whether all steps count, or the last one alone.
 
@@ -101,11 +102,11 @@ def rate_errors(
     return errors.reshape(frames, samples, outputs).repeat(frame, axis=0)
 
 
-def host_errors(loss: Loss, scale: float, spikes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def host_errors(loss: Loss, scale: float, rule: Rule, steps: int, spikes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The errors of a loss that is not on the chip, in float64 and not rounded.
 
-    The cross-entropy's are ``scale * (softmax(counts) - y)`` at each step that counts, where counts are the spikes in
-    those steps; those of the squared error ``scale * (s - y)``.
+    The cross-entropy's are ``scale * (softmax(counts) - y)`` at each step of a frame, with the counts of its spikes;
+    those of the squared error ``scale * (s - y)``. With a loss of each step, or of the last one, a frame is a step.
 
     Parameters
     ----------
@@ -113,25 +114,31 @@ def host_errors(loss: Loss, scale: float, spikes: np.ndarray, labels: np.ndarray
         Not that of the chip.
     scale : float
         Factor of the errors.
-    spikes : array of 0 and 1 [T, B, N]
-        Of the last layer.
+    rule : Rule
+        Says what a frame is.
+    steps : int
+        Steps T of a sample.
+    spikes : array of 0 and 1 [t, B, N]
+        Of the last layer, from the first step of the samples to the end of a frame.
     labels : array of integers [B]
         Outputs that should spike.
 
     Returns
     -------
-    array [T, B, N]
+    array [t, B, N]
         The errors.
     """
-    steps, samples, outputs = spikes.shape
-    counted = slice(steps - len(loss.counted(spikes)), steps)
+    done, samples, outputs = spikes.shape
+    frame = 1 if rule.per_step or loss.span == "last" else rule.frame_steps(steps)
     targets = np.zeros((samples, outputs))
     targets[np.arange(samples), labels] = 1
-    errors = np.zeros(spikes.shape)
+    counts = spikes.reshape(done // frame, frame, samples, outputs).sum(axis=1, dtype=np.float64)
     if loss.kind == "rate":
-        errors[counted] = scale * (spikes[counted].astype(np.float64) - targets)
-        return errors
-    counts = spikes[counted].sum(axis=0, dtype=np.float64)
-    powers = np.exp(counts - counts.max(axis=1, keepdims=True))
-    errors[counted] = scale * (powers / powers.sum(axis=1, keepdims=True) - targets)
+        errors = counts - frame * targets
+    else:
+        powers = np.exp(counts - counts.max(axis=2, keepdims=True))
+        errors = powers / powers.sum(axis=2, keepdims=True) - targets
+    errors = scale * errors.repeat(frame, axis=0)
+    if loss.span == "last":
+        errors[: steps - 1] = 0
     return errors

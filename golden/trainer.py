@@ -151,12 +151,18 @@ class Trainer:
         if self.feedback and self.feedback.learned:
             noise = self.feedback.noise(*inputs.shape[:2])
         trace = learning.forward(self.network, self.weights, inputs, self.arithmetic, noise=noise)
-        deltas, _ = self._backward(self.network, trace, labels, trained)
+        deltas, _ = self.backward(trace, labels, trained)
         self.gradients = learning.accumulate(self.network, trace, deltas, self.arithmetic, rule=self.rule)
         if self.feedback and noise:
             self.feedback.learn(noise, deltas[-1])
         self.apply()
         return int((self.predictions(trace) == labels).sum())
+
+    def backward(
+        self, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
+    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Deltas and errors of each layer [T, B, N] after a forward pass, see ``learning.backward``."""
+        return self._backward(self.network, trace, labels, trained)
 
     def _backward(
         self, network: Network, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
@@ -164,7 +170,9 @@ class Trainer:
         given: dict[str, Any] = {"labels": labels}
         if not self.loss.on_chip:
             targets = learning.check_labels(network, labels, trace.inputs.shape[1])
-            errors = host_errors(self.loss, self.training.loss_scale, trace.layers[-1].spikes, targets)
+            errors = host_errors(
+                self.loss, self.training.loss_scale, self.rule, network.steps, trace.layers[-1].spikes, targets
+            )
             given = {"errors": errors}
         return learning.backward(
             network,

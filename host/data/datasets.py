@@ -4,7 +4,7 @@
 import gzip
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ class Dataset:
         Number of classes.
     image : tuple of int
         Shape of a sample before it became inputs: height and width.
+    validation_spikes, validation_labels : array or None
+        Samples that were put aside from those for training, as those; ``None``: none were.
     """
 
     name: str
@@ -43,6 +45,24 @@ class Dataset:
     test_labels: np.ndarray
     classes: int
     image: tuple[int, ...]
+    validation_spikes: np.ndarray | None = None
+    validation_labels: np.ndarray | None = None
+
+    def with_validation(self, share: float, seed: int) -> "Dataset":
+        """With a share of the training samples put aside, drawn by the seed; at least one stays on each side."""
+        count = len(self.train_labels)
+        aside = round(share * count)
+        if not 0 < aside < count:
+            raise ValueError(f"validation must leave some of {count} samples on each side, not {share!r}: use 0.2")
+        order = np.random.default_rng((seed, 2)).permutation(count)
+        chosen, kept = np.sort(order[:aside]), np.sort(order[aside:])
+        return replace(
+            self,
+            train_spikes=self.train_spikes[:, kept],
+            train_labels=self.train_labels[kept],
+            validation_spikes=self.train_spikes[:, chosen],
+            validation_labels=self.train_labels[chosen],
+        )
 
     @property
     def steps(self) -> int:

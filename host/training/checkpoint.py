@@ -25,7 +25,7 @@ from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
 __all__ = ["Checkpoint", "read_spec", "read_weights"]
 
-_VERSION = 2
+_VERSION = 3
 """Of the description. A file of another version is refused."""
 
 
@@ -49,6 +49,10 @@ class Checkpoint:
         ``fingerprint`` of the data.
     chip : dict or None
         Configuration of the chip that was trained last, as ``ChipConfig.to_dict``; ``None`` before the first.
+    best : list of array or None
+        The weights of the epoch with the best result on the validation samples; ``None`` before the first.
+    tested : dict or None
+        Results of these weights on the test samples, at the end of a training with validation; ``None`` before.
     """
 
     spec: TrainingSpec
@@ -60,9 +64,11 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     data: str = ""
     chip: dict[str, Any] | None = None
+    best: list[np.ndarray] | None = None
+    tested: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        self.metrics = self.metrics or Metrics(self.spec.steps)
+        self.metrics = self.metrics or self.spec.no_metrics()
         self.data = self.data or fingerprint(self.spec.dataset())
 
     @classmethod
@@ -73,8 +79,20 @@ class Checkpoint:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are complete."""
-        return self.epoch == self.spec.epochs
+        """Whether nothing is left to do: the training is over, and its best weights are tested, if there are any."""
+        return self.trained and not (self.spec.validation and self.tested is None)
+
+    @property
+    def trained(self) -> bool:
+        """Whether all epochs are complete, or no better one has come for the patience of the specification."""
+        patience = self.spec.patience
+        return self.epoch == self.spec.epochs or (patience is not None and self.epoch - self.best_epoch >= patience)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first of the epochs with the best result on the validation samples, from 1; 0 before the first."""
+        results = [entry["validation_accuracy"] for entry in self.history if "validation_accuracy" in entry]
+        return 1 + max(range(len(results)), key=results.__getitem__) if results else 0
 
     @property
     def samples(self) -> int:
@@ -90,6 +108,7 @@ class Checkpoint:
             "batch": self.batch,
             "metrics": dataclasses.asdict(self.metrics),
             "history": self.history,
+            "tested": self.tested,
             "samples": self.samples,
             "constants": self.spec.constants(),
             "data": self.data,
@@ -98,8 +117,8 @@ class Checkpoint:
         }
         arrays = {
             f"{name}_{number}": array
-            for name in ("weights", "velocities")
-            for number, array in enumerate(getattr(self, name))
+            for name in ("weights", "velocities", "best")
+            for number, array in enumerate(getattr(self, name) or ())
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -129,6 +148,7 @@ class Checkpoint:
             spec = _spec(found, {} if data is None else {"data": data})
             epoch, batch = _entry(found, "epoch", int), _entry(found, "batch", int)
             history, chip = _entry(found, "history", list), _entry(found, "chip", dict | None)
+            tested = _entry(found, "tested", dict | None)
             constants, known = _entry(found, "constants", dict), _entry(found, "data", str)
             metrics = Metrics(**{name: _entry(found["metrics"], name, int) for name in _entry(found, "metrics", dict)})
             for entry in history:
@@ -151,10 +171,13 @@ class Checkpoint:
             if not 0 <= value <= most:
                 raise ValueError(f"{name} of {path} must be 0 to {most}, not {value}")
         done = min(batch * spec.batch, count)
-        if (metrics.steps, metrics.samples) != (spec.steps, done) or not 0 <= metrics.right <= done:
-            raise ValueError(f"metrics of {path} must be of {done} samples and {spec.steps} steps, not {metrics}")
+        if (metrics.steps, metrics.samples) != (spec.no_metrics().steps, done) or not 0 <= metrics.right <= done:
+            raise ValueError(
+                f"metrics of {path} must be of {done} samples and {spec.no_metrics().steps} steps, not {metrics}"
+            )
         weights, velocities = (_layers(path, arrays, name, spec.model) for name in ("weights", "velocities"))
-        return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip)
+        best = _layers(path, arrays, "best", spec.model) if "best_0" in arrays else None
+        return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip, best, tested)
 
 
 def read_spec(path: Path) -> TrainingSpec | None:

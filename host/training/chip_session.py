@@ -11,6 +11,7 @@ from backspike.host.compiler.compile import compile_network
 from backspike.host.driver.checks import check_run
 from backspike.host.driver.driver import Driver, DriverError
 from backspike.host.driver.operation import Operation
+from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.config import ChipConfig
@@ -65,9 +66,16 @@ class ChipSession:
         fmt = chip.config.format
         if spec.model.format != fmt:
             raise ValueError(f"format of the network must be the chip's, {fmt}, not {spec.model.format}")
-        check_run(spec.model, training, chip.config, batch=spec.batch)
+        check_run(spec.model, training, chip.config, batch=spec.batch, rule=spec.learning_rule)
         self.chip, self.spec = chip, spec
-        self.plan = compile_network(spec.model, training, chip.config, density=spec.densities())
+        self.plan = compile_network(
+            spec.model,
+            training,
+            chip.config,
+            density=spec.densities(),
+            loss=spec.chip_loss,
+            rule=spec.learning_rule,
+        )
         self.driver = Driver(self.plan)
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
@@ -89,16 +97,22 @@ class ChipSession:
         momentum = self.chip.config.momentum
         self.call("load", weights, velocities if momentum else None)
 
+    def train_batch(self, spikes: np.ndarray, labels: np.ndarray, trained: np.ndarray | None = None) -> SampleResult:
+        """Train on a batch, as ``Driver.train_batch``, with the loss of the specification."""
+        errors = self.spec.host_errors(labels)
+        given = {"labels": labels} if errors is None else {"errors": errors}
+        return self.call("train_batch", spikes, trained=trained, **given)
+
     def classify(
         self, spikes: np.ndarray, labels: np.ndarray, stop: Callable[[], bool] = lambda: False
     ) -> tuple[Metrics, list[np.ndarray]] | None:
         """Classify samples: ``(Metrics, output spikes of each part)``; ``None`` where it was stopped."""
-        metrics, parts = Metrics(self.spec.steps), []
+        metrics, parts = self.spec.no_metrics(), []
         for start in range(0, len(labels), self.spec.batch):
             if stop():
                 return None
             chosen = slice(start, start + self.spec.batch)
             result = self.call("evaluate", spikes[:, chosen])
             parts.append(result.spikes)
-            metrics += Metrics.of(result.counts, labels[chosen], self.spec.steps)
+            metrics += self.spec.metrics(result.spikes, labels[chosen])
         return metrics, parts

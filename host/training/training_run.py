@@ -11,7 +11,6 @@ import numpy as np
 
 from backspike.golden.constants import Training
 from backspike.golden.learning import Trace
-from backspike.golden.trainer import Trainer
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
@@ -67,7 +66,7 @@ class TrainingRun:
         self.save_every, self.stop = save_every, stop
         self._schedule = self.spec.schedule()
         self.session = ChipSession(chip, self.spec, self._training)
-        self._golden = Trainer(self.spec.model, self._training, weights=state.weights) if compare else None
+        self._golden = self.spec.trainer(state.weights) if compare else None
         self._faults: dict[tuple[int, int], int] = {}
         self._saved = replace(state, history=list(state.history))
         self.difference: Difference | None = None
@@ -85,11 +84,15 @@ class TrainingRun:
         """
         self._attempt(self._load)
         self._write()
-        while not self.state.finished and not self.difference:
+        while not self.state.trained and not self.difference:
             if self.stop():
                 self._attempt(self._save)
                 return "different" if self.difference else "interrupted"
             self._attempt(self._step)
+        while not self.state.finished and not self.difference:
+            if self.stop():
+                return "interrupted"
+            self._attempt(self._test_best)
         return "different" if self.difference else "finished"
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -169,13 +172,14 @@ class TrainingRun:
     def _train_batch(self, chosen: np.ndarray, batches: int) -> None:
         state, started = self.state, time.monotonic()
         spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
-        result = self.session.call("train_batch", spikes, labels)
+        trained = self.spec.trained_frames(state.epoch, state.batch)
+        result = self.session.train_batch(spikes, labels, trained)
         seconds = time.monotonic() - started
-        metrics = Metrics.of(result.counts, labels, self.spec.steps)
+        metrics = self.spec.metrics(result.spikes, labels)
         if self._golden:
             self._golden.training = self._training
             self._compare_spikes(self._golden.forward(spikes), result.spikes, state.samples)
-            self._golden.train_batch(spikes, labels)
+            self._golden.train_batch(spikes, labels, trained=trained)
         state.metrics += metrics
         state.batch += 1
         self.log.event(
@@ -194,18 +198,15 @@ class TrainingRun:
 
     def _end_epoch(self) -> None:
         state = self.state
-        tested = self.session.classify(self.data.test_spikes, self.data.test_labels, self.stop)
-        if tested is None:
+        held, data = "test", self.data
+        spikes, labels = data.test_spikes, data.test_labels
+        if data.validation_spikes is not None and data.validation_labels is not None:
+            held, spikes, labels = "validation", data.validation_spikes, data.validation_labels
+        metrics = self._classify(spikes, labels)
+        if metrics is None:
             return
-        metrics, parts = tested
         control = self.session.call("read_control")
         self._fetch()
-        if self._golden:
-            start = 0
-            for part in parts:
-                tests = slice(start, start + part.shape[1])
-                self._compare_spikes(self._golden.forward(self.data.test_spikes[:, tests]), part, start)
-                start = tests.stop
         if self.difference:
             return
         entry: dict[str, Any] = {
@@ -213,21 +214,55 @@ class TrainingRun:
             "samples": state.metrics.samples,
             "train_loss": state.metrics.loss,
             "train_accuracy": state.metrics.accuracy,
-            "test_loss": metrics.loss,
-            "test_accuracy": metrics.accuracy,
-            "tests": metrics.samples,
+            f"{held}_loss": metrics.loss,
+            f"{held}_accuracy": metrics.accuracy,
+            f"{held}s" if held == "test" else held: metrics.samples,
             "rate": self._training.rate,
             "saturated": any(core["saturated"] for core in control.values()),
         }
         state.history.append(entry)
-        state.epoch, state.batch, state.metrics = state.epoch + 1, 0, Metrics(self.spec.steps)
+        state.epoch, state.batch, state.metrics = state.epoch + 1, 0, self.spec.no_metrics()
+        if state.best_epoch == state.epoch:
+            state.best = list(state.weights)
         self._write()
         self.log.event(
             "epoch",
             f"epoch {state.epoch}/{self.spec.epochs}: loss {entry['train_loss']:.3f}, accuracy "
-            f"{entry['train_accuracy']:.1%}; {metrics.samples} tests: loss {metrics.loss:.3f}, accuracy "
+            f"{entry['train_accuracy']:.1%}; {metrics.samples} {held} samples: loss {metrics.loss:.3f}, accuracy "
             f"{metrics.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
             **entry,
+        )
+
+    def _classify(self, spikes: np.ndarray, labels: np.ndarray) -> Metrics | None:
+        """``Metrics`` of samples on the chip, compared with the golden model; ``None`` where it was stopped."""
+        found = self.session.classify(spikes, labels, self.stop)
+        if found is None:
+            return None
+        metrics, parts = found
+        start = 0
+        if self._golden:
+            for part in parts:
+                samples = slice(start, start + part.shape[1])
+                self._compare_spikes(self._golden.forward(spikes[:, samples]), part, start)
+                start = samples.stop
+        return metrics
+
+    def _test_best(self) -> None:
+        """Classify the test samples with the weights of the best epoch, which are those of the training."""
+        state = self.state
+        state.weights = list(state.best or state.weights)
+        self._load()
+        metrics = self._classify(self.data.test_spikes, self.data.test_labels)
+        if metrics is None or self.difference:
+            return
+        state.tested = {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy, "tests": metrics.samples}
+        self._write()
+        self.log.event(
+            "tested",
+            f"weights of epoch {state.best_epoch}, the best on the validation samples; {metrics.samples} test samples: "
+            f"loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.1%}",
+            epoch=state.best_epoch,
+            **state.tested,
         )
 
     def _save(self) -> None:

@@ -4,21 +4,28 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from backspike.golden.arithmetic import Arithmetic
 from backspike.golden.constants import Neuron, Training
 from backspike.golden.initial import balanced_weights, initial_weights
+from backspike.golden.losses import Loss, host_errors
 from backspike.golden.network import Network
 from backspike.golden.presets import default_rate, default_schedule, smallest_rate
+from backspike.golden.rules import Rule
+from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.cost_model import Density
 from backspike.host.data.datasets import Dataset, load
+from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
 from backspike.spec.config import LIMITS
 from backspike.spec.formats import Format
@@ -45,7 +52,13 @@ class TrainingSpec:
     network : str
         Layers in the notation of ``Network.parse``, such as ``"64-128-10"`` or ``"1x28x28-c16k3p1-a2-10"``.
     steps : int
-        Time steps T, 1 to 16.
+        Time steps T; a frame of the learning rule has 1 to 16.
+    rule : str
+        Learning rule, one of ``rules.NAMES``.
+    loss : "rate" or "cross-entropy"
+        What is made small.
+    loss_span : "all" or "last"
+        Whether all steps count for the loss and the answer, or the last one alone.
     neuron : dict
         Fields of ``Neuron`` by name.
     bias : bool
@@ -58,7 +71,7 @@ class TrainingSpec:
     momentum : float
         Of the update, 0 to 1.
     loss_scale : float or None
-        Of the rate loss, more than 0; ``None``: 1 / T.
+        Of the loss, more than 0; ``None``: errors are within -1 and 1.
     data : str
         ``"digits"``, or what else ``host.data.datasets.load`` takes; a folder's path is made absolute.
     samples : int or None
@@ -70,7 +83,12 @@ class TrainingSpec:
     epochs : int
         Epochs of the full training; the rate of each one depends on their number.
     seed : int
-        Of the initial weights and the order of the samples.
+        Of the initial weights, the order of the samples, and which are for validation.
+    validation : float
+        Share of the training samples that is put aside: after each epoch they are classified instead of the test
+        samples, and the weights of the best epoch are kept. 0: none.
+    patience : int or None
+        Epochs without a better result on the validation samples after which the training ends; ``None``: it goes on.
 
     Raises
     ------
@@ -80,6 +98,9 @@ class TrainingSpec:
 
     network: str = "64-128-10"
     steps: int = 4
+    rule: str = "bptt"
+    loss: Literal["rate", "cross-entropy"] = "rate"
+    loss_span: Literal["all", "last"] = "all"
     neuron: dict[str, Any] = field(default_factory=dict)
     bias: bool = False
     format: dict[str, Any] = field(default_factory=dict)
@@ -92,9 +113,13 @@ class TrainingSpec:
     batch: int = 16
     epochs: int = 20
     seed: int = 1
+    validation: float = 0.0
+    patience: int | None = None
 
     def __post_init__(self) -> None:
-        check_integer("steps", self.steps, *LIMITS["steps"])
+        check_integer("steps", self.steps, 1)
+        self.objective.check(self.learning_rule)
+        check_frame(self.learning_rule, self.steps)
         for name, low in (("batch", 1), ("epochs", 1), ("seed", 0), ("samples", 1), ("tests", 1)):
             if getattr(self, name) is not None or name not in ("samples", "tests"):
                 check_integer(name, getattr(self, name), low)
@@ -104,6 +129,11 @@ class TrainingSpec:
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0, float("inf"), open_low=True)
         check_number("momentum", self.momentum, 0, 1)
+        check_number("validation", self.validation, 0, 0.9)
+        if self.patience is not None:
+            check_integer("patience", self.patience, 1)
+            if not self.validation:
+                raise ValueError("patience must be given with validation, a share of the samples such as 0.2")
         _check_fields("neuron", self.neuron, Neuron)
         _check_fields("format", self.format, Format)
         if not isinstance(self.data, str):
@@ -117,10 +147,72 @@ class TrainingSpec:
 
     @property
     def model(self) -> Network:
-        """The ``Network``."""
-        return Network.parse(
+        """The ``Network``, with the neurons of the learning rule."""
+        network = Network.parse(
             self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **self.neuron
         )
+        return self.learning_rule.adapted(network)
+
+    @property
+    def learning_rule(self) -> Rule:
+        """The ``Rule``."""
+        return Rule.parse(self.rule)
+
+    @property
+    def objective(self) -> Loss:
+        """The ``Loss``."""
+        return Loss(kind=self.loss, span=self.loss_span)
+
+    @property
+    def chip_loss(self) -> Literal["rate", "external"]:
+        """The loss that the chip has: its own, or errors from the host."""
+        return "rate" if self.objective.on_chip else "external"
+
+    @property
+    def error_scale(self) -> float:
+        """``loss_scale``, or the one with which errors are within -1 and 1."""
+        if self.loss_scale is not None:
+            return self.loss_scale
+        rule = self.learning_rule
+        return 1.0 if rule.per_step or not self.objective.on_chip else 1 / rule.frame_steps(self.steps)
+
+    def trainer(self, weights: Sequence[ArrayLike], arithmetic: Arithmetic[Any] | None = None) -> Trainer:
+        """The golden model of the training, with these weights and the constants of the first epoch."""
+        return Trainer(
+            self.model,
+            self.schedule()[0],
+            weights=weights,
+            rule=self.learning_rule,
+            loss=self.objective,
+            batch=self.batch,
+            feedback_seed=self.seed,
+            arithmetic=arithmetic,
+        )
+
+    def trained_frames(self, epoch: int, batch: int) -> np.ndarray | None:
+        """The frames of a sample that a batch trains, bool [frames]; ``None``: all."""
+        return self.learning_rule.draw(self.model, np.random.default_rng((self.seed, epoch, batch)))
+
+    def metrics(self, spikes: np.ndarray, labels: np.ndarray) -> Metrics:
+        """``Metrics`` of output spikes [T, B, N], of the steps that count."""
+        counted = self.objective.counted(spikes)
+        return Metrics.of(counted.sum(axis=0, dtype=np.int64), labels, len(counted))
+
+    def no_metrics(self) -> Metrics:
+        """``Metrics`` of no sample."""
+        return Metrics(1 if self.loss_span == "last" else self.steps)
+
+    def host_errors(self, labels: np.ndarray) -> Callable[[int, np.ndarray], np.ndarray] | None:
+        """The ``ErrorFunction`` for the driver of samples with these labels; ``None`` where the chip finds them."""
+        loss, rule, scale = self.objective, self.learning_rule, self.error_scale
+        if loss.on_chip:
+            return None
+
+        def errors(sample: int, spikes: np.ndarray) -> np.ndarray:
+            all_steps = host_errors(loss, scale, rule, self.steps, spikes[:, np.newaxis], labels[[sample]])
+            return all_steps[-rule.frame_steps(self.steps) :, 0]
+
+        return errors
 
     def schedule(self) -> list[Training]:
         """The ``Training`` of each epoch."""
@@ -130,7 +222,7 @@ class TrainingSpec:
             batch=self.batch,
             momentum=self.momentum,
             rate=self.rate,
-            loss_scale=self.loss_scale,
+            loss_scale=self.error_scale,
         )
 
     def rate_remark(self) -> str | None:
@@ -152,9 +244,7 @@ class TrainingSpec:
     def densities(self) -> tuple[Density, ...]:
         """The ``Density`` of each layer with the initial weights, for ``compile_network``."""
         data = self.dataset()
-        return measure_densities(
-            self.model, self.weights(), self.schedule()[0], data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN]
-        )
+        return measure_densities(self.trainer(self.weights()), data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN])
 
     def whole_dataset(self) -> Dataset:
         """All of the data; ``ValueError`` where network and data do not belong together."""
@@ -176,13 +266,14 @@ class TrainingSpec:
                 raise ValueError(
                     f"{name} must be at most {len(labels)} for the data {data.name!r}, not {getattr(self, name)}"
                 )
-        return dataclasses.replace(
+        part = dataclasses.replace(
             data,
             train_spikes=data.train_spikes[:, : self.samples],
             train_labels=data.train_labels[: self.samples],
             test_spikes=data.test_spikes[:, : self.tests],
             test_labels=data.test_labels[: self.tests],
         )
+        return part.with_validation(self.validation, self.seed) if self.validation else part
 
     def constants(self) -> dict[str, Any]:
         """All constants by name, as the format holds them: of each layer's neurons, and of each epoch's training."""
@@ -212,6 +303,17 @@ class TrainingSpec:
     def from_json(cls, text: str) -> Self:
         """The inverse of ``to_json``."""
         return cls(**json.loads(text))
+
+
+def check_frame(rule: Rule, steps: int) -> None:
+    """``ValueError`` where no chip can hold a frame of the rule."""
+    frame, most = rule.frame_steps(steps), LIMITS["steps"][1]
+    if frame > most:
+        fitting = max(n for n in range(1, most + 1) if steps % n == 0)
+        raise ValueError(
+            f"steps must be at most {most} with rule {rule}, as a chip holds all of them, not {steps!r}: use fewer, "
+            f"rule tbptt:{fitting} or sltt"
+        )
 
 
 def _check_fields(name: str, values: object, kind: type) -> None:

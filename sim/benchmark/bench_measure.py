@@ -14,7 +14,6 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.partition import Piece
 from backspike.host.driver.driver import Driver
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
@@ -44,8 +43,7 @@ class Measuring(MeasuredRun):
         super().__init__(folder, job["run"], scenario, {"batches": [], "evaluation": None, "weights_equal": False})
         self.tests = self.expected["tests"].shape[1] if job["tests"] else 0
         pieces = [Piece(**piece) for piece in job["pieces"]]
-        plan = compile_network(scenario.model, scenario.training, scenario.config, strategy=pieces)
-        self.driver = Driver(plan)
+        self.driver = Driver(scenario.plan(strategy=pieces))
         self.transport = ChipTransport(dut, seed=scenario.seed, patience=PATIENCE)
 
     async def all(self) -> None:
@@ -73,9 +71,10 @@ class Measuring(MeasuredRun):
         counters = await self.counters()
         for number in range(self.scenario.batches):
             chosen = slice(number * size, (number + 1) * size)
-            result, cycles = await self.call(
-                self.driver.train_batch(self.expected["inputs"][:, chosen], self.expected["labels"][chosen])
+            operation = self.scenario.batch_operation(
+                self.driver, self.expected["inputs"][:, chosen], self.expected["labels"][chosen], number
             )
+            result, cycles = await self.call(operation)
             before, counters = counters, await self.counters()
             self.measured["batches"].append({"cycles": cycles, "counters": _difference(counters, before)})
             self.note("train", chosen.stop, self.scenario.batches * size)

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
-from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
@@ -116,7 +114,10 @@ def trained_weights(
     case, scenario = measurement.case, measurement.scenario
     network = scenario.model
     name = _digest(
-        [scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data, case.epochs, scenario.seed]
+        [
+            *(scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data),
+            *(scenario.rule, case.epochs, scenario.seed),
+        ]
     )
     path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"
     if case.weights and not path.is_file():
@@ -135,15 +136,17 @@ def trained_weights(
 
 def _train(scenario: Scenario, data: Dataset, epochs: int, update: Callable[..., None]) -> Trainer:
     """A golden model that was trained for some epochs, in batches of 16 whatever the chip's are."""
-    schedule = default_schedule(scenario.model, epochs, batch=16, momentum=scenario.momentum)
-    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
+    scenario = dataclasses.replace(scenario, batch=16, epochs=epochs)
+    schedule = scenario.schedule()
+    trainer = scenario.trainer(scenario.weights())
     count = len(data.train_labels)
     for epoch, training in enumerate(schedule):
         trainer.training = training
         order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
-        for start in range(0, count, 16):
+        for number, start in enumerate(range(0, count, 16)):
             chosen = order[start : start + 16]
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            frames = scenario.trained_frames(epoch, number)
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames)
             update(epoch * count + start + len(chosen), epochs * count)
     return trainer
 
@@ -154,19 +157,18 @@ def _prepare(
     """Place the network by measured densities, and write what the chip must produce; returns a ``_Prepared``."""
     scenario, case = measurement.scenario, measurement.case
     data = scenario.dataset()
-    if case.name not in cache:
+    key = f"{case.name} {scenario.rule}"
+    if key not in cache:
         weights = trained_weights(measurement, data, directory, reporter)
         some = slice(0, _DENSITY_SAMPLES)
-        densities = measure_densities(
-            scenario.model, weights, scenario.training, data.train_spikes[:, some], data.train_labels[some]
-        )
-        trainer = Trainer(scenario.model, scenario.training, weights=weights)
+        trainer = scenario.trainer(weights)
+        densities = measure_densities(trainer, data.train_spikes[:, some], data.train_labels[some])
         tests = slice(0, _ACCURACY_SAMPLES)
         accuracy = trainer.evaluate(data.test_spikes[:, tests], data.test_labels[tests])
-        cache[case.name] = weights, densities, accuracy
-    weights, densities, accuracy = cache[case.name]
+        cache[key] = weights, densities, accuracy
+    weights, densities, accuracy = cache[key]
     with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
-        plan = compile_network(scenario.model, scenario.training, scenario.config, density=densities)
+        plan = scenario.plan(density=densities)
     folder = directory / "runs" / measurement.name
     _write_expected(name, scenario, data, weights, folder)
     if measurement.compared:
@@ -177,11 +179,12 @@ def _prepare(
 
 def _write_expected(name: str, scenario: Scenario, data: Dataset, weights: list[np.ndarray], folder: Path) -> None:
     """Inputs of the run, and what the chip must answer: output spikes, and weights after the batches."""
-    trainer = Trainer(scenario.model, scenario.training, weights=weights)
+    trainer = scenario.trainer(weights)
     spikes, order = [], scenario.order(data)
-    for chosen in order:
+    for number, chosen in enumerate(order):
         spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
-        trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+        frames = scenario.trained_frames(0, number)
+        trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames)
     tests = data.test_spikes[:, : scenario.tests]
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(

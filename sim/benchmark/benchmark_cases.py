@@ -4,6 +4,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from backspike.sim.run.scenario import PRESETS, Scenario
@@ -82,8 +83,9 @@ class Measurement:
 
     @property
     def name(self) -> str:
-        """Of the run: its case, cores and lanes."""
-        return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l"
+        """Of the run: its case, cores and lanes, and the learning rule if it is not ``bptt``."""
+        rule = "" if self.scenario.rule == "bptt" else f"-{self.scenario.rule.replace(':', '')}"
+        return f"{self.case.name}-{self.scenario.cores}c{self.scenario.lanes}l{rule}"
 
     @property
     def compared(self) -> Scenario | None:
@@ -98,6 +100,7 @@ def chosen_runs(
     cores: Sequence[int] | None = None,
     samples: int | None = None,
     seed: int = 1,
+    rules: Sequence[str] = ("bptt",),
     cases: Sequence[Case] = CASES,
 ) -> list[Measurement]:
     """The ``Measurement`` of every run.
@@ -112,6 +115,8 @@ def chosen_runs(
         Training and evaluation samples of each run instead of those of the cases; batches are not larger.
     seed : int
         Of weights, order of the samples and initial memory contents.
+    rules : sequence of str
+        Learning rules with which each case is run.
     cases : sequence of Case
         Table of ``Case``.
 
@@ -133,19 +138,19 @@ def chosen_runs(
             case = dataclasses.replace(  # noqa: PLW2901
                 case, samples=samples, tests=samples, scenario={**case.scenario, "batch": batch}
             )
-        for count in cores or case.cores:
-            for lanes in case.lanes:
-                scenario = Scenario(
-                    **{
-                        **case.scenario,
-                        "cores": count,
-                        "lanes": lanes,
-                        "samples": case.samples,
-                        "tests": case.tests,
-                        "epochs": case.epochs,
-                        "seed": seed,
-                    }
-                )
-                scenario.config  # noqa: B018 - refuses a mesh that does not exist before anything is built
-                runs.append(Measurement(case=case, scenario=scenario))
+        for rule, count, lanes in product(rules, cores or case.cores, case.lanes):
+            scenario = Scenario(
+                **{
+                    **case.scenario,
+                    "cores": count,
+                    "lanes": lanes,
+                    "samples": case.samples,
+                    "tests": case.tests,
+                    "epochs": case.epochs,
+                    "seed": seed,
+                    "rule": rule,
+                }
+            )
+            scenario.config  # noqa: B018 - refuses a mesh that does not exist before anything is built
+            runs.append(Measurement(case=case, scenario=scenario))
     return runs

@@ -17,7 +17,6 @@ from cocotb.triggers import ClockCycles, with_timeout
 from backspike.host.driver.driver import Driver
 from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.compare import first_spike_difference, first_weight_difference
-from backspike.host.training.metrics import Metrics
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 from backspike.sim.run.transport import CLOCK_NS, ChipTransport
@@ -75,7 +74,7 @@ class Run(MeasuredRun):
         for number, chosen in enumerate(self.order[: self.batches]):
             spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
             watch = cocotb.start_soon(self.watch_activity()) if number == 0 else None
-            result, cycles = await self.call(self.driver.train_batch(spikes, labels))
+            result, cycles = await self.call(self.scenario.batch_operation(self.driver, spikes, labels, number))
             if watch:
                 watch.cancel()
             self.measured["train_cycles"].append(cycles)
@@ -103,25 +102,22 @@ class Run(MeasuredRun):
 
     def take_metrics(self, result: SampleResult, labels: np.ndarray) -> None:
         """Squared error of the spike rate, and how many predictions are right."""
-        metrics = Metrics.of(result.counts, labels, self.scenario.steps)
+        metrics = self.scenario.metrics(result.spikes, labels)
         self.measured["losses"].append(metrics.loss)
         self.measured["correct"].append(metrics.right)
 
     async def evaluate(self, name: str) -> bool:
         """Classify the test samples; whether all spikes are as expected."""
         total = min(self.scenario.tests, len(self.data.test_labels))
-        parts, cycles = [], 0
+        parts, cycles, metrics = [], 0, self.scenario.no_metrics()
         for start in range(0, total, self.scenario.batch):
             chosen = slice(start, min(start + self.scenario.batch, total))
             result, took = await self.call(self.driver.evaluate(self.data.test_spikes[:, chosen]))
             parts.append(result.spikes)
             cycles += took
-            right = sum(
-                (part.sum(axis=0).argmax(axis=1) == self.data.test_labels[k : k + part.shape[1]]).sum()
-                for k, part in zip(range(0, total, self.scenario.batch), parts, strict=False)
-            )
-            self.measured[f"{name}_accuracy"] = int(right) / chosen.stop
-            self.note(name, chosen.stop, total, accuracy=int(right) / chosen.stop)
+            metrics += self.scenario.metrics(result.spikes, self.data.test_labels[chosen])
+            self.measured[f"{name}_accuracy"] = metrics.accuracy
+            self.note(name, chosen.stop, total, accuracy=metrics.accuracy)
         spikes = np.concatenate(parts, axis=1)
         self.arrays[f"{name}_spikes"] = spikes
         self.measured[f"{name}_cycles"] = cycles

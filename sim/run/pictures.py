@@ -116,9 +116,9 @@ def _learning(scenario, golden, measured, path):
     _curves(left, samples, measured["losses"], correct, "of the batch")
     left.set(title="simulated chip, before each update", xlabel="training samples", xlim=(0, samples[-1] * 1.02))
     epochs = np.arange(1, len(golden["accuracies"]) + 1)
-    _curves(right, epochs, golden["losses"], golden["accuracies"], "on the test digits")
+    _curves(right, epochs, golden["losses"], golden["accuracies"], f"on the {golden['held']} samples")
     right.set(
-        title=f"golden model, same bits: {golden['accuracies'][-1]:.1%} in the end",
+        title=f"golden model, same bits: {golden['accuracy']:.1%} of the test samples in the end",
         xlabel="epoch",
         xlim=(0, epochs[-1] * 1.02),
     )
@@ -149,7 +149,7 @@ def _raster(data, golden, path):
     figure = _figure(2.2 * len(layers) + 4, 5)
     axes = figure.subplots(1, len(layers) + 1, width_ratios=[1.6] + [1] * len(layers))
     axes[0].imshow(data.test_spikes[:, 0].mean(axis=0).reshape(data.image), cmap="gray_r")
-    answer = int(trace.counts[0].argmax())
+    answer = int(golden["trainer"].predictions(trace)[0])
     axes[0].set(title=f"a test digit: label {data.test_labels[0]}, answer {answer}", xticks=[], yticks=[])
     for panel, name, spikes in zip(axes[1:], names, layers, strict=True):
         steps, neurons = spikes.shape

@@ -47,7 +47,7 @@ def make_report(
         },
         "accuracy": {
             "golden_after_chip_samples": golden["evaluate_accuracy"],
-            "golden_fully_trained": golden["accuracies"][-1],
+            "golden_fully_trained": golden["accuracy"],
             "golden_training_samples": golden["samples"],
             "golden_fully_trained_same_tests": golden["trained_accuracy"],
         },

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a training run in simulation consists of: chip, network, data, seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -8,9 +9,14 @@ import numpy as np
 
 from backspike.golden.constants import Training
 from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
 from backspike.host.driver.checks import check_run
+from backspike.host.driver.driver import Driver
+from backspike.host.driver.operation import Operation
+from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig, mesh_shape
@@ -116,11 +122,18 @@ class Scenario(TrainingSpec):
                 "columns": columns,
                 "rows": rows,
                 "lanes": self.lanes,
-                "steps": max(4, self.steps),
+                **self._frame_sizes(),
                 "format": self.format,
                 **self.chip,
             }
         )
+
+    def _frame_sizes(self) -> dict[str, int]:
+        """What the chip holds of a sample: all steps, or a frame; frames come one after the other, in more slots."""
+        rule = self.learning_rule
+        if rule.frame is None:
+            return {"steps": max(4, self.steps)}
+        return {"steps": rule.frame, "slots": 4}
 
     @property
     def training(self) -> Training:
@@ -134,7 +147,8 @@ class Scenario(TrainingSpec):
 
     def dataset(self) -> Dataset:
         """All of the data: the golden model takes them, the chip some (``order``)."""
-        return self.whole_dataset()
+        data = self.whole_dataset()
+        return data.with_validation(self.validation, self.seed) if self.validation else data
 
     def check(self) -> None:
         """Refuse at once what golden model, compiler or driver would refuse in the course of the run.
@@ -143,12 +157,46 @@ class Scenario(TrainingSpec):
         """
         config = self.config
         self.dataset()
-        check_run(self.model, self.training, config, batch=self.batch, skipping=self.skipping)
+        check_run(
+            self.model,
+            self.training,
+            config,
+            batch=self.batch,
+            skipping=self.skipping,
+            rule=self.learning_rule,
+        )
 
-    def plan(self) -> Plan:
-        """The network placed on the chip, balanced for the densities of the initial weights."""
+    def plan(self, *, strategy: Sequence[Piece] | None = None, density: Sequence[Density] | None = None) -> Plan:
+        """The network placed on the chip.
+
+        Parameters
+        ----------
+        strategy : sequence of Piece or None
+            Where the slices are; ``None``: by ``placement``.
+        density : sequence of Density or None
+            By which the load is balanced; ``None``: that of the initial weights.
+        """
         return compile_network(
-            self.model, self.training, self.config, strategy=self.placement, seed=self.seed, density=self.densities()
+            self.model,
+            self.training,
+            self.config,
+            strategy=strategy or self.placement,
+            seed=self.seed,
+            density=density or self.densities(),
+            loss=self.chip_loss,
+            rule=self.learning_rule,
+        )
+
+    def batch_operation(
+        self, driver: Driver, spikes: np.ndarray, labels: np.ndarray, number: int
+    ) -> Operation[SampleResult]:
+        """``driver.train_batch`` of the chip's n-th batch, with rule and loss of the scenario."""
+        errors = self.host_errors(labels)
+        return driver.train_batch(
+            spikes,
+            labels if errors is None else None,
+            errors=errors,
+            trained=self.trained_frames(0, number),
         )
 
     def order(self, data: Dataset) -> np.ndarray:

@@ -12,8 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
-from backspike.golden.trainer import Trainer
 from backspike.host.data.datasets import Dataset
+from backspike.host.training.golden_training import train_golden
 from backspike.host.training.metrics import Metrics
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.run.pictures import draw_all
@@ -108,44 +108,35 @@ def simulate_training(
 
 
 def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict[str, Any]:
-    """Full training with the bit-exact model; accuracy after each epoch."""
-    schedule = scenario.schedule()
-    trainer = Trainer(scenario.model, schedule[0], weights=scenario.weights())
-    accuracies, losses, trained = [], [], 0
+    """Full training with the bit-exact model."""
+    each, total = len(data.train_labels), len(data.train_labels) * scenario.epochs
+    held = "test" if data.validation_labels is None else "validation"
     with reporter.stage("training the golden model bit-exactly") as update:
-        for epoch, training in enumerate(schedule):
-            trainer.training = training
-            for chosen in scenario.epoch_batches(epoch, len(data.train_labels)):
-                trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
-            trained += len(data.train_labels)
-            metrics = _assess(trainer, data)
-            accuracies.append(metrics.accuracy)
-            losses.append(metrics.loss)
-            update(
-                trained,
-                len(data.train_labels) * len(schedule),
-                f"loss {metrics.loss:.3f}, test accuracy {metrics.accuracy:.1%}",
-            )
-    return {"trainer": trainer, "samples": trained, "accuracies": accuracies, "losses": losses}
 
+        def told(epoch: int, metrics: Metrics) -> None:
+            note = f"loss {metrics.loss:.3f}, {held} accuracy {metrics.accuracy:.1%}"
+            update((epoch + 1) * each, total, note)
 
-def _assess(trainer: Trainer, data: Dataset) -> Metrics:
-    """``Metrics`` of the test data."""
-    counts = np.concatenate(
-        [trainer.forward(data.test_spikes[:, k : k + 256]).counts for k in range(0, len(data.test_labels), 256)]
-    )
-    return Metrics.of(counts, data.test_labels, data.steps)
+        result = train_golden(scenario, data, scenario.trainer(scenario.weights()), told)
+    return {
+        "trainer": result.trainer,
+        "samples": len(result.epochs) * each,
+        "accuracies": [metrics.accuracy for metrics in result.epochs],
+        "losses": [metrics.loss for metrics in result.epochs],
+        "held": held,
+        "accuracy": result.tested.accuracy,
+    }
 
 
 def _write_expected(name: str, scenario: Scenario, data: Dataset, golden: dict[str, Any], directory: Path) -> None:
     """What the chip must produce: spikes and weights of each batch, spikes of the tests before and after."""
-    trainer = Trainer(scenario.model, scenario.training, weights=scenario.weights())
+    trainer = scenario.trainer(scenario.weights())
     expected: dict[str, Any] = {"run": name}
     spikes = []
     for number, chosen in enumerate(scenario.order(data)):
         batch, labels = data.train_spikes[:, chosen], data.train_labels[chosen]
         spikes.append(trainer.forward(batch).layers[-1].spikes)
-        trainer.train_batch(batch, labels)
+        trainer.train_batch(batch, labels, trained=scenario.trained_frames(0, number))
         expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
     expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
@@ -154,7 +145,8 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, golden: dict[s
     for part, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
         trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
         expected[f"{part}_spikes"] = trace.layers[-1].spikes
-        golden[f"{part}_accuracy"] = float((trace.counts.argmax(axis=1) == data.test_labels[: scenario.tests]).mean())
+        tested = scenario.metrics(trace.layers[-1].spikes, data.test_labels[: scenario.tests])
+        golden[f"{part}_accuracy"] = tested.accuracy
         golden["trace"] = trace
     golden["saturated"] = trainer.saturated
     np.savez(directory / "expected.npz", **expected)

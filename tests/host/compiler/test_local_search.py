@@ -144,8 +144,9 @@ def test_measured_densities():
     weights = initial_weights(network, 0)
     spikes = (draw.random((3, 5, network.inputs)) < 0.3).astype(np.uint8)
     labels = draw.integers(0, 4, 5)
-    first, *others = densities = measure_densities(network, weights, training, spikes, labels)
-    trace = Trainer(network, training, weights=weights).forward(spikes)
+    trainer = Trainer(network, training, weights=weights)
+    first, *others = densities = measure_densities(trainer, spikes, labels)
+    trace = trainer.forward(spikes)
     assert first.spikes == spikes.mean()
     assert first.masks == 0
     for density, layer in zip(others, trace.layers, strict=False):

@@ -237,3 +237,54 @@ def test_a_course_that_does_not_fit_the_chip_is_refused(config, text, tmp_path):
     with pytest.raises((CapacityError, ValueError), match=re.escape(text)):
         train(tmp_path, chip)
     assert chip.names == [] and not (tmp_path / "weights.npz").exists()
+
+
+HELD = TrainingSpec(**vars(SPEC) | {"validation": 0.25, "patience": 2, "epochs": 8, "rate": 2.0**-3})
+
+
+def best_of(spec):
+    """Accuracies on the validation samples, and the weights of the first best epoch, in the golden model."""
+    data, accuracies, weights = spec.dataset(), [], []
+    trainer = spec.trainer(spec.weights())
+    for epoch, training in enumerate(spec.schedule()):
+        trainer.training = training
+        for chosen in spec.epoch_batches(epoch, len(data.train_labels)):
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+        accuracies.append(trainer.evaluate(data.validation_spikes, data.validation_labels))
+        weights.append(trainer.weights)
+        if epoch - int(np.argmax(accuracies)) >= spec.patience:
+            break
+    trainer.weights = weights[int(np.argmax(accuracies))]
+    return accuracies, trainer, trainer.evaluate(data.test_spikes, data.test_labels)
+
+
+def test_validation_decides_which_weights_are_kept_and_when_to_end(tmp_path):
+    accuracies, best, tested = best_of(HELD)
+    assert len(accuracies) < HELD.epochs and int(np.argmax(accuracies)) + 1 < len(accuracies), "nothing is shown"
+    result, run = train(tmp_path, spec=HELD, compare=True)
+    assert result == "finished"
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    assert [entry["validation_accuracy"] for entry in state.history] == accuracies
+    assert same(state.weights, best.weights) and same(run.state.weights, best.weights)
+    assert state.tested["test_accuracy"] == tested == events(tmp_path, "tested")[0]["test_accuracy"]
+    assert not any("test_accuracy" in entry for entry in state.history)
+
+
+@pytest.mark.parametrize("looks", [4, 9, 30])
+def test_a_training_with_validation_goes_on_to_the_same_weights(looks, tmp_path):
+    asked = iter([False] * looks + [True] * 99)
+    train(tmp_path, spec=HELD, stop=lambda: next(asked))
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    result, _ = train(tmp_path, state=state, spec=HELD)
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    _, best, tested = best_of(HELD)
+    assert result == "finished" and state.finished and same(state.weights, best.weights)
+    assert state.tested["test_accuracy"] == tested
+
+
+def test_a_loss_by_the_host_trains_to_the_golden_models_bits(tmp_path):
+    for changes in ({"loss": "cross-entropy"}, {"loss_span": "last"}):
+        spec = TrainingSpec(**vars(SPEC) | changes | {"epochs": 2})
+        result, run = train(tmp_path, spec=spec, compare=True)
+        assert result == "finished"
+        assert not same(run.state.weights, spec.weights())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole training of a specification in the golden model, without a chip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backspike.golden.trainer import Trainer
+from backspike.host.data.datasets import Dataset
+from backspike.host.training.metrics import Metrics
+from backspike.host.training.training_spec import TrainingSpec
+
+__all__ = ["GoldenTraining", "assess", "train_golden"]
+
+
+@dataclass(frozen=True)
+class GoldenTraining:
+    """What a training came to.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With the weights in the end: those of the best epoch on the validation samples, if there are any.
+    held : "test" or "validation"
+        The samples that are classified after each epoch.
+    epochs : list of Metrics
+        Of these samples after each epoch.
+    tested : Metrics
+        Of the test samples in the end.
+    """
+
+    trainer: Trainer
+    held: str
+    epochs: list[Metrics]
+    tested: Metrics
+
+
+def train_golden(
+    spec: TrainingSpec, data: Dataset, trainer: Trainer, told: Callable[[int, Metrics], None]
+) -> GoldenTraining:
+    """Train to the end, or until no better epoch has come for the patience of the specification.
+
+    Parameters
+    ----------
+    spec : TrainingSpec
+        What is trained.
+    data : Dataset
+        All of its samples.
+    trainer : Trainer
+        With the initial weights.
+    told : function
+        Called after each epoch with its number, from 0, and the ``Metrics`` of the samples that are held back.
+    """
+    held = "test" if data.validation_labels is None else "validation"
+    epochs: list[Metrics] = []
+    best, best_epoch = trainer.weights, 0
+    for epoch, training in enumerate(spec.schedule()):
+        trainer.training = training
+        for number, chosen in enumerate(spec.epoch_batches(epoch, len(data.train_labels))):
+            trained = spec.trained_frames(epoch, number)
+            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=trained)
+        metrics = assess(spec, trainer, data, held)
+        if held == "test" or metrics.accuracy > max((past.accuracy for past in epochs), default=-1.0):
+            best, best_epoch = trainer.weights, epoch
+        epochs.append(metrics)
+        told(epoch, metrics)
+        if spec.patience is not None and epoch - best_epoch >= spec.patience:
+            break
+    trainer.weights = best
+    return GoldenTraining(trainer, held, epochs, assess(spec, trainer, data, "test"))
+
+
+def assess(spec: TrainingSpec, trainer: Trainer, data: Dataset, held: str) -> Metrics:
+    """``Metrics`` of the test or the validation samples."""
+    metrics = spec.no_metrics()
+    all_spikes, labels = getattr(data, f"{held}_spikes"), getattr(data, f"{held}_labels")
+    for start in range(0, len(labels), 256):
+        part = slice(start, start + 256)
+        spikes = trainer.forward(all_spikes[:, part]).layers[-1].spikes
+        metrics += spec.metrics(spikes, labels[part])
+    return metrics
