@@ -7,17 +7,25 @@ Rounding looks the nearest number up in a table of all numbers of the format. St
 
 from bisect import bisect_left
 from fractions import Fraction
+from functools import cache
+
+
+@cache
+def table(exponent_bits, mantissa_bits):
+    """All numbers of a format from 0 on, and those of the exponent that it does not have: overflow."""
+    bias, steps = 2 ** (exponent_bits - 1) - 1, 2**mantissa_bits
+    numbers = [Fraction(field, steps) * Fraction(2) ** (1 - bias) for field in range(steps)]
+    for code in range(1, 2**exponent_bits):
+        numbers += [(1 + Fraction(field, steps)) * Fraction(2) ** (code - bias) for field in range(steps)]
+    return numbers
 
 
 class Rounder:
     """Rounds fractions to a format with the given numbers of exponent and mantissa bits."""
 
     def __init__(self, exponent_bits, mantissa_bits):
-        bias, steps = 2 ** (exponent_bits - 1) - 1, 2**mantissa_bits
-        self.table = [Fraction(field, steps) * Fraction(2) ** (1 - bias) for field in range(steps)]
-        for code in range(1, 2**exponent_bits):  # the last one stands for what does not exist: overflow
-            self.table += [(1 + Fraction(field, steps)) * Fraction(2) ** (code - bias) for field in range(steps)]
-        self.count = len(self.table) - steps
+        self.table = table(exponent_bits, mantissa_bits)
+        self.count = len(self.table) - 2**mantissa_bits
         self.saturated = False
 
     def __call__(self, value):
@@ -129,11 +137,12 @@ class FractionTrainer:
             self._accumulate(layer, gradient, presynaptic, delta)
         self.trace.append(record)
 
-    def _layer_forward(self, layer, weight, presynaptic):
+    def _layer_forward(self, layer, weight, presynaptic, state=None, thresholds=None):
+        """``thresholds[t][i]`` of the fire test, in place of theta."""
         outputs = range(len(layer["links"]))
         potentials, spikes, masks = [], [], []
-        last_u, last_s = [0.0 for _ in outputs], [0 for _ in outputs]
-        for row in presynaptic:
+        last_u, last_s = state or ([0.0 for _ in outputs], [0 for _ in outputs])
+        for t, row in enumerate(presynaptic):
             u = []
             for i in outputs:
                 total = sum((Fraction(weight[r][k]) for j, r, k in layer["links"][i] if row[j]), Fraction(0))
@@ -143,7 +152,8 @@ class FractionTrainer:
                     total += layer["kappa"] * Fraction(last_u[i]) - layer["rr"] * last_s[i]
                 u.append(self.round(total))
             above = (lambda a, b: a > b) if layer["strict"] else (lambda a, b: a >= b)
-            last_u, last_s = u, [int(above(Fraction(x), layer["theta"])) for x in u]
+            moved = [layer["theta"] for _ in outputs] if thresholds is None else thresholds[t]
+            last_u, last_s = u, [int(above(Fraction(x), y)) for x, y in zip(u, moved, strict=True)]
             potentials.append(last_u)
             spikes.append(last_s)
             masks.append([int(abs(Fraction(x) - layer["theta"]) * 2 < layer["width"]) for x in u])
@@ -157,7 +167,7 @@ class FractionTrainer:
 
     def _layer_backward(self, layer, spikes, masks, errors):
         deltas, following = [], [0.0] * len(spikes[0])
-        for t in reversed(range(self.steps)):
+        for t in reversed(range(len(errors))):
             row = []
             for i, after in enumerate(following):
                 total = layer["amplitude"] * Fraction(errors[t][i]) if masks[t][i] else Fraction(0)
