@@ -95,8 +95,9 @@ def plan_text(plan: "Plan") -> str:
     The load is in cycles per training sample, in all and of each engine and port.
     """
     loads = core_loads(plan)
+    frames = f" in frames of {plan.frame}" if plan.frames > 1 else ""
     lines = [
-        f"{plan.network}, T = {plan.network.steps}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
+        f"{plan.network}, T = {plan.network.steps}{frames}: {len(plan.slices)} slices on {len(plan.cores)} cores, "
         f"{plan.hops:.1f} hops, balance {_balance(plan, loads):.2f}"
     ]
     memories, parts = (

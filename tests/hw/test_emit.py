@@ -17,7 +17,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from backspike.hw.core.memory.memories import Memories
 from backspike.hw.noc.host_link import HostLink
+from backspike.hw.shapes import Shapes
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip, to_verilog
 from backspike.hw.verilog.keywords import KEYWORDS
 from backspike.hw.verilog.ports import port_values
@@ -81,6 +83,20 @@ def test_text_is_free_of_places_and_contents(emitted):
         assert "src =" not in text
         assert str(Path(__file__).resolve().parents[2]) not in text
         assert str(Path.home()) not in text
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_memories_are_as_long_as_the_steps_need(steps):
+    """Those of tapes, laps, error sums and deltas have no address bit for one step, and no wire without bits."""
+    text = to_verilog(Memories(Shapes(ChipConfig(steps=steps, slots=4))), "memories")
+    assert "[-1:0]" not in text
+    words = {
+        part.split(" ", 1)[0].split("(")[0]: int(found[1]) + 1
+        for part in text.split("module \\memories.")
+        if (found := re.search(r"  reg \[\d+:0\] ram \[(\d+):0\];", part))
+    }
+    expected = {"masks": 256, "laps": 256, "error_sums": 1024, "deltas_0": 256, "bitmaps_0": 16}
+    assert {name: words[name] / steps for name in expected} == expected
 
 
 def test_files_are_listed_in_order(emitted):

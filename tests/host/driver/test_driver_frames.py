@@ -150,6 +150,13 @@ def test_wrong_frames_are_refused(rule, given, kind, text):
         driver.train_batch(*data(net, 2), trained=given)
 
 
+def test_a_plan_tells_its_frames():
+    plan = compile_network(network(6), TRAINING, ChipConfig(), rule=Rule.parse("tbptt:3"))
+    assert plan.summary().startswith("35-41-9-5, T = 6 in frames of 3: ")
+    values = plan.to_dict()
+    assert (values["rule"], values["steps"], values["frame"]) == ("tbptt:3", 6, 3)
+
+
 def test_a_batch_counts_the_steps_that_are_trained():
     """Two steps of five each: 4 samples are 8 terms."""
     net, rule = network(5), Rule.parse("sltt-k:2")

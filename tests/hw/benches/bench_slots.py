@@ -204,7 +204,8 @@ class Run:
         choices += ["credit", None]
         if not late:
             choices += [name for name in ("marker", "label") if takes[name] or random.random() < 0.2]
-        event, train, more = random.choice(choices), random.randrange(2), random.randrange(2)
+        event, train = random.choice(choices), random.randrange(2)
+        more = train ^ label & 1
         bench.set("event__brings", {event: 1} if event else 0)
         bench.set("event__train", train)
         bench.set("event__more", more)
