@@ -110,8 +110,9 @@ def _make_unpacker(shape):
     if isinstance(shape, ArrayLayout):
         step, part = _size(shape.elem_shape), _make_unpacker(shape.elem_shape)
         return lambda bits: [part(bits >> step * k) for k in range(shape.length)]
-    mask, sign = (1 << size) - 1, 1 << (size - 1)
+    mask = (1 << size) - 1
     if Shape.cast(shape).signed:
+        sign = 1 << size - 1
         return lambda bits: (bits & mask ^ sign) - sign
     return lambda bits: bits & mask
 
