@@ -162,20 +162,14 @@ class Trainer:
         self, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
     ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Deltas and errors of each layer [T, B, N] after a forward pass, see ``learning.backward``."""
-        return self._backward(self.network, trace, labels, trained)
-
-    def _backward(
-        self, network: Network, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
-    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         given: dict[str, Any] = {"labels": labels}
         if not self.loss.on_chip:
-            targets = learning.check_labels(network, labels, trace.inputs.shape[1])
-            errors = host_errors(
-                self.loss, self.training.loss_scale, self.rule, network.steps, trace.layers[-1].spikes, targets
-            )
+            targets = learning.check_labels(self.network, labels, trace.inputs.shape[1])
+            spikes, steps = trace.layers[-1].spikes, self.network.steps
+            errors = host_errors(self.loss, self.training.loss_scale, self.rule, steps, spikes, targets)
             given = {"errors": errors}
         return learning.backward(
-            network,
+            self.network,
             self.weights,
             trace,
             self.training,
@@ -197,7 +191,7 @@ class Trainer:
             traces.append(learning.forward(network, self.weights, inputs[t : t + 1], self.arithmetic, before=before))
             whole = learning.Trace.joined(traces)
             given = given_operands(self.network, whole, self.rule, self.arithmetic)
-            deltas, _ = self._backward(network, traces[-1], labels)
+            deltas, _ = self.backward(traces[-1], labels)
             self.gradients = learning.accumulate(
                 self.network, traces[-1], deltas, self.arithmetic, rule=self.rule, given=[n[-1:] for n in given]
             )
