@@ -21,6 +21,7 @@ OPZO (Xiao et al., arXiv 2407.12516). docs/numbers.md says where they differ fro
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -236,6 +237,7 @@ class Rule:
 
         return replace(network, layers=[replace(layer, neuron=adapt(layer.neuron)) for layer in network.layers])
 
+    @lru_cache  # noqa: B019 - a few small immutable objects
     def one(self, network: Network) -> int:
         """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits, else 1.
 
