@@ -15,7 +15,7 @@ __all__ = ["ErrorLanes", "ErrorSums"]
 INPUTS_APART = 8
 """Inputs that a lane may be ahead of the slowest."""
 
-RESULTS = 64
+RESULTS = 32
 """Results that may wait for the network: inputs that meet few deltas come in bursts."""
 
 
