@@ -21,7 +21,18 @@ __all__ = [
     "seconds",
 ]
 
-_SIZES = ("slots", "slices", "weights", "neurons", "tape_words", "fan_in", "routes", "list_depth", "batch_terms")
+_SIZES = (
+    "slots",
+    "slices",
+    "weights",
+    "neurons",
+    "tape_words",
+    "fan_in",
+    "routes",
+    "list_depth",
+    "batch_terms",
+    "operand_bits",
+)
 _SWITCHES = {
     "dense_only": "1: smaller engines, for dense layers only; 0: others too",
     "chain": "1: a chain of cores, with small routers; 0: a mesh",

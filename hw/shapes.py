@@ -47,11 +47,16 @@ class Shapes:
         self.route = index_bits(config.routes)
         self.error_sum = 96
 
+        self.traced = config.operand_bits > 1  # operands are more than spikes
+
         self.fan_in = index_bits(config.fan_in)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
         self.fan_in_entry = layout_of(tables.FAN_IN)
         self.fan_in_words = ArrayLayout(32, tables.FAN_IN.word_count)
         self.descriptor = layout_of(tables.DESCRIPTOR)
+        # Words of it that are needed: where operands are spikes, the last ones are not.
+        used = tables.DESCRIPTOR.width if self.traced else tables.DESCRIPTOR.offset("tape")
+        self.descriptor_words = -(-used // 32)
         self.route_entry = layout_of(tables.ROUTE)
         self.tables = config.slices * tables.DESCRIPTOR_STRIDE
         # Words of the descriptors lie behind the spikes, from here on.

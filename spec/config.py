@@ -24,6 +24,7 @@ LIMITS = {
     "routes": (2, 1 << 8),
     "list_depth": (32, 1 << 12),
     "batch_terms": (8, 1 << 23),
+    "operand_bits": (1, 8),
 }
 """Smallest and largest value of each number; the largest follow from the field widths in ``packets`` and ``tables``."""
 
@@ -60,7 +61,10 @@ class ChipConfig:
         (kernel x kernel x pool x pool x channels), and outputs of a lane that an input pixel sees.
     batch_terms : int
         Largest number of terms of a gradient's exact sum, 8 to 2**23: steps x output pixels x pool x pool x samples of
-        a batch.
+        a batch, x the largest operand.
+    operand_bits : int
+        Bits of what a gradient multiplies a delta with: 1 for the spike of the input, which takes no hardware, 2 to 8
+        for a trace or a count of its spikes; 7 are enough for all rules.
     momentum : bool
         Whether the core has a velocity memory (without it, momentum must be 0).
     dense_only : bool
@@ -93,6 +97,7 @@ class ChipConfig:
     routes: int = 64
     list_depth: int = 1024
     batch_terms: int = 1 << 16
+    operand_bits: int = 1
     momentum: bool = True
     dense_only: bool = False
     chain: bool = False

@@ -132,6 +132,7 @@ CHIP = Fields(
     routes=9,
     list_depth=13,
     batch_terms=24,
+    operand_bits=4,
     momentum=1,
     dense_only=1,
     chain=1,

@@ -109,6 +109,14 @@ DESCRIPTOR = Fields(
     targets=8,
     sources_base=8,
     sources=8,
+    # Operands of gradients; no use in a chip whose operands are spikes. ``tape_words`` words from ``tape`` on: inputs
+    # with traces (0: none has), in frames of one step; ``leak``: in units of 1 / 256; ``one``: what a spike counts;
+    # ``bias``: what an input at no pixel counts
+    tape=9,
+    tape_words=10,
+    leak=9,
+    one=8,
+    bias=8,
 )
 """Run-time description of one layer slice.
 

@@ -105,6 +105,18 @@ class Plan:
             **neuron_constants(layer.neuron, self.training, self.config.format),
             "targets": len(part.targets),
             "sources": len(part.sources),
+            **self._operand(part),
+        }
+
+    def _operand(self, part: Slice) -> dict[str, int]:
+        """What the gradients of a slice multiply deltas with: inputs that are no traces need no memory."""
+        operand = self.rule.operands(self.network)[part.layer]
+        return {
+            "tape": part.tape_base,
+            "tape_words": part.external_words if operand.leak else 0,
+            "leak": operand.leak,
+            "one": operand.one,
+            "bias": operand.bias,
         }
 
     def _label(self, part: Slice) -> bool:

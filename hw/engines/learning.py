@@ -17,7 +17,8 @@ __all__ = ["LearningEngine"]
 
 class LearningEngine(wiring.Component):
     """For each input and each non-zero delta of the same step that it meets: e += W delta if the input's mask is set,
-    and G += delta if it spikes.
+    and G += delta n if it spikes: n is 1, or in chips with operands of several bits the input's operand, and "spikes"
+    means that the operand is not zero.
 
     Both engines visit nearly the same pairs: the deltas are looked for and read once for both. Gradients are exact
     sums, so their order does not matter; errors come in order of groups, steps and inputs, and those of zero are not
@@ -44,8 +45,9 @@ class LearningEngine(wiring.Component):
         with m.If(self.start):
             m.d.sync += errors.eq(self.errors)
         job = ("slot", "descriptor", "skip_off", "active_steps")
-        for source, port in ((groups.fan_in, "fan_in"), (pairs.tape, "tape"), (pairs.bitmaps, "bitmaps")):
-            wiring.connect(m, source, wiring.flipped(getattr(self.memory, port)))
+        wiring.connect(m, groups.fan_in, wiring.flipped(self.memory.fan_in))
+        for port in ("tape", "bitmaps", *(("presynaptic",) if shapes.traced else ())):
+            wiring.connect(m, getattr(pairs, port), wiring.flipped(getattr(self.memory, port)))
         m.d.comb += [
             *(getattr(pairs, name).eq(getattr(self, name)) for name in job),
             groups.start.eq(self.start),
@@ -93,7 +95,8 @@ class LearningEngine(wiring.Component):
             gradient = Signal.like(address, name=f"gradient_address_{k}")
             with m.If(move):
                 m.d.sync += gradient.eq(given.spike_row + given.offset)
-        names = ("use", "last", "hits", "input", "step")
+        operand = ("operand",) if self.shapes.traced else ()
+        names = ("use", "last", "hits", "input", "step", *operand)
         now = Signal(StructLayout({name: given[name].shape() for name in names}), name=f"pair_{k}")
         with m.If(move):
             m.d.sync += [
@@ -117,6 +120,7 @@ class LearningEngine(wiring.Component):
             wg.valid.eq(one & asked.use.spikes),
             wg.hits.eq(asked.hits),
             wg.address.eq(gradient),
+            *(getattr(wg, name).eq(read[name]) for name in operand),
         ]
         for n in range(count):
             operands, gradients, new = (

@@ -47,6 +47,8 @@ class LearningMemory(wiring.Signature):
         Flags of deltas that are not zero, of all lanes.
     operands_<lane> : ReadPort
         A weight and a delta.
+    presynaptic : ReadPort
+        Operands of the inputs, by bit of the tape; only where they are more than spikes.
     gradients_<lane> : ReadPort
     new_gradients_<lane> : WritePort
     """
@@ -55,11 +57,13 @@ class LearningMemory(wiring.Signature):
         lanes, total = shapes.config.lanes, shapes.gradient_sum
         address = StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()})
         operands = StructLayout({"weight": shapes.number, "delta": shapes.number})
+        presynaptic = ReadPort(shapes.tape_bit, shapes.config.operand_bits)
         super().__init__(
             {
                 "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"masks": WORD, "spikes": WORD}))),
                 "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, lanes))),
+                **({"presynaptic": Out(presynaptic)} if shapes.traced else {}),
                 **{f"operands_{k}": Out(ReadPort(address, operands)) for k in range(lanes)},
                 **{f"gradients_{k}": Out(ReadPort(shapes.weight_address, total)) for k in range(lanes)},
                 **{f"new_gradients_{k}": Out(WritePort(shapes.weight_address, total)) for k in range(lanes)},

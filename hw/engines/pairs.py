@@ -32,7 +32,8 @@ def pair(shapes):
 
     row, spike_row, offset: address of the weight of the masked input, and of the gradient of that which spikes, each
     the sum of its row and the offset; block: of the delta memory; hits: lanes with a non-zero delta, maybe none; use:
-    which of the inputs there are; input: number of the masked one in the group; last: of these inputs
+    which of the inputs there are; input: number of the masked one in the group; last: of these inputs; operand: what
+    the input that spikes multiplies deltas with, only where that is more than a spike
     """
     return StructLayout(
         {
@@ -45,8 +46,14 @@ def pair(shapes):
             "hits": shapes.config.lanes // tracks(shapes),
             "input": shapes.tape_bit,
             "last": 1,
+            **_operand(shapes),
         }
     )
+
+
+def _operand(shapes):
+    """The field of an operand, where there is one."""
+    return {"operand": shapes.config.operand_bits} if shapes.traced else {}
 
 
 def _ports(shapes):
@@ -55,7 +62,7 @@ def _ports(shapes):
     slot, descriptor, skip_off, active_steps: as in the engine
     begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
     no_errors: the masks count for nothing; stable like the group
-    tape, bitmaps: as in LearningMemory
+    tape, bitmaps, presynaptic: as in LearningMemory
     pairs: for each track, a stream of :func:`pair`; at least one for each input
     found: an input has been found, and what for
     busy: pairs are still to come
@@ -69,11 +76,26 @@ def _ports(shapes):
         "begin": In(1),
         "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
-        **{name: memory.members[name] for name in ("tape", "bitmaps")},
+        **{name: memory.members[name] for name in ("tape", "bitmaps", "presynaptic") if name in memory.members},
         "pairs": Out(stream.Signature(pair(shapes))).array(tracks(shapes)),
         "found": Out(USE),
         "busy": Out(1),
     }
+
+
+def _operand_of(m, search, number, enable):
+    """The operand of the input whose bit of the tape has this number in its group, in the cycle after.
+
+    It stays while ``enable`` is 0.
+    """
+    port, d, group = search.presynaptic, search.descriptor, search.group
+    given, constant = Signal(port.data.shape()), Signal()  # an operand that stands in no memory
+    m.d.sync += [
+        given.eq(Mux(group.constant, d.bias, d.one)),
+        constant.eq(group.constant | ~d.tape_words.any()),
+    ]
+    m.d.comb += [port.enable.eq(enable), port.address.eq(Cat(number[:5], number[5:] + group.tape))]
+    return Mux(constant, given, port.data)
 
 
 class DensePairs(wiring.Component):
@@ -91,9 +113,8 @@ class DensePairs(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self._row = StructLayout(
-            {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
-        )
+        placed = {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
+        self._placed, self._row = StructLayout(placed), StructLayout({**placed, **_operand(shapes)})
         super().__init__(_ports(shapes))
 
     def elaborate(self, platform):
@@ -137,7 +158,7 @@ class DensePairs(wiring.Component):
         m.submodules.outputs = bits = RowLister(
             base=shapes.bitmap_address().size, words=shapes.delta_depth, payload=self._row, banks=shapes.config.lanes
         )
-        placed, advance = Signal(self._row), Signal()
+        placed, advance = Signal(self._placed), Signal()
         # An input every other cycle at most: so the chain of those who wait for each other ends here.
         one, this, empty = half_rate_register(m, inputs.items.valid, inputs.items.p, advance, "input_found")
         m.d.comb += [
@@ -149,6 +170,8 @@ class DensePairs(wiring.Component):
             self.found.eq(Mux(one & advance, placed.use, 0)),
         ]
         two, that, free = pipe_register(m, one, placed, bits.rows.ready, "placed")
+        if shapes.traced:
+            m.d.comb += bits.rows.p.payload.operand.eq(_operand_of(m, self, this.number, free))
         wiring.connect(m, bits.memory, wiring.flipped(self.bitmaps))
         row, item, out = bits.rows.p, bits.items.p, self.pairs[0]
         m.d.comb += [
@@ -156,10 +179,10 @@ class DensePairs(wiring.Component):
             bits.rows.valid.eq(two),
             row.base.eq(Cat(d.delta_base[: shapes.delta_word], that.step)),
             row.end.eq(last_word(d.blocks, max(6, shapes.block))),
-            row.payload.eq(that),
+            *(row.payload[name].eq(that[name]) for name, _ in self._placed),
             out.valid.eq(bits.items.valid),
             bits.items.ready.eq(out.ready),
-            *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use")),
+            *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use", *_operand(shapes))),
             out.p.spike_row.eq(item.payload.row),
             out.p.offset.eq(item.number),
             out.p.block.eq(d.block_base + item.number),
@@ -187,7 +210,9 @@ class PixelPairs(wiring.Component):
         self.shapes = shapes
         self._entry = StructLayout({"offset": shapes.weight_address, "block": shapes.block, "hit": 1})
         rows = dict.fromkeys(("row", "spike_row"), shapes.weight_address)
-        self._input = StructLayout({**rows, "input": shapes.tape_bit, "step": shapes.step, "use": USE})
+        self._input = StructLayout(
+            {**rows, "input": shapes.tape_bit, "step": shapes.step, "use": USE, **_operand(shapes)}
+        )
         super().__init__(_ports(shapes))
 
     def elaborate(self, platform):
@@ -255,7 +280,8 @@ class PixelPairs(wiring.Component):
         taken = masked.words.ready & spiking.words.ready
         waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, taken, "input_word")
         about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
-        found = Signal(StructLayout({"masked": shapes.tape_bit, "spiking": shapes.tape_bit, **about}))
+        place = {"place": shapes.tape_bit} if shapes.traced else {}  # of the one that spikes, as ``input`` of the other
+        found = Signal(StructLayout({"masked": shapes.tape_bit, "spiking": shapes.tape_bit, **place, **about}))
         now = Signal(StructLayout({"row": shapes.weight_address, "spike_row": shapes.weight_address, **about}))
         pixel, both, room, go, move = masked.items.p.payload, Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
@@ -264,7 +290,10 @@ class PixelPairs(wiring.Component):
             pixels.p.eq(words.p.payload),
             masked.words.p.payload.eq(word.payload),
             both.eq(masked.items.valid & spiking.items.valid),
-            found.input.eq(Cat(masked.items.p.number[:5], masked.items.p.number[5:] + pixel.first[5:])),
+            *(
+                found[name].eq(Cat(bits.items.p.number[:5], bits.items.p.number[5:] + pixel.first[5:]))
+                for name, bits in zip(("input", *place), (masked, spiking), strict=False)
+            ),
             found.final.eq(masked.items.p.final & spiking.items.p.final),
             found.step.eq(pixel.step),
         ]
@@ -288,6 +317,7 @@ class PixelPairs(wiring.Component):
             now.spike_row.eq(this.spiking * d.blocks),
             *(now[name].eq(this[name]) for name in about),
         ]
+        operand = _operand_of(m, self, this.place, move) if shapes.traced else None
         two, this = lockstep_register(m, move, one, now, "input_held")
         m.d.comb += [
             room.eq(Cat(command.ready for command in commands).all()),
@@ -302,6 +332,7 @@ class PixelPairs(wiring.Component):
                 command.p.payload.row.eq(group.row_base + this.row),
                 command.p.payload.spike_row.eq(group.row_base + this.spike_row),
                 *(command.p.payload[name].eq(this[name]) for name in ("input", "step", "use")),
+                *(command.p.payload[name].eq(operand) for name in _operand(shapes)),
             ]
         return waits | masked.busy | spiking.busy | one | two
 
@@ -378,7 +409,7 @@ class PixelPairs(wiring.Component):
             into.last.eq(this.last),
             out.valid.eq(lists.out.valid),
             lists.out.ready.eq(out.ready),
-            *(out.p[name].eq(played.payload[name]) for name in ("row", "spike_row", "input", "step", "use")),
+            *(out.p[name].eq(played.payload[name]) for name, _ in self._input),
             *(out.p[name].eq(played.entry[name]) for name in ("offset", "block")),
             out.p.hits.eq(played.entry.hit & ~played.none),
             out.p.last.eq(played.last),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The users of the elementwise unit: neurons, deltas, weights."""
+"""The users of the elementwise unit: neurons, deltas, weights; and the update of operands."""
 
 import re
 
@@ -10,7 +10,7 @@ from backspike.spec.formats import Format
 from tests.support.unit import check_bench
 
 
-@pytest.mark.parametrize("unit", ["neuron", "delta", "weights"])
+@pytest.mark.parametrize("unit", ["neuron", "delta", "weights", "operands"])
 def test_update(unit, tmp_path_factory):
     check_bench(f"tests.hw.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
 

@@ -21,6 +21,19 @@ CONFIGS = {
         lanes=2, steps=1, slots=2, slices=1, tape_words=10, weights=4096, neurons=1024, fan_in=4, list_depth=64
     ),
     8: ChipConfig(lanes=8, steps=6, slots=8, slices=5, tape_words=14, weights=8192, neurons=2048, list_depth=128),
+    "operands": ChipConfig(
+        lanes=2,
+        steps=2,
+        slots=2,
+        slices=2,
+        tape_words=10,
+        weights=4096,
+        neurons=512,
+        fan_in=4,
+        list_depth=128,
+        operand_bits=7,
+        batch_terms=1 << 10,
+    ),
     "largest": ChipConfig(
         lanes=1,
         steps=16,
@@ -35,7 +48,8 @@ CONFIGS = {
         batch_terms=1 << 23,
     ),
 }
-"""Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
+"""Small configurations, by lanes, most of their sizes not powers of two; one whose gradients have operands, and one
+with the largest memories."""
 
 LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
 
@@ -95,6 +109,7 @@ class Job:
     groups: groups of inputs: the fields of ``FAN_IN``, and ``bits`` [steps][number]
     weights: bit patterns, [lanes][address]; any garbage where the slice has none
     deltas: bit patterns [steps, pixels, outputs]
+    traced: whether inputs have operands of their own; else a spike counts ``one``, in a constant group ``bias``
     """
 
     def __init__(
@@ -125,6 +140,9 @@ class Job:
         depth = self.shapes.weight_depth
         self.weights = [random_numbers(self.rng, config.format, (depth,)) for _ in range(lanes)]
         self._make_deltas(deltas)
+        self._most = (1 << config.operand_bits) - 1
+        self.one, self.bias = (random.choice((1, self._most, random.randint(1, self._most))) for _ in range(2))
+        self.traced = config.operand_bits > 1 and random.random() < 0.7
 
     def _random_shape(self):
         random = self.random
@@ -190,6 +208,7 @@ class Job:
         free_words = self.config.tape_words - sum(
             -(-size * (1 if own is None else area) // WORD) for own, size in zip(self.channels, sizes, strict=True)
         )
+        most = (1 << self.config.operand_bits) - 1
         self.groups, address, word = [None] * len(sizes), 0, 0
         order = list(range(len(sizes)))
         random.shuffle(order)  # in any order, with gaps
@@ -210,6 +229,7 @@ class Job:
                 "y": random.randrange(8),
                 "neuron": random.randrange((1 << 14) - count),
                 "bits": self.random_bits(count, density),
+                "operands": self.rng.choice((1, most, self.rng.integers(1, most + 1)), size=count),
             }
             address += rows[k] * self.blocks
             word += -(-count // WORD)
@@ -277,6 +297,12 @@ class Job:
                         result += [(g, first + c, pixel, address + c * self.blocks) for c in range(size)]
         return result
 
+    def operand(self, group, number):
+        """What an input of a group multiplies deltas with, if it spikes."""
+        if self.groups[group]["constant"]:
+            return self.bias
+        return int(self.groups[group]["operands"][number]) if self.traced else self.one
+
     def useful_terms(self, *, constant=True):
         """Products of a set input bit and a non-zero delta."""
         deltas = self.nonzero.sum(axis=2)
@@ -305,7 +331,18 @@ class Job:
             delta_base=self.delta_base,
             steps=self.steps,
             replay=int(self.replay),
+            tape_words=self.random.randint(1, self.config.tape_words) if self.traced else 0,
+            one=self.one,
+            bias=self.bias,
         )
+
+    def presynaptic(self):
+        """The operands' own places, by address."""
+        return {
+            WORD * group["tape"] + n: int(operand)
+            for group in self.groups
+            for n, operand in enumerate(group["operands"])
+        }
 
     def tape(self):
         """The tape's own words, by address."""

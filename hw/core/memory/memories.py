@@ -10,6 +10,7 @@ from backspike.hw.core.memory.arbiters import PortArbiter
 from backspike.hw.core.receive.host_access import HostMemory
 from backspike.hw.core.update.delta import DeltaMemory
 from backspike.hw.core.update.neuron import HISTORY, NeuronMemory, potential_layout
+from backspike.hw.core.update.operands import OperandMemory
 from backspike.hw.core.update.weight_update import WeightMemory
 from backspike.hw.engines.memory import ForwardMemory, LearningMemory
 from backspike.hw.ram import Ram, ReadPort, WritePort
@@ -63,6 +64,8 @@ class Memories(wiring.Component):
     -------
     host, receiver, neuron, delta, update, forward, learning : In
         The memories as these units see them.
+    operands : In
+        So does the operand update, in chips with operands of several bits.
     erase : In(WritePort)
         Sets an error sum to "none", and the lap of a tape word to 0.
     forward_descriptors, backward_descriptors : In(ReadPort)
@@ -85,6 +88,7 @@ class Memories(wiring.Component):
                 "neuron": In(NeuronMemory(shapes)),
                 "delta": In(DeltaMemory(shapes)),
                 "update": In(WeightMemory(shapes)),
+                **({"operands": In(OperandMemory(shapes))} if shapes.traced else {}),
                 "forward": In(ForwardMemory(shapes)),
                 "learning": In(LearningMemory(shapes)),
                 "forward_descriptors": In(descriptors),
@@ -100,6 +104,8 @@ class Memories(wiring.Component):
         self._add_tape(m)
         self._add_neurons(m)
         self._add_error_sums(m)
+        if self.shapes.traced:
+            self._add_operands(m)
         for k in range(self.shapes.config.lanes):
             self._add_deltas(m, k)
             self._add_weights(m, k)
@@ -123,18 +129,25 @@ class Memories(wiring.Component):
         shapes = self.shapes
         depth = shapes.descriptors + shapes.tables
         m.submodules.spikes = spikes = Ram(shapes.spike_address, WORD, depth, ("forward", "learning"))
-        _join(m, self.host.spikes, spikes.write)
+        self._write_spikes(m, spikes.write)
         m.submodules.masks = masks = Ram(shapes.tape_address(), WORD, 1 << shapes.tape_address().size, ("learning",))
         _join(m, self.receiver.masks, masks.write)
         self._add_laps(m)
         tape = self.learning.tape
-        for name, engine, word, descriptors in (
-            ("forward", self.forward.tape, self.forward.tape.data, self.forward_descriptors),
-            ("learning", tape, tape.data.spikes, self.backward_descriptors),
+        for name, engine, word, descriptors, others in (
+            ("forward", self.forward.tape, self.forward.tape.data, self.forward_descriptors, ()),
+            ("learning", tape, tape.data.spikes, self.backward_descriptors, ("operands",) if shapes.traced else ()),
         ):
             m.submodules[f"spikes_{name}"] = arbiter = PortArbiter(
-                ReadPort(shapes.spike_address, WORD), ("descriptors", "engine")
+                ReadPort(shapes.spike_address, WORD), ("descriptors", *others, "engine")
             )
+            if others:
+                m.d.comb += [
+                    arbiter.operands_claims.eq(self.operands.claims),
+                    arbiter.operands.enable.eq(self.operands.tape.enable),
+                    arbiter.operands.address.eq(self.operands.tape.address),
+                    self.operands.tape.data.eq(arbiter.operands.data),
+                ]
             wiring.connect(m, arbiter.port, getattr(spikes, name))
             m.d.comb += [
                 arbiter.descriptors_claims.eq(descriptors.enable),
@@ -150,6 +163,36 @@ class Memories(wiring.Component):
             masks.learning.enable.eq(tape.enable),
             tape.data.masks.eq(masks.learning.data),
         ]
+
+    def _write_spikes(self, m, port):
+        """Packets write spikes; so does the operand update, when it may."""
+        if not self.shapes.traced:
+            _join(m, self.host.spikes, port)
+            return
+        address = self.shapes.spike_address
+        m.submodules.spikes_write = arbiter = PortArbiter(WritePort(address, WORD), ("host", "operands"))
+        _join(m, self.host.spikes, arbiter.host)
+        wiring.connect(m, arbiter.port, port)
+        flags, taken = self.operands.new_tape, self.host.spikes.enable
+        m.d.comb += [
+            self.operands.tape_taken.eq(taken),
+            arbiter.host_claims.eq(taken),
+            arbiter.operands.enable.eq(flags.enable),
+            arbiter.operands.address.eq(flags.address),
+            arbiter.operands.data.eq(flags.data),
+        ]
+
+    def _add_operands(self, m):
+        """Operands of the inputs, one for each bit of the tape."""
+        shapes, update = self.shapes, self.operands
+        address, bits = shapes.tape_bit, shapes.config.operand_bits
+        m.submodules.operands = operands = Ram(address, bits, 1 << address, ("any",), style="block")
+        m.submodules.operands_read = reads = PortArbiter(ReadPort(address, bits), ("update", "engine"))
+        wiring.connect(m, reads.port, operands.any)
+        _join(m, update.new_operands, operands.write)
+        _join(m, update.operands, reads.update)
+        _join(m, self.learning.presynaptic, reads.engine)
+        m.d.comb += reads.update_claims.eq(update.claims)
 
     def _add_laps(self, m):
         shapes, receiver, place = self.shapes, self.receiver, self.erase.address

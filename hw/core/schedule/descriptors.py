@@ -35,7 +35,7 @@ class DescriptorLoader(wiring.Component):
     start: pulse; slice must be stable until ``done``
     address, data: descriptor table, one cycle of latency; busy: it is being read
     descriptor: the loaded description, stable until the next start
-    done: pulse, ``DESCRIPTOR.word_count + 2`` cycles after ``start``
+    done: pulse, ``Shapes.descriptor_words + 2`` cycles after ``start``
     """
 
     def __init__(self, shapes):
@@ -54,7 +54,7 @@ class DescriptorLoader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        count = DESCRIPTOR.word_count
+        count = self.shapes.descriptor_words
         words = Signal(ArrayLayout(32, count))
         number = Signal(4)
         turn = Signal(count + 2)  # bit 0: the first address is given; bit n + 1: word n arrives; the last: done

@@ -15,8 +15,8 @@ from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.presets import default_training
 from backspike.golden.rules import Rule
 from backspike.host.data.datasets import digits
+from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
-from backspike.spec.tables import DESCRIPTOR
 from tests.support.session import Session, random_samples
 
 CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
@@ -90,7 +90,7 @@ async def skipping_pays_and_changes_nothing(dut):
     dut._log.info(f"FP busy cycles with skipping {busy[True][0]}, without {busy[False][0]}")
     # A job is one step of a sample in one slice. It loads a description first, and ends with an empty pipeline.
     jobs = len(labels) * network.steps * len(chip.plan.slices)
-    loading = (DESCRIPTOR.word_count + 2) * jobs
+    loading = (Shapes(CONFIG).descriptor_words + 2) * jobs
     assert busy[False][0] - loading >= 2.5 * (busy[True][0] - loading)
     if CONFIG.lanes == 1:
         fp_busy, fp_terms, wg_busy, wg_terms = busy[True]

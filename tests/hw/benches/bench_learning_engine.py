@@ -12,9 +12,11 @@ from backspike.hw.arith.numbers import product_model, to_fixed_model
 from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.shapes import WORD, Shapes
 from tests.support.engine_run import EngineRun
-from tests.support.jobs import DENSE, KINDS, LANES
+from tests.support.jobs import DENSE, KINDS
+from tests.support.jobs import LANES as PLAIN
 from tests.support.unit import Memory, Sink, pack, unpack
 
+LANES = [*PLAIN, "operands"]
 COUNTS = ("bp_terms", "bp_row", "bp_result", "wg_terms", "wg_row")
 CONV = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool": 1}
 
@@ -73,6 +75,8 @@ class Run(EngineRun):
         Memory.behind(bench, "memory__fan_in", [job.group_table()])
         self._tape(masked.tape(), job.tape())
         Memory.behind(bench, "memory__bitmaps", [job.bitmaps()])
+        if job.shapes.traced:
+            Memory.behind(bench, "memory__presynaptic", [job.presynaptic()])
         for k, (weights, deltas) in enumerate(zip(job.weights, job.delta_banks(), strict=True)):
             self._operands(k, weights, deltas)
             Memory.behind(bench, f"memory__gradients_{k}", [self.banks[k]])
@@ -136,14 +140,15 @@ class Run(EngineRun):
         }
 
     def expected_gradients(self, job):
-        """Old gradients plus exact sums, modulo the width of the memory."""
+        """Old gradients plus exact sums of deltas times operands, modulo the width of the memory."""
         fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
         banks = [list(bank) for bank in self.banks]
         for g, n, pixel, address in job.pairs():
+            operand = job.operand(g, n)
             for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
                 for output in np.flatnonzero(job.nonzero[t, pixel]):
                     lane, block = output % job.config.lanes, output // job.config.lanes
-                    banks[lane][address + block] += fixed[t, pixel, output]
+                    banks[lane][address + block] += fixed[t, pixel, output] * operand
         return [[value & (1 << self.width) - 1 for value in bank] for bank in banks]
 
     def _count(self):
@@ -228,20 +233,21 @@ async def pixels_of_one_gradient(dut, lanes):
 async def few_cycles_are_lost(dut, kind, lanes, deltas):
     """Utilisation of the lanes: useful terms of (lanes x cycles), from start to end; dense, and a kernel of 3 x 3."""
     run = await Run.begin(dut, kind, lanes)
+    width = run.config.lanes
     for shape, size, blocks in ((DENSE, 60, 30), (CONV, 7, 7))[: 2 if kind == "pixels" else 1]:
         job = run.job(
             spikes=0.2,
             deltas=deltas,
             shape=shape,
             channels=[size],
-            blocks=min(blocks, 4096 // lanes // 64),
-            last_lanes=lanes,
+            blocks=min(blocks, 4096 // width // 64),
+            last_lanes=run.config.lanes,
             steps=min(4, run.config.steps),
         )
         terms, cycles = await run.do(job, masks=0.3)
-        used = terms / cycles / lanes
-        dut._log.info("%s: utilisation %.3f of %d lanes, kernel %d", kind, used, lanes, shape["kernel"])
-        if lanes == 1 and deltas == 0.4:
+        used = terms / cycles / width
+        dut._log.info("%s: utilisation %.3f of %d lanes, kernel %d", kind, used, width, shape["kernel"])
+        if width == 1 and deltas == 0.4:
             assert used > (0.8 if kind == "pixels" else 0.85)
 
 
@@ -257,7 +263,7 @@ async def largest_sums_are_exact(dut, kind, lanes):
             deltas=1.0,
             shape=DENSE,
             channels=[4],
-            last_lanes=lanes,
+            last_lanes=run.config.lanes,
             steps=1,
             blocks=min(Shapes(config).block_depth, config.list_depth),
         )

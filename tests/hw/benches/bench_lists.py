@@ -17,7 +17,9 @@ from tests.support.unit import Bench, Memory, Sink, Source
 
 DEPTHS = (2, 8)
 LANES = (1, 2)
-SHAPES = Shapes(ChipConfig(weights=64, neurons=32, batch_terms=8))
+SIZES = {"weights": 64, "neurons": 32, "batch_terms": 8}
+SHAPES = {bits: Shapes(ChipConfig(**SIZES, operand_bits=bits)) for bits in (1, 2, 7, 8)}
+"""By bits of an operand."""
 
 
 def _replay(depth):
@@ -27,11 +29,12 @@ def _replay(depth):
 class Adder(wiring.Component):
     """Gradient lanes behind a stream of terms, whose deltas come a move later, as from a memory."""
 
-    def __init__(self, lanes):
-        self.lanes = GradientLanes(SHAPES, lanes)
+    def __init__(self, lanes, bits):
+        self.lanes, self.bits = GradientLanes(SHAPES[bits], lanes), bits
         kept = ("gradients", "new_gradients", "waits", "busy")
         members = {name: self.lanes.signature.members[name] for name in kept}
-        term = {name: self.lanes.signature.members[name].shape for name in ("valid", "hits", "address", "deltas")}
+        names = ("valid", "hits", "address", "deltas", *(("operand",) if bits > 1 else ()))
+        term = {name: self.lanes.signature.members[name].shape for name in names}
         super().__init__(
             members | {"terms": In(stream.Signature(StructLayout(term))), "terms_done": Out(range(lanes + 1))}
         )
@@ -52,6 +55,8 @@ class Adder(wiring.Component):
         ]
         with m.If(lanes.move):
             m.d.sync += lanes.deltas.eq(given.deltas)
+            if self.bits > 1:
+                m.d.sync += lanes.operand.eq(given.operand)
         for name in ("gradients", "new_gradients"):
             wiring.connect(m, getattr(lanes, name), wiring.flipped(getattr(self, name)))
         return m
@@ -60,7 +65,7 @@ class Adder(wiring.Component):
 def units():
     return {
         **{f"replay_{depth}": _replay(depth) for depth in DEPTHS},
-        **{f"adder_{lanes}": Adder(lanes) for lanes in LANES},
+        **{f"adder_{lanes}_{bits}": Adder(lanes, bits) for lanes in LANES for bits in SHAPES},
     }
 
 
@@ -209,9 +214,9 @@ async def an_entry_is_played_each_cycle(dut, depth):
 class Gradients:
     """Lanes with their banks; terms of given addresses."""
 
-    def __init__(self, dut, lanes, idle=0.0):
-        self.bench = bench = Bench(dut, f"adder_{lanes}", Adder(lanes))
-        self.bits, self.lanes = SHAPES.gradient_sum, lanes
+    def __init__(self, dut, lanes, operand, idle=0.0):
+        self.bench = bench = Bench(dut, f"adder_{lanes}_{operand}", Adder(lanes, operand))
+        self.bits, self.lanes, self.operand = SHAPES[operand].gradient_sum, lanes, operand
         self.banks = [[bench.random.getrandbits(self.bits) for _ in range(64)] for _ in range(lanes)]
         self.expected = [list(bank) for bank in self.banks]
         self.terms = self.seen = self.waits = 0
@@ -224,11 +229,15 @@ class Gradients:
 
     def add(self, address, hits, valid=1):
         """A term for the gradients of some lanes; nothing unless it is ``valid``."""
-        deltas = random_numbers(self.bench.rng, SHAPES.config.format, (self.lanes,))
-        self.source.send({"valid": valid, "hits": hits, "address": address, "deltas": list(deltas)})
-        for k, value in enumerate(to_fixed_model(deltas, SHAPES.config.format)):
+        fmt, most = SHAPES[self.operand].config.format, (1 << self.operand) - 1
+        deltas = random_numbers(self.bench.rng, fmt, (self.lanes,))
+        operand = self.bench.random.choice((1, most, self.bench.random.randint(1, most)))
+        given = {"operand": operand} if self.operand > 1 else {}
+        self.source.send({"valid": valid, "hits": hits, "address": address, "deltas": list(deltas), **given})
+        for k, value in enumerate(to_fixed_model(deltas, fmt)):
             if valid and hits >> k & 1:
-                self.expected[k][address] = self.expected[k][address] + int(value) & (1 << self.bits) - 1
+                total = self.expected[k][address] + int(value) * operand
+                self.expected[k][address] = total & (1 << self.bits) - 1
                 self.terms += 1
 
     def _watch(self):
@@ -252,10 +261,10 @@ class Gradients:
 
 
 @cocotb.test()
-@cocotb.parametrize(lanes=LANES, addresses=[1, 2, 3, 5, 64], idle=[0.0, 0.5])
-async def gradients_of_any_order(dut, lanes, addresses, idle):
-    """Few gradients, so that terms meet; with what is no term between them."""
-    gradients = Gradients(dut, lanes, idle)
+@cocotb.parametrize(lanes=LANES, operand=list(SHAPES), addresses=[1, 2, 3, 5, 64], idle=[0.0, 0.5])
+async def gradients_of_any_order(dut, lanes, operand, addresses, idle):
+    """Few gradients, so that terms meet; with what is no term between them; any numbers, times any operand."""
+    gradients = Gradients(dut, lanes, operand, idle)
     random = gradients.bench.random
     for _ in range(300):
         gradients.add(random.randrange(addresses), random.getrandbits(lanes), int(random.random() < 0.7))
@@ -264,10 +273,10 @@ async def gradients_of_any_order(dut, lanes, addresses, idle):
 
 
 @cocotb.test()
-@cocotb.parametrize(lanes=LANES, distance=[1, 2, 3, 4])
-async def terms_wait_no_longer_than_they_must(dut, lanes, distance):
+@cocotb.parametrize(lanes=LANES, operand=[1, 7], distance=[1, 2, 3, 4])
+async def terms_wait_no_longer_than_they_must(dut, lanes, operand, distance):
     """Two of the same gradient are at least three cycles apart; any others follow each other in each cycle."""
-    gradients = Gradients(dut, lanes)
+    gradients = Gradients(dut, lanes, operand)
     count = 60
     for n in range(count):
         gradients.add(n % distance + 8, (1 << lanes) - 1)
@@ -275,4 +284,4 @@ async def terms_wait_no_longer_than_they_must(dut, lanes, distance):
     cycles = await gradients.finish()
     waits = (count - 1) // distance * max(0, 3 - distance)
     assert gradients.waits == waits
-    assert cycles <= count + waits + 5
+    assert cycles <= count + waits + 5 + (operand > 1)
