@@ -7,7 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 
 from backspike.spec.config import ChipConfig
-from backspike.spec.packets import Kind, Packet
+from backspike.spec.packets import INPUT_KINDS, Kind, Packet
 from tests.support.packet_play import Play, TracedCore, describe
 from tests.support.packet_sequences import Sequence
 from tests.support.shrink import shrink
@@ -165,6 +165,34 @@ async def inputs_that_come_again_or_belong_to_nobody(dut, name):
 
     packets = await _told(dut, name, tell)
     assert [words[0] & 15 for words in packets].count(Kind.FAULT) == 3
+
+
+@cocotb.test()
+@cocotb.parametrize(name=["general", "dense"])
+async def frames_go_on_with_a_sample(dut, name):
+    """The last packet of step 0 says so, whatever came before; a restart between two frames changes no potential."""
+    cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
+
+    def frame(sequence, slot, first, second):
+        """Of evaluation: its first packet, its second, which is the last one of step 0, and others like the first."""
+        packets = _sample(sequence, slot)
+        kinds = [first, second, *[first] * (len(packets) - 2)]
+        pairs = zip(kinds, packets, strict=True)
+        return _now(*(Packet(kind, p.tag | {"train": 0}, p.payload) for kind, p in pairs))
+
+    def tell(sequence):
+        actions, (begin, more) = [], INPUT_KINDS
+        for number, kinds in enumerate(((begin, begin), (more, more), (begin, more), (more, begin), (more, more))):
+            actions += [*frame(sequence, number % sequence.config.slots, *kinds), ("rest",)]
+        actions += [*_now(*sequence.plan.restart_packets()), ("rest",)]
+        return [*actions, *frame(sequence, 0, more, more), ("rest",)]
+
+    packets = await _told(dut, name, tell)
+    outputs = [Kind(words[0] & 15) for words in packets if words[0] & 15 in INPUT_KINDS and words[0] >> 10 & 1]
+    steps = CHIPS[name].steps
+    kinds = [Kind.SPIKES, Kind.MORE, Kind.MORE, Kind.SPIKES, Kind.MORE, Kind.MORE]
+    assert outputs[steps:] == [kind for kind in kinds for _ in range(steps)]  # behind those of the prelude
+    assert not [words for words in packets if words[0] & 15 == Kind.FAULT]
 
 
 @cocotb.test()
