@@ -9,8 +9,8 @@ LINKS := $(VENV)/types/backspike
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS\
   OPERAND_BITS DENSE_ONLY CHAIN OUTPUT
-TRAINING := PRESET NETWORK RULE LOSS LOSS_SPAN RESET KAPPA THETA WIDTH RATE MOMENTUM LOSS_SCALE DATA SAMPLES BATCH\
-  TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
+TRAINING := PRESET NETWORK RULE LOSS LOSS_SPAN RESET KAPPA THETA WIDTH RATE UPDATE MOMENTUM DECAY LOSS_SCALE DATA SAMPLES\
+  BATCH TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
 FLAGS := STRICT BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES RULE SEED OUTPUT
 BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
@@ -111,7 +111,9 @@ help:
 #:   STRICT=0           1: a neuron spikes above the threshold only, not at it
 #:   BIAS=0             1: every neuron has a bias
 #:   RATE               learning rate of the first epochs; by default it follows from the size of the network
-#:   MOMENTUM=0.875     momentum of the weight updates
+#:   UPDATE=momentum    what weights follow: momentum, lion or sign
+#:   MOMENTUM           momentum of the weight updates, by default 0.875, with lion and sign 0.984375
+#:   DECAY=1.0          share of a weight that an update keeps: weight decay
 #:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
 #:   DATA=digits        digits, mnist5k, or a folder with four files of MNIST's names and IDX format, whatever they hold
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches

@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
         if arguments.round:
             log.say(f"weights rounded to {spec.model.format}: the largest change is {moved:.3g}")
         if not chip.config.momentum:
-            spec = replace(spec, momentum=0.0)  # nothing is trained
+            spec = replace(spec, update="momentum", momentum=0.0)  # nothing is trained
         session = ChipSession(chip, spec, spec.schedule()[0])
         session.load(weights)
         classified = session.classify(data.test_spikes, data.test_labels)

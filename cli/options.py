@@ -14,6 +14,7 @@ __all__ = [
     "add_chip_options",
     "add_output_option",
     "add_training_options",
+    "add_update_options",
     "comma_list",
     "given_chip",
     "given_training",
@@ -46,7 +47,9 @@ _TRAINING = (
     "loss_span",
     "bias",
     "rate",
+    "update",
     "momentum",
+    "decay",
     "loss_scale",
     "data",
     "samples",
@@ -181,7 +184,7 @@ def add_training_options(
         metavar="R",
         help="learning rate of the first epochs, more than 0 (default by the network's size; later ones are smaller)",
     )
-    add("--momentum", type=float, metavar="MU", help="of the updates, 0 to 1 (default 0.875)")
+    add_update_options(parser)
     add("--loss-scale", type=float, metavar="S", help="factor of the loss, more than 0 (default 1 / steps)")
     add(
         "--data",
@@ -202,6 +205,15 @@ def add_training_options(
     )
     add("--patience", type=int, metavar="N", help="end after so many epochs without a better one (default: go on)")
     add("--seed", type=int, metavar="N", help="of weights and order of the samples (default 1)")
+
+
+def add_update_options(parser: ArgumentParser) -> None:
+    """Options of the update at the end of a batch, apart from its rate."""
+    add = parser.add_argument
+    kinds = "momentum", "lion", "sign"
+    add("--update", choices=kinds, help="what weights follow: a velocity, Lion's sign, its sign (default momentum)")
+    add("--momentum", type=float, metavar="MU", help="of the updates, 0 to 1 (default 0.875; lion, sign: 0.984375)")
+    add("--decay", type=float, metavar="D", help="share of a weight that an update keeps, 0 to 1 (default 1)")
 
 
 def given_training(arguments: Namespace) -> dict[str, Any]:

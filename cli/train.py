@@ -16,6 +16,7 @@ from backspike.cli.interruption import StopRequest
 from backspike.cli.options import add_training_options, given_training, positive
 from backspike.cli.output import claimed, why_not
 from backspike.cli.port import add_port_options, chip_on_port
+from backspike.golden.constants import Training
 from backspike.host.driver.checks import check_run
 from backspike.host.training.checkpoint import Checkpoint, read_spec, read_weights
 from backspike.host.training.chip_session import ChipSession
@@ -138,8 +139,8 @@ def _check_same(spec: TrainingSpec, given: dict[str, Any], path: Path) -> None:
             _compare({key: getattr(neuron, key) for key in found}, found, path)
         else:
             known = getattr(spec, name)
-            if known is None and name in ("rate", "loss_scale"):
-                known = getattr(training, name)
+            if known is None and name in ("rate", "momentum", "loss_scale"):
+                known = getattr(training, "mu" if name == "momentum" else name)
             _compare({name: known}, {name: found}, path)
 
 
@@ -178,15 +179,15 @@ def _for_chip(spec: TrainingSpec, arguments: Namespace, config: ChipConfig) -> T
     own = dataclasses.asdict(config.format)
     if spec.format and spec.format != own:
         raise ValueError(f"format of the loaded weights must be the chip's, {own}, not {spec.format}")
-    momentum = spec.momentum if config.momentum or arguments.momentum is not None else 0.0
-    return replace(spec, format=own, momentum=momentum)
+    without = spec.update == "momentum" and not config.momentum and arguments.momentum is None
+    return replace(spec, format=own, momentum=0.0 if without else spec.momentum)
 
 
 def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkpoint, remarks: list[str]) -> None:
     spec, config = state.spec, session.chip.config
     log.say(
         f"{spec.network} with T = {spec.steps} on {config.columns} x {config.rows} cores of {config.lanes} "
-        f"lane(s), data {spec.data}, batches of {spec.batch}, momentum {spec.momentum}, seed {spec.seed}"
+        f"lane(s), data {spec.data}, batches of {spec.batch}, {_update(spec.schedule()[0])}, seed {spec.seed}"
     )
     for remark in remarks:
         log.say(remark)
@@ -194,6 +195,11 @@ def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkp
     text = f"going on in epoch {state.epoch + 1}, after batch {state.batch}" if event == "resume" else None
     values: dict[str, Any] = {"spec": dataclasses.asdict(spec), "chip": config.to_dict()}
     log.event(event, text, epoch=state.epoch + 1, batch=state.batch, **values)
+
+
+def _update(training: Training) -> str:
+    kind = "" if training.update == "momentum" else f"{training.update}, "
+    return f"{kind}momentum {training.mu}" + (f", decay {training.decay}" if training.decay != 1 else "")
 
 
 def _conclude(log: TrainingLog, arguments: Namespace, state: Checkpoint, result: str, request: StopRequest) -> int:

@@ -254,7 +254,7 @@ def _share(name: str, value: float, number_format: Format) -> float:
     if value < 1 and result == 1:
         most = 1 - 2.0 ** -(number_format.mantissa + 1)
         raise ValueError(
-            f"{name} must not round to 1 in {number_format}, but {value!r} does: use at most {most!r}, or 1"
+            f"{name} must not round to 1 in {number_format}, but {value!r} does: use {name}={most!r} or {name}=1"
         )
     return result
 

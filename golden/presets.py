@@ -4,10 +4,15 @@
 import math
 from dataclasses import replace
 
+from backspike.golden.constants import Update
 from backspike.golden.network import Conv, Network, Training
 from backspike.spec.checks import check_integer
 
 __all__ = ["default_rate", "default_schedule", "default_training", "smallest_rate"]
+
+
+_MOMENTUM = 0.875
+_SIGN_RATE = 2.0**-10
 
 
 def smallest_rate(network: Network) -> float:
@@ -15,7 +20,9 @@ def smallest_rate(network: Network) -> float:
     return 2.0**network.format.lsb
 
 
-def default_rate(network: Network, *, batch: int = 16, momentum: float = 0.875) -> float:
+def default_rate(
+    network: Network, *, batch: int = 16, momentum: float | None = None, update: Update = "momentum"
+) -> float:
     """The rate by the rule of ``default_training``, which may be too small for the format; 0 with momentum 1.
 
     Parameters
@@ -24,8 +31,10 @@ def default_rate(network: Network, *, batch: int = 16, momentum: float = 0.875) 
         What is to be trained.
     batch : int
         Samples of a batch, at least 1.
-    momentum : float
-        Of the update, 0 to 1.
+    momentum : float or None
+        Of the update, 0 to 1; ``None``: 7/8.
+    update : "momentum", "lion" or "sign"
+        Kind of the update; the steps of the last two have one length whatever the network, 2**-10.
 
     Raises
     ------
@@ -35,22 +44,26 @@ def default_rate(network: Network, *, batch: int = 16, momentum: float = 0.875) 
         A parameter is out of range.
     """
     batch = check_integer("batch", batch, 1)
+    if update != "momentum":
+        return _SIGN_RATE
     if any(isinstance(layer, Conv) for layer in network.layers):
         pool = max(layer.pool for layer in network.layers)
         sizes = math.ceil(math.log2(network.inputs) / 2) + math.floor(math.log2(batch * network.steps)) - 1
         exponent = sizes + math.floor(math.log2(pool))
     else:
         exponent = math.floor(math.log2(network.inputs * batch)) - 4 + 2 * max(0, len(network.layers) - 2)
-    return 2.0**-exponent * (1 - momentum)
+    return 2.0**-exponent * (1 - (_MOMENTUM if momentum is None else momentum))
 
 
 def default_training(
     network: Network,
     *,
     batch: int = 16,
-    momentum: float = 0.875,
+    momentum: float | None = None,
     rate: float | None = None,
     loss_scale: float | None = None,
+    update: Update = "momentum",
+    decay: float = 1.0,
 ) -> Training:
     """Constants for the rate loss: errors within -1 to 1, and powers of two wherever that is possible.
 
@@ -71,12 +84,16 @@ def default_training(
         What is to be trained.
     batch : int
         Samples of a batch, at least 1.
-    momentum : float
-        Of the update, 0 to 1.
+    momentum : float or None
+        Of the update, 0 to 1; ``None``: 7/8, with ``lion`` and ``sign`` 63/64.
     rate : float or None
-        Learning rate, more than 0; ``None``: by the rule.
+        Learning rate, more than 0; ``None``: by the rule, with ``lion`` and ``sign`` 2**-10.
     loss_scale : float or None
         Scale of the rate loss, more than 0; ``None``: 1 / T.
+    update : "momentum", "lion" or "sign"
+        Kind of the update.
+    decay : float
+        Share of a weight that an update keeps, 0 to 1.
 
     Raises
     ------
@@ -86,8 +103,12 @@ def default_training(
         A parameter is out of range.
     """
     if rate is None:
-        rate = max(default_rate(network, batch=batch, momentum=momentum), smallest_rate(network))
-    return Training(rate=rate, momentum=momentum, loss_scale=1 / network.steps if loss_scale is None else loss_scale)
+        rule = default_rate(network, batch=batch, momentum=momentum, update=update)
+        rate = max(rule, smallest_rate(network))
+    if momentum is None and update == "momentum":
+        momentum = _MOMENTUM
+    scale = 1 / network.steps if loss_scale is None else loss_scale
+    return Training(rate=rate, update=update, momentum=momentum, decay=decay, loss_scale=scale)
 
 
 def default_schedule(
@@ -95,9 +116,11 @@ def default_schedule(
     epochs: int,
     *,
     batch: int = 16,
-    momentum: float = 0.875,
+    momentum: float | None = None,
     rate: float | None = None,
     loss_scale: float | None = None,
+    update: Update = "momentum",
+    decay: float = 1.0,
 ) -> list[Training]:
     """The ``Training`` of each epoch: ``default_training``, the last fifth at a quarter of its rate.
 
@@ -106,12 +129,14 @@ def default_schedule(
 
     Parameters
     ----------
-    network, batch, momentum, rate, loss_scale
+    network, batch, momentum, rate, loss_scale, update, decay
         As for ``default_training``.
     epochs : int
         Epochs of the whole training.
     """
-    first = default_training(network, batch=batch, momentum=momentum, rate=rate, loss_scale=loss_scale)
+    first = default_training(
+        network, batch=batch, momentum=momentum, rate=rate, loss_scale=loss_scale, update=update, decay=decay
+    )
     if any(isinstance(layer, Conv) for layer in network.layers):
         divisors = [2 ** max(0, round(8 * n / max(1, epochs - 1) - 4)) for n in range(epochs)]
     else:

@@ -93,6 +93,7 @@ DESCRIPTOR = Fields(
     soft=1,
     errors=1,
     loss=2,
+    sign=1,
     # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
     threshold=16,
     mask_low=16,
@@ -104,6 +105,8 @@ DESCRIPTOR = Fields(
     loss_scale=16,
     minus_rate=16,
     momentum=16,
+    rest=16,
+    decay=16,
     # Route table: destinations of spikes; sources, which get errors, ERRORS_DONE and CREDIT
     targets_base=8,
     targets=8,
@@ -125,4 +128,7 @@ Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its de
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
 ``steps``: of a frame; ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: 0 the errors are
 received, 1 they are those of the frame's spike rate, 2 those of each step, on chip.
-``reset`` is rr of the soft reset. 16-bit numbers are in the chip's storage format, right-aligned."""
+``reset`` is rr of the soft reset. Update: V = round(momentum V + G), W = round(decay W + minus_rate V). With ``sign``,
+for which the velocities must be there, V = round(momentum V + G + rest V), W = round(decay W + minus_rate c), where
+c is the sign of the exact momentum V + G with the old V. 16-bit numbers are in the chip's storage format,
+right-aligned."""

@@ -83,14 +83,12 @@ def check_training(training: Training, config: ChipConfig) -> None:
     if not isinstance(training, Training):
         raise TypeError(f"training must be a Training, not {training!r}")
     training.rounded(config.format)
-    if training.update != "momentum" or training.decay != 1:
+    if (training.mu or training.beta) and not config.momentum:
+        instead = {"momentum": "momentum=0", "lion": "update='sign' and momentum=0", "sign": "momentum=0"}
+        asked = "" if training.update == "momentum" else f"update is {training.update!r}, "
         raise CapacityError(
-            f"a chip updates with update='momentum' and decay=1, not {training.update!r} and {training.decay!r}"
-        )
-    if training.mu and not config.momentum:
-        raise CapacityError(
-            f"momentum is {training.mu!r} and the chip has no velocity memory: use momentum=0 in the training, "
-            f"or a chip with momentum=True"
+            f"{asked}momentum is {training.mu!r} and the chip has no velocity memory: use "
+            f"{instead[training.update]} in the training, or a chip with momentum=True"
         )
 
 

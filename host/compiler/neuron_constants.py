@@ -65,7 +65,7 @@ def mask_interval(fmt: Format, theta: float | Fraction, width: float | Fraction)
 
 
 def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:
-    """The descriptor's 16-bit numbers of a layer with this neuron, by field name.
+    """The descriptor's 16-bit numbers of a layer with this neuron, and the modes of its update, by field name.
 
     They are those of ``neuron.rounded(fmt)`` and ``training.rounded(fmt)``, as in the golden model.
     """
@@ -78,11 +78,14 @@ def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[st
         "amplitude": neuron.amplitude,
         "loss_scale": training.loss_scale,
         "minus_rate": -training.rate,
-        "momentum": training.mu,
+        "momentum": training.beta,
+        "rest": training.mu - training.beta,  # exact: mu is the sum of two numbers of the format
+        "decay": training.decay,
     }
     return {
         "threshold": smallest_number(fmt, neuron.theta, neuron.strict),
         "mask_low": low,
         "mask_high": high,
+        "sign": int(training.update != "momentum"),
         **{name: int(fmt.encode(value)) for name, value in values.items()},
     }

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden.arithmetic import Arithmetic
-from backspike.golden.constants import Neuron, Training
+from backspike.golden.constants import Neuron, Training, Update
 from backspike.golden.initial import balanced_weights, initial_weights
 from backspike.golden.losses import Loss, host_errors
 from backspike.golden.network import Network
@@ -68,8 +68,12 @@ class TrainingSpec:
     rate : float or None
         Of the update in the first epochs, more than 0; later ones are smaller (``default_schedule``). ``None``: by the
         rule of ``default_training``.
-    momentum : float
-        Of the update, 0 to 1.
+    update : str
+        Kind of the update, one of ``UPDATES``.
+    momentum : float or None
+        Of the update, 0 to 1; ``None``: as ``default_training`` says.
+    decay : float
+        Share of a weight that an update keeps, 0 to 1.
     loss_scale : float or None
         Of the loss, more than 0; ``None``: errors are within -1 and 1.
     data : str
@@ -105,7 +109,9 @@ class TrainingSpec:
     bias: bool = False
     format: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None
-    momentum: float = 0.875
+    update: Update = "momentum"
+    momentum: float | None = None
+    decay: float = 1.0
     loss_scale: float | None = None
     data: str = "digits"
     samples: int | None = None
@@ -128,7 +134,8 @@ class TrainingSpec:
         for name in ("rate", "loss_scale"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0, float("inf"), open_low=True)
-        check_number("momentum", self.momentum, 0, 1)
+        if self.momentum is not None:
+            check_number("momentum", self.momentum, 0, 1)
         check_number("validation", self.validation, 0, 0.9)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
@@ -223,13 +230,16 @@ class TrainingSpec:
             momentum=self.momentum,
             rate=self.rate,
             loss_scale=self.error_scale,
+            update=self.update,
+            decay=self.decay,
         )
 
     def rate_remark(self) -> str | None:
         """A sentence where the rule's rate is too small for the format, so that another one is used."""
         if self.rate is not None:
             return None
-        rule, least = default_rate(self.model, batch=self.batch, momentum=self.momentum), smallest_rate(self.model)
+        rule = default_rate(self.model, batch=self.batch, momentum=self.momentum, update=self.update)
+        least = smallest_rate(self.model)
         if rule >= least:
             return None
         return f"rate {least!r}, the smallest of the format: by the rule for this network it would be {rule:.2g}"

@@ -4,13 +4,17 @@
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from backspike.hw.arith.numbers import check_format, check_integer, product_model, product_width
 from backspike.hw.arith.product import FixedProduct
 from backspike.hw.arith.rounding import Rounder, check_tag
 
-__all__ = ["Elementwise"]
+__all__ = ["SIGN", "Elementwise"]
+
+SIGN = StructLayout({"negative": 1, "nonzero": 1})
+"""Sign of an exact sum."""
 
 
 class Elementwise(wiring.Component):
@@ -39,7 +43,9 @@ class Elementwise(wiring.Component):
     addend: In(signed(sum_width)), exact, in units of ``2**(2 * fmt.lsb)``
     tag: In(tag), of the operation, given with its last term
     done: Out(1)
-    value: Out(fmt.width), the rounded sum; valid while ``done`` is high, as the next two
+    value: Out(fmt.width), the rounded sum; valid while ``done`` is high, as the next four
+    sign: Out(SIGN), of the sum before it is rounded
+    sign_before: Out(SIGN), of the sum without its last term, of an operation of more than one
     saturated: Out(1)
     tag_out: Out(tag)
 
@@ -66,6 +72,8 @@ class Elementwise(wiring.Component):
                 "tag": In(tag),
                 "done": Out(1),
                 "value": Out(fmt.width),
+                "sign": Out(SIGN),
+                "sign_before": Out(SIGN),
                 "saturated": Out(1),
                 "tag_out": Out(tag),
             }
@@ -105,10 +113,14 @@ class Elementwise(wiring.Component):
         summed = Signal(signed(self._total_width))
         m.d.comb += summed.eq((Cat(Const(1, 1), part).as_signed() + Cat(term.carry, term.term).as_signed()) >> 1)
         m.d.sync += [rounder.valid.eq(last), rounder.tag.eq(tag), total.eq(summed), part.eq(Mux(last, 0, summed))]
+        # The rounder works on every sum that grows, so a cycle before its result stands that without the last term.
+        m.d.sync += self.sign_before.eq(self.sign)
         m.d.comb += [
             rounder.sum.eq(total),
             self.done.eq(rounder.done),
             self.value.eq(rounder.value),
+            self.sign.negative.eq(rounder.value[-1]),
+            self.sign.nonzero.eq(rounder.nonzero),
             self.saturated.eq(rounder.saturated),
             self.tag_out.eq(rounder.tag_out),
         ]
@@ -116,5 +128,8 @@ class Elementwise(wiring.Component):
 
     def model(self, a, b, c, d, addend):
         """``(value, saturated)`` of ``a * b + c * d + addend``: integers or arrays of bit patterns, exact addends."""
-        total = product_model(a, b, self.fmt) + product_model(c, d, self.fmt) + np.asarray(addend, dtype=object)
-        return self._rounder.model(total)
+        return self._rounder.model(self.exact(a, b, c, d, addend))
+
+    def exact(self, a, b, c, d, addend):
+        """``a * b + c * d + addend``, not rounded: an object array of Python integers."""
+        return product_model(a, b, self.fmt) + product_model(c, d, self.fmt) + np.asarray(addend, dtype=object)

@@ -52,7 +52,8 @@ class Rounder(wiring.Component):
     sum: In(signed(width))
     tag: In(tag)
     done: Out(1)
-    value: Out(fmt.width), the rounded number; valid while ``done`` is high, as the next two
+    value: Out(fmt.width), the rounded number; valid while ``done`` is high, as the next three
+    nonzero: Out(1), the sum was not 0; the number may be +0 nevertheless
     saturated: Out(1)
     tag_out: Out(tag)
 
@@ -77,6 +78,7 @@ class Rounder(wiring.Component):
                 "tag": In(tag),
                 "done": Out(1),
                 "value": Out(fmt.width),
+                "nonzero": Out(1),
                 "saturated": Out(1),
                 "tag_out": Out(tag),
             }
@@ -121,8 +123,11 @@ class Rounder(wiring.Component):
                 valid, tag = self._register_control(m, valid, tag)
 
         value, saturated = self._round(m, vector, sticky, shift, negative, over)
+        # What is below the last place of a number that is +0. A negative sum has its sign.
+        rest = self._register(m, vector[0] | sticky, "rest")
         m.d.comb += [
             self.value.eq(self._register(m, value, "rounded")),
+            self.nonzero.eq(self.value.any() | rest),
             self.saturated.eq(self._register(m, saturated, "overflow")),
         ]
         done, tag = self._register_control(m, valid, tag)

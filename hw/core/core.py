@@ -235,9 +235,11 @@ class Core(wiring.Component):
 
     def _arithmetic(self, m):
         arithmetic = self.arithmetic
-        for name in ("neuron", "delta", "update"):
-            unit = getattr(self, name)
-            wiring.connect(m, unit.request, getattr(arithmetic, name))
+        wiring.connect(m, self.neuron.request, arithmetic.neuron)
+        wiring.connect(m, self.delta.request, arithmetic.delta)
+        wiring.connect(m, self.update.velocity_request, arithmetic.velocity)
+        wiring.connect(m, self.update.weight_request, arithmetic.weight)
+        for unit in (self.neuron, self.delta, self.update):
             m.d.comb += unit.result.eq(arithmetic.result)
 
     def _send(self, m):

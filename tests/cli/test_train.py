@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -213,6 +214,35 @@ def test_a_chip_without_velocities_has_no_momentum_by_default(port, tmp_path, ca
     assert "momentum 0.0" in capsys.readouterr().out
     assert Checkpoint.load(tmp_path / "a.npz").spec.momentum == 0
     assert train(tmp_path / "b.npz", *OPTIONS, "--momentum=0.5") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--update=lion"], "lion, momentum 0.984375, seed"),
+        (["--update=sign", "--momentum=0.75", "--decay=0.5"], "sign, momentum 0.75, decay 0.5, seed"),
+    ],
+)
+def test_another_update_is_trained_told_and_kept(options, text, port, tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    assert train(path, *OPTIONS[:-2], "--epochs=1", "--compare", *options) == 0
+    told = capsys.readouterr().out
+    assert text in told and "equal in every bit" in told
+    trained = Checkpoint.load(path)
+    assert same(trained.weights, golden(trained.spec)[0])
+    other = golden(replace(trained.spec, update="momentum"))[0]
+    assert not same(trained.weights, other)
+    assert train(path, "--resume", "--update=momentum") == 2
+    assert f"update must be '{trained.spec.update}' as in {path}, not 'momentum'" in capsys.readouterr().err
+    port.chip = Chip(momentum=False)
+    assert train(tmp_path / "b.npz", *OPTIONS, *options) == 2
+    assert "the chip has no velocity memory: use " in capsys.readouterr().err
+
+
+def test_the_sign_of_gradients_needs_no_velocities(port, tmp_path):
+    port.chip = Chip(momentum=False)
+    options = [*OPTIONS[:-2], "--epochs=1", "--compare", "--update=sign", "--momentum=0"]
+    assert train(tmp_path / "a.npz", *options) == 0
 
 
 def test_a_chip_of_another_format_gets_a_network_of_its_format(port, tmp_path):

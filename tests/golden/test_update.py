@@ -191,7 +191,8 @@ def test_errors_name_what_is_wrong(constants, kind, message):
 
 @pytest.mark.parametrize("name", ["momentum", "decay"])
 def test_a_share_below_1_must_not_become_1(name):
-    message = f"{name} must not round to 1 in {BINARY16}, but 0.9999 does: use at most 0.99951171875, or 1"
+    instead = f"{name}=0.99951171875 or {name}=1"
+    message = f"{name} must not round to 1 in {BINARY16}, but 0.9999 does: use {instead}"
     with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
         Training(rate=0.5, **{name: 0.9999}).rounded(BINARY16)
     for works in (0.99951171875, 1):

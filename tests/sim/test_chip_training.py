@@ -35,6 +35,7 @@ DENSE = [
     "same_bits_for_any_placement",
     "same_bits_with_pauses",
     "networks_are_loaded_at_run_time",
+    "updates_are_data",
     "evaluation_between_training",
     "errors_from_the_host",
     "saturation_is_flagged",
@@ -49,6 +50,7 @@ EIGHT_BITS = [
     "same_bits_with_pauses",
     "convolutions_train",
     "layers_may_differ",
+    "updates_are_data",
     "saturation_is_flagged",
 ]
 """Tests that do not depend on constants which eight bits cannot hold."""

@@ -34,8 +34,10 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     layers = [first, Dense(inputs=between, outputs=6, neuron=hard), Dense(inputs=6, outputs=4, bias=True)]
     network = Network(layers=layers, steps=config.steps, format=config.format)
     rule = Rule.parse("sltt").framed(config.steps) if loss == "step" else BPTT
+    kinds = {"external": {"update": "lion", "momentum": 0.75, "lookahead": 0.25, "decay": 0.5}}
+    update = kinds.get(loss, {"momentum": 0.5}) if config.momentum else {}
+    training = Training(rate=2.0**-4, loss_scale=0.5, **update)
     loss = "external" if loss == "external" else "rate"
-    training = Training(rate=2.0**-4, momentum=0.5 if config.momentum else 0.0, loss_scale=0.5)
     return compile_network(network, training, config, loss=loss, rule=rule)
 
 

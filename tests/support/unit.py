@@ -122,22 +122,20 @@ class WithArithmetic(Component):
 
     Parameters
     ----------
-    unit: with members ``request`` and ``result``
+    unit: with the member ``result`` and those of ``sides``
     shapes: Shapes
-    side: which requests of the elementwise unit it makes: ``"neuron"``, ``"delta"`` or ``"update"``
+    sides: ``{member: side}``: which request is connected to which side of the elementwise unit
 
     Members
     -------
-    those of the unit but ``request`` and ``result``; and
+    those of the unit but ``result`` and its requests; and
     other: requests of somebody else: of the delta update beside those of a neuron update, else of a neuron update
     used, saturated: of the elementwise unit
     """
 
-    def __init__(self, unit, shapes, side):
-        self.unit, self.shapes, self.side = unit, shapes, side
-        self.kept = {
-            name: member for name, member in unit.signature.members.items() if name not in ("request", "result")
-        }
+    def __init__(self, unit, shapes, sides):
+        self.unit, self.shapes, self.sides = unit, shapes, sides
+        self.kept = {name: member for name, member in unit.signature.members.items() if name not in (*sides, "result")}
         super().__init__(
             self.kept | {"other": In(stream.Signature(request_layout(shapes))), "used": Out(1), "saturated": Out(1)}
         )
@@ -146,8 +144,9 @@ class WithArithmetic(Component):
         m = Module()
         m.submodules.unit = unit = self.unit
         m.submodules.arithmetic = arithmetic = Arithmetic(self.shapes)
-        wiring.connect(m, unit.request, getattr(arithmetic, self.side))
-        others = "delta" if self.side == "neuron" else "neuron"
+        for name, side in self.sides.items():
+            wiring.connect(m, getattr(unit, name), getattr(arithmetic, side))
+        others = "delta" if "neuron" in self.sides.values() else "neuron"
         wiring.connect(m, wiring.flipped(self.other), getattr(arithmetic, others))
         m.d.comb += [
             unit.result.eq(arithmetic.result),

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.elementwise import Elementwise
+from backspike.hw.arith.elementwise import SIGN, Elementwise
 from backspike.hw.blocks import or_reduce
 
 __all__ = ["Arithmetic", "Client", "request_layout", "result_latency", "result_layout", "tag_layout"]
@@ -58,8 +58,9 @@ def request_layout(shapes):
 
 
 def result_layout(shapes):
-    """A result: valid in one cycle, never waiting."""
-    return StructLayout({"valid": 1, "value": shapes.number, "tag": tag_layout(shapes)})
+    """A result: valid in one cycle, never waiting; signs as in ``Elementwise``."""
+    signs = {"sign": SIGN, "sign_before": SIGN}
+    return StructLayout({"valid": 1, "value": shapes.number, **signs, "tag": tag_layout(shapes)})
 
 
 def result_latency(shapes):
@@ -68,7 +69,7 @@ def result_latency(shapes):
 
 
 class Arithmetic(wiring.Component):
-    """Elementwise unit behind three request streams: neuron updates first, the others in the free cycles.
+    """Elementwise unit behind four request streams: neuron updates first, the others in the free cycles.
 
     An operation that has begun is finished first: until then only its side is served. Of the delta and the weight
     update only one may run at a time.
@@ -79,7 +80,8 @@ class Arithmetic(wiring.Component):
 
     Members
     -------
-    neuron, delta, update: requests of the neuron, the delta and the weight update
+    neuron, delta: requests of the neuron and the delta update
+    velocity, weight: those of the weight update, never both at once
     result: result of any of them, for whom the tag's client says; :func:`result_latency` cycles after the last term
     used, saturated: for the counters
     """
@@ -92,7 +94,8 @@ class Arithmetic(wiring.Component):
             {
                 "neuron": In(request),
                 "delta": In(request),
-                "update": In(request),
+                "velocity": In(request),
+                "weight": In(request),
                 "result": Out(result_layout(shapes)),
                 "used": Out(1),
                 "saturated": Out(1),
@@ -104,7 +107,12 @@ class Arithmetic(wiring.Component):
         m.submodules.unit = unit = self.unit
         begun, backward = Signal(), Signal()  # an operation waits for its next term, and whose it is
         others = Mux(begun, backward, ~self.neuron.valid)
-        sides = {"neuron": ~(begun & backward), "delta": others, "update": others}  # who may give a term
+        sides = {
+            "neuron": ~(begun & backward),
+            "delta": others,
+            "velocity": others,
+            "weight": others,
+        }  # who may give a term
         terms = {name: Signal(request_layout(self.shapes), name=f"{name}_term") for name in sides}
         m.d.sync += unit.valid.eq(0)
         for name, free in sides.items():
@@ -121,6 +129,8 @@ class Arithmetic(wiring.Component):
             self.used.eq(unit.valid),
             self.result.valid.eq(unit.done),
             self.result.value.eq(unit.value),
+            self.result.sign.eq(unit.sign),
+            self.result.sign_before.eq(unit.sign_before),
             self.result.tag.eq(unit.tag_out),
             self.saturated.eq(unit.done & unit.saturated),
         ]

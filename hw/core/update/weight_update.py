@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight update at the end of a batch: velocity, weight, cleared gradient."""
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
+from backspike.hw.arith.elementwise import SIGN
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
 from backspike.hw.ram import ReadPort, WritePort
 
@@ -50,11 +51,17 @@ class WeightMemory(wiring.Signature):
 
 
 class WeightUpdate(wiring.Component):
-    """V = round(mu V + G), W = round(W - eta V), G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
+    """V, W and G = 0 for all weight words of a slice; or only G = 0, or V = G = 0.
 
-    Four cycles a weight, two operations of two terms each: mu V, then G; and for the weight whose velocity came out of
-    the unit, -eta V, then W. The order is fixed, so the elementwise unit must take every request at once: nothing else
-    may use it while ``busy``. The old V counts as 0 where mu is 0, and in a core without velocities.
+        V = round(mu V + G)                W = round(decay W - eta V)
+        V = round(beta V + G + rest V)     W = round(decay W - eta c)     with the descriptor's sign
+
+    c is the sign of the exact beta V + G with the old V; mu and beta are the descriptor's ``momentum``. Where that is 0
+    the old V counts as 0, but for rest V. In a core without velocities it is 0.
+
+    Four cycles a weight, with sign five, in two operations: mu V, G; or beta V, G, rest V; and for the weight whose
+    velocity came out of the unit, -eta V or -eta c, then decay W. The order is fixed, so the elementwise unit must take
+    every request at once: nothing else may use it while ``busy``. It gives the sign without the last term, too.
 
     Parameters
     ----------
@@ -64,7 +71,7 @@ class WeightUpdate(wiring.Component):
     -------
     start: pulse; clear (change no weight), velocities (clear them too) and descriptor are stable while ``busy``
     memory: the banks
-    request, result: to and from the elementwise unit
+    velocity_request, weight_request, result: to and from the elementwise unit; never both requests at once
     """
 
     def __init__(self, shapes):
@@ -78,7 +85,8 @@ class WeightUpdate(wiring.Component):
                 "busy": Out(1),
                 "descriptor": In(shapes.descriptor),
                 "memory": Out(WeightMemory(shapes)),
-                "request": Out(stream.Signature(request_layout(shapes))),
+                "velocity_request": Out(stream.Signature(request_layout(shapes))),
+                "weight_request": Out(stream.Signature(request_layout(shapes))),
                 "result": In(result_layout(shapes)),
             }
         )
@@ -88,11 +96,13 @@ class WeightUpdate(wiring.Component):
         d, config, place, memory = self.descriptor, self.shapes.config, self.place, self.memory
         latency = result_latency(self.shapes)
         phase = Signal(2)
+        more = Signal()  # phase 1 once more, for the rest of the velocity
         walk = Signal(place)  # the next gradient and velocity to be read
         read = Signal(place)  # what stands at the memories' outputs
         left = Signal(self.shapes.weight_address + 1)
-        given = Signal()  # a gradient and a velocity stand at the memories' outputs from phase 0 to 2
-        moved = Signal(StructLayout({"valid": 1, "place": place, "value": self.shapes.number}))  # a new velocity
+        given = Signal()  # a gradient and a velocity stand at the memories' outputs up to phase 2, a weight in phase 3
+        new = {"valid": 1, "place": place, "value": self.shapes.number, "sign": SIGN}
+        moved = Signal(StructLayout(new))  # a new velocity, and the sign that may count instead
         tail = Signal(range(2 * latency + 16))  # cycles until everything is written
         tag, value = self.result.tag, self.result.value
         velocity, weight = Signal(), Signal()  # which of them came out of the unit
@@ -121,14 +131,14 @@ class WeightUpdate(wiring.Component):
                 memory.velocities.address.address.eq(tag.index),
                 memory.velocities.data.eq(value),
             ]
-        self._request(m, phase, given, moved, read)
-        m.d.sync += phase.eq(phase + 1)
+        again = self._requests(m, phase, more, given, moved, read)
+        m.d.sync += [phase.eq(phase + ~again), more.eq(again)]
         with m.If(left.any()):
             m.d.sync += tail.eq(2 * latency + 15)
         with m.Elif(tail.any()):
             m.d.sync += tail.eq(tail - 1)
         with m.If(back):
-            m.d.sync += [given.eq(0), read.eq(moved.place)]
+            m.d.sync += [given.eq(moved.valid), read.eq(moved.place)]
         with m.If(begin):
             m.d.sync += [given.eq(left.any()), read.eq(walk), walk.lane.eq(walk.lane + 1)]
             with m.If(last_lane):
@@ -141,12 +151,15 @@ class WeightUpdate(wiring.Component):
                 moved.place.lane.eq(tag.lane),
                 moved.place.address.eq(tag.index),
                 moved.value.eq(value),
+                # Without velocities G is the last term.
+                moved.sign.eq(self.result.sign_before if config.momentum else self.result.sign),
             ]
-        with m.Elif(begin):
+        with m.Elif(back):
             m.d.sync += moved.valid.eq(0)
         with m.If(self.start):
             m.d.sync += [
                 phase.eq(2),
+                more.eq(0),
                 walk.lane.eq(0),
                 walk.address.eq(d.weight_base),
                 left.eq(d.weight_words),
@@ -154,36 +167,51 @@ class WeightUpdate(wiring.Component):
             ]
         return m
 
-    def _request(self, m, phase, given, moved, read):
-        """A velocity in phases 0 and 1, a weight whose velocity came since the last phase 3 in phases 2 and 3."""
-        request, tag, d, config = self.request.p, self.request.p.tag, self.descriptor, self.shapes.config
+    def _unit_step(self, sign):
+        """A sign as -1.0, 0.0 or 1.0."""
+        fmt = self.shapes.config.format
+        one = int(fmt.encode(1.0))
+        return Cat(*(sign.nonzero if one >> k & 1 else Const(0, 1) for k in range(fmt.width - 1)), sign.negative)
+
+    def _requests(self, m, phase, more, given, moved, read):
+        """Of a velocity in phases 0 and 1, of a weight whose velocity came since the last phase 2 in phases 2 and 3.
+
+        Returns whether phase 1 comes again.
+        """
+        d, config = self.descriptor, self.shapes.config
         fmt, banks = config.format, self.memory.banks.data
+        again = Signal()
+        if config.momentum:
+            m.d.comb += again.eq((phase == 1) & d.sign & ~more)
         weight, gradient, velocity = (
             Array(getattr(banks, name))[read.lane] for name in ("weights", "gradients", "velocities")
         )
+        for request, client in ((self.velocity_request.p, Client.VELOCITY), (self.weight_request.p, Client.WEIGHT)):
+            m.d.comb += [
+                request.tag.client.eq(client),
+                request.tag.lane.eq(read.lane if config.lanes > 1 else 0),  # what is always 0 is no hardware
+                request.tag.index.eq(read.address),
+                request.last.eq(phase[0] & ~again),
+            ]
+        moves, changes = self.velocity_request, self.weight_request
         m.d.comb += [
-            request.last.eq(phase[0]),
-            request.addend.eq(gradient << -fmt.lsb),
-            tag.lane.eq(read.lane if config.lanes > 1 else 0),  # what is always 0 is no hardware
-            tag.index.eq(read.address),
+            moves.valid.eq(~phase[1] & given & ~self.clear),
+            moves.p.addend.eq(gradient << -fmt.lsb),
+            moves.p.add.eq(phase[0] & ~more),
+            changes.valid.eq(phase[1] & Mux(phase[0], given, moved.valid)),
+            changes.p.product.eq(1),
+            changes.p.a.eq(Mux(phase[0], d.decay, d.minus_rate)),
+            # Who is chosen by a mask of its own needs no wider choice.
+            changes.p.b.eq(
+                weight & phase[0].replicate(fmt.width)
+                | moved.value & (~phase[0] & ~d.sign).replicate(fmt.width)
+                | self._unit_step(moved.sign) & (~phase[0] & d.sign).replicate(fmt.width)
+            ),
         ]
-        with m.If(phase[1]):
+        if config.momentum:  # what was never written may stand in a velocity as long as the momentum is 0
             m.d.comb += [
-                self.request.valid.eq(moved.valid),
-                tag.client.eq(Client.WEIGHT),
-                request.product.eq(1),
-                request.a.eq(Mux(phase[0], Const(int(fmt.encode(1.0)), fmt.width), d.minus_rate)),
-                request.b.eq(Mux(phase[0], weight, moved.value)),
+                moves.p.a.eq(Mux(more, d.rest, d.momentum)),
+                moves.p.b.eq(velocity),
+                moves.p.product.eq(more | (~phase[0] & d.momentum[: fmt.width - 1].any())),
             ]
-        with m.Else():
-            m.d.comb += [
-                self.request.valid.eq(given & ~self.clear),
-                tag.client.eq(Client.VELOCITY),
-                request.add.eq(phase[0]),
-            ]
-            if config.momentum:  # what was never written may stand in a velocity as long as the momentum is 0
-                m.d.comb += [
-                    request.a.eq(d.momentum),
-                    request.b.eq(velocity),
-                    request.product.eq(~phase[0] & d.momentum[: fmt.width - 1].any()),
-                ]
+        return again

@@ -128,6 +128,18 @@ def test_each_remedy_is_enough(sizes, lanes, cores):
         ),
         (
             CapacityError,
+            {"training": Training(rate=0.5, update="lion"), "momentum": False},
+            "update is 'lion', momentum is 0.984375 and the chip has no velocity memory: use update='sign' and "
+            "momentum=0 in the training, or a chip with momentum=True",
+        ),
+        (
+            CapacityError,
+            {"training": Training(rate=0.5, update="sign"), "momentum": False},
+            "update is 'sign', momentum is 0.984375 and the chip has no velocity memory: use momentum=0 in the "
+            "training, or a chip with momentum=True",
+        ),
+        (
+            CapacityError,
             {"steps": 5},
             "the network has 5 steps and the chip holds 4: use a network of at most 4 steps, or a chip with steps=5, "
             "or rule tbptt:1",

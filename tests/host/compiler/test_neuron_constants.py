@@ -85,8 +85,10 @@ def test_a_threshold_beyond_the_format():
 
 def test_scalars_are_the_rounded_constants():
     neuron = Neuron(kappa=0.3, theta=0.7, width=1.1, strict=True, amplitude=0.9)
-    training = Training(rate=0.1, momentum=0.9, loss_scale=0.125)
-    decoded = {k: float(BINARY16.decode(v)) for k, v in neuron_constants(neuron, training, BINARY16).items()}
+    training = Training(rate=0.1, momentum=0.9, decay=0.99, loss_scale=0.125)
+    constants = neuron_constants(neuron, training, BINARY16)
+    assert constants.pop("sign") == 0
+    decoded = {name: float(BINARY16.decode(pattern)) for name, pattern in constants.items()}
     kappa, theta = np.float16(0.3), np.float16(0.7)
     assert decoded == {
         "threshold": np.nextafter(theta, np.float16(1)),
@@ -99,6 +101,8 @@ def test_scalars_are_the_rounded_constants():
         "loss_scale": 0.125,
         "minus_rate": -np.float16(0.1),
         "momentum": np.float16(0.9),
+        "rest": 0.0,
+        "decay": np.float16(0.99),
     }
     half = float(np.float16(1.1)) / 2
     assert (
@@ -113,3 +117,21 @@ def test_a_hard_reset_takes_nothing_away():
     assert scalars["reset"] == 0
     assert scalars["minus_rate"] == 0xB800
     assert scalars["threshold"] == 0x3C00
+
+
+UPDATES = [
+    ({}, (0, 0.0, 0.0)),
+    ({"momentum": 0.5}, (0, 0.5, 0.0)),
+    ({"update": "sign"}, (1, 63 / 64, 0.0)),
+    ({"update": "sign", "momentum": 0.0}, (1, 0.0, 0.0)),
+    ({"update": "lion"}, (1, 7 / 64, 7 / 8)),
+    ({"update": "lion", "momentum": 0.25, "lookahead": 0.75}, (1, 0.75, -0.5)),
+    ({"update": "lion", "momentum": 0.75, "lookahead": 0.75}, (1, 0.75, 0.0)),
+]
+
+
+@pytest.mark.parametrize("constants, expected", UPDATES)
+def test_modes_and_numbers_of_an_update(constants, expected):
+    found = neuron_constants(Neuron(), Training(rate=0.5, **constants), BINARY16)
+    numbers = [float(BINARY16.decode(found[name])) for name in ("momentum", "rest")]
+    assert (found["sign"], *numbers) == expected

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from backspike.golden.constants import UPDATES
 from backspike.golden.presets import default_schedule
 from backspike.host.training.training_spec import TrainingSpec
 from tests.host.data.test_datasets import write_folder
@@ -36,9 +37,21 @@ def test_options_replace_the_rules():
     assert [training.rate for training in conv.schedule()] == [2.0**-22] * 3 + [2.0**-24] * 2
 
 
-def test_without_options_the_constants_are_the_presets():
-    spec = TrainingSpec(epochs=10, momentum=0.5)
-    assert spec.schedule() == default_schedule(spec.model, 10, batch=16, momentum=0.5)
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.5}, {"update": "lion", "decay": 0.999}, {"update": "sign", "momentum": 0.5}]
+)
+def test_without_options_the_constants_are_the_presets(options):
+    spec = TrainingSpec(epochs=10, **options)
+    assert spec.schedule() == default_schedule(spec.model, 10, batch=16, **options)
+
+
+def test_the_momentum_by_default_is_that_of_the_update():
+    assert [TrainingSpec(update=kind).schedule()[0].mu for kind in UPDATES] == [7 / 8, 63 / 64, 63 / 64]
+    assert [TrainingSpec(update=kind).constants()["training[0].momentum"] for kind in UPDATES] == [
+        7 / 8,
+        63 / 64,
+        63 / 64,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +63,11 @@ def test_without_options_the_constants_are_the_presets():
         ({"rate": 1e-12}, ValueError, "rate must not round to zero in "),
         ({"rate": 1e9}, ValueError, "rate must be at most 65504 in "),
         ({"loss_scale": 0}, ValueError, "loss_scale must be more than 0, not 0"),
-        ({"momentum": None}, TypeError, "momentum must be a number, not None"),
+        ({"momentum": "much"}, TypeError, "momentum must be a number, not 'much'"),
+        ({"update": "adam"}, ValueError, "update must be one of ('momentum', 'lion', 'sign'), not 'adam'"),
+        ({"update": 1}, TypeError, "update must be a string, not 1"),
+        ({"decay": 2}, ValueError, "decay must be at least 0 and at most 1, not 2"),
+        ({"decay": 0.9999}, ValueError, "decay must not round to 1 in "),
         ({"neuron": []}, TypeError, "neuron must be a dict of fields of Neuron, not []"),
         ({"neuron": {"kapa": 1}}, ValueError, "neuron must have fields of ['kappa', "),
         ({"neuron": {"kappa": 2}}, ValueError, "kappa must be at least 0 and at most 1, not 2"),

@@ -26,7 +26,7 @@ NEURONS = (
 
 def _unit(lanes):
     shapes = Shapes(CHIPS[lanes])
-    return WithArithmetic(DeltaUpdate(shapes), shapes, "delta")
+    return WithArithmetic(DeltaUpdate(shapes), shapes, {"request": "delta"})
 
 
 def units():

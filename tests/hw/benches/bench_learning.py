@@ -163,6 +163,27 @@ async def layers_may_differ(dut):
 
 
 @test
+async def updates_are_data(dut):
+    """Lion, the sign of the velocity, momentum and weight decay on the same weights, one after the other."""
+    chip = await session(dut)
+    network, training, weights = lively("14-9-5", SEED + 7, steps=2)
+    variants = [{"update": "sign", "momentum": 0.0, "decay": 0.75}, {"decay": 0.5}]
+    if CONFIG.momentum:
+        variants += [
+            {"update": "lion", "decay": 0.75},
+            {"update": "lion", "momentum": 0.5, "lookahead": 0.25},
+            {"momentum": 0.5, "decay": 0.875},
+            {"update": "sign", "momentum": 0.5},
+        ]
+    await chip.load(network, training, weights=weights)
+    for number, constants in enumerate(variants):
+        chip.golden.training = replace(training, **{"momentum": None} | constants)
+        await chip.call("change_training", chip.golden.training)
+        for batch in range(2):
+            await chip.train(*random_samples(network, 3, SEED + 10 * number + batch, density=0.5))
+
+
+@test
 async def evaluation_between_training(dut):
     """Evaluation samples and gradients that add up over several calls leave training as it was."""
     chip = await session(dut)

@@ -31,7 +31,8 @@ def _unit(lanes):
     shapes = Shapes(CHIPS[lanes])
     place = StructLayout({"step": shapes.step, "block_last": 1, "last": 1})
     sums = ArrayLayout(signed(shapes.config.format.fixed_width + 14), shapes.config.lanes)
-    return WithArithmetic(NeuronUpdate(shapes, StructLayout({"place": place, "sums": sums})), shapes, "neuron")
+    unit = NeuronUpdate(shapes, StructLayout({"place": place, "sums": sums}))
+    return WithArithmetic(unit, shapes, {"request": "neuron"})
 
 
 def units():

@@ -12,7 +12,7 @@ import cocotb
 import numpy as np
 from amaranth.lib.wiring import Flow
 
-from backspike.hw.arith.elementwise import Elementwise
+from backspike.hw.arith.elementwise import SIGN, Elementwise
 from backspike.hw.arith.lanes import ProductLane, SpikeLane
 from backspike.hw.arith.rounding import Rounder
 from backspike.spec.formats import Format
@@ -102,7 +102,7 @@ def _as_terms(unit, cases, valid, rng):
     """Stimuli of Elementwise: each case is a row for a b, one for c d, one for the addend, in any order.
 
     Terms that are zero are left out in some cases, or given as what is neither a product nor an addend; the last row
-    is always given. Returns the stimuli [3 * rows, copies].
+    is always given. Returns the stimuli [3 * rows, copies], and which sums have no last term.
     """
     count = unit.TERMS
     stimulus = np.zeros((count * len(valid), valid.shape[1]), dtype=Ports.of(unit, Flow.In).dtype)
@@ -123,13 +123,21 @@ def _as_terms(unit, cases, valid, rng):
         row["product"], row["add"] = ~add & ~empty, add & ~empty
         row["last"] = k == count - 1
         row["valid"] = valid & ((k == count - 1) | ~empty | (rng.random(valid.shape) < 0.5))
-    return stimulus
+    last = order[..., -1]
+    without = {name: np.where(last == "abcd".index(name) // 2, 0, cases[name]) for name in "abcd"}
+    return stimulus, unit.exact(**without, addend=np.where(last == 2, 0, cases["addend"]))
+
+
+def _signs(sums):
+    """Exact sums as a SIGN's bits."""
+    negative, nonzero = np.asarray(sums < 0, dtype=int), np.asarray(sums != 0, dtype=int)
+    return negative << SIGN["negative"].offset | nonzero << SIGN["nonzero"].offset
 
 
 async def _check_results(dut, unit, cases, rng, valid):
     inputs, outputs = Ports.of(unit, Flow.In).dtype, Ports.of(unit, Flow.Out).dtype
     if isinstance(unit, Elementwise):
-        stimulus = _as_terms(unit, cases, valid, rng)
+        stimulus, before = _as_terms(unit, cases, valid, rng)
     else:
         stimulus = np.zeros(valid.shape, dtype=inputs)
         for name, values in cases.items():
@@ -146,6 +154,10 @@ async def _check_results(dut, unit, cases, rng, valid):
     expected = np.zeros(valid.shape, dtype=outputs)
     expected["done"], expected["value"], expected["saturated"] = valid, value, saturated
     expected["tag_out"] = stimulus["tag"][every - 1 :: every]
+    if isinstance(unit, Elementwise):
+        expected["sign"], expected["sign_before"] = _signs(unit.exact(**cases)), _signs(before)
+    else:
+        expected["nonzero"] = cases["sum"] != 0
     relevant = np.where(valid, response, np.zeros((), dtype=outputs))
     relevant["done"] = response["done"]
     wrong = np.argwhere(relevant != np.where(valid, expected, np.zeros((), dtype=outputs)))

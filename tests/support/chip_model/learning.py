@@ -122,7 +122,7 @@ class Learning:
         assert -1 << bits - 1 <= value < 1 << bits - 1, "a gradient has more terms than batch_terms"
 
     def update(self, index: int, clear: bool, velocities: bool) -> None:
-        """V = round(mu V + G), W = round(W - eta V), G = 0; or only G = 0, or V = G = 0."""
+        """V, W and G = 0; or only G = 0, or V = G = 0."""
         d, numbers, lanes = self.memory.descriptor(index), self.numbers, self.config.lanes
         weights, moved = self.memory.words[Region.WEIGHT], self.memory.words[Region.VELOCITY]
         first = lanes * d["weight_base"]
@@ -131,10 +131,14 @@ class Learning:
                 total = numbers.one * self.memory.gradients[address]
                 if self.config.momentum and d["momentum"]:
                     total += d["momentum"] * numbers.units(moved[address])
+                sign = (total > 0) - (total < 0)
+                if self.config.momentum and d["sign"]:
+                    total += d["rest"] * numbers.units(moved[address])
                 velocity = numbers.rounded(total)
                 if self.config.momentum:
                     moved[address] = numbers.pattern(velocity)
-                new = numbers.one * numbers.units(weights[address]) + d["minus_rate"] * velocity
+                step = numbers.one * sign if d["sign"] else velocity
+                new = d["decay"] * numbers.units(weights[address]) + d["minus_rate"] * step
                 weights[address] = numbers.pattern(numbers.rounded(new))
             elif self.config.momentum and velocities:
                 moved[address] = 0

@@ -36,6 +36,8 @@ _NUMBERS = (
     "loss_scale",
     "minus_rate",
     "momentum",
+    "rest",
+    "decay",
 )
 
 
