@@ -12,6 +12,7 @@ from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.constants import UPDATES, Training
 from backspike.golden.exact import Exact
 from backspike.golden.network import Network
+from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer
 from backspike.golden.update import update
 from backspike.spec.formats import BINARY16, Format
@@ -108,6 +109,14 @@ def test_the_defaults_of_lion_are_seven_eighths_and_63_of_64():
     for number_format in FORMATS.values():
         held = lion.rounded(number_format)
         assert (held.momentum, held.lookahead) == (63 / 64, 7 / 64), "eight bits hold them exactly"
+
+
+@pytest.mark.parametrize("sizes", ["64-128-10", "784-128-10", "1x8x8-c4k3p1-10"])
+def test_the_default_step_of_a_sign_does_not_depend_on_the_network(sizes):
+    for kind in ("lion", "sign"):
+        training = default_training(Network.parse(sizes), update=kind, decay=0.5)
+        assert (training.rate, training.update, training.mu, training.decay) == (2.0**-10, kind, 63 / 64, 0.5)
+    assert default_training(Network.parse(sizes)).mu == 7 / 8
 
 
 @pytest.mark.parametrize("arithmetic", [Float64(), BitExact(BINARY16)], ids=["float64", "bit-exact"])
