@@ -197,7 +197,7 @@ ORDER = (
     "Output words of a slot come in the order of its frames. When those of all samples of a batch have come, send "
     "UPDATE to every slice, and wait for all UPDATED before the inputs of the next batch.",
     "Between two UPDATEs a gradient may get at most batch_terms terms: steps of all training frames x output pixels "
-    "x pooled pixels of a tap.",
+    "x pooled pixels of a tap x the largest operand, which is 1 where operands are spikes.",
     "READ and WRITE memory (regions below CONTROL) only while the core is not busy: CONTROL bit 1 is 0, and "
     "nothing for "
     "it is under way. One READ at a time for each core.",

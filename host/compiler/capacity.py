@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network, Training
-from backspike.golden.rules import BPTT, Rule
+from backspike.golden.rules import BPTT, OPERAND_BITS, Rule
 from backspike.host.compiler.geometry import Core, flat, pixels, same_maps, terms, window
 from backspike.spec.config import LIMITS, ChipConfig
 from backspike.spec.packets import NO_LABEL
@@ -26,8 +26,9 @@ __all__ = [
     "check_size",
     "check_training",
     "core_use",
+    "gradient_terms",
     "most_channels",
-    "trained_steps",
+    "scaled_training",
     "words_of",
 ]
 
@@ -113,8 +114,13 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
-    if rule.operand != "spike" or rule.backward != "surrogate" or rule.feedback != "weights":
-        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt or sltt-k:K")
+    if rule.operand == "count" or rule.backward != "surrogate" or rule.feedback != "weights" or rule.step_updates:
+        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K or ottt")
+    if rule.operand == "trace" and config.operand_bits != OPERAND_BITS:
+        raise CapacityError(
+            f"rule {rule} has traces of {OPERAND_BITS} bits and the chip's operands have {config.operand_bits}: use a "
+            f"chip with operand_bits={OPERAND_BITS}, or rule sltt"
+        )
     rule.check(network)
     steps, frame = network.steps, rule.frame_steps(network.steps)
     if frame > config.steps:
@@ -128,10 +134,29 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
         )
 
 
-def trained_steps(network: Network, rule: Rule = BPTT) -> int:
-    """Steps of a sample that are trained, at most."""
+def scaled_training(network: Network, training: Training, rule: Rule) -> Training:
+    """The constants of the update for gradients in the rule's unit; ``ValueError`` where the rate is too small."""
+    one = rule.one(network)
+    scaled = training.for_gradients(one)
+    try:
+        scaled.rounded(network.format)
+    except ValueError:
+        training.rounded(network.format)
+        raise ValueError(
+            f"rate must be at least {one * 2.0**network.format.lsb!r} in {network.format} with rule {rule}, whose "
+            f"gradients are {one} times as large, not {training.rate!r}"
+        ) from None
+    return scaled
+
+
+def gradient_terms(network: Network, rule: Rule = BPTT) -> list[int]:
+    """Terms that one sample adds to the exact sum of a gradient of each layer, at most: a spike counts as one."""
     frames = rule.frames(network.steps) if rule.trained is None else rule.trained
-    return frames * rule.frame_steps(network.steps)
+    steps = frames * rule.frame_steps(network.steps)
+    return [
+        terms(layer, steps) * operand.most
+        for layer, operand in zip(network.layers, rule.operands(network), strict=True)
+    ]
 
 
 def _check_shape(number: int, layer: Layer) -> None:
@@ -154,7 +179,7 @@ def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> Non
     engines' lists, or too many terms of one sample.
     """
     check_size(network)
-    for number, layer in enumerate(network.layers):
+    for number, (layer, most) in enumerate(zip(network.layers, gradient_terms(network, rule), strict=True)):
         if config.dense_only and not flat(layer):
             raise CapacityError(
                 f"layer {number} is a convolution, which a dense_only chip cannot do: use dense layers, or a chip with "
@@ -173,7 +198,6 @@ def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> Non
                 f"layer {number} has a kernel of {layer.kernel**2} taps and the chip's lists have {config.list_depth} "
                 f"entries: use a smaller kernel{_longer_lists(layer.kernel**2)}"
             )
-        most = terms(layer, trained_steps(network, rule))
         if most > config.batch_terms:
             remedy = f"batch_terms={most} times the samples of a batch"
             if most > LIMITS["batch_terms"][1]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
-from backspike.host.compiler.capacity import CapacityError, check_layers, check_rule, check_training
+from backspike.host.compiler.capacity import CapacityError, check_layers, check_rule, check_training, scaled_training
 from backspike.host.compiler.capacity_advice import capacity_advice
 from backspike.host.compiler.core_assignment import assign_cores
 from backspike.host.compiler.cost_model import Density, layer_densities
@@ -152,6 +152,7 @@ def _check_chip(network: Network, training: Training, config: ChipConfig, rule: 
         raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
     check_rule(network, config, rule)
     check_training(training, config)
+    scaled_training(network, training, rule)
 
 
 def _place(

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
-from backspike.host.compiler.capacity import check_training, core_use, trained_steps
+from backspike.host.compiler.capacity import check_training, core_use, gradient_terms, scaled_training
 from backspike.host.compiler.cost_model import Density
-from backspike.host.compiler.geometry import Core, input_order, terms
+from backspike.host.compiler.geometry import Core, input_order
 from backspike.host.compiler.memory_layout import Host, Slice
 from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
@@ -88,7 +88,8 @@ class Plan:
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self.cores = sorted({part.core for part in self.slices})
         self.input_order = input_order(network.layers[0])
-        self.sample_terms = max(terms(layer, trained_steps(network, rule)) for layer in network.layers)
+        self.sample_terms = max(gradient_terms(network, rule))
+        self._scaled, self._operands = scaled_training(network, training, rule), rule.operands(network)
         self._weights = WeightMap(network, config, layers)
 
     def descriptor(self, part: Slice) -> dict[str, int]:
@@ -102,7 +103,7 @@ class Plan:
             "soft": layer.neuron.soft,
             "errors": part.layer > 0,
             "loss": self._label(part) << self.rule.per_step,
-            **neuron_constants(layer.neuron, self.training, self.config.format),
+            **neuron_constants(layer.neuron, self._scaled, self.config.format),
             "targets": len(part.targets),
             "sources": len(part.sources),
             **self._operand(part),
@@ -110,7 +111,7 @@ class Plan:
 
     def _operand(self, part: Slice) -> dict[str, int]:
         """What the gradients of a slice multiply deltas with: inputs that are no traces need no memory."""
-        operand = self.rule.operands(self.network)[part.layer]
+        operand = self._operands[part.layer]
         return {
             "tape": part.tape_base,
             "tape_words": part.external_words if operand.leak else 0,

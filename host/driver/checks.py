@@ -6,9 +6,8 @@ from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
-from backspike.host.compiler.capacity import CapacityError, trained_steps
+from backspike.host.compiler.capacity import CapacityError, gradient_terms
 from backspike.host.compiler.compile import check_fit
-from backspike.host.compiler.geometry import terms
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig
 
@@ -46,7 +45,7 @@ def check_run(
     """
     check_fit(network, training, config, rule)
     check_skipping(config, skipping)
-    each = max(terms(layer, trained_steps(network, rule)) for layer in network.layers)
+    each = max(gradient_terms(network, rule))
     most = config.batch_terms // each
     if batch > most:
         more = f", or batch_terms={batch * each}" if batch * each <= LIMITS["batch_terms"][1] else ""

@@ -19,6 +19,7 @@ from backspike.hw.core.send.spike_sender import SpikeSender
 from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic
 from backspike.hw.core.update.neuron import NeuronUpdate
+from backspike.hw.core.update.operands import OperandUpdate
 from backspike.hw.core.update.weight_update import WeightUpdate
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.learning import LearningEngine
@@ -86,6 +87,7 @@ class Core(wiring.Component):
             "learning": LearningEngine(shapes),
             "error_packets": ErrorPackets(shapes, error_result(shapes)),
             "update": WeightUpdate(shapes),
+            **({"operands": OperandUpdate(shapes)} if shapes.traced else {}),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
@@ -141,7 +143,7 @@ class Core(wiring.Component):
 
     def _memories(self, m):
         memories, receiver, backward = self.memories, self.receiver, self.backward
-        for name in ("host", "neuron", "delta", "update"):
+        for name in ("host", "neuron", "delta", "update", *(("operands",) if self.shapes.traced else ())):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
         wiring.connect(m, self.engine.memory, memories.forward)
         wiring.connect(m, self.learning.memory, memories.learning)
@@ -228,6 +230,15 @@ class Core(wiring.Component):
             backward.weights_busy.eq(update.busy),
             self.error_packets.slot.eq(backward.slot),
         ]
+        if self.shapes.traced:
+            operands = self.operands
+            m.d.comb += [
+                operands.start.eq(backward.operands_start),
+                operands.slot.eq(backward.slot),
+                operands.more.eq(slots.backward.job.more),
+                operands.descriptor.eq(backward.descriptor),
+                backward.operands_busy.eq(operands.busy),
+            ]
         for unit in (delta, learning):
             m.d.comb += unit.slot.eq(backward.slot)
         for unit in (delta, learning, update):
@@ -278,7 +289,7 @@ class Core(wiring.Component):
             "delta_busy": self.delta.busy,
             "update_busy": self.update.busy,
             "elementwise": self.arithmetic.used,
-            "saturated": self.arithmetic.saturated,
+            "saturated": self.arithmetic.saturated | (self.operands.saturated if self.shapes.traced else 0),
             "dropped": receiver.dropped,
             "packets_in": receiver.packet,
             "packets_out": self.output.sent,

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from backspike.golden.constants import Training
+from backspike.golden.rules import OPERAND_BITS
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.partition import Piece
@@ -122,18 +123,19 @@ class Scenario(TrainingSpec):
                 "columns": columns,
                 "rows": rows,
                 "lanes": self.lanes,
-                **self._frame_sizes(),
+                **self._rule_sizes(),
                 "format": self.format,
                 **self.chip,
             }
         )
 
-    def _frame_sizes(self) -> dict[str, int]:
-        """What the chip holds of a sample: all steps, or a frame; frames come one after the other, in more slots."""
+    def _rule_sizes(self) -> dict[str, int]:
+        """What the rule needs: all steps of a sample, or those of a frame, and more slots; bits of traces."""
         rule = self.learning_rule
+        traces = {"operand_bits": OPERAND_BITS} if rule.operand == "trace" else {}
         if rule.frame is None:
-            return {"steps": max(4, self.steps)}
-        return {"steps": rule.frame, "slots": 4}
+            return {"steps": max(4, self.steps), **traces}
+        return {"steps": rule.frame, "slots": 4, **traces}
 
     @property
     def training(self) -> Training:

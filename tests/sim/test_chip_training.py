@@ -29,6 +29,11 @@ CHIPS = {
         **{"columns": 2, "rows": 2, "chain": True, "dense_only": True, "steps": 1},
         **SMALL | {"slots": 4, "neurons": 64, "weights": 2048},
     },
+    "2x1-dense-operands": {"columns": 2, "rows": 1, "dense_only": True, **SMALL, "slots": 3, "operand_bits": 7},
+    "2x1-2lanes-1step-operands": {
+        **{"columns": 2, "rows": 1, "lanes": 2, "steps": 1, "operand_bits": 7, "batch_terms": 1 << 18},
+        **SMALL | {"slots": 4},
+    },
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
 DENSE = [
@@ -43,8 +48,8 @@ DENSE = [
     "same_bits_in_frames_of_any_length",
 ]
 """Tests that need neither convolutions nor skipping that can be switched off."""
-ONE_STEP = ["rules_that_train_in_frames"]
-"""The test of a chip whose slots hold a step."""
+ONE_STEP = ["rules_that_train_in_frames", "maps_in_frames"]
+"""Tests of a chip whose slots hold a step."""
 EIGHT_BITS = [
     "same_bits_for_any_placement",
     "same_bits_with_pauses",
@@ -77,7 +82,7 @@ def chip(request, tmp_path_factory):
 def _tests(fields):
     """Names of the tests of a chip; None: all."""
     if fields.get("steps") == 1:
-        return ONE_STEP
+        return ONE_STEP[:1] if fields.get("dense_only") else ONE_STEP
     return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
 
 

@@ -37,6 +37,8 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     kinds = {"external": {"update": "lion", "momentum": 0.75, "lookahead": 0.25, "decay": 0.5}}
     update = kinds.get(loss, {"momentum": 0.5}) if config.momentum else {}
     training = Training(rate=2.0**-4, loss_scale=0.5, **update)
+    if config.operand_bits > 1:
+        rule = Rule.parse("ottt")
     loss = "external" if loss == "external" else "rate"
     return compile_network(network, training, config, loss=loss, rule=rule)
 

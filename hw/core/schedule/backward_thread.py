@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backward thread: what happens to a sample after its forward pass, and the weight update."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,7 +15,8 @@ __all__ = ["BackwardThread"]
 
 
 class BackwardThread(wiring.Component):
-    """Delta update, then the back-propagation and weight-gradient engines side by side, then the credits.
+    """Delta update, and operand update beside it, then the back-propagation and weight-gradient engines side by side,
+    then the credits.
 
     Polls the slices in turn. After reset, and when the slots are restarted, it clears the error sums of the core, and
     forgets updates that wait. An update waits until no sample of its slice has begun or could; then no other job starts
@@ -39,6 +40,7 @@ class BackwardThread(wiring.Component):
     descriptor_address, descriptor_data, descriptor: table and loaded description; loading: the table is being read, and
         the engines are not at work
     delta_start, delta_busy, errors_start, errors_busy, gradient_start, gradient_busy: the delta update and the engines
+    operands_start, operands_busy: the operand update, for every frame; in chips with operands of several bits
     weights_start, weights_clear, weights_velocities, weights_busy: the weight update
     route_address, route: route table, one cycle of latency
     packets: ERRORS_DONE, CREDIT and UPDATED
@@ -61,6 +63,7 @@ class BackwardThread(wiring.Component):
             "busy",
             "hold",
             "soon",
+            *(("operands_start",) if shapes.traced else ()),
         )
         inputs = (
             "delta_busy",
@@ -73,6 +76,7 @@ class BackwardThread(wiring.Component):
             "velocities",
             "restart",
             "reading",
+            *(("operands_busy",) if shapes.traced else ()),
         )
         super().__init__(
             {
@@ -202,8 +206,15 @@ class BackwardThread(wiring.Component):
         """From the loaded description to the credits."""
         d = self.descriptor
         credit = Signal()  # what the notifier sends
+        tracing = Const(0)  # the operand update is at work
         m.d.comb += notifier.credit.eq(credit)
+        if self.shapes.traced:
+            tracing = self._started(m, self.operands_start) | self.operands_busy
+            with m.State("OPERANDS"), m.If(~tracing):
+                m.next = "NOTIFY"
         with m.State("LOAD"), m.If(loader.done):
+            if self.shapes.traced:
+                m.d.comb += self.operands_start.eq(~updating)
             with m.If(updating):
                 m.d.comb += self.weights_start.eq(1)
                 m.next = "UPDATE"
@@ -212,8 +223,8 @@ class BackwardThread(wiring.Component):
                 m.next = "DELTA"
             with m.Else():
                 m.d.sync += credit.eq(1)
-                m.next = "NOTIFY"
-        with m.State("DELTA"), m.If(~self._started(m, self.delta_start) & ~self.delta_busy):
+                m.next = "OPERANDS" if self.shapes.traced else "NOTIFY"
+        with m.State("DELTA"), m.If(~self._started(m, self.delta_start) & ~self.delta_busy & ~tracing):
             m.d.comb += [self.errors_start.eq(d.errors), self.gradient_start.eq(1)]
             m.next = "ERRORS"
         with m.State("ERRORS"), m.If(~self._started(m, self.gradient_start) & ~self.errors_busy):

@@ -22,7 +22,7 @@ def event_place(shapes):
 def job_layout(shapes):
     """A step of a frame in the feed-forward thread, a frame in the backward thread.
 
-    ``more``: the frame goes on with the sample of the frame before. A backward job has neither this nor a step.
+    ``more``: the frame goes on with the sample of the frame before. A backward job has no step.
     """
     return StructLayout({"slot": shapes.slot, "step": shapes.step, "train": 1, "more": 1})
 

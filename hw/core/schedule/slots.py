@@ -131,6 +131,7 @@ class SlotTable(wiring.Component):
             forward.train.eq(this.train),
             forward.more.eq(this.more),
             backward.train.eq(that.train),
+            backward.more.eq(that.more),
             filling.eq(need.active & ~this.forward_done),
             complete.eq(this.complete.bit_select(forward.step, 1)),
             blocked_on_credit.eq(first & ~this.credited),

@@ -63,6 +63,8 @@ def trained(net, rule, *, batches=2, samples=5, **config):
         ("sltt", 4, {"steps": 1, "slots": 4}),
         ("sltt-k:2", 5, {"steps": 1, "slots": 3, "columns": 3, "rows": 1, "chain": True}),
         ("sltt-k:1", 3, {"steps": 16, "slots": 8, "dense_only": True}),
+        ("ottt", 5, {"steps": 1, "slots": 4, "operand_bits": 7}),
+        ("ottt", 20, {"steps": 4, "slots": 2, "operand_bits": 7, "lanes": 2, "dense_only": True}),
     ],
 )
 def test_rules_of_frames_equal_the_golden_model(name, steps, config):
@@ -78,6 +80,7 @@ def test_a_sample_may_have_more_steps_than_any_chip():
 def test_maps_in_frames_equal_the_golden_model():
     net = Network(layers=CONVOLUTIONS["pooled"], steps=4)
     trained(net, Rule.parse("sltt"), samples=3, steps=1, slots=4)
+    trained(net, Rule.parse("ottt"), samples=3, steps=1, slots=4, operand_bits=7, batch_terms=1 << 22)
 
 
 def test_a_loss_of_each_step_does_not_depend_on_the_frames():
@@ -192,7 +195,13 @@ def test_a_batch_counts_the_steps_that_are_trained():
             *(8, "tbptt:4", 2),
             "a frame of rule tbptt:4 has 4 steps and the chip holds 2: use a chip with steps=4, or rule tbptt:2",
         ),
-        (4, "ottt", 4, "the chip has no units for rule ottt: use bptt, tbptt:C, sltt or sltt-k:K"),
+        (4, "dsr", 4, "the chip has no units for rule dsr: use bptt, tbptt:C, sltt, sltt-k:K or ottt"),
+        (4, "ottt-o", 4, "the chip has no units for rule ottt-o: use bptt, tbptt:C, sltt, sltt-k:K or ottt"),
+        (
+            *(4, "ottt", 4),
+            "rule ottt has traces of 7 bits and the chip's operands have 1: use a chip with operand_bits=7, or rule "
+            "sltt",
+        ),
     ],
 )
 def test_frames_that_the_chip_does_not_hold_are_refused(steps, name, most, text):

@@ -25,6 +25,14 @@ _SMALL = {
 CHIPS = {
     "general": ChipConfig(**_SMALL, lanes=1, weights=256, neurons=32, tape_words=7, list_depth=64),
     "step": ChipConfig(**_SMALL | {"steps": 1, "slots": 4}, weights=256, neurons=32, tape_words=7, list_depth=64),
+    "operands": ChipConfig(
+        **_SMALL | {"steps": 1, "slots": 3, "batch_terms": 1 << 16},
+        weights=256,
+        neurons=32,
+        tape_words=7,
+        list_depth=64,
+        operand_bits=7,
+    ),
     "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=6, dense_only=True),
 }
 PLAYS = 12

@@ -226,6 +226,8 @@ async def rules_that_train_in_frames(dut):
     chip = await session(dut)
     names = [("sltt", 3), ("sltt-k:2", 5), ("tbptt:1", 2), ("tbptt:2", 4), ("sltt", 20)]
     names = [(name, steps) for name, steps in names if CONFIG.steps > 1 or name != "tbptt:2"]
+    if CONFIG.operand_bits > 1:
+        names += [("ottt", 4), ("ottt", 20)]
     for number, (name, steps) in enumerate(names):
         rule, draw = Rule.parse(name), np.random.default_rng(SEED + number)
         options = {"steps": steps, "bias": True, "reset": ("hard", "soft")[number % 2]}
@@ -243,9 +245,10 @@ async def maps_in_frames(dut):
     """Convolutions whose steps come one by one."""
     chip = await session(dut)
     network, training, weights = lively("2x7x5-c5k3s2p1-c6k2-7", SEED, steps=6, bias=True)
-    await chip.load(network, training, weights=weights, rule=Rule.parse("sltt"))
-    for batch in range(2):
-        await chip.train(*random_samples(network, 3, SEED + batch))
+    for name in ("sltt", *(("ottt",) if CONFIG.operand_bits > 1 else ())):
+        await chip.load(network, training, weights=weights, rule=Rule.parse(name))
+        for batch in range(2):
+            await chip.train(*random_samples(network, 3, SEED + batch))
 
 
 @test

@@ -299,6 +299,8 @@ class ModelCore:
         self._count("delta_busy")
         d, own = self.memory.descriptor(index), self.slices[index]
         number, slot = own.backward, own.slots[own.backward]
+        if self.config.operand_bits > 1:
+            self.learning.trace(index, number, slot.kind == Kind.SPIKES)
         if slot.train:
             self.learning.find_deltas(index, number, slot.label)
             slot.markers, slot.label = 0, None

@@ -2,6 +2,7 @@
 """What a core computes for one slice, term by term, in exact integers."""
 
 from collections import defaultdict
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,11 +27,12 @@ class Learning:
     potentials: by slice: (potential, spike) that the last step has left, by output
     history: by slice and slot: (spikes, masks) of the steps so far
     deltas: by slice: of the frame whose errors are known, by output and step
+    operands: by tape word: of its 32 inputs, after the last frame
     """
 
     def __init__(self, config: ChipConfig, memory: Memory):
         self.config, self.memory, self.numbers = config, memory, memory.numbers
-        self.potentials, self.history, self.deltas = {}, defaultdict(list), {}
+        self.potentials, self.history, self.deltas, self.operands = {}, defaultdict(list), {}, {}
 
     def forward(self, index: int, number: int, step: int, begins: bool) -> tuple[list, list]:
         """Spikes and masks of all outputs in one step of the frame in slot ``number``.
@@ -103,6 +105,30 @@ class Learning:
             found += [(owner["x"], owner["y"], owner["neuron"] + bit, t, v) for t, v in enumerate(totals) if v]
         return found
 
+    def trace(self, index: int, number: int, begins: bool) -> None:
+        """The operands of the inputs after a frame; then the tape says which of them are not zero.
+
+        ``begins``: the frame is the first of a sample.
+        """
+        d, most = self.memory.descriptor(index), (1 << self.config.operand_bits) - 1
+        for word in range(d["tape"], d["tape"] + d["tape_words"]):
+            spikes = self.memory.spikes[number, 0, word]
+            before = [0] * 32 if begins else self.operands[word]
+            self.operands[word] = operands = [
+                min(most, round(Fraction(d["leak"] * n, 256)) + d["one"] * (spikes >> bit & 1))
+                for bit, n in enumerate(before)
+            ]
+            self.memory.spikes[number, 0, word] = sum(bool(n) << bit for bit, n in enumerate(operands))
+
+    def _operand(self, d, where):
+        """What an input that is not zero multiplies deltas with."""
+        g = self.memory.group(where[0])
+        if self.config.operand_bits == 1:
+            return 1
+        if g["constant"] or not d["tape_words"]:
+            return d["bias"] if g["constant"] else d["one"]
+        return self.operands[g["tape"] + where[1] // 32][where[1] % 32]
+
     def accumulate(self, index: int, number: int) -> None:
         """Add the frame's terms to the gradients."""
         d = self.memory.descriptor(index)
@@ -110,11 +136,12 @@ class Learning:
         for pixel, row, where in self._connections(d):
             spikes = self._bits(d, number, where, 0)
             if any(spikes):
+                operand = self._operand(d, where)
                 for n, delta in enumerate(self.deltas[index][pixel * channels : (pixel + 1) * channels]):
                     total = sum(v for v, s in zip(delta, spikes, strict=True) if s)
                     if total:
                         address = self._address(row, n)
-                        gradients[address] += total
+                        gradients[address] += operand * total
                         self._check_range(gradients[address])
 
     def _check_range(self, value):
