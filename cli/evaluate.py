@@ -8,7 +8,6 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from backspike.cli.port import add_port_options, chip_on_port
-from backspike.golden.trainer import Trainer
 from backspike.host.training.checkpoint import read_spec, read_weights
 from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.compare import first_spike_difference
@@ -51,7 +50,7 @@ def run(arguments: Namespace) -> int:
         log.say(f"{metrics.samples} tests: loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.1%}")
         if not arguments.compare:
             return 0
-        golden, start = Trainer(spec.model, spec.schedule()[0], weights=weights), 0
+        golden, start = spec.trainer(weights), 0
         for part in parts:
             trace = golden.forward(data.test_spikes[:, start : start + part.shape[1]])
             difference = first_spike_difference(trace.layers[-1].spikes, part, len(weights) - 1, start)
