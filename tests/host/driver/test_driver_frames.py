@@ -2,6 +2,7 @@
 """Samples in frames: rules that train step by step, on a chip at packet level and in the golden model."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,26 @@ def test_frames_that_do_not_fill_a_sample_are_refused():
     text = "rule tbptt:4 must have frames that divide the 6 steps, not 4: 3 does"
     with pytest.raises(ValueError, match=exactly(text)):
         compile_network(network(6), TRAINING, ChipConfig(), rule=Rule.parse("tbptt:4"))
+
+
+def test_a_spike_counts_in_a_gradient_as_often_as_the_largest_trace():
+    """Four steps of at most 127 each: a batch of two samples is 1,016 terms."""
+    rule, config = Rule.parse("ottt"), ChipConfig(steps=1, operand_bits=7, batch_terms=1016)
+    check_run(network(4), TRAINING, config, batch=2, rule=rule)
+    text = "batch is 3 and the chip's gradients hold 2 samples of this network: use batch=2, or batch_terms=1524"
+    with pytest.raises(CapacityError, match=exactly(text)):
+        check_run(network(4), TRAINING, config, batch=3, rule=rule)
+
+
+def test_a_rate_that_is_too_small_for_traces_is_refused():
+    rule, config = Rule.parse("ottt"), ChipConfig(steps=1, operand_bits=7)
+    one = rule.one(network(4))
+    least = one * 2.0**-24
+    compile_network(network(4), replace(TRAINING, rate=least), config, rule=rule)
+    text = (
+        f"rate must be at least {least!r} in {config.format} with rule ottt, whose gradients are {one} times as large, "
+        f"not {least / 4!r}"
+    )
+    for refuse in (compile_network, check_fit):
+        with pytest.raises(ValueError, match=exactly(text)):
+            refuse(network(4), replace(TRAINING, rate=least / 4), config, rule=rule)
