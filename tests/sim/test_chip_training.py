@@ -27,7 +27,7 @@ CHIPS = {
     "2x2-chain-dense": {"columns": 2, "rows": 2, **SMALL, "dense_only": True, "chain": True},
     "2x2-chain-dense-1step": {
         **{"columns": 2, "rows": 2, "chain": True, "dense_only": True, "steps": 1},
-        **SMALL | {"slots": 4, "neurons": 64, "weights": 2048},
+        **SMALL | {"slots": 4, "neurons": 64, "weights": 4096},
     },
     "2x1-dense-operands": {"columns": 2, "rows": 1, "dense_only": True, **SMALL, "slots": 3, "operand_bits": 7},
     "2x1-2lanes-1step-operands": {

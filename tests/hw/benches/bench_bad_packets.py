@@ -12,9 +12,10 @@ import cocotb
 
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
+from backspike.golden.rules import BPTT, Rule
 from backspike.host.driver.driver import LINK, DriverError
 from backspike.spec.config import ChipConfig
-from backspike.spec.packets import HEADER, Cause, Kind, Packet
+from backspike.spec.packets import HEADER, INPUT_KINDS, Cause, Kind, Packet
 from backspike.spec.tables import DESCRIPTOR_STRIDE, FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
 from tests.support.session import Session, random_samples
 
@@ -102,7 +103,9 @@ def dropped_when_idle(core):
 async def started(dut, idle=0.0, sizes="40-30-10"):
     chip = await Session(dut, CONFIG, seed=SEED, idle=idle).start()
     network = Network.parse(sizes, bias=True)
-    await chip.load(network, default_training(network, batch=4, momentum=0.0), seed=SEED, strict=False)
+    training = default_training(network, batch=4, momentum=0.0)
+    rule = BPTT if network.steps <= CONFIG.steps else Rule.parse(f"tbptt:{CONFIG.steps}")
+    await chip.load(network, training, seed=SEED, strict=False, rule=rule)
     return chip, network
 
 
@@ -159,18 +162,18 @@ async def a_lost_packet_fails_one_batch_only(dut):
     chip.driver.strict = True
     spikes, labels = random_samples(network, 4, SEED)
     await chip.train(spikes, labels)
-    send, kinds = chip.transport.send, []
+    send, inputs = chip.transport.send, []
 
     async def cut_one(words):
-        kinds.append(words[0] & 15)
-        lost = kinds.count(Kind.SPIKES) == 7 and kinds[-1] == Kind.SPIKES
+        inputs.extend([Kind(words[0] & 15)] * (words[0] & 15 in INPUT_KINDS))
+        lost = len(inputs) == 7 and words[0] & 15 in INPUT_KINDS
         await send(words[:2] if lost else words)
 
     chip.transport.send = cut_one
     try:
         await chip.call("train_batch", spikes, labels)
     except DriverError as error:
-        assert "dropped a SPIKES packet" in str(error) and "cause LENGTH" in str(error)
+        assert f"dropped a {inputs[6].name} packet" in str(error) and "cause LENGTH" in str(error)
     else:
         raise AssertionError("the lost packet was not noticed")
     chip.transport.send = send
