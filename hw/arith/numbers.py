@@ -16,6 +16,8 @@ __all__ = [
     "check_integer",
     "not_below",
     "not_below_model",
+    "of_count",
+    "of_count_model",
     "product_model",
     "product_width",
     "to_fixed",
@@ -138,3 +140,34 @@ def not_below(bits, bound, fmt):
 def not_below_model(bits, bound, fmt):
     """What :func:`not_below` computes, for integers or arrays of bit patterns."""
     return to_fixed_model(bits, fmt) >= to_fixed_model(bound, fmt)
+
+
+def of_count(count, fmt):
+    """An unsigned integer as a stored number; one that the format does not hold is rounded towards zero.
+
+    Parameters
+    ----------
+    count: value
+    fmt: storage format
+
+    Returns
+    -------
+    combinational expression, ``fmt.width`` bits
+    """
+    count, m = Value.cast(count), check_format(fmt).mantissa
+    pattern = Const(0, fmt.width)
+    for k in range(len(count)):  # the highest bit that is set
+        code, below = k + fmt.bias, count[:k]
+        field = below[k - m :] if k > m else Cat(Const(0, m - k), below)
+        top = Cat(field, Const(code, fmt.exponent), Const(0, 1))
+        if code >= (1 << fmt.exponent) - 1:
+            top = Const(int(fmt.encode(fmt.max_finite)), fmt.width)
+        pattern = Mux(count[k], top, pattern)
+    return pattern
+
+
+def of_count_model(count, fmt):
+    """What :func:`of_count` computes, for integers or arrays of them; bit patterns."""
+    count = np.minimum(np.asarray(count, dtype=np.int64), int(fmt.max_finite))
+    lost = np.maximum(np.frexp(count)[1] - 1 - fmt.mantissa, 0)
+    return fmt.encode((count >> lost << lost).astype(float))

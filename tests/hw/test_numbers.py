@@ -14,6 +14,8 @@ from backspike.hw.arith.numbers import (
     check_integer,
     not_below,
     not_below_model,
+    of_count,
+    of_count_model,
     product_model,
     product_width,
     to_fixed,
@@ -84,6 +86,26 @@ def test_comparison_is_that_of_the_values(fmt):
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_counts_are_cut_to_what_the_format_holds(fmt):
+    counts = np.arange(256)
+    numbers = np.array(sorted({*fmt.decode(finite_patterns(fmt))} & {*range(256)}))
+    expected = numbers[np.searchsorted(numbers, counts, side="right") - 1]
+    assert np.array_equal(fmt.decode(of_count_model(counts, fmt)), expected)
+    m, count, result, got = Module(), Signal(8), Signal(fmt.width), []
+    m.d.comb += result.eq(of_count(count, fmt))
+
+    async def bench(ctx):
+        for value in counts:
+            ctx.set(count, int(value))
+            got.append(ctx.get(result))
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert np.array_equal(fmt.decode(got), expected)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
 def test_product_width_holds_the_largest_products(fmt):
     largest = fmt.encode([fmt.max_finite, -fmt.max_finite])
     products = product_model(largest[[0, 0]], largest, fmt)
@@ -98,6 +120,7 @@ def test_product_width_holds_the_largest_products(fmt):
         (lambda: check_format("half"), TypeError, "fmt must be a Format, not 'half'"),
         (lambda: to_fixed(Signal(16), None), TypeError, "fmt must be a Format, not None"),
         (lambda: not_below(Signal(16), Signal(16), 16), TypeError, "fmt must be a Format, not 16"),
+        (lambda: of_count(Signal(8), None), TypeError, "fmt must be a Format, not None"),
         (lambda: check_integer("terms", True, 1), TypeError, "terms must be an integer, not True"),
         (lambda: check_integer("terms", 0, 1), ValueError, "terms must be at least 1, not 0"),
         (lambda: check_integer("width", 9, 1, 8), ValueError, "width must be 1 to 8, not 9"),
