@@ -48,6 +48,7 @@ class Shapes:
         self.error_sum = 96
 
         self.traced = config.operand_bits > 1  # operands are more than spikes
+        self.count = config.operand_bits if self.traced else 0  # a neuron's own spikes, modulo 2**count; 0: not counted
 
         self.fan_in = index_bits(config.fan_in)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)

@@ -9,7 +9,7 @@ from typing import Any
 from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
-__all__ = ["LIMITS", "ChipConfig", "mesh_shape"]
+__all__ = ["LIMITS", "ChipConfig", "largest_count", "mesh_shape"]
 
 LIMITS = {
     "columns": (1, 8),
@@ -64,7 +64,7 @@ class ChipConfig:
         a batch, x the largest operand.
     operand_bits : int
         Bits of what a gradient multiplies a delta with: 1 for the spike of the input, which takes no hardware, 2 to 8
-        for a trace or a count of its spikes; 7 are enough for all rules.
+        for a trace or a count of its spikes, 7 being enough for all rules; then neurons count their own spikes too.
     momentum : bool
         Whether the core has a velocity memory (without it, momentum must be 0).
     dense_only : bool
@@ -118,7 +118,7 @@ class ChipConfig:
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
-        most = min(int(self.format.max_finite), 2 << self.format.mantissa)
+        most = largest_count(self.format)
         if self.steps > most:
             reason = f"so that {self.format} holds every count"
             raise ValueError(f"steps must be at most {most}, {reason}, not {self.steps!r}")
@@ -154,6 +154,11 @@ class ChipConfig:
         if "format" in fields:
             fields["format"] = Format(**fields["format"])
         return cls(**fields)
+
+
+def largest_count(number_format: Format) -> int:
+    """The largest integer up to which a format holds all."""
+    return min(int(number_format.max_finite), 2 << number_format.mantissa)
 
 
 def mesh_shape(cores: int) -> tuple[int, int]:

@@ -64,7 +64,7 @@ RULES = {
         "for step 0, no UPDATE of the slice waits",
         effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots. The "
         "last packet of step 0 says whether the frame is for training, and with its kind whether it begins a sample: "
-        "then all potentials start from 0",
+        "then all potentials, counts and operands start from 0",
         answer="SPIKES of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
     ),
     Kind.ERROR: Rule(
@@ -155,7 +155,8 @@ RULES = {
         payload="as SPIKES",
         when="as SPIKES",
         effect="as SPIKES, but the frame goes on with the sample of the frame before: each neuron starts from the "
-        "potential and the spike that the last step of the slice has left, whatever it was of. A write to "
+        "potential and the spike that the last step of the slice has left, whatever it was of; where operands have "
+        "several bits, they and the counts of spikes go on too. A write to "
         "EXPECTATIONS does not change these; after reset they are undefined, so that the first frame must be SPIKES",
         answer="MORE of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
     ),

@@ -120,6 +120,9 @@ DESCRIPTOR = Fields(
     leak=9,
     one=8,
     bias=8,
+    # Counts of neurons' own spikes; no use in that chip either. ``sample``: steps of a sample; ``clamp``: see below
+    sample=8,
+    clamp=1,
 )
 """Run-time description of one layer slice.
 
@@ -127,7 +130,10 @@ Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its de
 ``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
 ``steps``: of a frame; ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: 0 the errors are
-received, 1 they are those of the frame's spike rate, 2 those of each step, on chip.
+received, 1 they are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike rate at its
+end, on chip. ``clamp``, with the soft reset, in frames for training: the mask is mask_low <= I <= mask_high,
+where I = round(kappa u[t-1] + sum + reset (N - s[t-1])) and N is the number of the neuron's spikes before step t in the
+sample. Counts are modulo 2**operand_bits, and so is what a target has too few.
 ``reset`` is rr of the soft reset. Update: V = round(momentum V + G), W = round(decay W + minus_rate V). With ``sign``,
 for which the velocities must be there, V = round(momentum V + G + rest V), W = round(decay W + minus_rate c), where
 c is the sign of the exact momentum V + G with the old V. 16-bit numbers are in the chip's storage format,

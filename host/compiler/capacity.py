@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, OPERAND_BITS, Rule
+from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, flat, pixels, same_maps, terms, window
-from backspike.spec.config import LIMITS, ChipConfig
+from backspike.spec.config import LIMITS, ChipConfig, largest_count
 from backspike.spec.packets import NO_LABEL
 from backspike.spec.tables import DESCRIPTOR, EXPECTATIONS, ROUTE
 
@@ -114,15 +115,17 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
-    if rule.operand == "count" or rule.backward != "surrogate" or rule.feedback != "weights" or rule.step_updates:
-        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K or ottt")
+    if rule.backward == "ternary" or rule.feedback != "weights" or rule.step_updates:
+        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt or dsr")
     if rule.operand == "trace" and config.operand_bits != OPERAND_BITS:
         raise CapacityError(
             f"rule {rule} has traces of {OPERAND_BITS} bits and the chip's operands have {config.operand_bits}: use a "
             f"chip with operand_bits={OPERAND_BITS}, or rule sltt"
         )
     rule.check(network)
-    steps, frame = network.steps, rule.frame_steps(network.steps)
+    if rule.operand == "count":
+        _check_counts(network.steps, config, rule)
+    steps, frame = network.steps, frame_steps(rule, network.steps)
     if frame > config.steps:
         what = "the network has" if rule.frame is None else f"a frame of rule {rule} has"
         fitting = max(size for size in range(1, config.steps + 1) if steps % size == 0)
@@ -131,6 +134,23 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
         raise CapacityError(
             f"{what} {frame} steps and the chip holds {config.steps}: "
             f"use {', or '.join([*remedies, f'rule tbptt:{fitting}'])}"
+        )
+
+
+def _check_counts(steps: int, config: ChipConfig, rule: Rule) -> None:
+    """Refuse samples of more steps than the chip counts spikes, its own and those of inputs, or makes numbers of."""
+    most = 2**config.operand_bits - 1 if config.operand_bits > 1 else 0
+    if steps > most:
+        counts = f"counts to {most}" if most else "counts no spikes"
+        raise CapacityError(
+            f"rule {rule} counts the spikes of {steps} steps and the chip {counts}: use a chip with "
+            f"operand_bits={OPERAND_BITS}, or rule sltt"
+        )
+    exact = largest_count(config.format)
+    if steps > exact:
+        raise CapacityError(
+            f"rule {rule} counts the spikes of {steps} steps and {config.format} holds counts to {exact}: use a "
+            f"network of at most {exact} steps, or rule sltt"
         )
 
 
@@ -152,7 +172,7 @@ def scaled_training(network: Network, training: Training, rule: Rule) -> Trainin
 def gradient_terms(network: Network, rule: Rule = BPTT) -> list[int]:
     """Terms that one sample adds to the exact sum of a gradient of each layer, at most: a spike counts as one."""
     frames = rule.frames(network.steps) if rule.trained is None else rule.trained
-    steps = frames * rule.frame_steps(network.steps)
+    steps = 1 if once_a_sample(rule) else frames * rule.frame_steps(network.steps)
     return [
         terms(layer, steps) * operand.most
         for layer, operand in zip(network.layers, rule.operands(network), strict=True)

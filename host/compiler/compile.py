@@ -15,6 +15,7 @@ from backspike.host.compiler.capacity import CapacityError, check_layers, check_
 from backspike.host.compiler.capacity_advice import capacity_advice
 from backspike.host.compiler.core_assignment import assign_cores
 from backspike.host.compiler.cost_model import Density, layer_densities
+from backspike.host.compiler.frames import once_a_sample
 from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.greedy_fill import greedy_fill
 from backspike.host.compiler.memory_layout import Slice, lay_out
@@ -87,6 +88,8 @@ def compile_network(
             raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
     if loss not in ("rate", "external"):
         raise ValueError(f"loss must be 'rate' or 'external', not {loss!r}")
+    if loss == "external" and once_a_sample(rule):
+        raise ValueError(f"loss must be 'rate' with rule {rule}, whose errors go back once a sample, not {loss!r}")
     if not isinstance(strategy, str | list | tuple) or strategy == "":
         raise TypeError(f"strategy must be 'balanced', 'shuffled' or a list of Piece, not {strategy!r}")
     if isinstance(strategy, str) and strategy not in ("balanced", "shuffled"):

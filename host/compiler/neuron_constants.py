@@ -6,7 +6,7 @@ from fractions import Fraction
 from backspike.golden.constants import Neuron, Training
 from backspike.spec.formats import Format
 
-__all__ = ["mask_interval", "neuron_constants", "smallest_number"]
+__all__ = ["clamp_interval", "mask_interval", "neuron_constants", "smallest_number"]
 
 
 def _at(fmt: Format, ordinal: int) -> Fraction:
@@ -62,6 +62,12 @@ def mask_interval(fmt: Format, theta: float | Fraction, width: float | Fraction)
         high = -int(fmt.encode(fmt.max_finite))
         low = -high
     return _pattern(fmt, low), _pattern(fmt, high)
+
+
+def clamp_interval(fmt: Format, neuron: Neuron, steps: int, *, last: bool) -> tuple[int, int]:
+    """Bit patterns ``(low, high)`` of the mask of an input in all steps: 0 to ``steps * rr``; all in the last layer."""
+    bound = fmt.max_finite if last else float(fmt.round(neuron.rounded(fmt).rr * steps))
+    return int(fmt.encode(-bound if last else 0.0)), int(fmt.encode(bound))
 
 
 def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:

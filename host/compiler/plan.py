@@ -11,9 +11,10 @@ from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.capacity import check_training, core_use, gradient_terms, scaled_training
 from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, input_order
 from backspike.host.compiler.memory_layout import Host, Slice
-from backspike.host.compiler.neuron_constants import neuron_constants
+from backspike.host.compiler.neuron_constants import clamp_interval, neuron_constants
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
 from backspike.host.compiler.weight_map import WeightMap, write_packets
 from backspike.spec.config import ChipConfig
@@ -84,7 +85,8 @@ class Plan:
     ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
         self.densities, self.rule = densities, rule
-        self.frame, self.frames = rule.frame_steps(network.steps), rule.frames(network.steps)
+        self.frame = frame_steps(rule, network.steps)
+        self.frames = network.steps // self.frame
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self.cores = sorted({part.core for part in self.slices})
         self.input_order = input_order(network.layers[0])
@@ -102,11 +104,12 @@ class Plan:
             "steps": self.frame,
             "soft": layer.neuron.soft,
             "errors": part.layer > 0,
-            "loss": self._label(part) << self.rule.per_step,
+            "loss": self._loss(part),
             **neuron_constants(layer.neuron, self._scaled, self.config.format),
             "targets": len(part.targets),
             "sources": len(part.sources),
             **self._operand(part),
+            **self._clamp(part),
         }
 
     def _operand(self, part: Slice) -> dict[str, int]:
@@ -119,6 +122,20 @@ class Plan:
             "one": operand.one,
             "bias": operand.bias,
         }
+
+    def _clamp(self, part: Slice) -> dict[str, int]:
+        """Whether masks are those of a clamp, which the last layer has not, and then their bounds."""
+        if not once_a_sample(self.rule):
+            return {"sample": 0, "clamp": 0}
+        last, neuron = part.layer == len(self.layers) - 1, self.network.layers[part.layer].neuron
+        low, high = clamp_interval(self.config.format, neuron, self.network.steps, last=last)
+        return {"sample": self.network.steps, "clamp": not last, "mask_low": low, "mask_high": high}
+
+    def _loss(self, part: Slice) -> int:
+        """Where the errors of a slice come from, see ``tables.DESCRIPTOR``."""
+        if not self._label(part):
+            return 0
+        return 3 if once_a_sample(self.rule) else 2 if self.rule.per_step else 1
 
     def _label(self, part: Slice) -> bool:
         """Whether a slice gets labels, and finds its errors itself."""

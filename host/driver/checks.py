@@ -8,6 +8,7 @@ from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.capacity import CapacityError, gradient_terms
 from backspike.host.compiler.compile import check_fit
+from backspike.host.compiler.frames import all_trained, once_a_sample
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig
 
@@ -90,7 +91,7 @@ def check_labels(network: Network, labels: ArrayLike, samples: int) -> list[int]
 
 
 def check_trained(rule: Rule, frames: int, trained: ArrayLike | None) -> np.ndarray:
-    """Which of a sample's frames are trained, as bool ``[frames]``; ``None`` stands for all, where the rule trains all.
+    """Which of a sample's frames are trained, as bool ``[frames]``; ``None`` stands for those of a rule without choice.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def check_trained(rule: Rule, frames: int, trained: ArrayLike | None) -> np.ndar
         It has another shape, or not as many frames as the rule trains.
     """
     if trained is None and rule.trained is None:
-        return np.ones(frames, dtype=bool)
+        return all_trained(rule, frames)
     if trained is None:
         raise ValueError(f"trained must say which {rule.trained} of {frames} frames rule {rule} trains, not None")
     given = np.asarray(trained)
@@ -110,4 +111,6 @@ def check_trained(rule: Rule, frames: int, trained: ArrayLike | None) -> np.ndar
         raise ValueError(f"trained must have shape ({frames},), one for each frame, not {given.shape}")
     if rule.trained is not None and given.sum() != rule.trained:
         raise ValueError(f"trained must be {rule.trained} frames with rule {rule}, not {int(given.sum())}")
+    if once_a_sample(rule) and not np.array_equal(given, all_trained(rule, frames)):
+        raise ValueError(f"trained must be None with rule {rule}, which trains the last frame, not {given.tolist()}")
     return given

@@ -24,6 +24,7 @@ from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.frames import frame_steps
 from backspike.host.data.datasets import Dataset, load
 from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
@@ -317,7 +318,7 @@ class TrainingSpec:
 
 def check_frame(rule: Rule, steps: int) -> None:
     """``ValueError`` where no chip can hold a frame of the rule."""
-    frame, most = rule.frame_steps(steps), LIMITS["steps"][1]
+    frame, most = frame_steps(rule, steps), LIMITS["steps"][1]
     if frame > most:
         fitting = max(n for n in range(1, most + 1) if steps % n == 0)
         raise ValueError(

@@ -11,6 +11,7 @@ from backspike.golden.constants import Training
 from backspike.golden.rules import OPERAND_BITS
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
+from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.data.datasets import Dataset
@@ -130,12 +131,12 @@ class Scenario(TrainingSpec):
         )
 
     def _rule_sizes(self) -> dict[str, int]:
-        """What the rule needs: all steps of a sample, or those of a frame, and more slots; bits of traces."""
+        """What the rule needs: all steps of a sample, or those of a frame and more slots; bits of traces or counts."""
         rule = self.learning_rule
-        traces = {"operand_bits": OPERAND_BITS} if rule.operand == "trace" else {}
-        if rule.frame is None:
-            return {"steps": max(4, self.steps), **traces}
-        return {"steps": rule.frame, "slots": 4, **traces}
+        operands = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
+        if rule.frame is None and not once_a_sample(rule):
+            return {"steps": max(4, self.steps), **operands}
+        return {"steps": frame_steps(rule, self.steps), "slots": 4, **operands}
 
     @property
     def training(self) -> Training:

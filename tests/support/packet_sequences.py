@@ -24,21 +24,22 @@ _REST = ("rest",)
 
 def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     """A small network of three layers, convolutions where there are engines for them, all on one core."""
-    hard = Neuron(reset="hard", width=2.0)
+    once = loss == "step" and config.operand_bits > 1  # errors go back once a sample
+    between_layers = Neuron(width=2.0) if once else Neuron(reset="hard", width=2.0)
     first = (
         Dense(inputs=37, outputs=5, bias=True)
         if config.dense_only
         else Conv(in_channels=2, in_height=4, in_width=5, out_channels=3, kernel=3, stride=2, padding=1, bias=True)
     )
     between = first.outputs
-    layers = [first, Dense(inputs=between, outputs=6, neuron=hard), Dense(inputs=6, outputs=4, bias=True)]
-    network = Network(layers=layers, steps=config.steps, format=config.format)
+    layers = [first, Dense(inputs=between, outputs=6, neuron=between_layers), Dense(inputs=6, outputs=4, bias=True)]
+    network = Network(layers=layers, steps=5 if once else config.steps, format=config.format)
     rule = Rule.parse("sltt").framed(config.steps) if loss == "step" else BPTT
     kinds = {"external": {"update": "lion", "momentum": 0.75, "lookahead": 0.25, "decay": 0.5}}
     update = kinds.get(loss, {"momentum": 0.5}) if config.momentum else {}
     training = Training(rate=2.0**-4, loss_scale=0.5, **update)
     if config.operand_bits > 1:
-        rule = Rule.parse("ottt")
+        rule = Rule.parse("dsr" if once else "ottt")
     loss = "external" if loss == "external" else "rate"
     return compile_network(network, training, config, loss=loss, rule=rule)
 

@@ -8,7 +8,7 @@ import numpy as np
 from backspike.hw.shapes import WORD
 from backspike.spec.config import ChipConfig
 
-__all__ = ["CHIPS", "LANES", "Outputs", "garbage_descriptor"]
+__all__ = ["CHIPS", "COUNTED", "LANES", "Outputs", "garbage_descriptor"]
 
 CHIPS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=6, weights=4096, neurons=128),
@@ -30,6 +30,18 @@ CHIPS = {
     ),
 }
 """Small configurations, by lanes, most of their sizes not powers of two; and one with the largest memories."""
+
+COUNTED = {
+    "counted": ChipConfig(
+        **{"lanes": 2, "steps": 1, "slots": 3, "slices": 2, "tape_words": 5, "weights": 4096, "neurons": 256},
+        operand_bits=7,
+    ),
+    "counted_little": ChipConfig(
+        **{"lanes": 1, "steps": 4, "slots": 2, "slices": 3, "tape_words": 6, "weights": 4096, "neurons": 128},
+        operand_bits=3,
+    ),
+}
+"""Chips in which neurons count their spikes: one whose frames have one step, and one that counts to 7."""
 
 LANES = [lanes for lanes in CHIPS if isinstance(lanes, int)]
 

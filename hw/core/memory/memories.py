@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.core.memory.arbiters import PortArbiter
 from backspike.hw.core.receive.host_access import HostMemory
 from backspike.hw.core.update.delta import DeltaMemory
-from backspike.hw.core.update.neuron import HISTORY, NeuronMemory, potential_layout
+from backspike.hw.core.update.neuron import NeuronMemory, history_layout, potential_layout
 from backspike.hw.core.update.operands import OperandMemory
 from backspike.hw.core.update.weight_update import WeightMemory
 from backspike.hw.engines.memory import ForwardMemory, LearningMemory
@@ -218,7 +218,7 @@ class Memories(wiring.Component):
         )
         m.submodules.history = history = Ram(
             shapes.history_address(),
-            ArrayLayout(HISTORY, config.steps),
+            ArrayLayout(history_layout(shapes), config.steps),
             1 << shapes.history_address().size,
             ("delta",),
             parts=config.steps,

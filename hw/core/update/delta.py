@@ -6,8 +6,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
+from backspike.hw.arith.numbers import of_count
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
-from backspike.hw.core.update.neuron import HISTORY
+from backspike.hw.core.update.neuron import history_layout
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
@@ -38,6 +39,7 @@ class DeltaMemory(wiring.Signature):
 
     def __init__(self, shapes):
         steps, lanes = shapes.config.steps, shapes.config.lanes
+        history = ArrayLayout(history_layout(shapes), steps)
         lane = {"lane": shapes.lane}
         super().__init__(
             {
@@ -45,7 +47,7 @@ class DeltaMemory(wiring.Signature):
                 "error_taken": In(1),
                 "cleared": Out(WritePort(shapes.error_address(), None)),
                 "clearing": In(1),
-                "history": Out(ReadPort(shapes.history_address(), ArrayLayout(HISTORY, steps))),
+                "history": Out(ReadPort(shapes.history_address(), history)),
                 "old_deltas": Out(ReadPort(shapes.delta_address(), ArrayLayout(shapes.number, lanes))),
                 "deltas": Out(WritePort(StructLayout({"place": shapes.delta_address(), **lane}), shapes.number)),
                 "bitmaps": Out(WritePort(StructLayout({"place": shapes.bitmap_address(), **lane}), WORD)),
@@ -56,7 +58,8 @@ class DeltaMemory(wiring.Signature):
 
 class DeltaUpdate(wiring.Component):
     """e = round(error sum), round(loss_scale (count - T y)) or round(loss_scale (s[t] - y)), as ``loss`` of the
-    descriptor says, for all neurons and all steps T of a frame; then
+    descriptor says, for all neurons and all steps T of a frame; in a chip that counts spikes also
+    round(loss_scale (N - T y)), for ``sample`` steps T with the neuron's spikes N in all of them. Then
     delta[t] = round(amplitude m[t] e + kappa_back rho[t] delta[t+1]), t = T-1 .. 0, with rho = 1 - s[t] for the hard
     reset and 1 for the soft.
 
@@ -250,6 +253,14 @@ class DeltaUpdate(wiring.Component):
         wrong = sum((bits[t].spike ^ labelled) & (t < d.steps) for t in range(steps))
         difference = Mux(d.loss[1], own.spike ^ labelled, wrong)  # the loss of each step, or of the frame
         values = Array(Const(int(fmt.encode(float(k))), fmt.width - 1) for k in range(steps + 1))
+        value = values[difference[:5]]
+        if shapes.count:
+            # T - N of the target, N of others; N = count + s, and -x = ~x + 1.
+            whole = Signal(shapes.count)
+            m.d.comb += whole.eq(
+                Mux(labelled, d.sample, 0) + (own.count ^ labelled.replicate(shapes.count)) + (own.spike ^ labelled)
+            )
+            value = of_count(Mux(d.loss.all(), whole, difference), fmt)[:-1]
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
         from_label = Signal()  # errors do not come from sums
         foreign = Signal()  # the error sum at the memory's output is somebody else's
@@ -282,7 +293,7 @@ class DeltaUpdate(wiring.Component):
         with m.Else():
             m.d.comb += [
                 request.a.eq(d.loss_scale),
-                request.b.eq(Cat(values[difference[:5]], labelled)),
+                request.b.eq(Cat(value, labelled)),
                 request.product.eq(read.exists & from_label),
                 request.add.eq(read.exists & ~from_label & ~memory.error_sums.data.none),
             ]

@@ -22,6 +22,7 @@ class Client(IntEnum):
     DELTA = 2
     VELOCITY = 3
     WEIGHT = 4
+    CLAMP = 5
 
 
 def tag_layout(shapes):
@@ -36,6 +37,7 @@ def tag_layout(shapes):
                 1, shapes.neuron - 5
             ),  # word of bits that the result belongs to, counted from the slice's first
             "flush": 1,  # ends that word
+            "count": shapes.count,  # of the neuron's spikes before this step
         }
     )
 

@@ -6,21 +6,23 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import In, Out
 
-from backspike.hw.arith.numbers import not_below
+from backspike.hw.arith.numbers import not_below, of_count
 from backspike.hw.core.schedule.jobs import job_layout
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
-__all__ = ["HISTORY", "NeuronMemory", "NeuronUpdate", "potential_layout"]
+__all__ = ["NeuronMemory", "NeuronUpdate", "history_layout", "potential_layout"]
 
-HISTORY = StructLayout({"spike": 1, "mask": 1})
-"""What the backward pass needs to know of a neuron and step."""
+
+def history_layout(shapes):
+    """What the backward pass needs to know of a neuron and step; the count is of its spikes before the step."""
+    return StructLayout({"spike": 1, "mask": 1, "count": shapes.count})
 
 
 def potential_layout(shapes):
-    """A neuron's membrane potential, and whether it has just spiked."""
-    return StructLayout({"spike": 1, "value": shapes.number})
+    """A neuron's membrane potential, whether it has just spiked, and how many times before that."""
+    return StructLayout({"spike": 1, "value": shapes.number, "count": shapes.count})
 
 
 class NeuronMemory(wiring.Signature):
@@ -28,11 +30,12 @@ class NeuronMemory(wiring.Signature):
 
     def __init__(self, shapes):
         potential, steps = potential_layout(shapes), shapes.config.steps
+        history = ArrayLayout(history_layout(shapes), steps)
         super().__init__(
             {
                 "potentials": Out(ReadPort(shapes.neuron, potential)),
                 "new_potentials": Out(WritePort(shapes.neuron, potential)),
-                "history": Out(WritePort(shapes.history_address(), ArrayLayout(HISTORY, steps), parts=steps)),
+                "history": Out(WritePort(shapes.history_address(), history, parts=steps)),
             }
         )
 
@@ -44,6 +47,10 @@ class NeuronUpdate(wiring.Component):
     takes two cycles, and a third where it is reset softly: its sum, its leaked potential, the reset. A step waits until
     the step before is written back, a word of 32 neurons until the word before is taken. A sample starts from r = 0, a
     frame that goes on with one from what the last step of the frame before has left.
+
+    A chip that counts spikes keeps N[t-1], those of the neuron in the sample before step t-1, beside r[t-1]; and with
+    ``clamp`` of the descriptor, in frames for training, m[t] = mask_low <= I <= mask_high instead, with
+    I = round(kappa u[t-1] + sum + reset N[t-1]), for the soft reset. This takes three cycles more.
 
     Parameters
     ----------
@@ -108,9 +115,13 @@ class NeuronUpdate(wiring.Component):
         lane = Signal(shapes.lane)
         local = Signal(shapes.neuron)  # number of the neuron in its step
         leaking, resetting = Signal(), Signal()  # the sum is given, the potential too
+        clamping, asked = Signal(), Signal()  # the terms are those of I; I has been asked for
         last_lane, last, done = Signal(), Signal(), Signal()
         under_way = Signal(range(result_latency(shapes) + 1))  # cycles until the last result has come
-        first, spiked, repeat = Signal(), Signal(), Signal()
+        first, spiked, repeat, ended = Signal(), Signal(), Signal(), Signal()
+        count = Signal(shapes.number)  # of spikes, a cycle after the memory's output
+        product = resetting | (leaking & ~first & (d.soft | ~spiked))
+        minus_one = Const(int(fmt.encode(-1.0)), fmt.width)
         m.d.comb += [
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
             last.eq(place.last & last_lane),
@@ -118,28 +129,35 @@ class NeuronUpdate(wiring.Component):
             potentials.enable.eq(1),
             first.eq((place.step == 0) & ~self.job.more),
             spiked.eq(potentials.data.spike & ~first),
-            repeat.eq(spiked & d.soft),
-            tag.client.eq(Client.NEURON),
+            clamping.eq(d.clamp & self.job.train & ~asked if shapes.count else 0),
+            repeat.eq((spiked & d.soft) | clamping),
+            tag.client.eq(Mux(clamping, Client.CLAMP, Client.NEURON)),
             tag.index.eq(potentials.address),
             tag.step.eq(place.step),
             tag.word.eq(local[5:]),
             tag.flush.eq(local[:5].all() | last),
-            request.a.eq(Mux(resetting, Const(int(fmt.encode(-1.0)), fmt.width), d.kappa)),
+            tag.count.eq(Mux(first, 0, potentials.data.count + potentials.data.spike)),
+            request.a.eq(Mux(resetting, Mux(clamping, count, minus_one), d.kappa)),
             request.b.eq(Mux(resetting, d.reset, potentials.data.value)),
             request.addend.eq(self.results.p.sums[lane] << -fmt.lsb),
             request.add.eq(~leaking & ~resetting),
-            request.product.eq(resetting | (leaking & ~first & (d.soft | ~spiked))),
+            request.product.eq(product & ~first if shapes.count else product),
             request.last.eq(resetting | (leaking & ~repeat)),
             # A neuron's step needs the one before it.
             self.request.valid.eq(
                 leaking | resetting | (self.results.valid & ~waiting & ~(~local.any() & under_way.any()))
             ),
-            done.eq(self.request.valid & self.request.ready & request.last),
+            ended.eq(self.request.valid & self.request.ready & request.last),
+            done.eq(ended & ~clamping),
             self.results.ready.eq(done & last_lane),
             self.busy.eq(self.results.valid | under_way.any()),
         ]
         with m.If(self.request.valid & self.request.ready):
             m.d.sync += [leaking.eq(request.add), resetting.eq(leaking & repeat)]
+        if shapes.count:
+            m.d.sync += count.eq(of_count(potentials.data.count, fmt))
+            with m.If(ended):
+                m.d.sync += asked.eq(clamping)
         with m.If(done):
             m.d.sync += [
                 lane.eq(Mux(last_lane, 0, lane + 1)),
@@ -156,16 +174,23 @@ class NeuronUpdate(wiring.Component):
         fmt = shapes.config.format
         number = slice(0, fmt.width)
         potentials, history = self.memory.new_potentials, self.memory.history
-        bits, finished = Signal(HISTORY), Signal()
+        bits, finished = Signal(history_layout(shapes)), Signal()
         value = self.result.value
+        inside, clamped = Signal(), Signal()  # within the mask's bounds; whether I is
+        if shapes.count:
+            with m.If(self.result.valid & (tag.client == Client.CLAMP)):
+                m.d.sync += clamped.eq(inside)
         m.d.comb += [
             finished.eq(self.result.valid & (tag.client == Client.NEURON)),
             bits.spike.eq(not_below(value, d.threshold[number], fmt)),
-            bits.mask.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
+            inside.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
+            bits.mask.eq(Mux(d.clamp & self.job.train, clamped, inside) if shapes.count else inside),
+            bits.count.eq(tag.count),
             potentials.enable.eq(finished),
             potentials.address.eq(tag.index),
             potentials.data.spike.eq(bits.spike),
             potentials.data.value.eq(value),
+            potentials.data.count.eq(tag.count),
             history.enable.eq(Mux(finished, 1 << tag.step, 0)),
             history.address.neuron.eq(tag.index),
             history.address.slot.eq(self.job.slot),
@@ -174,7 +199,7 @@ class NeuronUpdate(wiring.Component):
         # The bits go in from registers, a cycle later. The place of the next neuron is one bit, which is the enable of
         # its flip-flops: no shifter.
         place = Signal(WORD, init=1)
-        word, arrived, new, flushed = Signal(self.word), Signal(), Signal(HISTORY), Signal()
+        word, arrived, new, flushed = Signal(self.word), Signal(), Signal.like(bits), Signal()
         m.d.comb += self.words.p.eq(word)
         m.d.sync += [arrived.eq(finished), new.eq(bits), flushed.eq(finished & tag.flush)]
         with m.If(taken):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backspike.golden.network import Neuron, Training
-from backspike.host.compiler.neuron_constants import mask_interval, neuron_constants, smallest_number
+from backspike.host.compiler.neuron_constants import clamp_interval, mask_interval, neuron_constants, smallest_number
 from backspike.spec.formats import BINARY16, Format
 
 SMALL = Format(exponent=3, mantissa=2)
@@ -110,6 +110,13 @@ def test_scalars_are_the_rounded_constants():
         < half
         <= float(theta) - np.nextafter(np.float16(decoded["mask_low"]), np.float16(-1))
     )
+
+
+def test_bounds_of_a_clamp_are_those_of_the_golden_model():
+    neuron = Neuron(kappa=1.0, kappa_back=0.0, theta=0.5, reset_value=0.3)
+    low, high = clamp_interval(BINARY16, neuron, 7, last=False)
+    assert (low, float(BINARY16.decode(high))) == (0, float(np.float16(7 * float(np.float16(0.3)))))
+    assert BINARY16.decode(clamp_interval(BINARY16, neuron, 7, last=True)).tolist() == [-65504.0, 65504.0]
 
 
 def test_a_hard_reset_takes_nothing_away():

@@ -16,6 +16,7 @@ from backspike.host.compiler.compile import check_fit, compile_network
 from backspike.host.driver.checks import check_run
 from backspike.host.driver.packet_decoder import parse_packet
 from backspike.spec.config import ChipConfig
+from backspike.spec.formats import Format
 from backspike.spec.packets import Kind
 from tests.host.driver.test_driver import CONVOLUTIONS, TRAINING, data, same, start
 
@@ -30,6 +31,16 @@ def network(steps=4):
         Dense(inputs=35, outputs=41, bias=True),
         Dense(inputs=41, outputs=9, neuron=hard, bias=True),
         Dense(inputs=9, outputs=5, neuron=Neuron(theta=0.5, width=2.0)),
+    ]
+    return Network(layers=layers, steps=steps)
+
+
+def integrating_network(steps):
+    """For errors that go back once a sample."""
+    layers = [
+        Dense(inputs=35, outputs=41, bias=True),
+        Dense(inputs=41, outputs=9, neuron=Neuron(kappa=1.0, kappa_back=0.0, theta=0.4, reset_value=0.7), bias=True),
+        Dense(inputs=9, outputs=5, neuron=Neuron(theta=0.5, strict=True)),
     ]
     return Network(layers=layers, steps=steps)
 
@@ -72,6 +83,18 @@ def test_rules_of_frames_equal_the_golden_model(name, steps, config):
     trained(network(steps), Rule.parse(name), **config)
 
 
+@pytest.mark.parametrize(
+    ("steps", "config"),
+    [
+        (8, {"steps": 1, "slots": 4, "operand_bits": 7, "dense_only": True, "chain": True}),
+        (20, {"steps": 4, "slots": 3, "operand_bits": 5, "lanes": 2}),
+        (1, {"steps": 1, "slots": 2, "operand_bits": 2}),
+    ],
+)
+def test_errors_once_a_sample_equal_the_golden_model(steps, config):
+    trained(integrating_network(steps), Rule.parse("dsr"), **config)
+
+
 def test_a_sample_may_have_more_steps_than_any_chip():
     _, chip = trained(network(20), Rule.parse("sltt"), batches=1, samples=3, steps=1, slots=3)
     packets = [parse_packet(words) for words in chip.sent]
@@ -82,6 +105,8 @@ def test_maps_in_frames_equal_the_golden_model():
     net = Network(layers=CONVOLUTIONS["pooled"], steps=4)
     trained(net, Rule.parse("sltt"), samples=3, steps=1, slots=4)
     trained(net, Rule.parse("ottt"), samples=3, steps=1, slots=4, operand_bits=7, batch_terms=1 << 22)
+    soft = Network(layers=[replace(layer, neuron=Neuron()) for layer in net.layers], steps=4)
+    trained(soft, Rule.parse("dsr"), samples=3, steps=1, slots=4, operand_bits=3)
 
 
 def test_a_loss_of_each_step_does_not_depend_on_the_frames():
@@ -196,8 +221,7 @@ def test_a_batch_counts_the_steps_that_are_trained():
             *(8, "tbptt:4", 2),
             "a frame of rule tbptt:4 has 4 steps and the chip holds 2: use a chip with steps=4, or rule tbptt:2",
         ),
-        (4, "dsr", 4, "the chip has no units for rule dsr: use bptt, tbptt:C, sltt, sltt-k:K or ottt"),
-        (4, "ottt-o", 4, "the chip has no units for rule ottt-o: use bptt, tbptt:C, sltt, sltt-k:K or ottt"),
+        (4, "ottt-o", 4, "the chip has no units for rule ottt-o: use bptt, tbptt:C, sltt, sltt-k:K, ottt or dsr"),
         (
             *(4, "ottt", 4),
             "rule ottt has traces of 7 bits and the chip's operands have 1: use a chip with operand_bits=7, or rule "
@@ -209,6 +233,52 @@ def test_frames_that_the_chip_does_not_hold_are_refused(steps, name, most, text)
     for refuse in (compile_network, check_fit):
         with pytest.raises(CapacityError, match=exactly(text)):
             refuse(network(steps), TRAINING, ChipConfig(steps=most), rule=Rule.parse(name))
+
+
+@pytest.mark.parametrize(
+    ("steps", "config", "text"),
+    [
+        (
+            *(4, {}),
+            "rule dsr counts the spikes of 4 steps and the chip counts no spikes: use a chip with operand_bits=7, or "
+            "rule sltt",
+        ),
+        (
+            *(8, {"operand_bits": 3}),
+            "rule dsr counts the spikes of 8 steps and the chip counts to 7: use a chip with operand_bits=7, or rule "
+            "sltt",
+        ),
+        (
+            *(20, {"operand_bits": 7, "format": Format(exponent=4, mantissa=3)}),
+            "rule dsr counts the spikes of 20 steps and Format(exponent=4, mantissa=3) holds counts to 16: use a "
+            "network of at most 16 steps, or rule sltt",
+        ),
+    ],
+)
+def test_counts_that_the_chip_does_not_hold_are_refused(steps, config, text):
+    config = ChipConfig(steps=1, **config)
+    net = replace(integrating_network(steps), format=config.format)
+    for refuse in (compile_network, check_fit):
+        with pytest.raises(CapacityError, match=exactly(text)):
+            refuse(net, TRAINING, config, rule=Rule.parse("dsr"))
+
+
+def test_errors_once_a_sample_are_those_of_the_chip_and_of_the_last_frame():
+    net, options = integrating_network(3), {"rule": Rule.parse("dsr")}
+    text = "loss must be 'rate' with rule dsr, whose errors go back once a sample, not 'external'"
+    with pytest.raises(ValueError, match=exactly(text)):
+        start(net, options={**options, "loss": "external"}, steps=1, operand_bits=7)
+    chip, driver, _ = start(net, options=options, steps=1, slots=4, operand_bits=7)
+    text = "trained must be None with rule dsr, which trains the last frame, not [True, False, True]"
+    with pytest.raises(ValueError, match=exactly(text)):
+        driver.train_batch(*data(net, 2), trained=[True, False, True])
+    chip.sent.clear()
+    chip.run(driver.train_batch(*data(net, 2)))
+    packets = [parse_packet(words) for words in chip.sent]
+    inputs = [(p.kind, p.tag["train"], p.tag["slot"]) for p in packets if p.kind in (Kind.SPIKES, Kind.MORE)]
+    kinds = [(Kind.SPIKES, 0), (Kind.MORE, 0), (Kind.MORE, 1)] * 2
+    assert list(dict.fromkeys(inputs)) == [(*kind, n % 4) for n, kind in enumerate(kinds)]
+    assert sum(packet.kind == Kind.LABEL for packet in packets) == 2 * len(driver.plan.layers[-1])
 
 
 def test_frames_that_do_not_fill_a_sample_are_refused():

@@ -13,9 +13,11 @@ from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.packets import NO_LABEL
-from tests.support.small_chips import CHIPS, LANES, Outputs, garbage_descriptor
+from tests.support.small_chips import CHIPS as PLAIN
+from tests.support.small_chips import COUNTED, LANES, Outputs, garbage_descriptor
 from tests.support.unit import Bench, Memory, Others, WithArithmetic, pack
 
+CHIPS = PLAIN | COUNTED
 NEURONS = (
     Neuron(kappa=0.9, reset="hard"),
     Neuron(kappa=0.75, reset="soft", amplitude=2.5),
@@ -141,9 +143,12 @@ class Run:
         slot = config.slots - 1 if at_end else random.randrange(config.slots)
         label = random.choice((0, outputs - 1, random.randrange(outputs), NO_LABEL))
         own = bench.rng.random((2, config.steps, outputs)) < random.choice((0.1, 0.5, 0.9))
+        fields["sample"], counts = self._counts(own[0], loss)
+        width = 2 + shapes.count
         own_memory = {
             slot << shapes.neuron | first + n: sum(
-                int(bit) << 2 * t + k for k in range(2) for t, bit in enumerate(own[k, :, n])
+                (int(own[0, t, n]) | int(own[1, t, n]) << 1 | int(counts[t, n]) << 2) << width * t
+                for t in range(config.steps)
             )
             for n in range(outputs)
         }
@@ -172,7 +177,8 @@ class Run:
         await bench.step(20)
         assert not bench.bits("busy")
 
-        deltas = self._golden(neuron, training, own[:, :steps], loss, label, error_sums)
+        whole = fields["sample"], counts[:steps] + own[0, :steps]
+        deltas = self._golden(neuron, training, own[:, :steps], loss, label, error_sums, whole)
         bitmaps = {
             (lane, first_word + word, t): 0
             for lane in range(lanes)
@@ -194,8 +200,18 @@ class Run:
         assert self.sums == before if loss else all(word >> 96 for word in self.sums.values())
         return cycles
 
-    def _golden(self, neuron, training, own, loss, label, error_sums):
-        """Deltas [steps, outputs]."""
+    def _counts(self, spikes, loss):
+        """Steps of a sample, and each neuron's spikes before each step; with a loss of theirs, from none to in all."""
+        random, rng, bits = self.bench.random, self.bench.rng, self.shapes.count
+        if loss != 3:
+            return random.getrandbits(8), rng.integers(0, 1 << bits, spikes.shape)
+        sample = random.choice((1, (1 << bits) - 1, random.randint(1, (1 << bits) - 1)))
+        counts = rng.choice([0, sample, *rng.integers(0, sample + 1, 4)], spikes.shape)
+        spikes &= counts > 0
+        return sample, counts - spikes
+
+    def _golden(self, neuron, training, own, loss, label, error_sums, whole):
+        """Deltas [steps, outputs]; ``whole``: steps of a sample, and each neuron's spikes in it [steps, outputs]."""
         fmt = self.config.format
         arithmetic, unit = BitExact(fmt), 2 * fmt.lsb
         spikes, masks = own
@@ -205,9 +221,10 @@ class Run:
             parts = (high.astype(float) * 2.0 ** (unit + 48), low.astype(float) * 2.0**unit)
             errors = round_sum(Exact(parts, unit), fmt)[0]
         else:  # an output that the slice has not stands for a label of another slice
-            counts = np.pad(spikes if loss == 2 else spikes.sum(axis=0)[None], ((0, 0), (0, 1)))
+            total, counts = {1: (steps, spikes.sum(axis=0)[None]), 2: (1, spikes), 3: whole}[loss]
+            counts = np.pad(counts, ((0, 0), (0, 1)))
             constants, labels = arithmetic.constants(training), [min(label, outputs)] * len(counts)
-            error = rate_error(constants, counts, labels, 1 if loss == 2 else steps, arithmetic)[:, :outputs]
+            error = rate_error(constants, counts, labels, total, arithmetic)[:, :outputs]
             errors = np.broadcast_to(error, (steps, outputs))
         deltas, delta = np.empty((steps, outputs)), np.zeros(outputs)
         for t in reversed(range(steps)):
@@ -298,3 +315,15 @@ async def ends_of_the_largest_memories(dut):
     await run.do(NEURONS[1], Outputs((1 << 13) - 1, 1), 1, 1)
     await run.do(NEURONS[2], Outputs(1, 1, 127, 127), 1, 0)
     await run.do(NEURONS[0], Outputs(5, 1, 2, 4), run.config.steps, 0, at_end=True)
+
+
+@cocotb.test()
+@cocotb.parametrize(chip=list(COUNTED), loss=[0, 1, 2, 3])
+async def errors_of_a_samples_spikes(dut, chip, loss):
+    """Counts go on over the frames of a sample; the neurons of a target, and others, from no spike to all."""
+    run = Run(dut, chip)
+    await run.start()
+    for neuron in NEURONS:
+        for steps in (1, run.config.steps):
+            await run.do(neuron, Outputs.random(run.bench.random, run.shapes, 24), steps, loss)
+    await run.do(NEURONS[3], Outputs(1, run.config.lanes), 1, loss)

@@ -241,11 +241,32 @@ async def rules_that_train_in_frames(dut):
 
 
 @test
+async def errors_go_back_once_a_sample(dut):
+    """Neurons that never spike, that do in each step, and others, in all layers; clamped where they are hidden."""
+    if CONFIG.operand_bits == 1:
+        return
+    chip, rule = await session(dut), Rule.parse("dsr")
+    for steps in (8, 20):
+        network, training, weights = lively("20-24-17-5", SEED + steps, steps=steps, bias=True)
+        for weight in weights:
+            weight[:, 0], weight[:, 1] = 2.0, -2.0
+        await chip.load(network, training, weights=weights, rule=rule, strategy="shuffled", seed=SEED + steps)
+        samples = [random_samples(network, count, SEED + count, density=0.5) for count in (2, CONFIG.slots + 1)]
+        counts = [layer.spikes.sum(axis=0) for layer in chip.golden.forward(samples[0][0]).layers]
+        assert all(0 in count and steps in count for count in counts)
+        assert all(len(np.unique(count)) > 4 for count in counts[:-1])
+        for spikes, labels in samples:
+            await chip.train(spikes, labels)
+        assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+        await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
 async def maps_in_frames(dut):
     """Convolutions whose steps come one by one."""
     chip = await session(dut)
     network, training, weights = lively("2x7x5-c5k3s2p1-c6k2-7", SEED, steps=6, bias=True)
-    for name in ("sltt", *(("ottt",) if CONFIG.operand_bits > 1 else ())):
+    for name in ("sltt", *(("ottt", "dsr") if CONFIG.operand_bits > 1 else ())):
         await chip.load(network, training, weights=weights, rule=Rule.parse(name))
         for batch in range(2):
             await chip.train(*random_samples(network, 3, SEED + batch))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of the neuron update with its elementwise unit: potentials, spikes, masks, against the golden neuron."""
 
+from itertools import product
+
 import cocotb
 import numpy as np
 from amaranth.hdl import signed
@@ -14,10 +16,12 @@ from backspike.host.compiler.neuron_constants import neuron_constants
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.shapes import WORD, Shapes
-from tests.support.small_chips import CHIPS, Outputs, garbage_descriptor
+from tests.support.small_chips import CHIPS as PLAIN
+from tests.support.small_chips import COUNTED, Outputs, garbage_descriptor
 from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic
 
-UNITS = (1, 2, 8, "largest")
+CHIPS = PLAIN | COUNTED
+UNITS = (1, 2, 8, "largest", *COUNTED)
 LANES = UNITS[:3]
 NEURONS = (
     Neuron(kappa=0.9, theta=1.0, width=1.0, reset="hard"),
@@ -46,7 +50,7 @@ class Run:
         self.config = CHIPS[lanes]
         self.shapes, self.idle, self.others = Shapes(self.config), idle, others
         self.bench = bench = Bench(dut, f"neuron_{lanes}", _unit(lanes))
-        width = self.config.format.width + 1
+        width = self.config.format.width + 1 + self.shapes.count
         self.potentials = [bench.random.getrandbits(width) for _ in range(self.config.neurons)]
 
     async def start(self):
@@ -63,10 +67,11 @@ class Run:
         choice = rng.random(shape)
         return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
 
-    async def do(self, neuron, shape, steps, first=None, more=0):
+    async def do(self, neuron, shape, steps, first=None, more=0, *, train=None, clamp=None, sums=None):
         """The jobs of a frame of a slice, compared with the golden model; returns their cycles.
 
-        ``first`` is its first neuron. With ``more`` they start from what the memory holds of its neurons.
+        ``first`` is its first neuron. With ``more`` they start from what the memory holds of its neurons. ``clamp``:
+        lowest and highest I for which the mask is set. ``sums`` [steps, outputs] are random, by default.
         """
         bench, config, fmt = self.bench, self.config, self.config.format
         bench.agents.clear()
@@ -80,8 +85,13 @@ class Run:
             "soft": neuron.soft,
             **neuron_constants(neuron, Training(rate=0.5), fmt),
         }
+        if self.shapes.count:
+            fields["clamp"] = clamp is not None
+        if clamp is not None:
+            fields |= zip(("mask_low", "mask_high"), map(int, fmt.encode(clamp)), strict=True)
         fields = garbage_descriptor(self.shapes, **fields)
-        slot, train = bench.random.randrange(config.slots), bench.random.randrange(2)
+        slot = bench.random.randrange(config.slots)
+        train = bench.random.randrange(2) if train is None else train
         self.own, self.saturated = {}, 0
         Memory(bench, "memory__potentials__address", "memory__potentials__data", [self.potentials])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
@@ -89,7 +99,7 @@ class Run:
         for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, "more": more})):
             bench.set(name, value)
 
-        sums = self._sums(neuron, steps, outputs)
+        sums = self._sums(neuron, steps, outputs) if sums is None else sums
         for t in range(steps):
             source.send(*self._results(shape, t, sums[t].reshape(shape.pixels, shape.channels)))
         before, begin = list(self.potentials), bench.cycle
@@ -99,16 +109,13 @@ class Run:
         await bench.step(20)
         assert not bench.bits("busy") and not bench.bits("words__valid")
 
-        arithmetic = BitExact(fmt)
-        state, words, own = initial_state(outputs), [], {}
-        if more:
-            left = np.array(before[first : first + outputs])
-            state = State(fmt.decode(left >> 1), (left & 1).astype(np.float64))
-        for t in range(steps):
-            current = Exact((sums[t] * 2.0**fmt.lsb,), fmt.lsb)
-            state, output = step(arithmetic.constants(neuron), state, current, arithmetic)
+        outcome, left, saturated = self._golden(
+            neuron, sums, before[first : first + outputs] if more else None, clamp, train
+        )
+        words, own = [], {}
+        for t, (output, counts) in enumerate(outcome):
             for n in range(outputs):
-                own[slot, first + n, t] = int(output.spikes[n]), int(output.masks[n])
+                own[slot, first + n, t] = int(output.spikes[n]), int(output.masks[n]), int(counts[n])
             for word in range(-(-outputs // WORD)):
                 spikes, masks = (
                     sum(int(bit) << n for n, bit in enumerate(bits[WORD * word : WORD * (word + 1)])) for bits in output
@@ -128,11 +135,36 @@ class Run:
                 )
         assert sink.items == words
         assert self.own == own
-        for n in range(outputs):
-            before[first + n] = int(state.spikes[n]) | int(fmt.encode(state.potentials[n])) << 1
+        before[first : first + outputs] = left
         assert self.potentials == before
-        assert self.saturated >= arithmetic.saturated  # others may saturate too
+        assert self.saturated >= saturated  # others may saturate too
         return cycles
+
+    def _golden(self, neuron, sums, left, clamp, train):
+        """``(spikes and masks, counts)`` of each step, what the memory holds then, and whether something saturated.
+
+        ``left``: what it holds before; None where a sample begins.
+        """
+        fmt, outputs, outcome = self.config.format, sums.shape[1], []
+        arithmetic = BitExact(fmt)
+        constants, state, counts = arithmetic.constants(neuron), initial_state(outputs), np.zeros(outputs, dtype=int)
+        if left is not None:
+            words = np.array(left)
+            state = State(fmt.decode(words >> 1 & (1 << fmt.width) - 1), (words & 1).astype(np.float64))
+            counts = words >> fmt.width + 1
+        for row in sums:
+            current, last = Exact((row * 2.0**fmt.lsb,), fmt.lsb), state
+            state, output = step(constants, state, current, arithmetic)
+            if clamp is not None:
+                value = state.potentials
+                if train:
+                    terms = (constants.kappa, last.potentials), (constants.rr, counts)
+                    value = arithmetic.combine(*terms, total=current)
+                output = output._replace(masks=(value >= clamp[0]) & (value <= clamp[1]))
+            counts = (counts + last.spikes.astype(int)) % (1 << self.shapes.count)
+            outcome.append((output, counts))
+        patterns = fmt.encode(state.potentials).astype(int) | counts << fmt.width
+        return outcome, (patterns << 1 | state.spikes.astype(int)).tolist(), arithmetic.saturated
 
     def _results(self, shape, step, sums):
         """What the engine gives in a step for sums [pixels, channels], garbage in lanes that have none."""
@@ -160,7 +192,7 @@ class Run:
                 if enables >> t & 1:
                     key = address["slot"], address["neuron"], t
                     assert key not in self.own, "written twice"
-                    self.own[key] = bits[t]["spike"], bits[t]["mask"]
+                    self.own[key] = bits[t]["spike"], bits[t]["mask"], bits[t].get("count", 0)
 
 
 @cocotb.test()
@@ -246,3 +278,61 @@ async def ends_of_the_largest_memories(dut):
     await run.do(NEURONS[1], Outputs(run.config.neurons, 1), 2)
     await run.do(NEURONS[0], Outputs(129, 1, 1, 127), 1)
     await run.do(NEURONS[2], Outputs(5, 1, 3, 3), run.config.steps, run.config.neurons - 45)
+
+
+INTEGRATING = Neuron(kappa=1.0, kappa_back=0.0, theta=0.5, reset="soft", reset_value=1.0)
+
+
+@cocotb.test()
+@cocotb.parametrize(chip=list(COUNTED), idle=[(0.0, 0.0), (0.4, 0.4)])
+async def spikes_are_counted(dut, chip, idle):
+    """Over the frames of samples, from 0 with each; modulo what the bits can say; those for training have a clamp."""
+    run = Run(dut, chip, idle)
+    await run.start()
+    random, steps, most = run.bench.random, run.config.steps, 0
+    for neuron in (INTEGRATING, *NEURONS):
+        shape = Outputs.random(random, run.shapes, 24)
+        first = random.randint(0, run.config.neurons - shape.count)
+        clamp = (0.0, float(steps)) if neuron.soft else None
+        for frame in range(10):
+            await run.do(neuron, shape, random.choice((1, steps)), first, int(frame > 0), clamp=clamp)
+            counts = [word >> run.config.format.width + 1 for word in run.potentials[first : first + shape.count]]
+            most = max(most, *counts)
+    assert most == 7 if run.shapes.count == 3 else most > 7
+
+
+@cocotb.test()
+@cocotb.parametrize(chip=list(COUNTED), steps=[1, 2, 7])
+async def clamp_at_its_bounds(dut, chip, steps):
+    """Neurons that never spike, and that spike in each step; their input is at a bound, or a little beside it."""
+    run = Run(dut, chip)
+    await run.start()
+    fmt = run.config.format
+    one, ulp = round(2.0**-fmt.lsb), round(2.0 ** (np.frexp(steps)[1] - 1 - fmt.mantissa - fmt.lsb))
+    beside = (0, 1, -1, ulp // 2, -(ulp // 2), ulp, -ulp)
+    cases = list(product((0, 1), (0, steps * one), beside))
+    inside = [0 <= fmt.round(float(bound + d) / one) <= steps for _, bound, d in cases]
+    assert 0 < sum(inside) < len(cases)
+    shape, given = Outputs(len(cases), run.config.lanes), np.zeros(len(cases), dtype=np.int64)
+    spiking = np.array([one * always for always, _, _ in cases])
+    for frame in range(steps):
+        last = frame == steps - 1
+        sums = np.array([bound + d for _, bound, d in cases]) - given if last else spiking
+        given += sums
+        clamp = (0.0, float(steps))
+        await run.do(INTEGRATING, shape, 1, 5, int(frame > 0), train=int(last), clamp=clamp, sums=sums[np.newaxis])
+    counts = [word >> fmt.width + 1 for word in run.potentials[5 : 5 + len(cases)]]
+    assert counts == [always * (steps - 1) for always, _, _ in cases]
+    assert [bits[1] for bits in run.own.values()] == inside
+
+
+@cocotb.test()
+@cocotb.parametrize(chip=list(COUNTED))
+async def a_clamp_takes_three_cycles(dut, chip):
+    run = Run(dut, chip, others=1.0)
+    await run.start()
+    shape = Outputs(run.config.neurons, run.config.lanes)
+    await run.do(INTEGRATING, shape, 1, 0)
+    cycles = await run.do(INTEGRATING, shape, 1, 0, 1, train=1, clamp=(0.0, 2.0))
+    words = -(-shape.count // WORD)
+    assert cycles <= 6 * shape.count + 12 * words + 4

@@ -24,8 +24,8 @@ class Learning:
 
     Attributes
     ----------
-    potentials: by slice: (potential, spike) that the last step has left, by output
-    history: by slice and slot: (spikes, masks) of the steps so far
+    potentials: by slice: (potential, spike, spikes before that) that the last step has left, by output
+    history: by slice and slot: (spikes, masks, all spikes of the sample) of the steps so far
     deltas: by slice: of the frame whose errors are known, by output and step
     operands: by tape word: of its 32 inputs, after the last frame
     """
@@ -34,26 +34,30 @@ class Learning:
         self.config, self.memory, self.numbers = config, memory, memory.numbers
         self.potentials, self.history, self.deltas, self.operands = {}, defaultdict(list), {}, {}
 
-    def forward(self, index: int, number: int, step: int, begins: bool) -> tuple[list, list]:
+    def forward(self, index: int, number: int, step: int, begins: bool, train: int) -> tuple[list, list]:
         """Spikes and masks of all outputs in one step of the frame in slot ``number``.
 
-        ``begins``: it is the first step of a sample; others go on from what the step before has left.
+        ``begins``: it is the first step of a sample; others go on from what the step before has left. ``train``: the
+        frame is for training.
         """
-        d, numbers, u = self.memory.descriptor(index), self.numbers, []
+        d, numbers, u, masked = self.memory.descriptor(index), self.numbers, [], []
         if step == 0:
             self.history[index, number] = []
-        state = [(0, 0)] * d["outputs"] if begins else self.potentials[index]
-        for (potential, spike), current in zip(state, self._currents(d, number, step), strict=True):
+        clamp = self.config.operand_bits > 1 and d["clamp"] and train
+        state = [(0, 0, 0)] * d["outputs"] if begins else self.potentials[index]
+        for (potential, spike, count), current in zip(state, self._currents(d, number, step), strict=True):
             total = numbers.one * current
-            if d["soft"]:
-                total += d["kappa"] * potential - d["reset"] * numbers.one * spike
-            elif not spike:
+            if d["soft"] or not spike:
                 total += d["kappa"] * potential
-            u.append(numbers.rounded(total))
+            lost = d["reset"] * numbers.one * spike if d["soft"] else 0
+            u.append(numbers.rounded(total - lost))
+            masked.append(numbers.rounded(total + d["reset"] * numbers.one * count) if clamp else u[-1])
         spikes = [int(value >= d["threshold"]) for value in u]
-        masks = [int(d["mask_low"] <= value <= d["mask_high"]) for value in u]
-        self.potentials[index] = list(zip(u, spikes, strict=True))
-        self.history[index, number].append((spikes, masks))
+        masks = [int(d["mask_low"] <= value <= d["mask_high"]) for value in masked]
+        counts = [(count + spike) % (1 << self.config.operand_bits) for _, spike, count in state]
+        self.potentials[index] = list(zip(u, spikes, counts, strict=True))
+        whole = [count + spike for count, spike in zip(counts, spikes, strict=True)]
+        self.history[index, number].append((spikes, masks, whole))
         return spikes, masks
 
     def _currents(self, d, number, step):
@@ -69,12 +73,16 @@ class Learning:
         d, numbers, deltas = self.memory.descriptor(index), self.numbers, []
         for n in range(d["outputs"]):
             place = number, d["neuron_base"] + n
-            column = [(spikes[n], masks[n]) for spikes, masks in self.history[index, number]]
-            count = sum(s for s, _ in column)
+            column = [(spikes[n], masks[n], whole[n]) for spikes, masks, whole in self.history[index, number]]
+            count = sum(s for s, _, _ in column)
             delta, result = 0, []
             for t in reversed(range(d["steps"])):
-                spike, mask = column[t]
-                difference = spike - (label == n) if d["loss"] == 2 else count - d["steps"] * (label == n)
+                spike, mask, whole = column[t]
+                spikes, steps = {1: (count, d["steps"]), 2: (spike, 1), 3: (whole, d["sample"])}.get(d["loss"], (0, 0))
+                difference = spikes - steps * (label == n)
+                if d["loss"] == 3:
+                    most = 1 << self.config.operand_bits
+                    difference = -(-difference % most) if label == n else difference % most
                 if d["loss"]:
                     error = numbers.rounded(d["loss_scale"] * numbers.one * difference)
                 else:

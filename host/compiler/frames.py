@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a slot of the chip holds of a sample, and which of a sample's frames are trained."""
+
+import numpy as np
+
+from backspike.golden.rules import Rule
+
+__all__ = ["all_trained", "frame_steps", "once_a_sample"]
+
+
+def once_a_sample(rule: Rule) -> bool:
+    """Whether errors go back after the last step alone, from counts of spikes in all of them."""
+    return rule.backward != "surrogate"
+
+
+def frame_steps(rule: Rule, steps: int) -> int:
+    """Steps of a frame on the chip, of a sample with so many.
+
+    As ``Rule.frame_steps``, but one with a rule whose errors go back once a sample: counts go on from frame to frame.
+    """
+    return 1 if once_a_sample(rule) else rule.frame_steps(steps)
+
+
+def all_trained(rule: Rule, frames: int) -> np.ndarray:
+    """Which of so many frames of a sample a rule without choice trains: all, or the last, bool [frames]."""
+    trained = np.full(frames, not once_a_sample(rule))
+    trained[-1] = True
+    return trained
