@@ -42,15 +42,16 @@ def tag_layout(shapes):
     )
 
 
-def request_layout(shapes):
-    """A term of an operation: ``product``: a b; ``add``: ``addend``, in units of the square of the format's lsb;
-    neither: 0. The terms of an operation follow each other, up to that with ``last``, whose tag counts.
+def request_layout(shapes, *, addend=True):
+    """A term of an operation: ``product``: a b; ``add``: ``addend``, in units of the square of the format's lsb, for
+    those who have one; neither: 0. The terms of an operation follow each other, up to that with ``last``, whose tag
+    counts.
     """
     return StructLayout(
         {
             "a": shapes.number,
             "b": shapes.number,
-            "addend": signed(shapes.error_sum),
+            **({"addend": signed(shapes.error_sum)} if addend else {}),
             "product": 1,
             "add": 1,
             "last": 1,
@@ -97,7 +98,7 @@ class Arithmetic(wiring.Component):
                 "neuron": In(request),
                 "delta": In(request),
                 "velocity": In(request),
-                "weight": In(request),
+                "weight": In(stream.Signature(request_layout(shapes, addend=False))),
                 "result": Out(result_layout(shapes)),
                 "used": Out(1),
                 "saturated": Out(1),
@@ -109,13 +110,9 @@ class Arithmetic(wiring.Component):
         m.submodules.unit = unit = self.unit
         begun, backward = Signal(), Signal()  # an operation waits for its next term, and whose it is
         others = Mux(begun, backward, ~self.neuron.valid)
-        sides = {
-            "neuron": ~(begun & backward),
-            "delta": others,
-            "velocity": others,
-            "weight": others,
-        }  # who may give a term
-        terms = {name: Signal(request_layout(self.shapes), name=f"{name}_term") for name in sides}
+        # Who may give a term
+        sides = {"neuron": ~(begun & backward), **dict.fromkeys(("delta", "velocity", "weight"), others)}
+        terms = {name: Signal.like(getattr(self, name).p, name=f"{name}_term") for name in sides}
         m.d.sync += unit.valid.eq(0)
         for name, free in sides.items():
             request = getattr(self, name)
@@ -125,7 +122,9 @@ class Arithmetic(wiring.Component):
             self._take(m, request.p, request.valid & free, terms[name])
         m.d.comb += [
             *(
-                getattr(unit, name).eq(or_reduce(Value.cast(term[name]) for term in terms.values()))
+                getattr(unit, name).eq(
+                    or_reduce(Value.cast(term[name]) for term in terms.values() if name in term.shape().members)
+                )
                 for name in ("a", "b", "addend", "product", "add", "last", "tag")
             ),
             self.used.eq(unit.valid),
@@ -146,5 +145,6 @@ class Arithmetic(wiring.Component):
         m.d.sync += term.eq(0)
         with m.If(taken):
             m.d.sync += [term[name].eq(request[name]) for name in ("a", "b", "product", "add", "last", "tag")]
-        with m.If(taken & request.add):
-            m.d.sync += term.addend.eq(request.addend)
+        if "addend" in term.shape().members:
+            with m.If(taken & request.add):
+                m.d.sync += term.addend.eq(request.addend)

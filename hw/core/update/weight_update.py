@@ -86,7 +86,7 @@ class WeightUpdate(wiring.Component):
                 "descriptor": In(shapes.descriptor),
                 "memory": Out(WeightMemory(shapes)),
                 "velocity_request": Out(stream.Signature(request_layout(shapes))),
-                "weight_request": Out(stream.Signature(request_layout(shapes))),
+                "weight_request": Out(stream.Signature(request_layout(shapes, addend=False))),
                 "result": In(result_layout(shapes)),
             }
         )
