@@ -80,8 +80,7 @@ DESCRIPTOR = Fields(
     # Outputs: at each pixel ``blocks`` blocks of ``lanes`` channels, the last block with ``last_lanes``
     blocks=13,
     last_lanes=4,
-    # The core's number of the first output; its block in each lane's delta memory; its first word in the delta bitmap
-    neuron_base=14,
+    # The first output's block in each lane's delta memory, and so the core's number of it; its first word in the bitmap
     block_base=14,
     delta_base=10,
     # Weight words of the slice in each lane's bank, for the update
@@ -126,8 +125,8 @@ DESCRIPTOR = Fields(
 )
 """Run-time description of one layer slice.
 
-Output (pixel p, channel n) is neuron ``neuron_base + p * channels + n``; its delta is in lane ``n % lanes`` at block
-``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
+Output (pixel p, channel n) is neuron ``block_base * lanes + p * channels + n``; its delta is in lane ``n % lanes`` at
+block ``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
 ``steps``: of a frame; ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: 0 the errors are
 received, 1 they are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike rate at its

@@ -39,7 +39,6 @@ _PLACES = (
     "fan_in_base",
     "blocks",
     "last_lanes",
-    "neuron_base",
     "block_base",
     "delta_base",
     "weight_base",

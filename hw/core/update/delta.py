@@ -208,7 +208,7 @@ class DeltaUpdate(wiring.Component):
             history.enable.eq(advance),
             deltas.enable.eq(1),
             block.eq(place.block + d.block_base),
-            neuron.eq(place.local + d.neuron_base),
+            neuron.eq(place.local + d.block_base * self.shapes.config.lanes),
             error_address.neuron.eq(neuron),
             error_address.step.eq(place.step),
             error_address.slot.eq(self.slot),

@@ -125,7 +125,7 @@ class NeuronUpdate(wiring.Component):
         m.d.comb += [
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
             last.eq(place.last & last_lane),
-            potentials.address.eq(d.neuron_base + local),
+            potentials.address.eq(d.block_base * lanes + local),
             potentials.enable.eq(1),
             first.eq((place.step == 0) & ~self.job.more),
             spiked.eq(potentials.data.spike & ~first),

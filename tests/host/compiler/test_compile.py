@@ -151,7 +151,7 @@ def test_every_address_exists_and_is_written_once(plan):
         d = loaded.descriptor(part)
         pixels = d["out_width"] * d["out_height"]
         spans = {
-            "neuron": (d["neuron_base"], pixels * part.channels),
+            "neuron": (d["block_base"] * config.lanes, pixels * part.channels),
             "block": (d["block_base"], pixels * d["blocks"]),
             "delta": (d["delta_base"], -(-pixels * d["blocks"] // 32)),
             "weight": (d["weight_base"], d["weight_words"]),

@@ -128,14 +128,14 @@ class Run:
         def base(depth, count):
             return depth - count if at_end else random.randint(0, depth - count)
 
-        first, first_block = base(config.neurons, outputs), base(shapes.block_depth, shape.all_blocks)
+        first_block = base(shapes.block_depth, shape.all_blocks)
+        first = first_block * lanes
         first_word = base(shapes.delta_depth, shape.bitmap_words)
         fields = {
             **shape.fields(),
             "steps": steps,
             "soft": neuron.soft,
             "loss": loss,
-            "neuron_base": first,
             "block_base": first_block,
             "delta_base": first_word,
             **neuron_constants(neuron, training := Training(rate=0.5, loss_scale=random.choice((0.25, 0.3, 3.0))), fmt),

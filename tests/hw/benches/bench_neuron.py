@@ -67,20 +67,22 @@ class Run:
         choice = rng.random(shape)
         return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
 
-    async def do(self, neuron, shape, steps, first=None, more=0, *, train=None, clamp=None, sums=None):
+    async def do(self, neuron, shape, steps, block=None, more=0, *, train=None, clamp=None, sums=None):
         """The jobs of a frame of a slice, compared with the golden model; returns their cycles.
 
-        ``first`` is its first neuron. With ``more`` they start from what the memory holds of its neurons. ``clamp``:
+        ``block`` is its first one. With ``more`` they start from what the memory holds of its neurons. ``clamp``:
         lowest and highest I for which the mask is set. ``sums`` [steps, outputs] are random, by default.
         """
         bench, config, fmt = self.bench, self.config, self.config.format
         bench.agents.clear()
         bench.watchers[:] = [self._write]
         outputs = shape.count
-        first = bench.random.randint(0, config.neurons - outputs) if first is None else first
+        last = self.shapes.block_depth - shape.all_blocks
+        block = bench.random.randint(0, last) if block is None else block
+        first = block * config.lanes
         fields = {
             "last_lanes": shape.last_lanes,
-            "neuron_base": first,
+            "block_base": block,
             "steps": steps,
             "soft": neuron.soft,
             **neuron_constants(neuron, Training(rate=0.5), fmt),
@@ -227,10 +229,11 @@ async def frames_of_a_sample(dut, lanes, idle):
     random, steps, spiked = run.bench.random, run.config.steps, 0
     for neuron in NEURONS:
         shape = Outputs.random(random, run.shapes, run.shapes.block_depth // 2)
-        first = random.randint(0, run.config.neurons - shape.count)
+        block = random.randint(0, run.shapes.block_depth - shape.all_blocks)
+        first = block * run.config.lanes
         for more in (0, 1, 1, 0, 1):
             spiked += more * sum(word & 1 for word in run.potentials[first : first + shape.count])
-            await run.do(neuron, shape, random.choice((1, steps)), first, more)
+            await run.do(neuron, shape, random.choice((1, steps)), block, more)
     assert spiked > 5, "no neuron has just spiked when a frame begins"
 
 
@@ -253,8 +256,8 @@ async def pixels(dut, lanes, channels):
     most = run.config.neurons // channels
     for height, width in ((1, 3), (2, 1), (min(5, most // 2), 2)):
         shape = Outputs(channels, lanes, height, width)
-        for first in (0, run.config.neurons - shape.count):
-            await run.do(NEURONS[height % 4], shape, run.config.steps, first)
+        for block in (0, run.shapes.block_depth - shape.all_blocks):
+            await run.do(NEURONS[height % 4], shape, run.config.steps, block)
 
 
 @cocotb.test()
@@ -292,10 +295,11 @@ async def spikes_are_counted(dut, chip, idle):
     random, steps, most = run.bench.random, run.config.steps, 0
     for neuron in (INTEGRATING, *NEURONS):
         shape = Outputs.random(random, run.shapes, 24)
-        first = random.randint(0, run.config.neurons - shape.count)
+        block = random.randint(0, run.shapes.block_depth - shape.all_blocks)
+        first = block * run.config.lanes
         clamp = (0.0, float(steps)) if neuron.soft else None
         for frame in range(10):
-            await run.do(neuron, shape, random.choice((1, steps)), first, int(frame > 0), clamp=clamp)
+            await run.do(neuron, shape, random.choice((1, steps)), block, int(frame > 0), clamp=clamp)
             counts = [word >> run.config.format.width + 1 for word in run.potentials[first : first + shape.count]]
             most = max(most, *counts)
     assert most == 7 if run.shapes.count == 3 else most > 7

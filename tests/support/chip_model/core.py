@@ -130,7 +130,7 @@ class ModelCore:
 
     def _owns(self, index, neuron):
         d = self.memory.descriptor(index)
-        return d["neuron_base"] <= neuron < d["neuron_base"] + d["outputs"]
+        return d["neuron"] <= neuron < d["neuron"] + d["outputs"]
 
     def rest(self) -> None:
         """Hardware has nothing left to do either."""

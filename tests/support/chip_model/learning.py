@@ -72,7 +72,7 @@ class Learning:
         """From the error sums, which are cleared, or from the label."""
         d, numbers, deltas = self.memory.descriptor(index), self.numbers, []
         for n in range(d["outputs"]):
-            place = number, d["neuron_base"] + n
+            place = number, d["neuron"] + n
             column = [(spikes[n], masks[n], whole[n]) for spikes, masks, whole in self.history[index, number]]
             count = sum(s for s, _, _ in column)
             delta, result = 0, []

@@ -124,12 +124,14 @@ class Memory:
         return [self.table(ROUTE, Region.ROUTE, base + k) for k in range(count)]
 
     def descriptor(self, index: int) -> dict:
-        """The description of a slice, its numbers in units, with ``channels`` of a pixel and ``outputs`` of all."""
+        """The description of a slice, its numbers in units, with ``channels`` of a pixel, ``outputs`` of all, and the
+        number of the first, ``neuron``."""
         values = self.table(DESCRIPTOR, Region.DESCRIPTOR, index * DESCRIPTOR_STRIDE)
         if self.config.dense_only:
             values |= dict.fromkeys(_ONE_PIXEL, 1) | {"padding": 0}
         values |= {name: self.numbers.units(values[name]) for name in _NUMBERS}
         values["channels"] = (values["blocks"] - 1) * self.config.lanes + values["last_lanes"]
+        values["neuron"] = values["block_base"] * self.config.lanes
         values["outputs"] = values["channels"] * values["out_width"] * values["out_height"]
         return values
 
