@@ -53,7 +53,7 @@ class Rule:
 
 RULES = {
     Kind.SPIKES: Rule(
-        sender="host, or the slice before",
+        sender="host, or a slice of a layer before",
         receiver="slice (the host: of the last layer)",
         payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
         "0, as a dense_only chip takes them for inputs",
@@ -150,7 +150,7 @@ RULES = {
         effect="",
     ),
     Kind.MORE: Rule(
-        sender="host, or the slice before",
+        sender="host, or a slice of a layer before",
         receiver="slice (the host: of the last layer)",
         payload="as SPIKES",
         when="as SPIKES",

@@ -56,16 +56,19 @@ FAN_IN = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, 
 Their bits lie in the tape from word ``tape`` on, pixel by pixel (row by row), ``channels`` bits each. Of the kernel's
 tap (ky, kx), the weights of channel c to the slice's block b of outputs are at address
 ``row_base + ky * row_stride + kx * tap_stride + c * blocks + b`` in each lane's bank (modulo the address' width).
-``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias; no errors go back).
+``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias, which gets no errors; inputs
+that only get errors, ``DESCRIPTOR.groups``).
 Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
 
 ROUTE = Fields(x=3, y=3, host=1, slice=4, word=9)
 """A destination of spikes (slice and first tape word there) or a source (slice there)."""
 
 DESCRIPTOR = Fields(
-    # Inputs: ``fan_in`` entries of the fan-in table from ``fan_in_base``
+    # Inputs: ``fan_in`` entries of the fan-in table from ``fan_in_base``; those behind them, up to ``groups`` in all,
+    # only get errors
     fan_in_base=8,
     fan_in=8,
+    groups=8,
     # Shapes in pixels; a dense slice is one output pixel that sees one input pixel
     in_width=7,
     in_height=7,
@@ -90,7 +93,7 @@ DESCRIPTOR = Fields(
     # Modes
     replay=1,
     soft=1,
-    errors=1,
+    errors=2,
     loss=2,
     sign=1,
     # Numbers: a spike is u >= threshold, the surrogate mask is mask_low <= u <= mask_high
@@ -128,10 +131,11 @@ DESCRIPTOR = Fields(
 Output (pixel p, channel n) is neuron ``block_base * lanes + p * channels + n``; its delta is in lane ``n % lanes`` at
 block ``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
-``steps``: of a frame; ``soft``: soft reset; ``errors``: send errors to the sources; ``loss``: 0 the errors are
-received, 1 they are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike rate at its
-end, on chip. ``clamp``, with the soft reset, in frames for training: the mask is mask_low <= I <= mask_high,
-where I = round(kappa u[t-1] + sum + reset (N - s[t-1])) and N is the number of the neuron's spikes before step t in the
+``steps``: of a frame; ``soft``: soft reset; ``errors``: 0 none are sent to the sources, 1 those of the ``fan_in``
+groups are, which are then all groups, 2 those of the groups behind them; ``loss``: 0 the errors are received, 1 they
+are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike rate at its end, on chip.
+``clamp``, with the soft reset, in frames for training: the mask is mask_low <= I <= mask_high, where
+I = round(kappa u[t-1] + sum + reset (N - s[t-1])) and N is the number of the neuron's spikes before step t in the
 sample. Counts are modulo 2**operand_bits, and so is what a target has too few.
 ``reset`` is rr of the soft reset. Update: V = round(momentum V + G), W = round(decay W + minus_rate V). With ``sign``,
 for which the velocities must be there, V = round(momentum V + G + rest V), W = round(decay W + minus_rate c), where

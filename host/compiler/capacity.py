@@ -14,8 +14,8 @@ from backspike.spec.packets import NO_LABEL
 from backspike.spec.tables import DESCRIPTOR, EXPECTATIONS, ROUTE
 
 if TYPE_CHECKING:
-    from backspike.host.compiler.memory_layout import Slice
     from backspike.host.compiler.partition import Piece
+    from backspike.host.compiler.slices import Slice
 
 __all__ = [
     "MEMORIES",
@@ -115,8 +115,10 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
-    if rule.backward == "ternary" or rule.feedback != "weights" or rule.step_updates:
-        raise CapacityError(f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt or dsr")
+    if rule.backward == "ternary" or rule.feedback == "learned" or rule.step_updates:
+        raise CapacityError(
+            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, dsr or dfa"
+        )
     if rule.operand == "trace" and config.operand_bits != OPERAND_BITS:
         raise CapacityError(
             f"rule {rule} has traces of {OPERAND_BITS} bits and the chip's operands have {config.operand_bits}: use a "
@@ -264,17 +266,20 @@ def core_use(layers: Iterable[Iterable["Slice"]]) -> dict[Core, dict[str, int]]:
     use: dict[Core, dict[str, int]] = {}
     for part in (s for slices in layers for s in slices):
         core = use.setdefault(part.core, dict.fromkeys(MEMORIES, 0))
-        core["weights"] += part.weight_words * part.lanes
+        core["weights"] += (part.weight_words + part.feedback_words) * part.lanes
         core["neurons"] += part.pixels * part.blocks * part.lanes
         core["tape_words"] += part.tape_words
-        core["fan_in"] += len(part.groups)
+        core["fan_in"] += len(part.groups) + len(part.feedback)
         core["slices"] += 1
         core["routes"] += len(part.sources) + len(part.targets)
     return dict(sorted(use.items()))
 
 
-def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]]) -> None:
-    """Refuse, with ``CapacityError``, slices that a core's memories, or fields of packets or tables, cannot hold."""
+def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]], *, feedback: bool = False) -> None:
+    """Refuse, with ``CapacityError``, slices that a core's memories, or fields of packets or tables, cannot hold.
+
+    ``feedback``: errors go from the last layer to each hidden one.
+    """
     for core, use in core_use(layers).items():
         for name in MEMORIES:
             limit = getattr(config, name)
@@ -283,12 +288,16 @@ def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]]) -> N
                 if use[name] <= LIMITS[name][1]:
                     remedy += f", or {name}={use[name]}"
                 raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
-    for number, slices in enumerate(layers[1:], start=1):
-        most = (1 << EXPECTATIONS.fields["credits"]) - 1
-        if len(slices) > most:
-            raise CapacityError(f"layer {number} is cut into {len(slices)} slices: use at most {most}")
+    last, most = len(layers) - 1, (1 << EXPECTATIONS.fields["credits"]) - 1
+    for number in range(1, len(layers)):
+        consumers = {number, last} if feedback else {number}
+        count = sum(len(layers[consumer]) for consumer in consumers)
+        if count > most:
+            names = " and ".join(f"layer {consumer}" for consumer in sorted(consumers))
+            verb = "are" if len(consumers) > 1 else "is"
+            raise CapacityError(f"{names} {verb} cut into {count} slices: use at most {most}")
     for part in (s for slices in layers for s in slices):
-        groups, most = len(part.groups), (1 << DESCRIPTOR.fields["fan_in"]) - 1
+        groups, most = len(part.groups) + len(part.feedback), (1 << DESCRIPTOR.fields["groups"]) - 1
         if groups > most:
             raise CapacityError(f"a slice of layer {part.layer} has {groups} groups of inputs: use at most {most}")
     largest = max(part.outputs for part in layers[-1])

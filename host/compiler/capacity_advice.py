@@ -36,7 +36,8 @@ def capacity_advice(partition: Partition, cores: int, number: int) -> str:
     def fits(count: int, **changes: int) -> bool:
         own = partition
         if changes:
-            own = Partition(network, ChipConfig.from_dict(config.to_dict() | changes), partition.densities)
+            other = ChipConfig.from_dict(config.to_dict() | changes)
+            own = Partition(network, other, partition.densities, feedback=partition.feedback)
         return not isinstance(greedy_fill(own, count, float("inf")), int)
 
     def least(low: int, high: int, step: int, test: Callable[[int], bool]) -> int:
@@ -81,7 +82,7 @@ def _problem(partition: Partition, cores: int, number: int, changes: Mapping[str
     """Which layer does not fit, and into which memories."""
     layer, config = partition.network.layers[number], partition.config
     have = f"{cores} core{'s' * (cores != 1)} of {{}}"
-    needs = {"weights": layer.shape[0] * layer.out_channels, "neurons": pixels(layer) * layer.out_channels}
+    needs = {"weights": partition.rows[number] * layer.out_channels, "neurons": pixels(layer) * layer.out_channels}
     if len(changes) == 1 and (name := next(iter(changes))) in needs:
         text = f"layer {number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
         return text + " that hold the layers before it" * bool(number)

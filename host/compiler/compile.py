@@ -18,9 +18,10 @@ from backspike.host.compiler.cost_model import Density, layer_densities
 from backspike.host.compiler.frames import once_a_sample
 from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.greedy_fill import greedy_fill
-from backspike.host.compiler.memory_layout import Slice, lay_out
+from backspike.host.compiler.memory_layout import lay_out
 from backspike.host.compiler.partition import Partition, Piece
 from backspike.host.compiler.plan import Plan
+from backspike.host.compiler.slices import Slice
 from backspike.host.compiler.strategies import balanced, path, shuffled
 from backspike.spec.checks import check_integer
 from backspike.spec.config import ChipConfig
@@ -39,6 +40,7 @@ def compile_network(
     density: Density | Sequence[Density] | None = None,
     loss: Literal["rate", "external"] = "rate",
     rule: Rule = BPTT,
+    feedback_seed: int = 0,
 ) -> Plan:
     """Place a network on a chip.
 
@@ -63,6 +65,8 @@ def compile_network(
         The squared error of the spike rate on chip, or errors from the host.
     rule : Rule
         The learning rule. Its frames are what the chip holds of a sample; a sample may have any number of them.
+    feedback_seed : int
+        Of the random feedback of a rule that has it, as in the ``Trainer``.
 
     Returns
     -------
@@ -98,20 +102,18 @@ def compile_network(
         for piece in strategy:
             if not isinstance(piece, Piece):
                 raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
-    seed = check_integer("seed", seed)
+    seed, feedback_seed = check_integer("seed", seed), check_integer("feedback_seed", feedback_seed, 0)
     densities = layer_densities(network, density)
     cores = _core_count(cores, config)
     _check_chip(network, training, config, rule)
     check_layers(network, config, rule)
-    network = rule.adapted(network)
+    network, feedback = rule.adapted(network), rule.feedback != "weights"
     if isinstance(strategy, str):
-        place = partial(_balanced, densities=densities)
-        if strategy == "shuffled":
-            place = partial(shuffled, densities=densities, seed=seed)
-        layers = _place(network, config, place, cores)
+        partition = Partition(network, config, densities, feedback=feedback)
+        layers = _place(partition, partial(shuffled, seed=seed) if strategy == "shuffled" else _balanced, cores)
     else:
-        layers = lay_out(network, config, list(strategy))
-    return Plan(network, training, config, layers, loss, densities, rule)
+        layers = lay_out(network, config, list(strategy), feedback=feedback)
+    return Plan(network, training, config, layers, loss, densities, rule, feedback_seed)
 
 
 def check_fit(network: Network, training: Training, config: ChipConfig, rule: Rule = BPTT) -> None:
@@ -131,14 +133,14 @@ def check_fit(network: Network, training: Training, config: ChipConfig, rule: Ru
     """
     _check_chip(network, training, config, rule)
     check_layers(network, config, rule)
-    partition = Partition(network, config, layer_densities(network, None))
+    partition = Partition(network, config, layer_densities(network, None), feedback=rule.feedback != "weights")
     full = greedy_fill(partition, config.cores, float("inf"))
     if isinstance(full, int):
         raise CapacityError(capacity_advice(partition, config.cores, full))
 
 
-def _balanced(network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]) -> list[Piece]:
-    return assign_cores(network, balanced(network, config, cores, densities), cores, densities)
+def _balanced(partition: Partition, cores: Sequence[Core]) -> list[Piece]:
+    return assign_cores(partition, balanced(partition, cores), cores)
 
 
 def _core_count(cores: int | None, config: ChipConfig) -> int:
@@ -159,20 +161,21 @@ def _check_chip(network: Network, training: Training, config: ChipConfig, rule: 
 
 
 def _place(
-    network: Network, config: ChipConfig, place: Callable[[Network, ChipConfig, list[Core]], list[Piece]], cores: int
+    partition: Partition, place: Callable[[Partition, list[Core]], list[Piece]], cores: int
 ) -> list[list[Slice]]:
     """Slices by layer. Where tables of routes overflow with all cores, fewer cores (and so fewer slices) are tried."""
+    network, config = partition.network, partition.config
     failures: list[CapacityError] = []
     for count in range(cores, 0, -1):
         chosen = path(config.columns, config.rows, chain=config.chain)[:count]
         try:
-            pieces = place(network, config, chosen)
+            pieces = place(partition, chosen)
         except CapacityError:
             if not failures:
                 raise
             break
         try:
-            return lay_out(network, config, pieces)
+            return lay_out(network, config, pieces, feedback=partition.feedback)
         except CapacityError as error:
             failures.append(error)
     raise failures[0]

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from backspike.golden.network import Network
 from backspike.host.compiler.capacity import words_of
-from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.geometry import Core, pixels
-from backspike.host.compiler.partition import Piece
+from backspike.host.compiler.partition import Partition, Piece
 
 __all__ = ["assign_cores", "flits"]
 
@@ -18,33 +16,35 @@ HOST_AT = (0, 0)
 """The core at whose router packets of the host enter."""
 
 
-def flits(network: Network, producer: Piece, densities: Sequence[Density]) -> float:
-    """Estimated flits per sample between a piece and each piece of the layer after it, both ways.
+def flits(partition: Partition, producer: Piece, consumer: Piece) -> float:
+    """Estimated flits per sample between two pieces, both ways.
 
     Packets of three flits: forward for 32 outputs and step, backward for each error that a mask asks for.
     """
+    network, last = partition.network, len(partition.network.layers) - 1
+    follows = consumer.layer == producer.layer + 1
+    sends = producer.layer < consumer.layer == last if partition.feedback else follows
     outputs = pixels(network.layers[producer.layer]) * producer.channels
-    return 3 * network.steps * (words_of(outputs) + outputs * densities[producer.layer + 1].masks)
+    words = words_of(outputs) if follows or sends else 0
+    errors = outputs * partition.densities[producer.layer + 1].masks if sends else 0
+    return 3 * network.steps * (words + errors)
 
 
-def assign_cores(
-    network: Network, pieces: Sequence[Piece], cores: Sequence[Core], densities: Sequence[Density]
-) -> list[Piece]:
+def assign_cores(partition: Partition, pieces: Sequence[Piece], cores: Sequence[Core]) -> list[Piece]:
     """The same pieces on the same number of cores, exchanged so that flits times hops become few.
 
     Pieces that share a core stay together. No exchange of two of ``cores``, used or not, makes the result better.
 
     Parameters
     ----------
-    network : Network
-        The layers.
+    partition : Partition
+        Network and chip.
     pieces : sequence of Piece
         The placement.
     cores : sequence of (int, int)
         All cores that may be used, those of the pieces among them.
-    densities : sequence of Density
-        Of each layer.
     """
+    network = partition.network
     groups = sorted({(p.x, p.y) for p in pieces}, key=cores.index)
     places = groups + [core for core in cores if core not in groups]
     number = {core: k for k, core in enumerate(places)}
@@ -57,8 +57,8 @@ def assign_cores(
         if p.layer == len(network.layers) - 1:
             to_host[at] += 3 * network.steps * words_of(p.channels)
         for q in pieces:
-            if q.layer == p.layer + 1:
-                traffic[at, number[q.x, q.y]] += flits(network, p, densities)
+            if q.layer > p.layer:
+                traffic[at, number[q.x, q.y]] += flits(partition, p, q)
     traffic += traffic.T
     spots = np.array(places)
     distance = np.abs(spots[:, None] - spots[None, :]).sum(axis=2)

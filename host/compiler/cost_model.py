@@ -83,6 +83,8 @@ class CostModel:
         The chip.
     densities : sequence of Density
         Of each layer.
+    feedback : bool
+        Whether errors go from the last layer to each hidden one.
 
     Attributes
     ----------
@@ -90,8 +92,11 @@ class CostModel:
         Flits per sample that the host sends to each slice of the first layer.
     """
 
-    def __init__(self, network: Network, config: ChipConfig, densities: Sequence[Density]) -> None:
+    def __init__(
+        self, network: Network, config: ChipConfig, densities: Sequence[Density], *, feedback: bool = False
+    ) -> None:
         steps, layers = network.steps, network.layers
+        self._feedback, last = feedback, len(layers) - 1
         self.link_flits = _SPIKES_FLITS * steps * -(-network.inputs // 32)
 
         def column(values: Iterable[float]) -> np.ndarray:
@@ -107,12 +112,17 @@ class CostModel:
         scan = rows * rows * column(layer.in_channels / 32 for layer in layers)
         # Of the deltas of a block's lanes, any one makes work for all
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
-        errors = column(
-            steps * layer.inputs * density.masks * (number > 0) for number, (layer, density) in enumerate(pairs)
-        )
+        # Inputs whose masks ask for errors; with feedback, all hidden neurons ask the last layer
+        asking = [layer.inputs * density.masks * (number > 0) for number, (layer, density) in enumerate(pairs)]
         # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
         unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
-        used = column(steps * (layer.inputs * (1 - unused[number]) + layer.bias) for number, layer in enumerate(layers))
+        using = [layer.inputs * (1 - unused[number]) for number, layer in enumerate(layers)]
+        if feedback:
+            hidden = sum(layer.outputs * density.masks for layer, density in zip(layers, densities[1:], strict=False))
+            asking = [hidden * (number == last) for number in range(len(layers))]
+            using = [layer.inputs * pairs[number][1].spikes + asking[number] for number, layer in enumerate(layers)]
+        errors = column(steps * count for count in asking)
+        used = column(steps * (count + layer.bias) for count, layer in zip(using, layers, strict=True))
         self._pairs = used * hit if config.dense_only else None
         reached = column(
             tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers
@@ -130,7 +140,10 @@ class CostModel:
         self._spike_flits = _SPIKES_FLITS * points / 32
         masks = [density.masks for density in densities[1:]] + [0]
         self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
-        self._in_flits = _SPIKES_FLITS * steps * column(-(-layer.inputs // 32) for layer in layers)
+        words = [-(-layer.inputs // 32) for layer in layers]
+        if feedback:
+            words[last] += sum(words[1:last])
+        self._in_flits = _SPIKES_FLITS * steps * column(words)
 
     def engines(
         self, blocks: np.ndarray, channels: np.ndarray, slices: np.ndarray
@@ -170,9 +183,14 @@ class CostModel:
         counts = slices.sum(axis=-1, keepdims=True)
         ones = np.ones_like(counts[..., :1, :])
         consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
-        shares = self._share(self._outputs, counts)
+        shares, senders = self._share(self._outputs, counts), consumers
         above = np.concatenate([shares[..., 1:, :], np.zeros_like(shares[..., :1, :])], axis=-2)
-        inward = self._in_flits * slices + consumers * above * self._error_flits * channels
+        if self._feedback:
+            above[..., :-1, :] = shares[..., -1:, :]
+            senders = consumers.copy()
+            senders[..., :-1, :] = counts[..., -1:, :]
+            consumers[..., :-2, :] += counts[..., -1:, :]
+        inward = self._in_flits * slices + senders * above * self._error_flits * channels
         sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
         outward = consumers * self._spike_flits * channels + sent
         return inward, outward

@@ -9,9 +9,12 @@ from typing import TypeAlias
 import numpy as np
 
 from backspike.golden.layers import Layer
+from backspike.golden.network import Network
 
 __all__ = [
+    "FEEDBACK_GROUP",
     "Core",
+    "feedback_rows",
     "flat",
     "input_order",
     "input_rows",
@@ -25,6 +28,9 @@ __all__ = [
 
 Core: TypeAlias = tuple[int, int]
 """Column and row of a core."""
+
+FEEDBACK_GROUP = 1 << 13
+"""Neurons of a group through which errors go directly from the last layer, at most; whole words, as a field holds."""
 
 
 def pixels(layer: Layer) -> int:
@@ -40,6 +46,12 @@ def flat(layer: Layer) -> bool:
 def window(layer: Layer) -> int:
     """Inputs of one channel that an output pixel sees."""
     return (layer.kernel * layer.pool) ** 2
+
+
+def feedback_rows(network: Network, number: int, *, feedback: bool) -> int:
+    """Rows of weights, besides its own, of a layer that sends errors to all hidden neurons: one for each of them."""
+    hidden = network.layers[:-1]
+    return sum(layer.outputs for layer in hidden) if feedback and number == len(hidden) else 0
 
 
 def terms(layer: Layer, steps: int) -> int:

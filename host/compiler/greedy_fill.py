@@ -2,16 +2,35 @@
 """Cuts that fill one core after the other, layer by layer, up to a limit of work: few slices, short ways."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from backspike.golden.layers import Layer
 from backspike.host.compiler.capacity import words_of
-from backspike.host.compiler.geometry import flat, pixels
+from backspike.host.compiler.geometry import FEEDBACK_GROUP, flat, pixels
 from backspike.host.compiler.partition import Partition
 from backspike.spec.config import ChipConfig
 
-__all__ = ["Room", "greedy_fill", "tape_and_groups"]
+__all__ = ["Needs", "Room", "greedy_fill", "slice_needs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a slice needs.
+
+    Parameters
+    ----------
+    rows, pixels : int
+        Weights and neurons of each of its blocks, in each lane.
+    tape, groups, routes : int
+        Tape words, entries of the fan-in table and routes, however many blocks it has.
+    """
+
+    rows: int
+    pixels: int
+    tape: int
+    groups: int
+    routes: int
 
 
 class Room:
@@ -33,39 +52,54 @@ class Room:
             config.routes,
         )
 
-    def most(self, layer: Layer, tape: int, groups: int, routes: int) -> int:
-        """Blocks of one new slice of a layer that fit, if it has this many tape words, groups and routes; 0 or more."""
-        if self.slices < 1 or self.tape < tape or self.groups < groups or self.routes < routes:
+    def most(self, needs: Needs) -> int:
+        """Blocks of one new slice that fit; 0 or more."""
+        if self.slices < 1 or self.tape < needs.tape or self.groups < needs.groups or self.routes < needs.routes:
             return 0
-        return min(self.rows // layer.shape[0], self.blocks // pixels(layer))
+        return min(self.rows // needs.rows, self.blocks // needs.pixels)
 
-    def take(self, layer: Layer, blocks: int, tape: int, groups: int, routes: int) -> None:
+    def take(self, needs: Needs, blocks: int) -> None:
         """Take the room of one slice with this many blocks of lanes."""
-        self.rows -= blocks * layer.shape[0]
-        self.blocks -= blocks * pixels(layer)
-        self.tape -= tape
-        self.groups -= groups
+        self.rows -= blocks * needs.rows
+        self.blocks -= blocks * needs.pixels
+        self.tape -= needs.tape
+        self.groups -= needs.groups
         self.slices -= 1
-        self.routes -= routes
+        self.routes -= needs.routes
 
 
-def tape_and_groups(layer: Layer, before: Layer | None, channels: Sequence[int], config: ChipConfig) -> tuple[int, int]:
-    """``(tape words, groups)`` of a slice, bias included.
+def slice_needs(partition: Partition, number: int, channels: Sequence[Sequence[int]]) -> Needs:
+    """What a slice of a layer needs; of the layers behind it is known that they have a slice at least.
 
     Parameters
     ----------
-    layer : Layer
-        Of the slice.
-    before : Layer or None
-        The producers' layer; ``None`` for the host.
-    channels : sequence of int
-        Channels of each producer.
-    config : ChipConfig
-        The chip.
+    partition : Partition
+        Network and chip.
+    number : int
+        The layer.
+    channels : sequence of sequence of int
+        Channels of each slice of the layers before it.
     """
-    outputs = [layer.inputs] if before is None else [pixels(before) * count for count in channels]
-    groups = sum(-(-count // config.list_depth) for count in outputs) if flat(layer) else len(outputs)
-    return sum(words_of(count) for count in outputs) + layer.bias, groups + layer.bias
+    layers, depth = partition.network.layers, partition.config.list_depth
+    layer, last = layers[number], len(layers) - 1
+    outputs = [[pixels(layers[k]) * count for count in own] for k, own in enumerate(channels)]
+    inputs = outputs[-1] if outputs else [layer.inputs]
+    tape = sum(words_of(count) for count in inputs)
+    groups = sum(-(-count // depth) for count in inputs) if flat(layer) else len(inputs)
+    routes = len(inputs) + 1
+    if partition.feedback and number == last:
+        tape += sum(words_of(count) for own in outputs[:-1] for count in own)
+        groups += sum(-(-count // FEEDBACK_GROUP) for own in outputs for count in own)
+        routes += sum(len(own) for own in outputs[:-1])
+    elif partition.feedback and number < last - 1:
+        routes += 1
+    return Needs(
+        rows=partition.rows[number],
+        pixels=pixels(layer),
+        tape=tape + layer.bias,
+        groups=groups + layer.bias,
+        routes=routes,
+    )
 
 
 def _tables(partition: Partition, limit: float) -> list[np.ndarray]:
@@ -113,15 +147,13 @@ def greedy_fill(partition: Partition, cores: int, limit: float) -> np.ndarray | 
     tables = _tables(partition, limit) if limit < float("inf") else None
     result = np.zeros((len(layers), cores), dtype=np.int64)
     core, room, left = 0, Room(config), np.full(4, limit)
-    channels: list[int] = []
-    before = None
+    channels: list[list[int]] = []
     for number, layer in enumerate(layers):
         todo = partition.counts[number]
         own: list[int] = []
-        tape, groups = tape_and_groups(layer, before, channels, config)
-        routes = (len(channels) or 1) + 1
+        needs = slice_needs(partition, number, channels)
         while todo:
-            units = min(todo, partition.most[number], room.most(layer, tape, groups, routes))
+            units = min(todo, partition.most[number], room.most(needs))
             if tables is not None and units:
                 units = int((tables[number][1 : units + 1] <= left).all(axis=-1).sum())
             if not units:
@@ -130,11 +162,11 @@ def greedy_fill(partition: Partition, cores: int, limit: float) -> np.ndarray | 
                     return number
                 room, left = Room(config), np.full(4, limit)
                 continue
-            room.take(layer, units, tape, groups, routes)
+            room.take(needs, units)
             if tables is not None:
                 left = left - tables[number][units]
             result[number, core] += units
             todo -= units
             own.append(min(units * partition.unit[number], layer.out_channels - sum(own)))
-        channels, before = own, layer
+        channels.append(own)
     return result

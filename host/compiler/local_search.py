@@ -6,14 +6,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from backspike.golden.network import Network
-from backspike.host.compiler.cost_model import Density
-from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.greedy_fill import greedy_fill
-from backspike.host.compiler.partition import Partition, Piece
-from backspike.spec.config import ChipConfig
+from backspike.host.compiler.partition import Partition
 
-__all__ = ["best_cut", "local_search"]
+__all__ = ["best_cut"]
 
 _Move: TypeAlias = list[tuple[int, int, int]]  # units that are added: (layer, core, units)
 
@@ -139,12 +135,3 @@ def best_cut(partition: Partition, cores: int) -> np.ndarray | int:
     excess, norm = _rank(partition, many)
     improved = np.stack([_improve(partition, many[k]) for k in np.lexsort((norm, excess))[:_STARTS]])
     return improved[_best(partition, improved)[0]]
-
-
-def local_search(
-    network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]
-) -> list[Piece] | int:
-    """Pieces on ``cores`` whose busiest core has the least estimated load; or the number of a layer without room."""
-    partition = Partition(network, config, densities)
-    cut = best_cut(partition, len(cores))
-    return cut if isinstance(cut, int) else partition.pieces(cut, cores)

@@ -1,169 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, routes."""
+"""Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, routes.
+
+With feedback from the last layer, all hidden slices are producers of its slices: of those just before it come its
+inputs, and of all the masks, for which it sends errors.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 from itertools import pairwise
-from typing import Final
 
 import numpy as np
 
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network
 from backspike.host.compiler.capacity import check_cut, check_memories, words_of
-from backspike.host.compiler.geometry import Core, flat, input_rows, output_order, pixels, window
+from backspike.host.compiler.geometry import FEEDBACK_GROUP, Core, flat, input_rows, output_order, pixels, window
 from backspike.host.compiler.partition import Piece
+from backspike.host.compiler.slices import HOST, Group, Host, Slice
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import FAN_IN
 
-__all__ = ["HOST", "Group", "Host", "Slice", "lay_out", "row_order"]
-
-
-class Host(Enum):
-    """Stands for the host where else a slice stands."""
-
-    HOST = "host"
-
-
-HOST: Final = Host.HOST
-"""Origin of a group that the host sends; the bias has origin ``None``."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Inputs of a slice that come from one producer, or a part of them, or its bias: an entry of ``tables.FAN_IN``.
-
-    Parameters
-    ----------
-    origin : Slice, HOST or None
-        The producer; ``None`` for the bias.
-    tape, words : int
-        First tape word, and how many.
-    channels : int
-        Inputs at each pixel.
-    row_base, tap_stride, row_stride : int
-        Where the weights are, see ``tables.FAN_IN``.
-    neuron : int
-        The origin core's number of the first input.
-    """
-
-    origin: "Slice | Host | None"
-    tape: int
-    words: int
-    channels: int
-    row_base: int
-    tap_stride: int = 0
-    row_stride: int = 0
-    neuron: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """Output channels ``first`` to ``first + channels - 1`` of a layer on core (x, y), and their place in its memories.
-
-    Parameters
-    ----------
-    layer, x, y, first, channels : int
-        As in ``Piece``.
-    index : int
-        Number of the slice in the core.
-    pixels, lanes : int
-        Output pixels of the layer, lanes of the chip.
-    rows : int
-        Weight rows, the bias among them.
-    replay, block_base, weight_base, delta_base, fan_in_base, sources_base, targets_base
-        As in ``tables.DESCRIPTOR``.
-    tape_base : int
-        First tape word.
-    groups : tuple of Group
-        Where inputs come from, the bias last.
-    order : array of int64 [outputs]
-        The golden model's numbers of its outputs.
-    sources : tuple of Slice or HOST
-        The producing slices; ``(HOST,)`` for the first layer.
-    targets : list of (Slice or HOST, int)
-        Consuming slice, ``HOST`` for the last layer, and first tape word there.
-    """
-
-    layer: int
-    x: int
-    y: int
-    index: int
-    first: int
-    channels: int
-    pixels: int
-    rows: int
-    lanes: int
-    replay: bool
-    block_base: int
-    weight_base: int
-    tape_base: int
-    delta_base: int
-    fan_in_base: int
-    groups: tuple[Group, ...] = field(repr=False)
-    order: np.ndarray = field(repr=False)
-    sources: "tuple[Slice | Host, ...]" = field(repr=False)
-    targets: "list[tuple[Slice | Host, int]]" = field(repr=False, default_factory=list)
-    sources_base: int = 0
-    targets_base: int = 0
-
-    @property
-    def core(self) -> Core:
-        """The core."""
-        return self.x, self.y
-
-    @property
-    def outputs(self) -> int:
-        """Neurons: channels at all pixels."""
-        return self.pixels * self.channels
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of lanes at each pixel."""
-        return -(-self.channels // self.lanes)
-
-    @property
-    def last_lanes(self) -> int:
-        """Channels in the last block, 1 to ``lanes``."""
-        return self.channels - (self.blocks - 1) * self.lanes
-
-    @property
-    def words(self) -> int:
-        """Words of 32 of its outputs, per step."""
-        return words_of(self.outputs)
-
-    @property
-    def weight_words(self) -> int:
-        """Words of weights in each lane's bank."""
-        return self.rows * self.blocks
-
-    @property
-    def delta_words(self) -> int:
-        """Words of the delta bitmap."""
-        return -(-self.pixels * self.blocks // 32)
-
-    @property
-    def neuron_base(self) -> int:
-        """The core's number of the first output."""
-        return self.block_base * self.lanes
-
-    @property
-    def external_words(self) -> int:
-        """Tape words that producers send, per step."""
-        return sum(group.words for group in self.groups if group.origin is not None)
-
-    @property
-    def tape_words(self) -> int:
-        """Tape words of all groups, per step."""
-        return sum(group.words for group in self.groups)
-
+__all__ = ["lay_out", "row_order"]
 
 _START = {"index": 0, "block": 0, "weight": 0, "tape": 0, "delta": 0, "group": 0}
 
 
-def lay_out(network: Network, config: ChipConfig, pieces: Sequence[Piece]) -> list[list[Slice]]:
+def lay_out(
+    network: Network, config: ChipConfig, pieces: Sequence[Piece], *, feedback: bool = False
+) -> list[list[Slice]]:
     """Slices by layer, in order of their channels, of the placement ``pieces``.
+
+    Parameters
+    ----------
+    network : Network
+        The layers.
+    config : ChipConfig
+        The chip.
+    pieces : sequence of Piece
+        The placement.
+    feedback : bool
+        Whether errors go from the last layer to each hidden one.
 
     Raises
     ------
@@ -179,17 +54,18 @@ def lay_out(network: Network, config: ChipConfig, pieces: Sequence[Piece]) -> li
         own = []
         for piece in sorted((p for p in pieces if p.layer == number), key=lambda p: p.first):
             room = used.setdefault((piece.x, piece.y), dict(_START))
-            own.append(_slice(layer, config, piece, room, layers[-1] if layers else []))
+            back = layers if feedback and number == len(network.layers) - 1 else []
+            own.append(_slice(layer, config, piece, room, layers[-1] if layers else [], back))
         layers.append(own)
     _connect(layers)
-    check_memories(config, layers)
+    check_memories(config, layers, feedback=feedback)
     return layers
 
 
 def _groups(
     layer: Layer, config: ChipConfig, blocks: int, room: dict[str, int], producers: Sequence[Slice]
 ) -> Iterator[Group]:
-    """The groups of a slice with this many blocks, from where its core's memories are free."""
+    """The groups of a slice with this many blocks but its bias, from where its core's memories are free."""
     tape, row = room["tape"], room["weight"]
     plain, field_end = flat(layer), 1 << FAN_IN.fields["row_stride"]
     origins: Sequence[Slice | Host] = producers or [HOST]
@@ -214,13 +90,38 @@ def _groups(
                 0 if neuron is None else neuron + start,
             )
             tape, row = tape + words, row + layer.kernel**2 * tap
-    if layer.bias:
-        yield Group(None, tape, 1, 1, row)
 
 
-def _slice(layer: Layer, config: ChipConfig, piece: Piece, room: dict[str, int], producers: Sequence[Slice]) -> Slice:
+def _feedback(hidden: Sequence[Sequence[Slice]], blocks: int, tape: int, new: int, row: int) -> Iterator[Group]:
+    """The groups of a slice of the last layer through which it sends errors, their weights from ``row`` on.
+
+    The words of the layer before it are inputs as well, from ``tape`` on; those of the others lie from ``new`` on.
+    """
+    for own in (hidden[-1:], hidden[:-1]):
+        for producer in (part for slices in own for part in slices):
+            for start in range(0, producer.outputs, FEEDBACK_GROUP):
+                count = min(FEEDBACK_GROUP, producer.outputs - start)
+                yield Group(producer, tape, words_of(count), count, row, neuron=producer.neuron_base + start)
+                tape, row = tape + words_of(count), row + count * blocks
+        tape = new
+
+
+def _slice(
+    layer: Layer,
+    config: ChipConfig,
+    piece: Piece,
+    room: dict[str, int],
+    producers: Sequence[Slice],
+    hidden: Sequence[Sequence[Slice]],
+) -> Slice:
+    """A slice; ``hidden``: the slices by layer to which it sends errors directly."""
     blocks, count = -(-piece.channels // config.lanes), pixels(layer)
     groups = tuple(_groups(layer, config, blocks, room, producers))
+    tape, row = groups[-1].tape + groups[-1].words, room["weight"] + layer.shape[0] * blocks
+    feedback = tuple(_feedback(hidden, blocks, room["tape"], tape, row))
+    if layer.bias:
+        tape = max(group.tape + group.words for group in (*groups, *feedback))
+        groups += (Group(None, tape, 1, 1, row - blocks),)
     inputs = sum(group.channels * (window(layer) if group.origin is not None else 1) for group in groups)
     result = Slice(
         layer=piece.layer,
@@ -240,14 +141,15 @@ def _slice(layer: Layer, config: ChipConfig, piece: Piece, room: dict[str, int],
         fan_in_base=room["group"],
         groups=groups,
         order=output_order(layer, piece.first, piece.channels),
-        sources=tuple(producers) or (HOST,),
+        sources=tuple(part for own in hidden for part in own) or tuple(producers) or (HOST,),
+        feedback=feedback,
     )
     room["index"] += 1
     room["block"] += count * blocks
-    room["weight"] += result.weight_words
+    room["weight"] += result.weight_words + result.feedback_words
     room["tape"] += result.tape_words
     room["delta"] += result.delta_words
-    room["group"] += len(groups)
+    room["group"] += len(groups) + len(feedback)
     return result
 
 
@@ -267,6 +169,10 @@ def _connect(layers: Sequence[Sequence[Slice]]) -> None:
         for producer in producers:
             producer.targets.extend((consumer, consumer.tape_base + offset) for consumer in consumers)
             offset += producer.words
+    for last in layers[-1]:
+        for group in last.feedback:
+            if isinstance(group.origin, Slice) and last not in [target for target, _ in group.origin.targets]:
+                group.origin.targets.append((last, group.tape))
     offset = 0
     for last in layers[-1]:
         last.targets.append((HOST, offset))

@@ -13,7 +13,7 @@ import numpy as np
 from backspike.golden.network import Network
 from backspike.host.compiler.capacity import most_channels, words_of
 from backspike.host.compiler.cost_model import CostModel, Density
-from backspike.host.compiler.geometry import Core, flat, pixels
+from backspike.host.compiler.geometry import FEEDBACK_GROUP, Core, feedback_rows, flat, pixels
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import EXPECTATIONS, ROUTE
 
@@ -52,9 +52,13 @@ class Partition:
         The chip.
     densities : sequence of Density
         Of each layer.
+    feedback : bool
+        Whether errors go from the last layer to each hidden one.
 
     Attributes
     ----------
+    rows : list of int
+        Rows of weights of a slice, by layer, with those that bring errors to other layers.
     unit : list of int
         Channels of a unit, by layer.
     counts : list of int
@@ -65,10 +69,15 @@ class Partition:
         What estimates loads.
     """
 
-    def __init__(self, network: Network, config: ChipConfig, densities: Sequence[Density]) -> None:
-        self.network, self.config, self.densities = network, config, densities
-        self.cost = CostModel(network, config, densities)
+    def __init__(
+        self, network: Network, config: ChipConfig, densities: Sequence[Density], *, feedback: bool = False
+    ) -> None:
+        self.network, self.config, self.densities, self.feedback = network, config, densities, feedback
+        self.cost = CostModel(network, config, densities, feedback=feedback)
         layers = network.layers
+        self.rows = [
+            layer.shape[0] + feedback_rows(network, number, feedback=feedback) for number, layer in enumerate(layers)
+        ]
         most = [most_channels(network, config, number) for number in range(len(layers))]
         self.unit = [min(config.lanes, channels) for channels in most]
         self.counts = [-(-layer.out_channels // unit) for layer, unit in zip(layers, self.unit, strict=True)]
@@ -88,11 +97,13 @@ class Partition:
             self._table(number, lambda outputs: -(-outputs // config.list_depth)) if after[number] else None
             for number in range(len(layers))
         ]
+        back = range(len(layers) - 1) if feedback else ()
+        self._back_groups = [self._table(number, lambda outputs: -(-outputs // FEEDBACK_GROUP)) for number in back]
         first = layers[0]
         self._host_words = words_of(first.inputs)
         self._host_groups = -(-first.inputs // config.list_depth) if flat(first) else 1
         self._bias = np.array([layer.bias for layer in layers], dtype=np.int64)
-        self._rows = np.array([layer.shape[0] for layer in layers])[:, None]
+        self._rows = np.array(self.rows)[:, None]
         self._pixels = np.array([pixels(layer) for layer in layers])[:, None]
 
     def _table(self, number: int, measure: Callable[[int], int]) -> np.ndarray:
@@ -137,13 +148,19 @@ class Partition:
             of_groups = self._groups[number]
             by_group.append(counts[..., number] if of_groups is None else of_groups[own].sum(axis=-1))
         words, groups = np.stack(by_word, axis=-1), np.stack(by_group, axis=-1)
-        host = np.ones_like(counts[..., :1])
+        tape, entries, host = words[..., :-1] + self._bias, groups[..., :-1] + self._bias, np.ones_like(counts[..., :1])
         routes = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
+        if self.feedback:
+            tape[..., -1] += words[..., 1:-2].sum(axis=-1)
+            for number, table in enumerate(self._back_groups):
+                entries[..., -1] += table[cuts[..., number, :]].sum(axis=-1)
+            routes[..., -1] += counts[..., :-2].sum(axis=-1)
+            routes[..., :-2] += counts[..., -1:]
         use = {
             "weights": (cuts * self._rows * lanes).sum(axis=-2),
             "neurons": (cuts * self._pixels * lanes).sum(axis=-2),
-            "tape_words": (slices * (words[..., :-1] + self._bias)[..., None]).sum(axis=-2),
-            "fan_in": (slices * (groups[..., :-1] + self._bias)[..., None]).sum(axis=-2),
+            "tape_words": (slices * tape[..., None]).sum(axis=-2),
+            "fan_in": (slices * entries[..., None]).sum(axis=-2),
             "slices": slices.sum(axis=-2),
             "routes": (slices * routes[..., None]).sum(axis=-2),
         }
@@ -158,7 +175,10 @@ class Partition:
             total = total + (np.maximum(values - limit, 0) / limit).sum(axis=-1)
         consumers = (1 << EXPECTATIONS.fields["credits"]) - 1
         last = 1 << ROUTE.fields["word"]
-        total = total + (np.maximum(counts[..., 1:] - consumers, 0) / consumers).sum(axis=-1)
+        senders = counts[..., 1:].copy()
+        if self.feedback:
+            senders[..., :-1] += counts[..., -1:]
+        total = total + (np.maximum(senders - consumers, 0) / consumers).sum(axis=-1)
         return total + np.maximum(words - last, 0) / last
 
     def loads(self, cuts: np.ndarray) -> np.ndarray:

@@ -7,15 +7,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from backspike.golden.arithmetic import BitExact
+from backspike.golden.feedback import Feedback
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.capacity import check_training, core_use, gradient_terms, scaled_training
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, input_order
-from backspike.host.compiler.memory_layout import Host, Slice
 from backspike.host.compiler.neuron_constants import clamp_interval, neuron_constants
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
+from backspike.host.compiler.slices import Host, Slice
 from backspike.host.compiler.weight_map import WeightMap, write_packets
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import Packet, Place
@@ -70,6 +72,10 @@ class Plan:
         Golden numbers of the inputs in the order of the host's words.
     sample_terms : int
         Terms of one sample of the longest gradient sum, see ``ChipConfig.batch_terms``.
+    feedback_seed : int
+        As given to ``compile_network``.
+    feedback : list of array of float64 [outputs, N]
+        Of each hidden layer, if the rule has feedback: what brings it errors of the last layer.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class Plan:
         loss: Literal["rate", "external"],
         densities: tuple[Density, ...],
         rule: Rule = BPTT,
+        feedback_seed: int = 0,
     ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
         self.densities, self.rule = densities, rule
@@ -92,6 +99,10 @@ class Plan:
         self.sample_terms = max(gradient_terms(network, rule))
         self._scaled, self._operands = scaled_training(network, training, rule), rule.operands(network)
         self._weights = WeightMap(network, config, layers)
+        self.feedback_seed, self.feedback = feedback_seed, list[np.ndarray]()
+        if rule.feedback != "weights":
+            arithmetic = BitExact(network.format)
+            self.feedback = Feedback(network, rule, seed=feedback_seed, batch=1, arithmetic=arithmetic).matrices
 
     def descriptor(self, part: Slice) -> dict[str, int]:
         """Fields of ``tables.DESCRIPTOR`` of a slice."""
@@ -100,9 +111,10 @@ class Plan:
             **{name: getattr(part, name) for name in _PLACES},
             **{name: getattr(layer, name) for name in _SHAPES},
             "fan_in": len(part.groups),
+            "groups": len(part.groups) + len(part.feedback),
             "steps": self.frame,
             "soft": layer.neuron.soft,
-            "errors": part.layer > 0,
+            "errors": 2 * bool(part.feedback) if self.feedback else part.layer > 0,
             "loss": self._loss(part),
             **neuron_constants(layer.neuron, self._scaled, self.config.format),
             "targets": len(part.targets),
@@ -116,7 +128,7 @@ class Plan:
         operand = self._operands[part.layer]
         return {
             "tape": part.tape_base,
-            "tape_words": part.external_words if operand.leak else 0,
+            "tape_words": part.input_words if operand.leak else 0,
             "leak": operand.leak,
             "one": operand.one,
             "bias": operand.bias,
@@ -143,22 +155,24 @@ class Plan:
     def expectations(self, part: Slice) -> dict[str, int]:
         """Fields of ``tables.EXPECTATIONS`` of a slice."""
         last = part.layer == len(self.layers) - 1
-        consumers = 0 if last else len(self.layers[part.layer + 1])
+        consumers = sum(isinstance(target, Slice) for target, _ in part.targets)
+        senders = len(self.layers[-1]) if self.feedback and not last else consumers
         return {
             "inputs": part.external_words,
             "steps": self.frame,
             "credits": consumers,
-            "errors_done": consumers + (last and self.loss == "external"),
+            "errors_done": senders + (last and self.loss == "external"),
             "label": self._label(part),
             "tape": part.tape_base,
         }
 
     def fan_in(self, part: Slice) -> Iterator[dict[str, int]]:
-        """Entries of the fan-in table of a slice, the bias last: fields of ``FAN_IN``."""
-        for group in part.groups:
+        """Entries of the fan-in table of a slice, those that only get errors last: fields of ``FAN_IN``."""
+        for number, group in enumerate((*part.groups, *part.feedback)):
             x, y = group.origin.core if isinstance(group.origin, Slice) else (0, 0)
             names = ("tape", "channels", "row_base", "tap_stride", "row_stride", "neuron")
-            yield {**{name: getattr(group, name) for name in names}, "constant": group.origin is None, "x": x, "y": y}
+            constant = group.origin is None or number >= len(part.groups)
+            yield {**{name: getattr(group, name) for name in names}, "constant": constant, "x": x, "y": y}
 
     def routes(self, part: Slice) -> Iterator[dict[str, int]]:
         """Entries of the route table of a slice, targets first: fields of ``ROUTE``.
@@ -189,12 +203,13 @@ class Plan:
             ]
             for number, group in enumerate(self.fan_in(part), start=part.fan_in_base):
                 regions.append((Region.FAN_IN, number * FAN_IN_STRIDE, FAN_IN.words(**group)))
-                if group["constant"]:
-                    regions += [
-                        (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group["tape"], [1])
-                        for slot in range(self.config.slots)
-                        for step in range(self.frame)
-                    ]
+            regions += [
+                (Region.TAPE, slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + group.tape, [1])
+                for group in part.groups
+                if group.origin is None
+                for slot in range(self.config.slots)
+                for step in range(self.frame)
+            ]
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
         return packets
@@ -222,7 +237,8 @@ class Plan:
             As ``compile_network``.
         """
         check_training(training, self.config)
-        return Plan(self.network, training, self.config, self.layers, self.loss, self.densities, self.rule)
+        placed = self.network, training, self.config, self.layers, self.loss, self.densities, self.rule
+        return Plan(*placed, self.feedback_seed)
 
     def restart_packets(self) -> list[Packet]:
         """``WRITE`` packets after which every slice waits for its first sample."""
@@ -239,7 +255,7 @@ class Plan:
         ]
 
     def load_packets(self, weights: Sequence[ArrayLike]) -> list[Packet]:
-        """All ``WRITE`` packets of a network with these weights. Gradients are not cleared by them.
+        """All ``WRITE`` packets of a network with these weights and its feedback. Gradients are not cleared.
 
         Parameters
         ----------
@@ -252,7 +268,7 @@ class Plan:
             An array is missing or of another shape, or the chip's format cannot hold a number.
         """
         patterns = self._weights.packets(weights)
-        return self.table_packets() + patterns
+        return self.table_packets() + patterns + self._weights.feedback_packets(self.feedback)
 
     def velocity_packets(self, velocities: Sequence[ArrayLike]) -> list[Packet]:
         """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""

@@ -9,7 +9,7 @@ import numpy as np
 from backspike.host.compiler.capacity import MEMORIES
 from backspike.host.compiler.cost_model import CostModel
 from backspike.host.compiler.geometry import Core
-from backspike.host.compiler.memory_layout import Host, Slice
+from backspike.host.compiler.slices import Host, Slice
 
 if TYPE_CHECKING:
     from backspike.host.compiler.plan import Plan
@@ -37,7 +37,7 @@ def core_loads(plan: "Plan") -> dict[Core, dict[str, int]]:
         blocks[where] += part.blocks
         channels[where] += part.channels
         slices[where] += 1
-    cost = CostModel(plan.network, plan.config, plan.densities)
+    cost = CostModel(plan.network, plan.config, plan.densities, feedback=bool(plan.feedback))
     names = ("forward", "errors", "gradients", "deltas")
     engines = dict(zip(names, cost.engines(blocks, channels, slices), strict=True))
     totals = {name: values.sum(axis=0) for name, values in engines.items()}

@@ -4,16 +4,12 @@
 import random
 from collections.abc import Sequence
 
-from backspike.golden.layers import Layer
-from backspike.golden.network import Network
 from backspike.host.compiler.capacity import CapacityError, most_channels
 from backspike.host.compiler.capacity_advice import capacity_advice
-from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.geometry import Core
-from backspike.host.compiler.greedy_fill import Room, tape_and_groups
-from backspike.host.compiler.local_search import local_search
+from backspike.host.compiler.greedy_fill import Room, slice_needs
+from backspike.host.compiler.local_search import best_cut
 from backspike.host.compiler.partition import Partition, Piece
-from backspike.spec.config import ChipConfig
 
 __all__ = ["balanced", "path", "shuffled"]
 
@@ -23,17 +19,15 @@ def path(columns: int, rows: int, *, chain: bool = False) -> list[Core]:
     return [(x if chain or y % 2 == 0 else columns - 1 - x, y) for y in range(rows) for x in range(columns)]
 
 
-def balanced(network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density]) -> list[Piece]:
+def balanced(partition: Partition, cores: Sequence[Core]) -> list[Piece]:
     """The placement whose busiest core has the least estimated load; ``CapacityError`` where none fits."""
-    pieces = local_search(network, config, cores, densities)
-    if isinstance(pieces, int):
-        raise CapacityError(capacity_advice(Partition(network, config, densities), len(cores), pieces))
-    return pieces
+    cut = best_cut(partition, len(cores))
+    if isinstance(cut, int):
+        raise CapacityError(capacity_advice(partition, len(cores), cut))
+    return partition.pieces(cut, cores)
 
 
-def shuffled(
-    network: Network, config: ChipConfig, cores: Sequence[Core], densities: Sequence[Density], seed: int
-) -> list[Piece]:
+def shuffled(partition: Partition, cores: Sequence[Core], seed: int) -> list[Piece]:
     """A random placement: other cuts, other cores, other orders than ``balanced``; the same for the same seed.
 
     ``CapacityError`` where ``balanced`` finds none.
@@ -41,40 +35,39 @@ def shuffled(
     draw = random.Random(seed)
     cores = list(cores)
     draw.shuffle(cores)
-    base = balanced(network, config, cores, densities)
+    base = balanced(partition, cores)
     for _ in range(20):
         order = list(cores)
         draw.shuffle(order)
-        pieces = _random(network, config, order, draw)
+        pieces = _random(partition, order, draw)
         if pieces:
             return pieces
     return base
 
 
-def _random(network: Network, config: ChipConfig, cores: Sequence[Core], draw: random.Random) -> list[Piece] | None:
+def _random(partition: Partition, cores: Sequence[Core], draw: random.Random) -> list[Piece] | None:
     """One try of ``shuffled``: cut every layer at random, put every piece on a random core with room, or ``None``."""
+    network, config = partition.network, partition.config
     rooms = {core: Room(config) for core in cores}
     pieces: list[Piece] = []
-    channels: list[int] = []
-    before: Layer | None = None
+    channels: list[list[int]] = []
     for number, layer in enumerate(network.layers):
         most, outputs = most_channels(network, config, number), layer.out_channels
         own: list[Piece] = []
         limit = max(1, min(outputs, 2 * len(cores), config.routes // 2 - 1, config.slices))
         cuts = sorted(draw.sample(range(1, outputs), min(draw.randint(1, limit), outputs) - 1))
-        tape, groups = tape_and_groups(layer, before, channels, config)
-        routes = (len(channels) or 1) + 1
+        needs = slice_needs(partition, number, channels)
         for first, end in zip([0, *cuts], [*cuts, outputs], strict=True):
             at, order = first, list(cores)
             draw.shuffle(order)
             for core in order:
-                while at < end and (blocks := rooms[core].most(layer, tape, groups, routes)):
+                while at < end and (blocks := rooms[core].most(needs)):
                     count = min(end - at, blocks * config.lanes, most)
-                    rooms[core].take(layer, -(-count // config.lanes), tape, groups, routes)
+                    rooms[core].take(needs, -(-count // config.lanes))
                     own.append(Piece(number, *core, at, count))
                     at += count
             if at < end:
                 return None
         pieces += own
-        channels, before = [piece.channels for piece in own], layer
+        channels.append([piece.channels for piece in own])
     return pieces

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden.network import Network
-from backspike.host.compiler.memory_layout import Slice, row_order
+from backspike.host.compiler.memory_layout import row_order
+from backspike.host.compiler.slices import Slice
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
@@ -84,6 +85,21 @@ class WeightMap:
             own = patterns[part.layer][:, part.first : part.first + part.channels]
             image[:, : part.channels] = own[self._orders[part.layer]]
             packets += write_packets(part.x, part.y, region, part.weight_base * part.lanes, image.ravel())
+        return packets
+
+    def feedback_packets(self, matrices: Sequence[np.ndarray]) -> list[Packet]:
+        """``WRITE`` packets of what brings errors of the last layer to each hidden one, [outputs, N] each."""
+        fmt, packets = self._config.format, list[Packet]()
+        for part in self._slices:
+            for group in part.feedback:
+                if not isinstance(owner := group.origin, Slice):
+                    continue
+                first = group.neuron - owner.neuron_base
+                neurons = owner.order[first : first + group.channels]
+                image = np.zeros((group.channels, part.blocks * part.lanes), dtype=np.uint32)
+                rows = matrices[owner.layer][part.first : part.first + part.channels]
+                image[:, : part.channels] = fmt.encode(rows[:, neurons]).T
+                packets += write_packets(part.x, part.y, Region.WEIGHT, group.row_base * part.lanes, image.ravel())
         return packets
 
     def reads(self, region: Region) -> dict[Place, list[Packet]]:

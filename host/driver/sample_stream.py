@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backspike.host.compiler.memory_layout import Slice
 from backspike.host.compiler.plan import Plan
+from backspike.host.compiler.slices import Slice
 from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.packets import INPUT_KINDS, NO_LABEL, Kind, Packet
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from backspike.host.compiler.geometry import Core
-from backspike.host.compiler.memory_layout import Slice
+from backspike.host.compiler.slices import Slice
 from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
 from backspike.spec.packets import INPUT_KINDS, LINK, MAX_PAYLOAD, Kind, Packet, Place

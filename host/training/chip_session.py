@@ -75,6 +75,7 @@ class ChipSession:
             density=spec.densities(),
             loss=spec.chip_loss,
             rule=spec.learning_rule,
+            feedback_seed=spec.seed,
         )
         self.driver = Driver(self.plan)
 

@@ -25,6 +25,7 @@ class GroupLoop(wiring.Component):
     start: pulse; descriptor is stable until ``busy`` falls
     fan_in: ReadPort of the table; it reads in each cycle
     group: the loaded entry
+    behind: it is behind the slice's inputs, one of those that only get errors
     begin: pulse: work on it may begin
     idle: from the parent: nothing is in work
     busy: the last group is not done
@@ -37,6 +38,7 @@ class GroupLoop(wiring.Component):
                 "descriptor": In(shapes.descriptor),
                 "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "group": Out(shapes.fan_in_entry),
+                "behind": Out(1),
                 "begin": Out(1),
                 "idle": In(1),
                 "busy": Out(1),
@@ -54,7 +56,7 @@ class GroupLoop(wiring.Component):
             self.fan_in.enable.eq(1),
             self.begin.eq(turn[2]),
             done.eq(working & self.idle & quiet[-1]),
-            final.eq(index == self.descriptor.fan_in[:bits]),
+            final.eq(index == self.descriptor.groups[:bits]),
         ]
         m.d.sync += [
             turn.eq(Cat(self.start | (done & ~final), turn[:-1])),
@@ -62,12 +64,14 @@ class GroupLoop(wiring.Component):
         ]
         with m.If(turn[1]):
             m.d.sync += self.group.eq(self.fan_in.data.as_value()[: len(self.group.as_value())])
+            with m.If(self.descriptor.errors[1] & (index == self.descriptor.fan_in[:bits])):
+                m.d.sync += self.behind.eq(1)
         with m.If(self.begin):
             m.d.sync += [working.eq(1), index.eq(index + 1)]
         with m.Elif(done):
             m.d.sync += working.eq(0)
         with m.If(self.start):
-            m.d.sync += [index.eq(0), self.busy.eq(1)]
+            m.d.sync += [index.eq(0), self.behind.eq(0), self.busy.eq(1)]
         with m.Elif(done & final):
             m.d.sync += self.busy.eq(0)
         return m

@@ -18,7 +18,7 @@ __all__ = ["LearningEngine"]
 class LearningEngine(wiring.Component):
     """For each input and each non-zero delta of the same step that it meets: e += W delta if the input's mask is set,
     and G += delta n if it spikes: n is 1, or in chips with operands of several bits the input's operand, and "spikes"
-    means that the operand is not zero.
+    means that the operand is not zero. Of the groups of inputs some may be for one of the two only.
 
     Both engines visit nearly the same pairs: the deltas are looked for and read once for both. Gradients are exact
     sums, so their order does not matter; errors come in order of groups, steps and inputs, and those of zero are not
@@ -54,7 +54,9 @@ class LearningEngine(wiring.Component):
             groups.descriptor.eq(self.descriptor),
             pairs.begin.eq(groups.begin),
             pairs.group.eq(groups.group),
-            pairs.no_errors.eq(groups.group.constant | ~errors),
+            # A slice that sends errors to groups behind its inputs sends its inputs none.
+            pairs.no_errors.eq(~groups.behind & (groups.group.constant | ~errors | self.descriptor.errors[1])),
+            pairs.no_gradients.eq(groups.behind),
             sums.group.eq(groups.group),
         ]
         lanes = shapes.config.lanes // tracks(shapes)

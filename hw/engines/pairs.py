@@ -61,7 +61,7 @@ def _ports(shapes):
 
     slot, descriptor, skip_off, active_steps: as in the engine
     begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
-    no_errors: the masks count for nothing; stable like the group
+    no_errors, no_gradients: the masks, the spikes count for nothing; stable like the group
     tape, bitmaps, presynaptic: as in LearningMemory
     pairs: for each track, a stream of :func:`pair`; at least one for each input
     found: an input has been found, and what for
@@ -76,6 +76,7 @@ def _ports(shapes):
         "begin": In(1),
         "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
+        "no_gradients": In(1),
         **{name: memory.members[name] for name in ("tape", "bitmaps", "presynaptic") if name in memory.members},
         "pairs": Out(stream.Signature(pair(shapes))).array(tracks(shapes)),
         "found": Out(USE),
@@ -142,7 +143,7 @@ class DensePairs(wiring.Component):
             row.base.eq(Cat(group.tape[: shapes.tape_word], self.slot, step)),
             row.end.eq(last_word(group.channels, shapes.tape_bit)),
             row.payload.eq(step),
-            bits.off[0].eq(self.no_errors),
+            bits.off.eq(Cat(self.no_errors, self.no_gradients)),
         ]
         wiring.connect(m, bits.memory, wiring.flipped(self.tape))
         with m.If(self.begin):
@@ -266,7 +267,7 @@ class PixelPairs(wiring.Component):
             reader.rows.valid.eq(full),
             reader.rows.p.eq(held),
             reader.every.eq(self.skip_off),
-            reader.off[0].eq(self.no_errors),
+            reader.off.eq(Cat(self.no_errors, self.no_gradients)),
         ]
         wiring.connect(m, reader.memory, wiring.flipped(self.tape))
         return reader, walk.busy | full | reader.busy

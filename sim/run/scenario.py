@@ -188,6 +188,7 @@ class Scenario(TrainingSpec):
             density=density or self.densities(),
             loss=self.chip_loss,
             rule=self.learning_rule,
+            feedback_seed=self.seed,
         )
 
     def batch_operation(

@@ -47,9 +47,16 @@ DENSE = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
     "same_bits_in_frames_of_any_length",
+    "errors_straight_from_the_last_layer",
 ]
 """Tests that need neither convolutions nor skipping that can be switched off."""
-ONE_STEP = ["rules_that_train_in_frames", "errors_go_back_once_a_sample", "maps_in_frames"]
+ONE_STEP = [
+    "rules_that_train_in_frames",
+    "errors_go_back_once_a_sample",
+    "maps_in_frames",
+    "errors_straight_from_the_last_layer",
+    "maps_get_errors_of_the_last_layer",
+]
 """Tests of a chip whose slots hold a step."""
 EIGHT_BITS = [
     "same_bits_for_any_placement",
@@ -83,7 +90,7 @@ def chip(request, tmp_path_factory):
 def _tests(fields):
     """Names of the tests of a chip; None: all."""
     if fields.get("steps") == 1:
-        return ONE_STEP[:2] if fields.get("dense_only") else ONE_STEP
+        return [name for name in ONE_STEP if name in DENSE] if fields.get("dense_only") else ONE_STEP
     return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
 
 

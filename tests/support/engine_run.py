@@ -63,7 +63,8 @@ class EngineRun:
 
     def set_job(self, job, **values):
         """Give the engine what stays stable during a job."""
-        for name, value in {"descriptor": job.descriptor(), "slot": job.slot, **values}.items():
+        descriptor = job.descriptor(values.get("errors", 1))
+        for name, value in {"descriptor": descriptor, "slot": job.slot, **values}.items():
             self.bench.set(name, value)
 
     async def work(self):

@@ -101,12 +101,14 @@ class Job:
     shape: ``{height, width, kernel, stride, padding, pool}`` of the input, such as ``DENSE``; the sizes are in pixels
         before pooling
     channels: channels of each group of inputs; ``None`` among them stands for a constant group of one input
+    feedback: inputs of each group behind these, which only gets errors
     blocks, last_lanes, steps: of the slice
     garbage: whether bits of tapes and bitmaps that belong to nothing are random
 
     Attributes
     ----------
-    groups: groups of inputs: the fields of ``FAN_IN``, and ``bits`` [steps][number]
+    groups: groups of inputs: the fields of ``FAN_IN``, ``bits`` [steps][number], and whether they only get
+        errors, ``behind``
     weights: bit patterns, [lanes][address]; any garbage where the slice has none
     deltas: bit patterns [steps, pixels, outputs]
     traced: whether inputs have operands of their own; else a spike counts ``one``, in a constant group ``bias``
@@ -121,6 +123,7 @@ class Job:
         deltas=None,
         shape=None,
         channels=None,
+        feedback=(),
         blocks=None,
         last_lanes=None,
         steps=None,
@@ -131,6 +134,7 @@ class Job:
         random, lanes = bench.random, config.lanes
         self.steps = random.choice((1, config.steps, random.randint(1, config.steps))) if steps is None else steps
         self.last_lanes = random.randint(1, lanes) if last_lanes is None else last_lanes
+        self.feedback = list(feedback)
         while not self._fits(self._random_shape() if shape is None else shape, channels, blocks):
             assert shape is None or channels is None or blocks is None, "the job does not fit"
         self.outputs = (self.blocks - 1) * lanes + self.last_lanes
@@ -173,11 +177,12 @@ class Job:
             most = min(200, config.list_depth // window, config.tape_words * WORD // area)
             if not most:
                 return False
-            count = random.choice((1, 1, 2, min(3, config.fan_in)))
+            entries = config.fan_in - len(self.feedback)
+            count = random.choice((1, 1, min(2, entries), min(3, entries)))
             channels = [random.randint(1, most) for _ in range(count)]
-            if count < config.fan_in and random.random() < 0.4:
+            if count < entries and random.random() < 0.4:
                 channels.insert(random.randint(0, count), None)
-        rows = sum(1 if size is None else size * shape["kernel"] ** 2 for size in channels)
+        rows = sum(1 if size is None else size * shape["kernel"] ** 2 for size in channels) + sum(self.feedback)
         if blocks is None:
             most = min(
                 self.shapes.block_depth // self.pixels,
@@ -188,7 +193,8 @@ class Job:
                 return False
             blocks = random.choice((1, most, random.randint(1, most)))
         self.blocks, self.channels = blocks, channels
-        words = sum(-(-(1 if size is None else size * area) // WORD) for size in channels)
+        sizes = [1 if size is None else size * area for size in channels] + self.feedback
+        words = sum(-(-size // WORD) for size in sizes)
         longest = max(1 if size is None else size * window for size in channels)
         self.replay = sum(1 if size is None else size * window for size in channels) <= config.list_depth
         return (
@@ -202,11 +208,12 @@ class Job:
     def _place_groups(self, density):
         random, kernel = self.random, self.shape["kernel"]
         area = self.shape["height"] * self.shape["width"]
-        sizes = [1 if size is None else size for size in self.channels]
-        rows = [1 if size is None else size * kernel**2 for size in self.channels]
+        constants = [size is None for size in self.channels] + [True] * len(self.feedback)
+        sizes = [1 if size is None else size for size in self.channels] + self.feedback
+        rows = [size * (1 if own else kernel**2) for own, size in zip(constants, sizes, strict=True)]
         free = self.shapes.weight_depth - sum(rows) * self.blocks
         free_words = self.config.tape_words - sum(
-            -(-size * (1 if own is None else area) // WORD) for own, size in zip(self.channels, sizes, strict=True)
+            -(-size * (1 if own else area) // WORD) for own, size in zip(constants, sizes, strict=True)
         )
         most = (1 << self.config.operand_bits) - 1
         self.groups, address, word = [None] * len(sizes), 0, 0
@@ -216,7 +223,7 @@ class Job:
             gap, skipped = random.randint(0, free // 2), random.randint(0, free_words)
             free, address = free - gap, address + gap
             free_words, word = free_words - skipped, word + skipped
-            constant = self.channels[k] is None
+            constant = constants[k]
             count = sizes[k] * (1 if constant else area)
             self.groups[k] = {
                 "tape": word,
@@ -230,6 +237,7 @@ class Job:
                 "neuron": random.randrange((1 << 14) - count),
                 "bits": self.random_bits(count, density),
                 "operands": self.rng.choice((1, most, self.rng.integers(1, most + 1)), size=count),
+                "behind": k >= len(self.channels),
             }
             address += rows[k] * self.blocks
             word += -(-count // WORD)
@@ -303,16 +311,17 @@ class Job:
             return self.bias
         return int(self.groups[group]["operands"][number]) if self.traced else self.one
 
-    def useful_terms(self, *, constant=True):
+    def useful_terms(self):
         """Products of a set input bit and a non-zero delta."""
         deltas = self.nonzero.sum(axis=2)
-        seen = Counter((g, n, pixel) for g, n, pixel, _ in self.pairs() if constant or not self.groups[g]["constant"])
+        seen = Counter((g, n, pixel) for g, n, pixel, _ in self.pairs())
         return sum(
             times * int(self.groups[g]["bits"][: self.steps, n] @ deltas[:, pixel])
             for (g, n, pixel), times in seen.items()
         )
 
-    def descriptor(self):
+    def descriptor(self, errors=1):
+        """The descriptor of a job that sends errors, if ``errors``."""
         names = {"in_width": "width", "in_height": "height"}
         shape = {
             name: self.shape[names.get(name, name)]
@@ -321,7 +330,9 @@ class Job:
         return descriptor(
             self.shapes,
             fan_in_base=self.fan_in_base,
-            fan_in=len(self.groups),
+            fan_in=len(self.channels),
+            groups=len(self.groups),
+            errors=(2 if self.feedback else 1) * errors,
             **shape,
             out_width=self.out_width,
             out_height=self.out_height,

@@ -5,6 +5,7 @@ Tables describe a network at all times, or the core without one: what a core doe
 is not in the contract.
 """
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -34,12 +35,13 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     between = first.outputs
     layers = [first, Dense(inputs=between, outputs=6, neuron=between_layers), Dense(inputs=6, outputs=4, bias=True)]
     network = Network(layers=layers, steps=5 if once else config.steps, format=config.format)
-    rule = Rule.parse("sltt").framed(config.steps) if loss == "step" else BPTT
+    step = Rule.parse("sltt").framed(config.steps)
+    rule = {"step": step, "feedback": replace(step, feedback="fixed")}.get(loss, BPTT)
     kinds = {"external": {"update": "lion", "momentum": 0.75, "lookahead": 0.25, "decay": 0.5}}
     update = kinds.get(loss, {"momentum": 0.5}) if config.momentum else {}
     training = Training(rate=2.0**-4, loss_scale=0.5, **update)
     if config.operand_bits > 1:
-        rule = Rule.parse("dsr" if once else "ottt")
+        rule = Rule.parse("dsr" if once else "dfa" if loss == "feedback" else "ottt")
     loss = "external" if loss == "external" else "rate"
     return compile_network(network, training, config, loss=loss, rule=rule)
 
@@ -51,7 +53,7 @@ class Sequence:
     ----------
     config: ChipConfig of the core
     random: where everything random comes from
-    loss: of the network, "rate", "step" or "external"
+    loss: of the network, "rate", "step" or "external"; "feedback": as "step", and errors go straight to each layer
     """
 
     def __init__(self, config: ChipConfig, random: Random, loss: str = "rate"):
@@ -65,6 +67,9 @@ class Sequence:
                 for k in range(group.words):
                     left = group.channels * layer.in_height * layer.in_width - 32 * k
                     self.inputs[group.tape + k] = (1 << min(left, 32)) - 1
+            for group in part.feedback:
+                for k in range(group.words):
+                    self.inputs[group.tape + k] = (1 << min(group.channels - 32 * k, 32)) - 1
 
     def prelude(self) -> list:
         """A network is loaded, with weights everywhere and no gradients; each neuron has a potential."""

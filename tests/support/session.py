@@ -45,7 +45,7 @@ class Session:
         """Load a network with random or given weights into chip and golden model."""
         self.plan = compile_network(network, training, self.config, loss=loss, rule=rule, **placement)
         given = {"seed": seed} if weights is None else {"weights": weights}
-        self.golden = Trainer(network, training, rule=rule, **given)
+        self.golden = Trainer(network, training, rule=rule, feedback_seed=self.plan.feedback_seed, **given)
         self.driver = Driver(self.plan, strict=strict)
         await self.call("load", self.golden.weights)
         return self

@@ -225,12 +225,12 @@ class BackwardThread(wiring.Component):
                 m.d.sync += credit.eq(1)
                 m.next = "OPERANDS" if self.shapes.traced else "NOTIFY"
         with m.State("DELTA"), m.If(~self._started(m, self.delta_start) & ~self.delta_busy & ~tracing):
-            m.d.comb += [self.errors_start.eq(d.errors), self.gradient_start.eq(1)]
+            m.d.comb += [self.errors_start.eq(d.errors.any()), self.gradient_start.eq(1)]
             m.next = "ERRORS"
         with m.State("ERRORS"), m.If(~self._started(m, self.gradient_start) & ~self.errors_busy):
             m.d.sync += credit.eq(0)
             m.next = "GRADIENT"
-            with m.If(d.errors):
+            with m.If(d.errors.any()):
                 m.next = "NOTIFY"
         with m.State("GRADIENT"), m.If(~self.gradient_busy):
             m.d.sync += credit.eq(1)

@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from backspike.golden.network import Conv, Dense, Network, Training
+from backspike.golden.rules import BPTT, Rule
 from backspike.golden.trainer import initial_weights
 from backspike.host.compiler.capacity import CapacityError
 from backspike.host.compiler.compile import compile_network
@@ -28,6 +29,7 @@ from backspike.spec.tables import (
 )
 
 TRAINING = Training(rate=0.5)
+FEEDBACK = Rule(name="direct", feedback="fixed")
 
 
 @st.composite
@@ -78,6 +80,7 @@ def plans(draw):
         "seed": draw(st.integers(0, 9)),
         "cores": draw(st.integers(1, config.cores)),
         "loss": draw(st.sampled_from(["rate", "external"])),
+        "rule": draw(st.sampled_from([BPTT, FEEDBACK] if len(network.layers) > 1 else [BPTT])),
     }
     try:
         return compile_network(network, TRAINING, config, **options)
@@ -105,10 +108,15 @@ class Loaded:
 
     def groups(self, part):
         d = self.descriptor(part)
-        return [
-            self.get(FAN_IN, part.core, Region.FAN_IN, (d["fan_in_base"] + k) * FAN_IN_STRIDE)
-            for k in range(d["fan_in"])
-        ]
+        return [self._group(part, d["fan_in_base"] + k) for k in range(d["fan_in"])]
+
+    def behind(self, part):
+        """Groups that only get errors."""
+        d = self.descriptor(part)
+        return [self._group(part, d["fan_in_base"] + k) for k in range(d["fan_in"], d["groups"])]
+
+    def _group(self, part, entry):
+        return self.get(FAN_IN, part.core, Region.FAN_IN, entry * FAN_IN_STRIDE)
 
     def need(self, part):
         return self.get(EXPECTATIONS, part.core, Region.EXPECTATION, part.index * EXPECTATIONS_STRIDE)
@@ -158,9 +166,20 @@ def test_every_address_exists_and_is_written_once(plan):
         }
         for name, (base, count) in spans.items():
             taken.update((name, part.core, base + k) for k in range(count))
+        words = set()
+        for group in loaded.behind(part):
+            own = {("tape", part.core, group["tape"] + k) for k in range(-(-group["channels"] // 32))}
+            assert not words & own
+            words |= own
+            first = group["row_base"]
+            taken.update(("weight", part.core, first + k) for k in range(group["channels"] * d["blocks"]))
         for group in loaded.groups(part):
             bits = group["channels"] * (1 if group["constant"] else d["in_width"] * d["in_height"])
-            taken.update(("tape", part.core, group["tape"] + k) for k in range(-(-bits // 32)))
+            own = [("tape", part.core, group["tape"] + k) for k in range(-(-bits // 32))]
+            taken.update(own)
+            if not group["constant"]:  # words of the layer before it may be of both kinds of groups
+                words -= set(own)
+        taken.update(words)
     assert max(taken.values()) == 1
     assert all(address < ends[name] for name, _, address in taken)
 
@@ -220,8 +239,52 @@ def test_every_weight_is_where_the_tables_say(plan):
         core: {packet.payload[0] + k for packet in packets for k in range(packet.tag["count"])}
         for core, packets in plan.weight_reads().items()
     }
+    for part in plan.slices:
+        assert not read[part.core] & fed_back(plan, part)
+        read[part.core] |= fed_back(plan, part)
     assert read == {core: set(words) for core, words in memory.items()}
     assert all(np.array_equal(a, b) for a, b in zip(plan.decode_weights(memory), weights, strict=True))
+
+
+def fed_back(plan, part):
+    """Addresses of what brings errors of a slice to hidden layers."""
+    lanes = plan.config.lanes
+    return set(range(part.feedback_base * lanes, (part.feedback_base + part.feedback_words) * lanes))
+
+
+@CHECK
+@given(plans())
+def test_each_hidden_neuron_has_its_feedback(plan):
+    """Follows every bit of the groups that only get errors to its owner, and to the word that brings it there."""
+    loaded, matrices = Loaded(plan, initial_weights(plan.network, 0)), plan.feedback
+    hidden = len(plan.layers) - 1
+    owners = [origins(plan, number + 1) for number in range(hidden)]
+    for part in plan.slices:
+        d, lanes, memory = loaded.descriptor(part), plan.config.lanes, loaded.memory[*part.core, Region.WEIGHT]
+        found, arriving = [], {}
+        for number, own in enumerate(plan.layers[:-1]):
+            for producer in own:
+                for route in loaded.routes(producer, "targets"):
+                    if (route["x"], route["y"], route["slice"]) == (*part.core, part.index):
+                        for k in range(producer.outputs):
+                            arriving[route["word"] + k // 32, k % 32] = (
+                                number,
+                                (producer.core, producer.neuron_base + k),
+                            )
+        for g in loaded.behind(part):
+            assert g["constant"]
+            for n in range(g["channels"]):
+                number, owner = arriving[g["tape"] + n // 32, n % 32]
+                assert owner == ((g["x"], g["y"]), g["neuron"] + n)
+                neuron, base = owners[number][owner], g["row_base"] + n * d["blocks"]
+                stored = [memory[(base + k // lanes) * lanes + k % lanes] for k in range(d["blocks"] * lanes)]
+                expected = matrices[number][part.first : part.first + part.channels, neuron]
+                assert np.array_equal(plan.config.format.decode(stored[: part.channels]), expected)
+                assert not any(stored[part.channels :])
+                found.append((number, neuron))
+        wanted = range(hidden) if plan.rule == FEEDBACK and part.layer == hidden else ()
+        assert sorted(found) == [(k, n) for k in wanted for n in range(plan.network.layers[k].outputs)]
+        assert d["errors"] == (2 if found else part.layer > 0 and plan.rule == BPTT)
 
 
 @CHECK
@@ -291,7 +354,7 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
                 assert (part.layer, route["slice"]) == (0, part.index)
             else:
                 credits[route["x"], route["y"], route["slice"]] += 1
-                markers[route["x"], route["y"], route["slice"]] += loaded.descriptor(part)["errors"]
+                markers[route["x"], route["y"], route["slice"]] += loaded.descriptor(part)["errors"] > 0
     assert sorted(host_words) == list(range(len(host_words)))
     last, inputs = len(plan.layers) - 1, plan.network.inputs
     for part in plan.slices:
@@ -303,6 +366,9 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             if not g["constant"]:
                 bits = g["channels"] * d["in_height"] * d["in_width"]
                 seen += [g["tape"] + k for k in range(-(-bits // 32))]
+        for g in loaded.behind(part):
+            words = [g["tape"] + k for k in range(-(-g["channels"] // 32))]
+            seen += [word for word in words if word not in seen]
         if part.layer:
             assert arriving == dict.fromkeys(seen, 1)
         else:
@@ -316,7 +382,7 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             "label": part.layer == last and not external,
             "tape": part.tape_base,
         }
-        assert (d["loss"], d["errors"], d["steps"]) == (need["label"], part.layer > 0, plan.network.steps)
+        assert (d["loss"], d["steps"]) == (need["label"], plan.network.steps)
 
 
 @CHECK

@@ -8,6 +8,7 @@ import pytest
 
 from backspike.golden.network import Conv, Dense, Network, Training
 from backspike.golden.presets import default_training
+from backspike.golden.rules import BPTT, Rule
 from backspike.golden.trainer import Trainer, initial_weights
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.compile import compile_network
@@ -19,6 +20,9 @@ from backspike.host.compiler.strategies import balanced, path
 from backspike.spec.config import ChipConfig, mesh_shape
 
 TRAINING = Training(rate=0.5)
+SPIKES = Rule(name="dfa-spikes", frame=1, per_step=True, temporal=False, feedback="fixed")
+"""Direct feedback, of which a spike is the operand."""
+
 DEEP = "1x28x28-c12k3s2p1-c16k3p1-a2-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10"
 LARGE = {"weights": 65536, "neurons": 16384, "tape_words": 512, "fan_in": 128, "routes": 128, "slices": 8}
 
@@ -93,17 +97,19 @@ def test_deltas_of_zero_send_no_errors():
     assert outward.ravel().tolist() == [3 * 4 * 32 / 32, 3 * 4 * 10 / 32]
 
 
-def test_the_matrix_of_a_cut_needs_what_its_layout_uses():
+@pytest.mark.parametrize("rule", [BPTT, SPIKES])
+def test_the_matrix_of_a_cut_needs_what_its_layout_uses(rule):
     """For single slices on each core; where slices have fewer channels than lanes, the matrix may say more."""
     network = Network.parse("2x9x9-c10k3-a7-c33k1-20-10", bias=True)
     for lanes in (1, 4):
         config = ChipConfig(columns=3, rows=2, lanes=lanes, **LARGE)
-        partition = Partition(network, config, layer_densities(network, None))
+        densities, feedback = layer_densities(network, None), rule.feedback != "weights"
+        partition = Partition(network, config, densities, feedback=feedback)
         draw = np.random.default_rng(lanes)
         for _ in range(20):
             cut = np.array([draw.multinomial(count, [1 / 6] * 6) for count in partition.counts])
             cores = path(3, 2)
-            plan = compile_network(network, TRAINING, config, strategy=partition.pieces(cut, cores))
+            plan = compile_network(network, TRAINING, config, strategy=partition.pieces(cut, cores), rule=rule)
             assert isinstance(plan, Plan)
             needs, counts, _ = partition.needs(cut)
             assert counts.tolist() == [len(own) for own in plan.layers]
@@ -118,24 +124,44 @@ def test_the_matrix_of_a_cut_needs_what_its_layout_uses():
             assert partition.excess(cut) == 0
             tight = {name: max(1, values.max() - 1) for name, values in needs.items()}
             for name in ("tape_words", "fan_in", "routes", "slices"):
-                changed = Partition(network, replace(config, **{name: max(2, int(tight[name]))}), partition.densities)
+                small = replace(config, **{name: max(2, int(tight[name]))})
+                changed = Partition(network, small, densities, feedback=feedback)
                 assert (changed.excess(cut) > 0) == (needs[name].max() > max(2, tight[name]))
 
 
 def test_assigning_cores_shortens_the_ways_and_keeps_the_pieces():
     network, config = Network.parse("784-256-128-10"), ChipConfig(columns=5, rows=4, weights=32768)
-    cores, densities = path(5, 4), layer_densities(network, None)
+    cores, partition = path(5, 4), Partition(network, config, layer_densities(network, None))
     before = [
-        replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1])
-        for n, p in enumerate(balanced(network, config, cores, densities))
+        replace(p, x=cores[(7 * n) % 20][0], y=cores[(7 * n) % 20][1]) for n, p in enumerate(balanced(partition, cores))
     ]
-    after = assign_cores(network, before, cores, densities)
+    after = assign_cores(partition, before, cores)
     pairs = [[(p, q) for p in own for q in own if q.layer == p.layer + 1] for own in (before, after)]
-    ways = [sum(flits(network, p, densities) * (abs(p.x - q.x) + abs(p.y - q.y)) for p, q in own) for own in pairs]
+    ways = [sum(flits(partition, p, q) * (abs(p.x - q.x) + abs(p.y - q.y)) for p, q in own) for own in pairs]
     assert ways[1] < 0.9 * ways[0]
     assert [(p.layer, p.first, p.channels) for p in after] == [(p.layer, p.first, p.channels) for p in before]
     moved = {((p.x, p.y), (q.x, q.y)) for p, q in zip(before, after, strict=True)}
     assert len(moved) == len({core for core, _ in moved}) == len({core for _, core in moved})
+
+
+def test_the_cost_of_feedback():
+    """By hand: the last layer sends the errors of all 3 + 4 hidden neurons, through each of its slices."""
+    network = Network(
+        layers=[Dense(inputs=9, outputs=3), Dense(inputs=3, outputs=4), Dense(inputs=4, outputs=2)], steps=2
+    )
+    densities = [Density(spikes=0.5, deltas=0.25), Density(spikes=0, masks=0.5), Density(masks=0.75, deltas=0.5)]
+    cost = CostModel(network, ChipConfig(), densities, feedback=True)
+    blocks = np.array([[3, 0], [0, 4], [1, 1]])
+    slices = np.array([[1, 0], [0, 1], [1, 1]])
+    _, backward, *_ = cost.engines(blocks, blocks, slices)
+    asked, share = 2 * (3 * 0.5 + 4 * 0.75), 1 - 0.5
+    assert backward == pytest.approx(np.array([[0, 0], [0, 0], [3 * asked * share] * 2]))
+    inward, outward = cost.ports(blocks, slices)
+    errors = [2 * share * 3 * 2 * count for count in (3 * 0.5, 4 * 0.75)]
+    assert inward.sum(axis=1) == pytest.approx([3 * 2 + errors[0], 3 * 2 + errors[1], 2 * 3 * 2 * 2])
+    # Spikes to the next layer, and to both slices of the last one; errors of that
+    spikes = 3 * 2 / 32
+    assert outward.sum(axis=1) == pytest.approx([3 * spikes * 3, 4 * spikes * 2, 2 * spikes + 2 * 3 * asked * share])
 
 
 def test_measured_densities():

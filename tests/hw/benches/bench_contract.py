@@ -23,17 +23,17 @@ _SMALL = {
     "batch_terms": 1 << 14,
 }
 CHIPS = {
-    "general": ChipConfig(**_SMALL, lanes=1, weights=256, neurons=32, tape_words=7, list_depth=64),
-    "step": ChipConfig(**_SMALL | {"steps": 1, "slots": 4}, weights=256, neurons=32, tape_words=7, list_depth=64),
+    "general": ChipConfig(**_SMALL, lanes=1, weights=320, neurons=32, tape_words=7, list_depth=64),
+    "step": ChipConfig(**_SMALL | {"steps": 1, "slots": 4}, weights=320, neurons=32, tape_words=7, list_depth=64),
     "operands": ChipConfig(
         **_SMALL | {"steps": 1, "slots": 3, "batch_terms": 1 << 16},
-        weights=256,
+        weights=320,
         neurons=32,
         tape_words=7,
         list_depth=64,
         operand_bits=7,
     ),
-    "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=6, dense_only=True),
+    "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=7, dense_only=True),
 }
 PLAYS = 12
 STORIES = 18
@@ -61,7 +61,7 @@ async def play_all(dut, name, config, plays):
     for number in range(plays):
         seed = f"{cocotb.RANDOM_SEED} {name} {number}"
         random = Random(seed)
-        sequence = Sequence(config, random, random.choice(("rate", "step", "external")))
+        sequence = Sequence(config, random, random.choice(("rate", "step", "external", "feedback")))
         stalls = random.choice((0.0, 0.0, 0.3, 0.7))
         prelude, actions = sequence.prelude(), sequence.actions(STORIES)
         error, complete = await play(dut, name, config, prelude + actions, seed, stalls)

@@ -273,6 +273,37 @@ async def maps_in_frames(dut):
 
 
 @test
+async def errors_straight_from_the_last_layer(dut):
+    """Fixed random weights bring them to each hidden layer, in frames of one step and of all."""
+    chip = await session(dut)
+    step = replace(Rule.parse("dfa"), operand="trace" if CONFIG.operand_bits == 7 else "spike")
+    variants = [("20-24-17-9-5", 3, step), ("20-40-7", 2, step)]
+    if CONFIG.steps > 1:
+        variants.append(("12-14-11-6", CONFIG.steps, Rule(name="dfa-frames", feedback="fixed")))
+    for number, (sizes, steps, rule) in enumerate(variants):
+        network, training, weights = lively(sizes, SEED + number, steps=steps, bias=number != 1)
+        place = {"strategy": "shuffled", "seed": SEED + number, "feedback_seed": SEED + number}
+        await chip.load(network, training, weights=weights, rule=rule, **place)
+        for batch, count in enumerate((2, CONFIG.slots + 1)):
+            await chip.train(*random_samples(network, count, SEED + 10 * number + batch, density=0.5))
+        assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+        await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
+async def maps_get_errors_of_the_last_layer(dut):
+    """Convolutions, whose neurons are inputs of one pixel there; the last layer may see pooled maps."""
+    chip = await session(dut)
+    rule = replace(Rule.parse("dfa"), operand="trace" if CONFIG.operand_bits == 7 else "spike")
+    for number, text in enumerate(("2x7x5-c5k3s2p1-c6k2-7", "1x8x8-c4k3p1-a4-c5k2")):
+        network, training, weights = lively(text, SEED + number, steps=2, bias=True)
+        for place in ({}, {"strategy": "shuffled", "seed": SEED + number}):
+            await chip.load(network, training, weights=weights, rule=rule, **place)
+            await chip.train(*random_samples(network, 3, SEED + number))
+        assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+
+
+@test
 async def same_bits_in_frames_of_any_length(dut):
     """With a loss of each step, and errors that do not go back in time."""
     chip = await session(dut)

@@ -22,19 +22,21 @@ CONV = {"height": 6, "width": 6, "kernel": 3, "stride": 1, "padding": 1, "pool":
 
 
 def expected_errors(job):
-    """Results in the order of the engine: groups, steps, inputs; sums of zero are not sent."""
-    seen = defaultdict(list)  # by group and input: (pixel, weight address)
+    """Results in the order of the engine: groups, steps, inputs; sums of zero are not sent.
+
+    Inputs of constant groups are at each output pixel, with a result for each.
+    """
+    seen = defaultdict(list)  # by group, pixel of a constant group and input: (output pixel, weight address)
     for g, n, pixel, address in job.pairs():
-        seen[g, n].append((pixel, address))
+        seen[g, pixel * job.groups[g]["constant"], n].append((pixel, address))
     lane, block = np.arange(job.outputs) % job.config.lanes, np.arange(job.outputs) // job.config.lanes
     weights = np.stack(job.weights)
     results = []
     for g, group in enumerate(job.groups):
-        if group["constant"]:
-            continue
-        for t, n in np.argwhere(group["bits"][: job.steps]):
+        bits = np.stack([group["bits"][: job.steps]] * (job.pixels if group["constant"] else 1), axis=1)
+        for t, place, n in np.argwhere(bits):
             total = 0
-            for pixel, address in seen[g, n]:
+            for pixel, address in seen[g, place, n]:
                 hit = np.flatnonzero(job.nonzero[t, pixel])
                 total += int(
                     sum(
@@ -50,7 +52,7 @@ def expected_errors(job):
 
 
 def _with_bits(job, bits):
-    """The job with other input bits."""
+    """The job with other input bits, a table for each group."""
     other = copy(job)
     other.groups = [dict(group, bits=own) for group, own in zip(job.groups, bits, strict=True)]
     return other
@@ -69,11 +71,14 @@ class Run(EngineRun):
         bench, self.width = self.bench, job.shapes.gradient_sum
         self.forget(self._count, self._write)
         self.counts = dict.fromkeys(COUNTS, 0)
-        masked = _with_bits(job, [job.random_bits(group["bits"].shape[1], masks) for group in job.groups])
+        masks = [job.random_bits(group["bits"].shape[1], masks) for group in job.groups]
+        asked = [group["behind"] if job.feedback else not group["constant"] for group in job.groups]
+        masked = _with_bits(job, [bits * bool(errors and own) for bits, own in zip(masks, asked, strict=True)])
+        spiking = _with_bits(job, [group["bits"] * (not group["behind"]) for group in job.groups])
         self.banks = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
-        gradients = self.expected_gradients(job)
+        gradients = self.expected_gradients(spiking)
         Memory.behind(bench, "memory__fan_in", [job.group_table()])
-        self._tape(masked.tape(), job.tape())
+        self._tape(_with_bits(job, masks).tape(), job.tape())
         Memory.behind(bench, "memory__bitmaps", [job.bitmaps()])
         if job.shapes.traced:
             Memory.behind(bench, "memory__presynaptic", [job.presynaptic()])
@@ -88,16 +93,11 @@ class Run(EngineRun):
             assert not any(bench.bits(name) for name in ("busy", "bp_busy", "results__valid"))
             assert not any(bench.bits(f"memory__new_gradients_{k}__enable") for k in range(len(self.banks)))
         about = (job.shape, job.channels, job.blocks)
-        assert sink.items == (expected_errors(masked) if errors else []), about
+        assert sink.items == expected_errors(masked), about
         assert self.banks == gradients, about
-        self._check_counts(job, masked, errors, skip_off, len(sink.items))
-        either = _with_bits(
-            job,
-            [
-                group["bits"] | (other["bits"] if errors and not group["constant"] else 0)
-                for group, other in zip(job.groups, masked.groups, strict=True)
-            ],
-        )
+        self._check_counts(masked, spiking, skip_off, len(sink.items))
+        pairs = zip(masked.groups, spiking.groups, strict=True)
+        either = _with_bits(job, [one["bits"] | other["bits"] for one, other in pairs])
         # A list of deltas is played for a masked input and a spike at a time; without lists, for one input.
         terms = max(self.counts["bp_terms"], self.counts["wg_terms"])
         return terms if self.kind == "pixels" else either.useful_terms(), cycles
@@ -124,19 +124,21 @@ class Run(EngineRun):
 
         Memory.behind(bench, f"memory__operands_{k}", [read])
 
-    def _check_counts(self, job, masked, errors, skip_off, results):
+    def _check_counts(self, masked, spiking, skip_off, results):
         """An input is found in each step that is looked at, a constant one at each output pixel."""
-        steps = np.flatnonzero(job.nonzero.any(axis=(1, 2)) | bool(skip_off))
-        assert self.counts == {
-            "bp_terms": masked.useful_terms(constant=False) if errors else 0,
-            "bp_row": sum(
-                int(group["bits"][steps].sum()) for group in masked.groups if errors and not group["constant"]
-            ),
-            "bp_result": results,
-            "wg_terms": job.useful_terms(),
-            "wg_row": sum(
+        steps = np.flatnonzero(spiking.nonzero.any(axis=(1, 2)) | bool(skip_off))
+
+        def found(job):
+            return sum(
                 int(group["bits"][steps].sum()) * (job.pixels if group["constant"] else 1) for group in job.groups
-            ),
+            )
+
+        assert self.counts == {
+            "bp_terms": masked.useful_terms(),
+            "bp_row": found(masked),
+            "bp_result": results,
+            "wg_terms": spiking.useful_terms(),
+            "wg_row": found(spiking),
         }
 
     def expected_gradients(self, job):
@@ -207,6 +209,18 @@ async def without_errors(dut, kind, lanes):
     await run.do(run.job(spikes=0.3, deltas=0.5, shape=DENSE, channels=[20, None, 33], blocks=3), 0, 1.0)
     await run.do(run.job(), 1)
     await run.do(run.job(), 0)
+
+
+@cocotb.test()
+@cocotb.parametrize(kind=KINDS, lanes=LANES, idle=[0.0, 0.5])
+async def inputs_that_only_get_errors(dut, kind, lanes, idle):
+    """Groups behind the slice's inputs, which get the errors in their place, and have no gradients."""
+    run = await Run.begin(dut, kind, lanes, idle)
+    for n, feedback in enumerate(([40], [33, 5], [1], [64, 3])):
+        plain = {"shape": DENSE, "channels": [20, None] if n else [20]} if n < 2 else {}
+        job = run.job(feedback=feedback[: run.config.fan_in - 2], deltas=0.5 if n == 0 else None, **plain)
+        await run.do(job, skip_off=int(n == 2 and kind == "pixels"))
+        await run.do(run.job(blocks=1))
 
 
 @cocotb.test()

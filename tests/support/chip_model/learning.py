@@ -101,7 +101,11 @@ class Learning:
         d, sums = self.memory.descriptor(index), defaultdict(lambda: [0] * 16)
         if not d["errors"]:
             return []
-        for pixel, row, where in self._connections(d):
+        asking = self._feedback(d)
+        if d["errors"] == 1:
+            assert d["groups"] == d["fan_in"]
+            asking = (own for own in self._connections(d) if not self.memory.group(own[2][0])["constant"])
+        for pixel, row, where in asking:
             if any(masks := self._bits(d, number, where, 1)):
                 for n in range(d["channels"]):
                     weight, delta = self._weight(row, n), self.deltas[index][pixel * d["channels"] + n]
@@ -197,13 +201,19 @@ class Learning:
         assert d["kernel"] ** 2 * blocks <= list_depth
         assert self.config.dense_only or d["replay"] == (seen <= list_depth)
 
+    def _feedback(self, d):
+        """The same of the inputs that only get errors."""
+        for entry in range(d["fan_in_base"] + d["fan_in"], d["fan_in_base"] + d["groups"]):
+            g = self.memory.group(entry)
+            assert g["constant"]
+            assert d["out_width"] == d["out_height"] == 1
+            assert g["neuron"] + g["channels"] <= 1 << 14
+            yield from ((0, g["row_base"] + n * d["blocks"], (entry, n)) for n in range(g["channels"]))
+
     def _bit(self, number, where, step, kind):
         """Spike (``kind`` 0) or mask (1) of an input in one step; constants have no masks."""
         entry, bit = where
-        g = self.memory.group(entry)
-        place = number, step, g["tape"] + bit // 32
-        if kind and g["constant"]:
-            return 0
+        place = number, step, self.memory.group(entry)["tape"] + bit // 32
         return (self.memory.masks if kind else self.memory.spikes)[place] >> bit % 32 & 1
 
     def _bits(self, d, number, where, kind):
