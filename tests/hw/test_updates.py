@@ -15,6 +15,13 @@ def test_update(unit, tmp_path_factory):
     check_bench(f"tests.hw.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["neuron", "delta"])
+def test_update_of_the_largest_core(unit, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "units" / f"{unit}_long"
+    check_bench(f"tests.hw.benches.bench_{unit}", folder, long=True)
+
+
 @pytest.mark.parametrize(("exponent", "mantissa", "most"), [(5, 2, 8), (2, 3, 3), (4, 1, 4)])
 def test_format_must_hold_every_count(exponent, mantissa, most):
     """The error of the rate loss is made from a number of spikes."""

@@ -69,7 +69,7 @@ EIGHT_BITS = [
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
-MINUTES = ["3x3-1lane", "2x1-8lanes", "2x1-2lanes-dense"]
+MINUTES = ["3x3-1lane", "2x2-4lanes", "2x1-8lanes", "2x1-2lanes-dense"]
 """Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
 
 

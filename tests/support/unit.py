@@ -6,6 +6,7 @@ A bench module has a function ``units()`` that returns ``{name: component}``. Al
 """
 
 import importlib
+import os
 from random import Random
 
 import cocotb
@@ -191,13 +192,20 @@ class Others:
         self.waiting = self.valid and not self.bench.bits("other__ready")
 
 
-def check_bench(module, folder):
+LONG = "BACKSPIKE_LONG" in os.environ
+
+long_test = cocotb.test(skip=not LONG)
+"""A test of a bench that takes too long for every change: it runs with ``check_bench(..., long=True)``."""
+
+
+def check_bench(module, folder, *, long=False):
     """Build the units of a bench module into one simulation, and run its tests with the default seed.
 
     Parameters
     ----------
     module: importable name of the bench module
     folder: for what is built; benches with the same parent folder share Verilator's run-time library
+    long: whether the tests that take too long for every change run too
     """
     units = importlib.import_module(module).units()
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,7 +214,7 @@ def check_bench(module, folder):
         sources.append(folder / f"{name}.v")
         sources[-1].write_text(to_verilog(unit, name, checks=True))
     built = build(sources, TOP, folder / "build", no_inline=[f"unit_{name}" for name in units])
-    run(built, module, seed=default_seed())
+    run(built, module, seed=default_seed(), env={"BACKSPIKE_LONG": "1"} if long else None)
 
 
 class Bench:

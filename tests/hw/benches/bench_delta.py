@@ -15,7 +15,7 @@ from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.packets import NO_LABEL
 from tests.support.small_chips import CHIPS as PLAIN
 from tests.support.small_chips import COUNTED, LANES, Outputs, garbage_descriptor
-from tests.support.unit import Bench, Memory, Others, WithArithmetic, pack
+from tests.support.unit import Bench, Memory, Others, WithArithmetic, long_test, pack
 
 CHIPS = PLAIN | COUNTED
 NEURONS = (
@@ -307,7 +307,7 @@ async def five_cycles_at_most(dut, lanes):
         assert cycles <= 5 * steps * shape.count + (steps + 1) * 18
 
 
-@cocotb.test()
+@long_test
 async def ends_of_the_largest_memories(dut):
     """The most blocks of a pixel, the most pixels; the last slot and all steps."""
     run = Run(dut, "largest", 0.0, 1.0)

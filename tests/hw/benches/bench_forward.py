@@ -8,7 +8,7 @@ from backspike.hw.arith.numbers import to_fixed_model
 from backspike.hw.engines.feed_forward import ForwardEngine
 from tests.support.engine_run import EngineRun
 from tests.support.jobs import DENSE, KINDS, LANES
-from tests.support.unit import Memory, Sink
+from tests.support.unit import Memory, Sink, long_test
 
 
 def _expected(job):
@@ -127,7 +127,7 @@ async def largest_sums_are_exact(dut, kind, lanes):
         await run.do(job)
 
 
-@cocotb.test()
+@long_test
 @cocotb.parametrize(kind=KINDS)
 async def ends_of_the_largest_memories(dut, kind):
     run = await Run.begin(dut, kind, "largest")

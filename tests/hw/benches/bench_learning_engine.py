@@ -14,7 +14,7 @@ from backspike.hw.shapes import WORD, Shapes
 from tests.support.engine_run import EngineRun
 from tests.support.jobs import DENSE, KINDS
 from tests.support.jobs import LANES as PLAIN
-from tests.support.unit import Memory, Sink, pack, unpack
+from tests.support.unit import Memory, Sink, long_test, pack, unpack
 
 LANES = [*PLAIN, "operands"]
 COUNTS = ("bp_terms", "bp_row", "bp_result", "wg_terms", "wg_row")
@@ -287,7 +287,7 @@ async def largest_sums_are_exact(dut, kind, lanes):
         await run.do(job, masks=1.0)
 
 
-@cocotb.test()
+@long_test
 @cocotb.parametrize(kind=KINDS)
 async def ends_of_the_largest_memories(dut, kind):
     run = await Run.begin(dut, kind, "largest")

@@ -18,7 +18,7 @@ from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.shapes import WORD, Shapes
 from tests.support.small_chips import CHIPS as PLAIN
 from tests.support.small_chips import COUNTED, Outputs, garbage_descriptor
-from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic
+from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic, long_test
 
 CHIPS = PLAIN | COUNTED
 UNITS = (1, 2, 8, "largest", *COUNTED)
@@ -273,7 +273,7 @@ async def two_cycles_a_neuron(dut, lanes):
         assert cycles <= (2 * shape.count + 12 * words) * steps + 4
 
 
-@cocotb.test()
+@long_test
 async def ends_of_the_largest_memories(dut):
     """All neurons that a core can have, in one pixel and in many; and the last ones."""
     run = Run(dut, "largest")
