@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from backspike.hw.core.memory.arbiters import PortArbiter
 from backspike.hw.core.receive.host_access import HostMemory
-from backspike.hw.core.update.delta import DeltaMemory
+from backspike.hw.core.update.delta_memory import DeltaMemory
 from backspike.hw.core.update.neuron import NeuronMemory, history_layout, potential_layout
 from backspike.hw.core.update.operands import OperandMemory
 from backspike.hw.core.update.weight_update import WeightMemory

@@ -10,7 +10,7 @@ from backspike.hw.core.memory.memories import Memories
 from backspike.hw.core.receive.host_access import HostAccess
 from backspike.hw.core.receive.receiver import Receiver
 from backspike.hw.core.send.read_replies import Replies
-from backspike.hw.core.update.delta import DeltaMemory
+from backspike.hw.core.update.delta_memory import DeltaMemory
 from backspike.hw.core.update.neuron import NeuronMemory
 from backspike.hw.core.update.weight_update import WeightMemory
 from backspike.hw.noc.flit import FlitStream
