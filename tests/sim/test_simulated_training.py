@@ -44,13 +44,14 @@ def test_chip_and_golden_model_are_equal(finished):
     assert accuracy["chip_fully_trained_same_tests"] == accuracy["golden_fully_trained_same_tests"]
 
 
-@pytest.mark.parametrize("update", [{"update": "lion", "decay": 0.999}, {"update": "sign", "decay": 0.5}], ids=str)
-def test_other_updates_are_equal_too(update, tmp_path):
+def test_lion_is_equal_too(tmp_path):
     """On the same chip, whose simulation is kept."""
-    scenario = dataclasses.replace(SMALL, momentum=None, samples=8, tests=2, epochs=1, **update)
+    scenario = dataclasses.replace(
+        SMALL, update="lion", momentum=None, decay=0.999, samples=8, tests=2, epochs=1, idle=0.0
+    )
     report = training.simulate_training(scenario, tmp_path)
     assert report["difference"] is None and report["training"]["samples"] == 8
-    assert report["scenario"]["update"] == update["update"]
+    assert report["scenario"]["update"] == "lion"
 
 
 def test_the_chip_is_made_for_the_rule():
