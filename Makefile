@@ -107,10 +107,10 @@ help:
 #:   RESET=soft         reset of a neuron that spikes: soft or hard
 #:   KAPPA=0.5          leak of a neuron, 0 to 1
 #:   THETA=1.0          threshold of a neuron
-#:   WIDTH=2.0          full width of the surrogate gradient around the threshold
+#:   WIDTH              full width of the surrogate gradient, by default 2 THETA, in the last layer 4 THETA
 #:   STRICT=0           1: a neuron spikes above the threshold only, not at it
 #:   BIAS=0             1: every neuron has a bias
-#:   RATE               learning rate of the first epochs; by default it follows from the size of the network
+#:   RATE               learning rate of the first epochs; by default it follows from network and data
 #:   UPDATE=momentum    what weights follow: momentum, lion or sign
 #:   MOMENTUM           momentum of the weight updates, by default 0.875, with lion and sign 0.984375
 #:   DECAY=1.0          share of a weight that an update keeps: weight decay

@@ -138,7 +138,11 @@ def given_chip(arguments: Namespace, *more: str) -> dict[str, Any]:
 
 
 def add_training_options(
-    parser: ArgumentParser, *, samples: str, tests: str, epochs: str = "epochs (default 20)"
+    parser: ArgumentParser,
+    *,
+    samples: str,
+    tests: str,
+    epochs: str = "epochs (default 20, or as many as make 600 updates)",
 ) -> None:
     """Options of what is trained, the same in simulation and on a real chip.
 
@@ -175,14 +179,19 @@ def add_training_options(
     add("--reset", choices=("soft", "hard"), help="of a neuron that spikes (default soft)")
     add("--kappa", type=float, metavar="K", help="leak of a neuron, 0 to 1 (default 0.5)")
     add("--theta", type=float, metavar="U", help="threshold of a neuron, more than 0 (default 1)")
-    add("--width", type=float, metavar="U", help="full width of the surrogate gradient, more than 0 (default 2)")
+    add(
+        "--width",
+        type=float,
+        metavar="U",
+        help="full width of the surrogate gradient, more than 0 (default twice theta, in the last layer four times)",
+    )
     add("--strict", action="store_true", default=None, help="a neuron spikes above the threshold only, not at it")
     add("--bias", action="store_true", default=None, help="give every neuron a bias")
     add(
         "--rate",
         type=float,
         metavar="R",
-        help="learning rate of the first epochs, more than 0 (default by the network's size; later ones are smaller)",
+        help="learning rate of the first epochs, more than 0 (default by network and data; later ones are smaller)",
     )
     add_update_options(parser)
     add("--loss-scale", type=float, metavar="S", help="factor of the loss, more than 0 (default 1 / steps)")
@@ -211,8 +220,17 @@ def add_update_options(parser: ArgumentParser) -> None:
     """Options of the update at the end of a batch, apart from its rate."""
     add = parser.add_argument
     kinds = "momentum", "lion", "sign"
-    add("--update", choices=kinds, help="what weights follow: a velocity, Lion's sign, its sign (default momentum)")
-    add("--momentum", type=float, metavar="MU", help="of the updates, 0 to 1 (default 0.875; lion, sign: 0.984375)")
+    add(
+        "--update",
+        choices=kinds,
+        help="what weights follow: a velocity, Lion's sign, its sign (default lion, in simulation momentum)",
+    )
+    add(
+        "--momentum",
+        type=float,
+        metavar="MU",
+        help="of the updates, 0 to 1 (default 0.875 with momentum, 0.984375 with lion and sign)",
+    )
     add("--decay", type=float, metavar="D", help="share of a weight that an update keeps, 0 to 1 (default 1)")
 
 

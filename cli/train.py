@@ -133,14 +133,14 @@ def _resumed(arguments: Namespace) -> Checkpoint:
 
 def _check_same(spec: TrainingSpec, given: dict[str, Any], path: Path) -> None:
     """Refuse options that say something else than the specification in a file."""
-    neuron, training = spec.model.layers[0].neuron, spec.schedule()[0]
+    neuron = spec.model.layers[0].neuron
     for name, found in given.items():
         if name == "neuron":
             _compare({key: getattr(neuron, key) for key in found}, found, path)
         else:
             known = getattr(spec, name)
-            if known is None and name in ("rate", "momentum", "loss_scale"):
-                known = getattr(training, "mu" if name == "momentum" else name)
+            if known is None and name in ("rate", "update", "momentum", "loss_scale"):
+                known = getattr(spec.schedule()[0], "mu" if name == "momentum" else name)
             _compare({name: known}, {name: found}, path)
 
 
@@ -157,11 +157,11 @@ def _new(arguments: Namespace) -> TrainingSpec:
     given = given_training(arguments)
     loaded = read_spec(arguments.load) if arguments.load else None
     if loaded is None:
-        return TrainingSpec(**given)
+        return TrainingSpec.with_epochs(**given)
     shape = {name: getattr(loaded, name) for name in _SHAPE}
     fixed = {name: value for name, value in given.items() if name in shape and name != "data"}
     _check_same(loaded, fixed, arguments.load)
-    return TrainingSpec(**shape | {name: value for name, value in given.items() if name not in fixed})
+    return TrainingSpec.with_epochs(**shape | {name: value for name, value in given.items() if name not in fixed})
 
 
 def _loaded(arguments: Namespace, spec: TrainingSpec) -> tuple[list[np.ndarray] | None, str | None]:
@@ -179,8 +179,9 @@ def _for_chip(spec: TrainingSpec, arguments: Namespace, config: ChipConfig) -> T
     own = dataclasses.asdict(config.format)
     if spec.format and spec.format != own:
         raise ValueError(f"format of the loaded weights must be the chip's, {own}, not {spec.format}")
-    without = spec.update == "momentum" and not config.momentum and arguments.momentum is None
-    return replace(spec, format=own, momentum=0.0 if without else spec.momentum)
+    if spec.update in (None, "momentum") and not config.momentum and arguments.momentum is None:
+        return replace(spec, format=own, update="momentum", momentum=0.0)
+    return replace(spec, format=own)
 
 
 def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkpoint, remarks: list[str]) -> None:

@@ -2,7 +2,7 @@
 """Seeded initial weights: by a formula, or fitted so that every hidden layer spikes about equally often.
 
 What a layer learns from is its spikes and the potentials near the threshold. A formula is enough for few layers; in
-deep networks spikes soon die out or fill every layer, unless the weights fit what the layers before do.
+deep networks, or with few, many or weak input spikes, a layer is soon silent or full, unless the weights fit the data.
 """
 
 import math
@@ -13,11 +13,11 @@ from backspike.golden.arithmetic import BitExact
 from backspike.golden.layers import Layer
 from backspike.golden.learning import run_layer
 from backspike.golden.network import Network
+from backspike.golden.presets import SPIKING
 from backspike.spec.formats import Format
 
 __all__ = ["balanced_weights", "initial_weights"]
 
-_DENSITY = 0.15  # of the spikes of a hidden layer
 _CURRENT = 0.28  # mean weighted sum of an output at each step, in units of the threshold
 _FINEST, _RANGE = 4, 24  # factors are powers of 2**(1/4), from 2**-6 to 2**6
 
@@ -89,7 +89,7 @@ def balanced_weights(network: Network, seed: int, spikes: np.ndarray) -> list[np
         while low < high:
             middle = (low + high) // 2
             trace = run_layer(layer, _scaled(weights[number], middle, network.format), spikes, arithmetic)
-            if trace.spikes.mean() < _DENSITY:
+            if trace.spikes.mean() < SPIKING:
                 low = middle + 1
             else:
                 high = middle

@@ -2,7 +2,7 @@
 """The mathematical description of a network and of its training; nothing about cores, lanes or time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -70,7 +70,7 @@ class Network:
     def parse(
         cls, sizes: str, *, steps: int = 4, format: Format = BINARY16, bias: bool = False, **neuron: Any
     ) -> "Network":
-        """A network of equal neurons from its notation.
+        """A network from its notation, whose neurons are equal but for the width of the last layer.
 
         Parameters
         ----------
@@ -81,14 +81,18 @@ class Network:
         bias : bool
             Whether every neuron has a bias.
         **neuron
-            Parameters of ``Neuron``.
+            Parameters of ``Neuron``. Without a ``width`` it is twice the threshold, four times in the last layer: an
+            output that never spikes is then still inside the window when inputs drive it down.
 
         Raises
         ------
         TypeError, ValueError
             As for ``Network``, ``Neuron`` and the layers; or the text is not in the notation.
         """
-        layers = parse_layers(sizes, neuron=Neuron(**neuron), bias=check_flag("bias", bias))
+        described = Neuron(**neuron)
+        given = "width" in neuron
+        hidden, last = (described if given else replace(described, width=k * described.theta) for k in (2, 4))
+        layers = parse_layers(sizes, neuron=hidden, last=last, bias=check_flag("bias", bias))
         return cls(layers=layers, steps=steps, format=format)
 
     @property

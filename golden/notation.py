@@ -28,7 +28,7 @@ _RULE = (
 )
 
 
-def parse_layers(text: str, *, neuron: Neuron, bias: bool) -> tuple[Layer, ...]:
+def parse_layers(text: str, *, neuron: Neuron, bias: bool, last: Neuron | None = None) -> tuple[Layer, ...]:
     """The layers of a network.
 
     Parameters
@@ -36,9 +36,11 @@ def parse_layers(text: str, *, neuron: Neuron, bias: bool) -> tuple[Layer, ...]:
     text : str
         In the notation of this module.
     neuron : Neuron
-        Constants of all neurons.
+        Constants of the neurons.
     bias : bool
         Whether all neurons have a bias.
+    last : Neuron or None
+        Constants of the last layer's neurons; ``None``: those of the others.
 
     Raises
     ------
@@ -56,7 +58,9 @@ def parse_layers(text: str, *, neuron: Neuron, bias: bool) -> tuple[Layer, ...]:
     shape = (int(given[1]), int(given[2]), int(given[3])) if given else (int(first), 1, 1)
     pool = 1
     layers: list[Layer] = []
-    for word in words:
+    for number, word in enumerate(words, start=1):
+        if number == len(words):
+            neuron = last or neuron
         if (match := _POOL.fullmatch(word)) and pool == 1 and word is not words[-1]:
             pool = int(match[1])
             continue

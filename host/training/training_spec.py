@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 
 from backspike.golden.arithmetic import Arithmetic
 from backspike.golden.constants import Neuron, Training, Update
-from backspike.golden.initial import balanced_weights, initial_weights
+from backspike.golden.initial import balanced_weights
 from backspike.golden.losses import Loss, host_errors
 from backspike.golden.network import Network
-from backspike.golden.presets import default_rate, default_schedule, smallest_rate
+from backspike.golden.presets import default_epochs, default_rate, default_schedule, smallest_rate
 from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
@@ -34,7 +34,7 @@ from backspike.spec.formats import Format
 __all__ = ["TrainingSpec", "fingerprint"]
 
 _SEEN = 64
-"""Training samples from which initial weights of convolutional networks and densities are found."""
+"""Training samples from which initial weights, the rate and densities are found."""
 
 _EPOCHS = 10_000
 """The most, as each has constants of its own."""
@@ -69,8 +69,8 @@ class TrainingSpec:
     rate : float or None
         Of the update in the first epochs, more than 0; later ones are smaller (``default_schedule``). ``None``: by the
         rule of ``default_training``.
-    update : str
-        Kind of the update, one of ``UPDATES``.
+    update : str or None
+        Kind of the update, one of ``UPDATES``; ``None``: ``"lion"``, or ``"momentum"`` where a momentum is given.
     momentum : float or None
         Of the update, 0 to 1; ``None``: as ``default_training`` says.
     decay : float
@@ -110,7 +110,7 @@ class TrainingSpec:
     bias: bool = False
     format: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None
-    update: Update = "momentum"
+    update: Update | None = None
     momentum: float | None = None
     decay: float = 1.0
     loss_scale: float | None = None
@@ -150,8 +150,16 @@ class TrainingSpec:
             # Whoever reads this later may do so in another folder, as a simulation does
             object.__setattr__(self, "data", str(Path(self.data).resolve()))
         check_size(self.model)
-        for training in set(self.schedule()):
+        for training in set(self._schedule()):
             training.rounded(self.model.format)
+
+    @classmethod
+    def with_epochs(cls, **given: Any) -> Self:
+        """A specification with ``default_epochs`` of its samples, unless ``epochs`` are given."""
+        spec = cls(**given)
+        if "epochs" in given:
+            return spec
+        return dataclasses.replace(spec, epochs=default_epochs(spec.samples_trained(), spec.batch))
 
     @property
     def model(self) -> Network:
@@ -223,7 +231,10 @@ class TrainingSpec:
         return errors
 
     def schedule(self) -> list[Training]:
-        """The ``Training`` of each epoch."""
+        """The ``Training`` of each epoch, whose rate follows from the data if none is given."""
+        return self._schedule(**self._statistics())
+
+    def _schedule(self, **statistics: Any) -> list[Training]:
         return default_schedule(
             self.model,
             self.epochs,
@@ -233,24 +244,44 @@ class TrainingSpec:
             loss_scale=self.error_scale,
             update=self.update,
             decay=self.decay,
+            **statistics,
         )
+
+    def _statistics(self) -> dict[str, Any]:
+        """What the rate follows from: updates of the whole training, and density of the input spikes."""
+        if self.rate is not None:
+            return {}
+        updates = self.epochs * -(-self.samples_trained() // self.batch)
+        if self.learning_rule.step_updates:
+            updates *= self.steps
+        return {"updates": updates, "density": float(_load(self.data, self.steps).train_spikes[:, :_SEEN].mean())}
+
+    @property
+    def limit(self) -> int | None:
+        """The most training samples of an epoch; ``None``: all."""
+        return self.samples
+
+    def samples_trained(self) -> int:
+        """Training samples of an epoch."""
+        count = len(_load(self.data, self.steps).train_labels)
+        count = count if self.limit is None else min(count, self.limit)
+        return count - round(self.validation * count)
 
     def rate_remark(self) -> str | None:
         """A sentence where the rule's rate is too small for the format, so that another one is used."""
         if self.rate is not None:
             return None
-        rule = default_rate(self.model, batch=self.batch, momentum=self.momentum, update=self.update)
+        rule = default_rate(
+            self.model, batch=self.batch, momentum=self.momentum, update=self.update, **self._statistics()
+        )
         least = smallest_rate(self.model)
         if rule >= least:
             return None
         return f"rate {least!r}, the smallest of the format: by the rule for this network it would be {rule:.2g}"
 
     def weights(self) -> list[np.ndarray]:
-        """Initial weights; those of convolutional networks fit the data, as otherwise spikes die out on their way."""
-        model = self.model
-        if all(layer.kernel == 1 for layer in model.layers):
-            return initial_weights(model, self.seed)
-        return balanced_weights(model, self.seed, self.dataset().train_spikes[:, :_SEEN])
+        """Initial weights, which fit the data: otherwise layers may be silent or full from the start."""
+        return balanced_weights(self.model, self.seed, self.dataset().train_spikes[:, :_SEEN])
 
     def densities(self) -> tuple[Density, ...]:
         """The ``Density`` of each layer with the initial weights, for ``compile_network``."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from backspike.golden.constants import Training
+from backspike.golden.constants import Training, Update
 from backspike.golden.rules import OPERAND_BITS
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
@@ -61,7 +61,7 @@ class Scenario(TrainingSpec):
     """A training run in simulation. Equal scenarios give equal results, bit for bit.
 
     The parameters of ``TrainingSpec`` are those of the golden model's full training, which takes all of the data. The
-    chip trains on fewer samples.
+    chip trains on fewer samples: the first batches alone, in which momentum learns more than Lion with its small steps.
 
     Parameters
     ----------
@@ -91,6 +91,7 @@ class Scenario(TrainingSpec):
     cores: int = 4
     lanes: int = 1
     chip: dict[str, Any] = field(default_factory=dict)
+    update: Update | None = "momentum"
     samples: int = 208
     tests: int = 96
     placement: Literal["balanced", "shuffled"] = "balanced"
@@ -142,6 +143,11 @@ class Scenario(TrainingSpec):
     def training(self) -> Training:
         """The constants of the first epoch, with which the chip trains."""
         return self.schedule()[0]
+
+    @property
+    def limit(self) -> None:
+        """The golden model's full training takes all samples."""
+        return None
 
     @property
     def batches(self) -> int:

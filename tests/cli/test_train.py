@@ -53,7 +53,9 @@ def test_training_and_evaluation(port, tmp_path, capsys):
     path = tmp_path / "a.npz"
     assert train(path, *OPTIONS, "--compare", "--baud=3000000", "--resend=0.5") == 0
     told = capsys.readouterr().out
-    assert told.startswith("64-8-10 with T = 2 on 2 x 1 cores of 1 lane(s), data digits, batches of 5, momentum 0.875")
+    assert told.startswith(
+        "64-8-10 with T = 2 on 2 x 1 cores of 1 lane(s), data digits, batches of 5, lion, momentum 0.984375"
+    )
     assert f"{path}: weights after 60 samples; chip and golden model are equal in every bit" in told
     assert same(Checkpoint.load(path).weights, golden()[0])
     assert (tmp_path / "a.jsonl").read_text().count("\n") > 20
@@ -132,7 +134,7 @@ def stopped(port, tmp_path):
         (["--resume", "--steps=3"], "steps must be 2 as in {path}, not 3"),
         (["--resume", "--reset=hard"], "reset must be 'soft' as in {path}, not 'hard'"),
         (["--resume", "--bias"], "bias must be False as in {path}, not True"),
-        (["--resume", "--momentum=0.5"], "momentum must be 0.875 as in {path}, not 0.5"),
+        (["--resume", "--momentum=0.5"], "momentum must be 0.984375 as in {path}, not 0.5"),
         (["--resume", "--samples=13"], "samples must be 12 as in {path}, not 13"),
         (["--resume", "--epochs=6"], "epochs must be 5 as in {path}, not 6"),
         (["--resume", "--load=x.npz"], "load must not be given with resume"),
@@ -166,7 +168,7 @@ def test_an_impossible_request_does_not_reach_the_chip(options, text, port, stop
             "format of the network must be the chip's, Format(exponent=4, "
             "mantissa=3), not Format(exponent=5, mantissa=10)",
         ),
-        ({"momentum": False}, "momentum is 0.875 and the chip has no velocity memory"),
+        ({"momentum": False}, "update is 'lion', momentum is 0.984375 and the chip has no velocity memory"),
         ({"steps": 1}, "the network has 2 steps and the chip holds 1"),
     ],
 )
@@ -432,5 +434,6 @@ def test_a_rate_that_the_rule_does_not_give_is_said(port, tmp_path, capsys):
     port.chip = Chip(slices=16, columns=4, steps=4)
     network = "-".join(["64", *["4"] * 23, "10"])
     options = [f"--network={network}", "--samples=5", "--tests=2", "--batch=5", "--epochs=1", "--compare"]
+    options += ["--update=momentum"]
     assert train(tmp_path / "a.npz", *options) == 0
     assert "rate 5.960464477539063e-08, the smallest of the format" in capsys.readouterr().out

@@ -43,7 +43,7 @@ def test_geometry_of_a_deep_network():
     sizes = [(784, 3136), (3136, 6272), (6272, 1568), (1568, 64), (64, 10)]
     assert [(layer.inputs, layer.outputs) for layer in network.layers] == sizes
     assert [layer.shape for layer in network.layers] == [(10, 16), (145, 32), (289, 32), (1569, 64), (65, 10)]
-    assert all(layer.neuron == Neuron(reset="hard") for layer in network.layers)
+    assert [layer.neuron for layer in network.layers] == [Neuron(reset="hard")] * 4 + [Neuron(reset="hard", width=4)]
     assert [type(layer) for layer in network.layers] == [Conv, Conv, Conv, Dense, Dense]
 
 

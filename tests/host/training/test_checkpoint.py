@@ -109,7 +109,7 @@ def edited(path, change):
         ),
         (
             lambda d: d["spec"].update(network="64-12-12-10"),
-            "neuron[2].kappa of {path} must be 0.5, as in this version, not None",
+            "neuron[1].width of {path} must be 2.0, as in this version, not 4.0",
         ),
         (lambda d: d["constants"].update({"training[1].rate": 0.5}), "training[1].rate of {path} must be 0.0"),
         (lambda d: d["spec"].update(tests=21), "data 'digits' must have the fingerprint "),

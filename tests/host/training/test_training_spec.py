@@ -15,13 +15,14 @@ DEEP = "-".join(["64", *["16"] * 23, "10"])
 
 def test_a_rule_that_gives_no_rate_is_replaced_by_the_smallest_one():
     """The rule's rate of 24 layers is far below the smallest number of the format."""
-    spec = TrainingSpec(network=DEEP)
+    spec = TrainingSpec(network=DEEP, update="momentum")
     assert {training.rate for training in spec.schedule()} == {2.0**-24}
     assert spec.rate_remark() == (
         "rate 5.960464477539063e-08, the smallest of the format: by the rule for this network it would be 1.1e-16"
     )
     assert TrainingSpec().rate_remark() is None
-    small = TrainingSpec(network="64-32-32-10", format={"exponent": 4, "mantissa": 3})
+    assert TrainingSpec(network=DEEP).rate_remark() is None, "Lion's steps do not shrink with the layers"
+    small = TrainingSpec(network="64-32-32-10", update="momentum", format={"exponent": 4, "mantissa": 3})
     assert {training.rate for training in small.schedule()} == {2.0**-9} and small.rate_remark()
 
 
@@ -29,7 +30,9 @@ def test_options_replace_the_rules():
     spec = TrainingSpec(network=DEEP, rate=2.0**-8, loss_scale=0.5, neuron={"kappa": 0.25, "strict": True})
     assert spec.rate_remark() is None
     schedule = spec.schedule()
-    assert [training.rate for training in schedule] == [2.0**-8] * 16 + [2.0**-10] * 4
+    assert [training.rate for training in schedule] == [
+        2.0**-exponent for exponent in [8] * 11 + [9] * 3 + [10] * 2 + [11] * 2 + [12] * 2
+    ]
     assert {training.loss_scale for training in schedule} == {0.5}
     assert spec.constants()["neuron[23].kappa"] == 0.25 and spec.constants()["neuron[0].strict"] is True
     assert TrainingSpec(momentum=1.0).schedule()[0].rate == 2.0**-24
