@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from backspike.cli.options import add_training_options, given_training, positive
 from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
+from backspike.golden.diagnosis import diagnose
 from backspike.golden.layers import Layer
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
@@ -120,6 +121,8 @@ def _train(spec: TrainingSpec, arithmetic: Arithmetic, *, activity: bool) -> flo
     if activity:
         _show("trained weights", trainer, dataset)
     print(f"  saturated: {trainer.saturated}")
+    for text in diagnose(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES]):
+        print(f"  warning: {text}")
     return result.tested.accuracy
 
 
@@ -129,7 +132,6 @@ def add_options(parser: ArgumentParser) -> None:
         parser,
         samples="training samples (default all)",
         tests="test samples (default all)",
-        epochs="epochs (default 10)",
     )
     parser.add_argument(
         "--hidden",
@@ -148,7 +150,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def _spec(arguments: Namespace) -> TrainingSpec:
     """What the options ask for."""
-    given = {"epochs": 10, "seed": 0} | given_training(arguments)
+    given = {"seed": 0} | given_training(arguments)
     if arguments.hidden and arguments.network:
         raise ValueError("hidden must not be given with network")
     if arguments.network is None:
@@ -157,7 +159,7 @@ def _spec(arguments: Namespace) -> TrainingSpec:
         flat = hidden.replace("-", "").isdigit()
         first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))
         given["network"] = f"{first}-{hidden}-{dataset.classes}"
-    return TrainingSpec(**given)
+    return TrainingSpec.with_epochs(**given)
 
 
 def run(arguments: Namespace) -> int:

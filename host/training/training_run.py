@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backspike.golden.constants import Training
+from backspike.golden.diagnosis import diagnose_outputs
 from backspike.golden.learning import Trace
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
@@ -69,6 +70,7 @@ class TrainingRun:
         self._golden = self.spec.trainer(state.weights) if compare else None
         self._faults: dict[tuple[int, int], int] = {}
         self._saved = replace(state, history=list(state.history))
+        self._warnings: list[str] = []
         self.difference: Difference | None = None
         state.chip = chip.config.to_dict()
 
@@ -202,9 +204,10 @@ class TrainingRun:
         spikes, labels = data.test_spikes, data.test_labels
         if data.validation_spikes is not None and data.validation_labels is not None:
             held, spikes, labels = "validation", data.validation_spikes, data.validation_labels
-        metrics = self._classify(spikes, labels)
-        if metrics is None:
+        classified = self._classify(spikes, labels)
+        if classified is None:
             return
+        metrics, outputs = classified
         control = self.session.call("read_control")
         self._fetch()
         if self.difference:
@@ -232,9 +235,17 @@ class TrainingRun:
             f"{metrics.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
             **entry,
         )
+        self._warn(diagnose_outputs(outputs, labels, saturated=entry["saturated"]))
 
-    def _classify(self, spikes: np.ndarray, labels: np.ndarray) -> Metrics | None:
-        """``Metrics`` of samples on the chip, compared with the golden model; ``None`` where it was stopped."""
+    def _warn(self, warnings: list[str]) -> None:
+        """Say why the network does not learn, but nothing twice in a row."""
+        for text in warnings:
+            if text not in self._warnings:
+                self.log.event("warning", f"warning: {text}", epoch=self.state.epoch, warning=text)
+        self._warnings = warnings
+
+    def _classify(self, spikes: np.ndarray, labels: np.ndarray) -> tuple[Metrics, np.ndarray] | None:
+        """``Metrics`` and output spikes of samples on the chip, compared with the golden model's; ``None``: stopped."""
         found = self.session.classify(spikes, labels, self.stop)
         if found is None:
             return None
@@ -245,16 +256,17 @@ class TrainingRun:
                 samples = slice(start, start + part.shape[1])
                 self._compare_spikes(self._golden.forward(spikes[:, samples]), part, start)
                 start = samples.stop
-        return metrics
+        return metrics, np.concatenate(parts, axis=1)
 
     def _test_best(self) -> None:
         """Classify the test samples with the weights of the best epoch, which are those of the training."""
         state = self.state
         state.weights = list(state.best or state.weights)
         self._load()
-        metrics = self._classify(self.data.test_spikes, self.data.test_labels)
-        if metrics is None or self.difference:
+        classified = self._classify(self.data.test_spikes, self.data.test_labels)
+        if classified is None or self.difference:
             return
+        metrics, _ = classified
         state.tested = {"test_loss": metrics.loss, "test_accuracy": metrics.accuracy, "tests": metrics.samples}
         self._write()
         self.log.event(

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from backspike.golden.diagnosis import saturation
 from backspike.golden.network import Network
 from backspike.host.compiler.geometry import pixels, tap_count
 from backspike.sim.run.scenario import Scenario
@@ -52,6 +53,7 @@ def make_report(
             "golden_fully_trained_same_tests": golden["trained_accuracy"],
         },
         "saturated": measured["saturated"],
+        "warnings": golden["warnings"] + saturation(measured["saturated"]),
         "seconds": dict(seconds),
     }
     for name, key in (("evaluate", "chip_after_chip_samples"), ("trained", "chip_fully_trained_same_tests")):
@@ -131,6 +133,8 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
                 f"{engine['skipped'] / dense:.1%}" if dense else "-",
             )
         console.print(table)
+    for text in report["warnings"]:
+        console.print(f"[yellow]warning[/]: {text}", soft_wrap=True)
     for picture in pictures:
         console.print(f"picture: {_short(picture)}", soft_wrap=True)
     if report["difference"]:

@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
+from backspike.golden.diagnosis import diagnose
 from backspike.host.data.datasets import Dataset
 from backspike.host.training.golden_training import train_golden
 from backspike.host.training.metrics import Metrics
@@ -25,6 +26,9 @@ from backspike.sim.verilator.runner import Built, build, run
 from backspike.spec.config import ChipConfig
 
 __all__ = ["simulate_training"]
+
+_SEEN = 500
+"""Training samples that are looked at for the report's warnings."""
 
 
 def simulate_training(
@@ -124,6 +128,7 @@ def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict
         "accuracies": [metrics.accuracy for metrics in result.epochs],
         "losses": [metrics.loss for metrics in result.epochs],
         "held": held,
+        "warnings": diagnose(result.trainer, data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN]),
         "accuracy": result.tested.accuracy,
     }
 
