@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from backspike.cli.options import add_training_options, given_training, positive
 from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
 from backspike.golden.diagnosis import diagnose
+from backspike.golden.gradients import given_operands
 from backspike.golden.layers import Layer
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
@@ -38,21 +39,26 @@ def densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) -> dict[
 
     ``spikes``, ``masks``, ``deltas`` of a layer are per neuron and step; ``inputs used`` and ``deltas used`` are those
     that are not zero at some step of a sample. The others are numbers of products per sample whose factors are both not
-    zero: ``forward terms`` of a spike and a weight, ``gradient terms`` of a spike and a delta, and ``error terms`` of a
-    delta and a weight, for the inputs whose mask asks for the error (none in the first layer).
+    zero: ``forward terms`` of a spike and a weight, ``gradient terms`` of a delta and a spike, trace or count, and
+    ``error terms`` of a delta and a weight, for the inputs whose mask asks for the error (none in the first layer).
+    With a rule that goes back once a sample deltas have one step, and masks are where errors are not zero.
     """
     trace = trainer.forward(spikes)
-    deltas, _ = trainer.backward(trace, labels)
+    deltas, errors = trainer.backward(trace, labels)
+    given = given_operands(trainer.network, trace, trainer.rule, trainer.arithmetic)
     result: dict[str, Any] = {"inputs": float(trace.inputs.mean()), "layers": []}
     before = trace.inputs
-    masks = np.zeros(trace.inputs.shape, dtype=bool)
-    for description, layer, delta in zip(trainer.network.layers, trace.layers, deltas, strict=True):
+    masks = np.zeros(deltas[0].shape[:2] + trace.inputs.shape[2:], dtype=bool)
+    for description, layer, delta, error, values in zip(
+        trainer.network.layers, trace.layers, deltas, errors, given, strict=True
+    ):
         nonzero = delta != 0
-        terms = _terms(description, before, masks, nonzero)
+        own = layer.masks if len(delta) == len(layer.masks) else error != 0
+        terms = _terms(description, before, values != 0, masks, nonzero)
         result["layers"].append(
             {
                 "spikes": float(layer.spikes.mean()),
-                "masks": float(layer.masks.mean()),
+                "masks": float(own.mean()),
                 "deltas": float(nonzero.mean()),
                 "inputs used": float(before.any(axis=0).mean()),
                 "deltas used": float(nonzero.any(axis=0).mean()),
@@ -60,19 +66,22 @@ def densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) -> dict[
                 **{f"{name} terms": float(count / len(labels)) for name, count in terms.items()},
             }
         )
-        before, masks = layer.spikes, layer.masks
+        before, masks = layer.spikes, own
     return result
 
 
-def _terms(layer: Layer, spikes: np.ndarray, masks: np.ndarray, nonzero: np.ndarray) -> dict[str, float]:
+def _terms(
+    layer: Layer, spikes: np.ndarray, given: np.ndarray, masks: np.ndarray, nonzero: np.ndarray
+) -> dict[str, float]:
     """Products of a layer whose factors are not zero, all samples and steps together."""
-    spikes, masks, nonzero = (array.reshape(-1, array.shape[2]) for array in (spikes, masks, nonzero))
+    spikes, given, masks, nonzero = (array.reshape(-1, array.shape[2]) for array in (spikes, given, masks, nonzero))
     pixels = layer.out_height * layer.out_width
     result = {"forward": 0.0, "gradient": 0.0, "error": 0.0}
     for row in range(len(spikes)):
+        result["forward"] += input_windows(layer, spikes[row : row + 1]).sum() * layer.channels
+    for row in range(len(nonzero)):
         one = slice(row, row + 1)
-        seen = input_windows(layer, spikes[one]).sum(axis=1)
-        result["forward"] += seen.sum() * layer.channels
+        seen = input_windows(layer, given[one]).sum(axis=1)
         result["gradient"] += seen @ to_pixels(pixels, nonzero[one]).sum(axis=1)
         if masks[one].any():
             reached = np.count_nonzero(delta_windows(layer, nonzero[one].astype(np.float64)), axis=1)
