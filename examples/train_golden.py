@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the golden model, which computes the very bits of the chip, on handwritten digits."""
 
+from backspike.golden.initial import balanced_weights
 from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.trainer import Trainer
@@ -9,7 +10,8 @@ from backspike.host.data.datasets import digits
 network = Network.parse("64-128-10", steps=4, reset="soft")
 data = digits(steps=network.steps)
 schedule = default_schedule(network, epochs=10)
-trainer = Trainer(network, schedule[0], seed=1)
+weights = balanced_weights(network, seed=1, spikes=data.train_spikes[:, :64])
+trainer = Trainer(network, schedule[0], weights=weights)
 
 for epoch, training in enumerate(schedule):
     trainer.training = training
