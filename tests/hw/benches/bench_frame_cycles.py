@@ -37,7 +37,7 @@ async def frames_of_one_step_cost_little(dut):
     """With as many slots, at most 5 % more than frames of a sample, with initial weights and with trained ones."""
     chip = await Session(dut, CONFIG, seed=1).start()
     network, data = Network.parse("64-128-10", steps=4), digits()
-    training, cycles = default_training(network), {}
+    training, cycles = default_training(network, update="momentum"), {}
     for name in ("bptt", "sltt"):
         rule = Rule.parse(name)
         trainer = Trainer(network, training, seed=0, rule=rule)
