@@ -22,7 +22,7 @@ SHAPES = {bits: Shapes(ChipConfig(**SIZES, operand_bits=bits)) for bits in (1, 2
 """By bits of an operand."""
 
 
-def _replay(depth):
+def _operand_list(depth):
     return OperandList(entry=9, payload=7, depth=depth)
 
 
@@ -64,7 +64,7 @@ class Adder(wiring.Component):
 
 def units():
     return {
-        **{f"replay_{depth}": _replay(depth) for depth in DEPTHS},
+        **{f"list_{depth}": _operand_list(depth) for depth in DEPTHS},
         **{f"adder_{lanes}_{bits}": Adder(lanes, bits) for lanes in LANES for bits in SHAPES},
     }
 
@@ -128,7 +128,7 @@ class Lists:
 @cocotb.parametrize(depth=DEPTHS, idle=[(0, 0, 0), (0.8, 0, 0), (0, 0.9, 0), (0, 0, 0.8), (0.3, 0.3, 0.3)])
 async def lists_are_played(dut, depth, idle):
     """Empty, full and longer than the memory; once, several times; over many rounds of the memory."""
-    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    bench = Bench(dut, f"list_{depth}", _operand_list(depth))
     lists = Lists(bench, 120, depth)
     items, commands = Source(bench, "items", idle[0]), Source(bench, "commands", idle[1])
     sink = Sink(bench, "out", idle[2])
@@ -150,7 +150,7 @@ def _assert_done(bench, commands):
 @cocotb.parametrize(depth=DEPTHS)
 async def many_short_lists_wait(dut, depth):
     """More complete lists than may wait, although there is room for their entries."""
-    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    bench = Bench(dut, f"list_{depth}", _operand_list(depth))
     lists = Lists(bench, 60, depth, short=True)
     items, commands, sink = Source(bench, "items"), Source(bench, "commands", 0.5), Sink(bench, "out")
     items.send(*lists.items)
@@ -166,7 +166,7 @@ async def many_short_lists_wait(dut, depth):
 @cocotb.parametrize(depth=DEPTHS)
 async def an_end_that_comes_late_is_an_element(dut, depth):
     """The list's entries are played when they are there; its end, which comes later without an entry, follows."""
-    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    bench = Bench(dut, f"list_{depth}", _operand_list(depth))
     items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
     commands.send({"payload": 1, "final": 0}, {"payload": 2, "final": 1})
     await bench.start()
@@ -192,7 +192,7 @@ async def an_entry_is_played_each_cycle(dut, depth):
 
     Room in the memory is told some cycles late, which leaves gaps if it is as small as the smallest.
     """
-    bench = Bench(dut, f"replay_{depth}", _replay(depth))
+    bench = Bench(dut, f"list_{depth}", _operand_list(depth))
     items, commands, sink = Source(bench, "items"), Source(bench, "commands"), Sink(bench, "out")
     for length in (3 * depth, 2, depth, 1, 5 * depth, 1, 1):
         items.send(*({"entry": n, "none": 0, "last": int(n == length - 1)} for n in range(length)))
