@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chips at packet level that can be trained on, disturbed in what they do, and what must come out."""
 
-from backspike.golden.trainer import Trainer
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.training_log import TrainingLog
 from backspike.host.training.training_run import TrainingRun
@@ -52,7 +51,7 @@ class Chip:
 def golden(spec=SPEC):
     """Weights and velocities of the whole spec in the golden model."""
     data, schedule = spec.dataset(), spec.schedule()
-    trainer = Trainer(spec.model, schedule[0], weights=spec.weights())
+    trainer = spec.trainer(spec.weights())
     for epoch, training in enumerate(schedule):
         trainer.training = training
         for chosen in spec.epoch_batches(epoch, len(data.train_labels)):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training on a chip at packet level: the golden model's bits, whatever interrupts or disturbs it."""
 
+import dataclasses
 import json
 import re
 
@@ -75,6 +76,20 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(looks, whole, tmp_path
     assert state.samples > 0 or not looks
     result, _ = train(tmp_path, state=state, compare=True)
     assert result == "finished" and same_as_whole(tmp_path, whole)
+
+
+def test_direct_feedback_is_the_same_on_every_chip(tmp_path):
+    """The random weights that bring errors come from the seed, whatever chip the training goes on with."""
+    spec = dataclasses.replace(SPEC, network="64-8-7-10", rule="dfa", epochs=2)
+    asked = iter([False] * 3 + [True])
+    shapes = {"steps": 1, "slots": 4, "operand_bits": 7}
+    train(tmp_path, Chip(**shapes), spec=spec, stop=lambda: next(asked))
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    assert not state.finished and state.samples
+    result, _ = train(tmp_path, Chip(**shapes, columns=3, lanes=2), state, spec=spec, compare=True)
+    found = Checkpoint.load(tmp_path / "weights.npz")
+    weights, velocities = golden(spec)
+    assert result == "finished" and same(found.weights, weights) and same(found.velocities, velocities)
 
 
 def test_a_killed_training_goes_on_from_the_last_checkpoint(whole, tmp_path):
