@@ -53,7 +53,7 @@ class OperandUpdate(wiring.Component):
     Then the tape holds flags of the operands that are not zero, for the search that looks for what gradients learn
     from. A slice without tape words has no operands, and its job takes no time.
 
-    An input each cycle, and 7 cycles for the last; while somebody else writes the tape, a finished word waits.
+    An input each cycle, and a cycle for each word of flags, or more while somebody else writes the tape; then 6 cycles.
 
     Parameters
     ----------
@@ -95,7 +95,8 @@ class OperandUpdate(wiring.Component):
         total, flags = self._compute(m, stages, move)
         full, written = stages[-1]
         m.d.comb += [
-            move.eq(~(finished & memory.tape_taken)),
+            # Of what is in a register: who writes the tape comes late in the cycle.
+            move.eq(~finished),
             memory.operands.enable.eq(move),
             memory.operands.address.eq(walk),
             memory.tape.enable.eq(move),
@@ -103,7 +104,7 @@ class OperandUpdate(wiring.Component):
             memory.tape.address.slot.eq(self.slot),
             memory.new_operands.enable.eq(full & move),
             memory.new_operands.address.eq(written),
-            memory.new_tape.enable.eq(finished & move),
+            memory.new_tape.enable.eq(finished & ~memory.tape_taken),
             memory.new_tape.address.word.eq(word),
             memory.new_tape.address.slot.eq(self.slot),
             memory.new_tape.data.eq(flags),
@@ -113,6 +114,8 @@ class OperandUpdate(wiring.Component):
         ]
         with m.If(move):
             m.d.sync += [finished.eq(full & written.bit.all()), word.eq(written.word)]
+        with m.Elif(~memory.tape_taken):
+            m.d.sync += finished.eq(0)
         return m
 
     def _walk(self, m, walk, left, move):

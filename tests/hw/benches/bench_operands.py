@@ -133,11 +133,11 @@ async def slices_keep_their_operands(dut, bits):
 
 @cocotb.test()
 @cocotb.parametrize(words=[1, 5, 11])
-async def an_input_takes_a_cycle(dut, words):
+async def an_input_takes_a_cycle_and_so_does_a_word(dut, words):
     run = Run(dut, 7)
     await run.bench.start()
     _, cycles = await run.frame(0, words, more=0, leak=128, one=32)
-    assert cycles == WORD * words + 7
+    assert cycles == (WORD + 1) * words + 6
 
 
 @cocotb.test()
@@ -146,7 +146,7 @@ async def a_finished_word_waits_for_its_turn(dut):
     run = Run(dut, 7, 0.9)
     await run.bench.start()
     spikes, cycles = await run.frame(2, 6, more=0, leak=128, one=32)
-    assert cycles > WORD * 6 + 7
+    assert cycles > (WORD + 1) * 6 + 6
     run.check(operands(spikes[None, None], leak=128, one=32, bits=7)[0][0, 0])
 
 
