@@ -43,3 +43,11 @@ def test_train_golden():
     accuracies = [float(value) for value in re.findall(r"epoch +\d+: ([\d.]+)%", run("train_golden.py"))]
     assert len(accuracies) == 10
     assert accuracies[-1] >= 96
+
+
+def test_compare_pytorch():
+    """A table of real data, without PyTorch: with it, it takes minutes."""
+    rows = run("compare_pytorch.py", "--sets", "wine", "iris", "--seeds", "2", "--without-torch").splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [row[:3] for row in cells] == [["wine", "26-128-3, 8", "125, 53"], ["iris", "8-128-3, 8", "105, 45"]]
+    assert all(float(row[3].split()[0]) > 90 and row[4:] == ["-", "-"] for row in cells)
