@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mathematical description of a network and of its training; nothing about cores, lanes or time."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -91,7 +92,10 @@ class Network:
         """
         described = Neuron(**neuron)
         given = "width" in neuron
-        hidden, last = (described if given else replace(described, width=k * described.theta) for k in (2, 4))
+        most = format.max_finite if isinstance(format, Format) else math.inf
+        hidden, last = (
+            described if given else replace(described, width=min(k * described.theta, most)) for k in (2, 4)
+        )
         layers = parse_layers(sizes, neuron=hidden, last=last, bias=check_flag("bias", bias))
         return cls(layers=layers, steps=steps, format=format)
 

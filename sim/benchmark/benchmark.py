@@ -116,7 +116,7 @@ def trained_weights(
     name = _digest(
         [
             *(scenario.network, scenario.steps, scenario.neuron, scenario.bias, scenario.data),
-            *(scenario.rule, case.epochs, scenario.seed),
+            *(scenario.rule, dataclasses.asdict(scenario.training), case.epochs, scenario.seed),
         ]
     )
     path = Path(case.weights) if case.weights else directory / "weights" / f"{case.name}-{name}.npz"

@@ -21,7 +21,7 @@ SEEDS = range(6)
 
 def setup(seed, **neuron):
     """A random network with biases, in which neurons of all layers spike; spikes and one-hot targets."""
-    network = Network.parse(SIZES, steps=STEPS, bias=True, **neuron)
+    network = Network.parse(SIZES, steps=STEPS, bias=True, **{"width": 2.0, **neuron})
     generator = np.random.default_rng(seed)
     weights = [generator.normal(0.08, 0.5, layer.shape) for layer in network.layers]
     spikes = (generator.random((STEPS, SAMPLES, network.inputs)) < 0.5).astype(np.uint8)

@@ -325,7 +325,8 @@ async def clamp_at_its_bounds(dut, chip, steps):
         given += sums
         clamp = (0.0, float(steps))
         await run.do(INTEGRATING, shape, 1, 5, int(frame > 0), train=int(last), clamp=clamp, sums=sums[np.newaxis])
-    counts = [word >> fmt.width + 1 for word in run.potentials[5 : 5 + len(cases)]]
+    first = 5 * run.config.lanes
+    counts = [word >> fmt.width + 1 for word in run.potentials[first : first + len(cases)]]
     assert counts == [always * (steps - 1) for always, _, _ in cases]
     assert [bits[1] for bits in run.own.values()] == inside
 
