@@ -24,11 +24,9 @@ from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.cost_model import Density
-from backspike.host.compiler.frames import frame_steps
 from backspike.host.data.datasets import Dataset, load
 from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
-from backspike.spec.config import LIMITS
 from backspike.spec.formats import Format
 
 __all__ = ["TrainingSpec", "fingerprint"]
@@ -53,7 +51,7 @@ class TrainingSpec:
     network : str
         Layers in the notation of ``Network.parse``, such as ``"64-128-10"`` or ``"1x28x28-c16k3p1-a2-10"``.
     steps : int
-        Time steps T; a frame of the learning rule has 1 to 16.
+        Time steps T; a chip takes those of a frame of the learning rule, 1 to 16.
     rule : str
         Learning rule, one of ``rules.NAMES``.
     loss : "rate" or "cross-entropy"
@@ -126,7 +124,6 @@ class TrainingSpec:
     def __post_init__(self) -> None:
         check_integer("steps", self.steps, 1)
         self.objective.check(self.learning_rule)
-        check_frame(self.learning_rule, self.steps)
         for name, low in (("batch", 1), ("epochs", 1), ("seed", 0), ("samples", 1), ("tests", 1)):
             if getattr(self, name) is not None or name not in ("samples", "tests"):
                 check_integer(name, getattr(self, name), low)
@@ -345,17 +342,6 @@ class TrainingSpec:
     def from_json(cls, text: str) -> Self:
         """The inverse of ``to_json``."""
         return cls(**json.loads(text))
-
-
-def check_frame(rule: Rule, steps: int) -> None:
-    """``ValueError`` where no chip can hold a frame of the rule."""
-    frame, most = frame_steps(rule, steps), LIMITS["steps"][1]
-    if frame > most:
-        fitting = max(n for n in range(1, most + 1) if steps % n == 0)
-        raise ValueError(
-            f"steps must be at most {most} with rule {rule}, as a chip holds all of them, not {steps!r}: use fewer, "
-            f"rule tbptt:{fitting} or sltt"
-        )
 
 
 def _check_fields(name: str, values: object, kind: type) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from backspike.golden.constants import Training, Update
-from backspike.golden.rules import OPERAND_BITS
+from backspike.golden.rules import OPERAND_BITS, Rule
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
@@ -21,7 +21,7 @@ from backspike.host.driver.operation import Operation
 from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.checks import check_integer
-from backspike.spec.config import ChipConfig, mesh_shape
+from backspike.spec.config import LIMITS, ChipConfig, mesh_shape
 
 __all__ = ["ACTIVITY_PERIOD", "PRESETS", "Scenario"]
 
@@ -102,6 +102,7 @@ class Scenario(TrainingSpec):
         for name in ("cores", "samples", "tests"):
             check_integer(name, getattr(self, name), 1)
         super().__post_init__()
+        _check_frame(self.learning_rule, self.steps)
         if self.samples > _SAMPLES:
             raise ValueError(f"samples must be at most {_SAMPLES}, not {self.samples!r}")
         if not isinstance(self.idle, int | float) or not 0 <= self.idle < 1:
@@ -216,3 +217,14 @@ class Scenario(TrainingSpec):
         rounds = -(-self.batches * self.batch // count)
         order = np.concatenate([generator.permutation(count) for _ in range(rounds)])
         return order[: self.batches * self.batch].reshape(self.batches, self.batch)
+
+
+def _check_frame(rule: Rule, steps: int) -> None:
+    """``ValueError`` where no chip can hold a frame of the rule."""
+    frame, most = frame_steps(rule, steps), LIMITS["steps"][1]
+    if frame > most:
+        fitting = max(n for n in range(1, most + 1) if steps % n == 0)
+        raise ValueError(
+            f"steps must be at most {most} with rule {rule}, as a chip holds all of them, not {steps!r}: use fewer, "
+            f"rule tbptt:{fitting} or sltt"
+        )

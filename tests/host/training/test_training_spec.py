@@ -82,12 +82,7 @@ def test_the_momentum_by_default_is_that_of_the_update():
         ({"format": {"mantisa": 3}}, ValueError, "format must have fields of ['exponent', 'mantissa'], not 'mantisa'"),
         ({"data": 5}, TypeError, "data must be a string, not 5"),
         ({"network": 5}, TypeError, "sizes must be a string, not 5"),
-        (
-            {"steps": 17},
-            ValueError,
-            "steps must be at most 16 with rule bptt, as a chip holds all of them, not 17: use ",
-        ),
-        ({"steps": 17, "rule": "tbptt:17"}, ValueError, "steps must be at most 16 with rule tbptt:17, as a chip holds"),
+        ({"steps": 0}, ValueError, "steps must be at least 1, not 0"),
         ({"bias": 1}, TypeError, "bias must be True or False, not 1"),
         ({"batch": True}, TypeError, "batch must be an integer, not True"),
         ({"samples": 0}, ValueError, "samples must be at least 1, not 0"),
