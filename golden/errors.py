@@ -23,11 +23,9 @@ def pass_back(
     shape = masks.shape
     errors, masks = np.zeros((shape[0] * shape[1], shape[2])), masks.reshape(-1, shape[2])
     rows_used, deltas, largest = active(deltas)
-    pixels = 1 if layer.whole else layer.pooled_height * layer.pooled_width
     weight = transposed(layer, weight)
-    for rows in blocks(len(rows_used), pixels * len(weight)):
-        total = arithmetic.matmul(delta_windows(layer, deltas[rows]), weight, largest=largest)
-        total = arithmetic.map(total, partial(to_map, pixels))
+    for rows in blocks(len(rows_used), _pixels(layer) * len(weight)):
+        total = _pooled_sums(layer, weight, deltas[rows], arithmetic, largest)
         asked = masks[rows_used[rows]]
         values = unpooled(layer, arithmetic.masked(total, pooled_any(layer, asked)))
         errors[rows_used[rows]] = values if layer.pool == 1 else np.where(asked, values, 0.0)
@@ -36,9 +34,21 @@ def pass_back(
 
 def error_sums(layer: Layer, weight: np.ndarray, deltas: np.ndarray, arithmetic: Arithmetic[Sum]) -> Sum:
     """``sum_i W_ji delta_i`` of deltas [B, outputs], not rounded: [B, inputs]."""
-    pixels = 1 if layer.whole else layer.pooled_height * layer.pooled_width
-    total = arithmetic.matmul(delta_windows(layer, deltas), transposed(layer, weight))
-    return arithmetic.map(arithmetic.map(total, partial(to_map, pixels)), partial(unpooled, layer))
+    total = _pooled_sums(layer, transposed(layer, weight), deltas, arithmetic)
+    return arithmetic.map(total, partial(unpooled, layer))
+
+
+def _pixels(layer: Layer) -> int:
+    """Pooled input pixels, of which a kernel that is the whole map sees one."""
+    return 1 if layer.whole else layer.pooled_height * layer.pooled_width
+
+
+def _pooled_sums(
+    layer: Layer, weight: np.ndarray, deltas: np.ndarray, arithmetic: Arithmetic[Sum], largest: float | None = None
+) -> Sum:
+    """``sum_i W_ji delta_i`` of each pooled input, with ``transposed`` weights; ``largest`` bounds the deltas."""
+    total = arithmetic.matmul(delta_windows(layer, deltas), weight, largest=largest)
+    return arithmetic.map(total, partial(to_map, _pixels(layer)))
 
 
 def fed_back(feedback: np.ndarray, deltas: np.ndarray, masks: np.ndarray, arithmetic: Arithmetic[Sum]) -> np.ndarray:
