@@ -81,13 +81,14 @@ def run(arguments: Namespace) -> int:
             remarks = []
             if state is None:
                 spec = _for_chip(spec, arguments, chip.config)
-                check_run(spec.model, spec.schedule()[0], chip.config, batch=spec.batch)
+                training = spec.schedule()[0]
+                check_run(spec.model, training, chip.config, batch=spec.batch, rule=spec.learning_rule)
                 weights, remark = _loaded(arguments, spec)
                 state = Checkpoint.start(spec, weights)
                 remarks = [text for text in (remark, spec.rate_remark()) if text]
             path = arguments.save.with_suffix(".jsonl")
             with TrainingLog(path, anew=not arguments.resume) as log, StopRequest() as request:
-                training = TrainingRun(
+                run = TrainingRun(
                     chip,
                     state,
                     arguments.save,
@@ -96,8 +97,8 @@ def run(arguments: Namespace) -> int:
                     compare=arguments.compare,
                     stop=request.asked,
                 )
-                _introduce(log, training.session, "resume" if arguments.resume else "start", state, remarks)
-                return _conclude(log, arguments, state, training.run(), request)
+                _introduce(log, run.session, "resume" if arguments.resume else "start", state, remarks)
+                return _conclude(log, arguments, state, run.run(), request)
 
 
 @contextmanager
