@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from backspike.golden.rules import Rule
 from backspike.spec.config import ChipConfig
 
 __all__ = [
@@ -202,7 +203,7 @@ def add_training_options(
         "MNIST's IDX format (default digits)",
     )
     add("--samples", type=int, metavar="N", help=samples)
-    add("--batch", type=int, metavar="N", help="samples per update (default 16)")
+    add("--batch", type=int, metavar="N", help="samples per update (default 16; 1 with ottt-o)")
     add("--tests", type=int, metavar="N", help=tests)
     add("--epochs", type=int, metavar="N", help=epochs)
     add(
@@ -238,6 +239,8 @@ def given_training(arguments: Namespace) -> dict[str, Any]:
     """Fields of ``TrainingSpec`` that the options give."""
     given = {name: getattr(arguments, name) for name in _TRAINING if getattr(arguments, name) is not None}
     neuron = {name: getattr(arguments, name) for name in _NEURON if getattr(arguments, name) is not None}
+    if "rule" in given and Rule.parse(given["rule"]).step_updates:
+        given.setdefault("batch", 1)
     return given | ({"neuron": neuron} if neuron else {})
 
 

@@ -215,6 +215,14 @@ class Rule:
                 f"rule {self.name} must have a hidden layer to bring errors to: {network} has none; use ottt"
             )
 
+    def check_batch(self, samples: int) -> None:
+        """``ValueError`` where the rule cannot train so many samples at once."""
+        if self.step_updates and samples != 1:
+            raise ValueError(
+                f"batch must be 1 with rule {self.name}, which updates after each step, not {samples}: use batch=1, "
+                f"or rule ottt"
+            )
+
     def adapted(self, network: Network) -> Network:
         """The network with the neurons that the rule trains.
 

@@ -123,7 +123,7 @@ class Trainer:
         """A forward pass with input spikes [T, B, inputs]."""
         return learning.forward(self.network, self.weights, spikes, self.arithmetic)
 
-    def train_batch(self, spikes: ArrayLike, labels: ArrayLike, *, trained: np.ndarray | None = None) -> int:
+    def train_batch(self, spikes: ArrayLike, labels: ArrayLike, *, trained: np.ndarray | None = None) -> np.ndarray:
         """Train on one batch.
 
         Parameters
@@ -137,12 +137,13 @@ class Trainer:
 
         Returns
         -------
-        int
-            Samples that were classified rightly before the update, with the noise of learned feedback; with an update
-            after each step, by the spikes of all steps.
+        array of uint8 or bool [T, B, outputs]
+            Spikes of the last layer as the samples were trained: before the update, with the noise of learned feedback;
+            where weights change after each step, with those of the step.
         """
         inputs = learning.check_spikes(self.network, spikes)
         labels = learning.check_labels(self.network, labels, inputs.shape[1])
+        self.rule.check_batch(inputs.shape[1])
         if self.rule.step_updates:
             if trained is not None:
                 raise ValueError(f"trained must be None with rule {self.rule}, which trains every step")
@@ -156,7 +157,7 @@ class Trainer:
         if self.feedback and noise:
             self.feedback.learn(noise, deltas[-1])
         self.apply()
-        return int((self.predictions(trace) == labels).sum())
+        return trace.layers[-1].spikes
 
     def backward(
         self, trace: learning.Trace, labels: ArrayLike, trained: np.ndarray | None = None
@@ -180,10 +181,8 @@ class Trainer:
             **given,
         )
 
-    def _train_steps(self, inputs: np.ndarray, labels: np.ndarray) -> int:
-        """Train on one sample, with an update after each step; whether it was classified rightly."""
-        if inputs.shape[1] != 1:
-            raise ValueError(f"batch must be 1 with rule {self.rule}, not {inputs.shape[1]}")
+    def _train_steps(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Train on one sample, with an update after each step; the spikes of the last layer."""
         network = replace(self.network, steps=1)
         traces: list[learning.Trace] = []
         for t in range(len(inputs)):
@@ -196,7 +195,7 @@ class Trainer:
                 self.network, traces[-1], deltas, self.arithmetic, rule=self.rule, given=[n[-1:] for n in given]
             )
             self.apply()
-        return int((self.predictions(whole) == labels).sum())
+        return whole.layers[-1].spikes
 
     def predictions(self, trace: learning.Trace) -> np.ndarray:
         """The output with the most spikes in the steps of the loss for each sample (the first of equals), [B]."""

@@ -115,9 +115,9 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
-    if rule.backward == "ternary" or rule.feedback == "learned" or rule.step_updates:
+    if rule.backward == "ternary" or rule.feedback == "learned":
         raise CapacityError(
-            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, dsr or dfa"
+            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr or dfa"
         )
     if rule.operand == "trace" and config.operand_bits != OPERAND_BITS:
         raise CapacityError(
@@ -172,9 +172,12 @@ def scaled_training(network: Network, training: Training, rule: Rule) -> Trainin
 
 
 def gradient_terms(network: Network, rule: Rule = BPTT) -> list[int]:
-    """Terms that one sample adds to the exact sum of a gradient of each layer, at most: a spike counts as one."""
+    """Terms that one sample adds to the exact sum of a gradient of each layer, at most: a spike counts as one.
+
+    Where weights change after each step, those of a step.
+    """
     frames = rule.frames(network.steps) if rule.trained is None else rule.trained
-    steps = 1 if once_a_sample(rule) else frames * rule.frame_steps(network.steps)
+    steps = 1 if once_a_sample(rule) or rule.step_updates else frames * rule.frame_steps(network.steps)
     return [
         terms(layer, steps) * operand.most
         for layer, operand in zip(network.layers, rule.operands(network), strict=True)

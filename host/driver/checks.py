@@ -42,8 +42,9 @@ def check_run(
     CapacityError
         The network does not fit, or the chip's gradients do not hold so many samples.
     TypeError, ValueError
-        Network and chip do not belong together, or the engines always skip.
+        Network and chip do not belong together, the engines always skip, or the rule has no batches of this size.
     """
+    rule.check_batch(batch)
     check_fit(network, training, config, rule)
     check_skipping(config, skipping)
     each = max(gradient_terms(network, rule))

@@ -192,7 +192,8 @@ class Driver:
         trained : array of bool [frames] or None
             Which frames of each sample are trained, as ``Rule.draw`` gives them; ``None``: all.
         update : bool
-            Whether the weights change; if not, gradients add up over calls until ``update()``.
+            Whether the weights change; if not, gradients add up over calls until ``update()``. Not with a rule that
+            updates after each step.
 
         Raises
         ------
@@ -214,7 +215,14 @@ class Driver:
         count = inputs.shape[1]
         targets = None if labels is None else check_labels(self.plan.network, labels, count)
         frames = check_trained(self.plan.rule, self.plan.frames, trained)
+        self.plan.rule.check_batch(count)
         self._check_terms(count)
+        if self.plan.rule.step_updates:
+            if not update:
+                raise ValueError(
+                    f"update must be True with rule {self.plan.rule}, which updates after each step, not False"
+                )
+            return self._start("train_batch", lambda run: self._train_steps(run, inputs, targets, errors))
 
         def script(run: Run) -> Script[SampleResult]:
             self._samples_since_update += count
@@ -228,6 +236,28 @@ class Driver:
             return SampleResult(samples.outputs)
 
         return self._start("train_batch", script)
+
+    def _train_steps(
+        self, run: Run, spikes: np.ndarray, labels: Sequence[int] | None, errors: ErrorFunction | None
+    ) -> Script[SampleResult]:
+        """One sample, whose frames are followed by an update each."""
+        outputs = np.zeros((0, 1, self.plan.network.outputs), dtype=np.uint8)
+
+        def so_far(sample: int, own: np.ndarray) -> ArrayLike:
+            assert errors is not None
+            return errors(sample, np.concatenate([outputs[:, sample], own]))
+
+        self.weights_known = False
+        for frame in range(self.plan.frames):
+            steps = slice(frame * self.plan.frame, (frame + 1) * self.plan.frame)
+            given = so_far if errors else None
+            samples = self._samples(spikes[steps], np.ones(1, dtype=bool), more=frame > 0, labels=labels, errors=given)
+            yield from run(samples)
+            yield from self._update(run)
+            yield from samples.settle()
+            outputs = np.concatenate([outputs, samples.outputs])
+        self.weights_known = True
+        return SampleResult(outputs)
 
     def _check_terms(self, samples: int) -> None:
         """Refuse samples whose gradients, with those since the last update, could be beyond the chip's sums."""
@@ -263,11 +293,14 @@ class Driver:
         spikes: np.ndarray,
         trained: np.ndarray,
         *,
+        more: bool = False,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
     ) -> Samples:
-        samples = Samples(self.plan, spikes, trained, first_slot=self.next_slot, labels=labels, errors=errors)
-        self.next_slot = (self.next_slot + spikes.shape[1] * self.plan.frames) % self.plan.config.slots
+        samples = Samples(
+            self.plan, spikes, trained, first_slot=self.next_slot, more=more, labels=labels, errors=errors
+        )
+        self.next_slot = (self.next_slot + spikes.shape[1] * len(trained)) % self.plan.config.slots
         return samples
 
     def _until_idle(self, run: Run) -> Script[None]:

@@ -71,9 +71,11 @@ class Samples(Transaction[None]):
     spikes : array of uint8 [T, B, N]
         Inputs, 0 or 1, in the golden model's order.
     trained : array of bool [frames]
-        Which frames of each sample are for training.
+        Which frames of each sample are for training; as many as the spikes are.
     first_slot : int
         Slot of the first frame; those after it follow in turn.
+    more : bool
+        Whether the first frame goes on with the sample that was sent last, instead of beginning one.
     labels : sequence of int [B] or None
         Target neurons of the samples, for training with the loss on chip.
     errors : ErrorFunction or None
@@ -92,12 +94,14 @@ class Samples(Transaction[None]):
         trained: np.ndarray,
         *,
         first_slot: int,
+        more: bool = False,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
     ) -> None:
         self._plan, self._trained, self._labels, self._errors = plan, trained.tolist(), labels, errors
+        self._frames, self._more = len(trained), more
         self._words = pack_words(spikes[..., plan.input_order])
-        self._count = spikes.shape[1] * plan.frames
+        self._count = spikes.shape[1] * self._frames
         self._slots, self._first_slot = plan.config.slots, first_slot
         self._first, self._last = plan.layers[0], plan.layers[-1]
         self._credits: list[set[tuple[int, int, int]]] = [set() for _ in range(self._slots)]
@@ -115,13 +119,13 @@ class Samples(Transaction[None]):
 
     def _frame(self, number: int) -> tuple[int, int]:
         """The sample of a frame, and which of its frames it is."""
-        return divmod(number, self._plan.frames)
+        return divmod(number, self._frames)
 
     def _trains(self, number: int) -> bool:
-        return self._trained[number % self._plan.frames]
+        return self._trained[number % self._frames]
 
     def _kind(self, number: int) -> Kind:
-        return Kind.MORE if number % self._plan.frames else Kind.SPIKES
+        return Kind.MORE if self._more or number % self._frames else Kind.SPIKES
 
     def packets(self) -> Script[None]:
         """Until all output spikes have come; ``settle`` then waits for the last slots."""

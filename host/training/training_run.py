@@ -11,7 +11,6 @@ import numpy as np
 
 from backspike.golden.constants import Training
 from backspike.golden.diagnosis import diagnose_outputs
-from backspike.golden.learning import Trace
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
@@ -180,8 +179,8 @@ class TrainingRun:
         metrics = self.spec.metrics(result.spikes, labels)
         if self._golden:
             self._golden.training = self._training
-            self._compare_spikes(self._golden.forward(spikes), result.spikes, state.samples)
-            self._golden.train_batch(spikes, labels, trained=trained)
+            expected = self._golden.train_batch(spikes, labels, trained=trained)
+            self._compare_spikes(expected, result.spikes, state.samples)
         state.metrics += metrics
         state.batch += 1
         self.log.event(
@@ -254,7 +253,8 @@ class TrainingRun:
         if self._golden:
             for part in parts:
                 samples = slice(start, start + part.shape[1])
-                self._compare_spikes(self._golden.forward(spikes[:, samples]), part, start)
+                outputs = self._golden.forward(spikes[:, samples]).layers[-1].spikes
+                self._compare_spikes(outputs, part, start)
                 start = samples.stop
         return metrics, np.concatenate(parts, axis=1)
 
@@ -303,10 +303,8 @@ class TrainingRun:
             "saved", epoch=self.state.epoch + 1, batch=self.state.batch, samples=self.state.samples, path=str(self.path)
         )
 
-    def _compare_spikes(self, trace: Trace, found: np.ndarray, first_sample: int) -> None:
-        self._differs(
-            first_spike_difference(trace.layers[-1].spikes, found, len(self.spec.model.layers) - 1, first_sample)
-        )
+    def _compare_spikes(self, expected: np.ndarray, found: np.ndarray, first_sample: int) -> None:
+        self._differs(first_spike_difference(expected, found, len(self.spec.model.layers) - 1, first_sample))
 
     def _differs(self, difference: Difference | None) -> None:
         if difference is not None and self.difference is None:

@@ -127,6 +127,7 @@ class TrainingSpec:
         for name, low in (("batch", 1), ("epochs", 1), ("seed", 0), ("samples", 1), ("tests", 1)):
             if getattr(self, name) is not None or name not in ("samples", "tests"):
                 check_integer(name, getattr(self, name), low)
+        self.learning_rule.check_batch(self.batch)
         if self.epochs > _EPOCHS:
             raise ValueError(f"epochs must be at most {_EPOCHS}, not {self.epochs!r}")
         for name in ("rate", "loss_scale"):

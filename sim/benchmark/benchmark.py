@@ -135,16 +135,17 @@ def trained_weights(
 
 
 def _train(scenario: Scenario, data: Dataset, epochs: int, update: Callable[..., None]) -> Trainer:
-    """A golden model that was trained for some epochs, in batches of 16 whatever the chip's are."""
-    scenario = dataclasses.replace(scenario, batch=16, epochs=epochs)
+    """A golden model that was trained for some epochs, in batches of 16 or 1, whatever the chip's are."""
+    batch = 1 if scenario.learning_rule.step_updates else 16
+    scenario = dataclasses.replace(scenario, batch=batch, epochs=epochs)
     schedule = scenario.schedule()
     trainer = scenario.trainer(scenario.weights())
     count = len(data.train_labels)
     for epoch, training in enumerate(schedule):
         trainer.training = training
         order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
-        for number, start in enumerate(range(0, count, 16)):
-            chosen = order[start : start + 16]
+        for number, start in enumerate(range(0, count, batch)):
+            chosen = order[start : start + batch]
             frames = scenario.trained_frames(epoch, number)
             trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames)
             update(epoch * count + start + len(chosen), epochs * count)
@@ -182,9 +183,8 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, weights: list[
     trainer = scenario.trainer(weights)
     spikes, order = [], scenario.order(data)
     for number, chosen in enumerate(order):
-        spikes.append(trainer.forward(data.train_spikes[:, chosen]).layers[-1].spikes)
         frames = scenario.trained_frames(0, number)
-        trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames)
+        spikes.append(trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames))
     tests = data.test_spikes[:, : scenario.tests]
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from backspike.golden.rules import Rule
 from backspike.sim.run.scenario import PRESETS, Scenario
 
 __all__ = ["CASES", "Case", "Measurement", "chosen_runs"]
@@ -134,14 +135,13 @@ def chosen_runs(
     runs = []
     for case in (case for case in cases if not names or case.name in names):
         if samples is not None:
-            batch = min(case.scenario.get("batch", Scenario.batch), samples)
-            case = dataclasses.replace(  # noqa: PLW2901
-                case, samples=samples, tests=samples, scenario={**case.scenario, "batch": batch}
-            )
+            case = dataclasses.replace(case, samples=samples, tests=samples)  # noqa: PLW2901
         for rule, count, lanes in product(rules, cores or case.cores, case.lanes):
+            most = 1 if Rule.parse(rule).step_updates else case.scenario.get("batch", Scenario.batch)
             scenario = Scenario(
                 **{
                     **case.scenario,
+                    "batch": min(most, case.samples),
                     "cores": count,
                     "lanes": lanes,
                     "samples": case.samples,

@@ -96,6 +96,7 @@ REQUESTS = [
     {"chip": {"batch_terms": 32}},
     {"batch": 100000},
     {"steps": 16, "batch": 5000},
+    {"rule": "ottt-o"},
     {"steps": 300},
     {"steps": 0},
     {"chip": {"steps": 2}},

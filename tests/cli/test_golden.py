@@ -11,7 +11,7 @@ from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
 
 
-@pytest.mark.parametrize("rule", ["bptt", "ottt", "dsr", "spide:4", "dfa"])
+@pytest.mark.parametrize("rule", ["bptt", "ottt", "ottt-o", "dsr", "spide:4", "dfa"])
 def test_all_rules_have_an_activity(rule, capsys):
     options = ["--epochs=1", "--samples=32", "--tests=16", "--arithmetic=float64", "--hidden=12"]
     assert main(["golden", f"--rule={rule}", *options]) == 0

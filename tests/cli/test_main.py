@@ -55,6 +55,10 @@ from tests.host.data.test_datasets import write_folder
             ["sim", "--steps=300"],
             "steps must be at most 16 with rule bptt, as a chip holds all of them, not 300: use fewer",
         ),
+        (
+            ["sim", "--rule=ottt-o", "--batch=16"],
+            "batch must be 1 with rule ottt-o, which updates after each step, not ",
+        ),
         (["sim", "--rule=sgd"], "rule must be one of bptt, tbptt:C, sltt, sltt-k:K, ottt, "),
         (["sim", "--rule=tbptt:3"], "rule tbptt:3 must have frames that divide the 4 steps, not 3: 2 does"),
         (["sim", "--rule=sltt-k:5"], "rule sltt-k:5 must train at most the 4 steps of a sample: use sltt-k:4"),

@@ -327,7 +327,11 @@ MISUSES = [
         ValueError,
         "feedback must be 0 arrays with rule bptt, not 1",
     ),
-    (lambda: small("ottt-o")[0].train_batch(*data()), ValueError, "batch must be 1 with rule ottt-o, not 6"),
+    (
+        lambda: small("ottt-o")[0].train_batch(*data()),
+        ValueError,
+        "batch must be 1 with rule ottt-o, which updates after each step, not 6: use batch=1, or rule ottt",
+    ),
     (
         lambda: small("ottt-o")[0].train_batch(*data(samples=1), trained=np.ones(4, dtype=bool)),
         ValueError,

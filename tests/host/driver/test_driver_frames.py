@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backspike.golden import learning
+from backspike.golden.losses import Loss, host_errors
 from backspike.golden.network import Dense, Network, Neuron
 from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
@@ -17,7 +18,7 @@ from backspike.host.driver.checks import check_run
 from backspike.host.driver.packet_decoder import parse_packet
 from backspike.spec.config import ChipConfig
 from backspike.spec.formats import Format
-from backspike.spec.packets import Kind
+from backspike.spec.packets import INPUT_KINDS, Kind
 from tests.host.driver.test_driver import CONVOLUTIONS, TRAINING, data, same, start
 
 
@@ -52,8 +53,7 @@ def trained(net, rule, *, batches=2, samples=5, **config):
     for batch in range(batches):
         spikes, labels = data(net, samples, batch)
         chosen = rule.draw(net, draw)
-        expected = trainer.forward(spikes).layers[-1].spikes
-        trainer.train_batch(spikes, labels, trained=chosen)
+        expected = trainer.train_batch(spikes, labels, trained=chosen)
         result = chip.run(driver.train_batch(spikes, labels, trained=chosen))
         assert np.array_equal(result.spikes, expected)
         assert same(chip.run(driver.read_weights()), trainer.weights)
@@ -77,10 +77,68 @@ def trained(net, rule, *, batches=2, samples=5, **config):
         ("sltt-k:1", 3, {"steps": 16, "slots": 8, "dense_only": True}),
         ("ottt", 5, {"steps": 1, "slots": 4, "operand_bits": 7}),
         ("ottt", 20, {"steps": 4, "slots": 2, "operand_bits": 7, "lanes": 2, "dense_only": True}),
+        ("ottt-o", 5, {"steps": 1, "slots": 4, "operand_bits": 7}),
+        ("ottt-o", 3, {"steps": 4, "slots": 2, "operand_bits": 7, "columns": 3, "rows": 1, "dense_only": True}),
     ],
 )
 def test_rules_of_frames_equal_the_golden_model(name, steps, config):
-    trained(network(steps), Rule.parse(name), **config)
+    rule = Rule.parse(name)
+    trained(network(steps), rule, **{"samples": 1, "batches": 3} if rule.step_updates else {}, **config)
+
+
+def test_an_update_follows_each_step_where_the_rule_says_so():
+    """And the steps of a sample are one sample for the chip."""
+    net, rule = network(3), Rule.parse("ottt-o")
+    chip, driver, _ = start(net, options={"rule": rule}, steps=1, slots=2, operand_bits=7)
+    chip.sent.clear()
+    chip.run(driver.train_batch(*data(net, 1)))
+    kinds = [parse_packet(words).kind for words in chip.sent]
+    sent = [kind for n, kind in enumerate(kinds) if kind in (*INPUT_KINDS, Kind.UPDATE) and kind != kinds[n - 1]]
+    assert sent == [Kind.SPIKES, Kind.UPDATE, Kind.MORE, Kind.UPDATE, Kind.MORE, Kind.UPDATE]
+    assert driver.next_slot == 1
+
+
+def test_errors_from_the_host_before_each_update():
+    net, rule, loss = network(3), Rule.parse("ottt-o"), Loss(kind="cross-entropy")
+    chip, driver, weights = start(net, options={"rule": rule, "loss": "external"}, steps=1, operand_bits=7)
+    trainer = Trainer(net, TRAINING, weights=weights, rule=rule, loss=loss)
+    spikes, labels = data(net, 1)
+    seen = []
+
+    def errors(sample, outputs):
+        seen.append(outputs)
+        found = host_errors(loss, TRAINING.loss_scale, rule, net.steps, outputs[:, np.newaxis], labels[[sample]])
+        return found[-1:, 0]
+
+    result = chip.run(driver.train_batch(spikes, errors=errors))
+    assert np.array_equal(result.spikes, trainer.train_batch(spikes, labels))
+    assert same(chip.run(driver.read_weights()), trainer.weights)
+    assert [len(outputs) for outputs in seen] == [1, 2, 3]
+    assert np.array_equal(seen[-1], result.spikes[:, 0])
+
+
+def test_what_an_update_after_each_step_does_not_allow_is_refused():
+    net, rule = network(4), Rule.parse("ottt-o")
+    text = "batch must be 1 with rule ottt-o, which updates after each step, not 3: use batch=1, or rule ottt"
+    config = ChipConfig(steps=1, operand_bits=7)
+    check_run(net, TRAINING, config, batch=1, rule=rule)
+    with pytest.raises(ValueError, match=exactly(text)):
+        check_run(net, TRAINING, config, batch=3, rule=rule)
+    _, driver, _ = start(net, options={"rule": rule}, steps=1, operand_bits=7)
+    with pytest.raises(ValueError, match=exactly(text)):
+        driver.train_batch(*data(net, 3))
+    text = "update must be True with rule ottt-o, which updates after each step, not False"
+    with pytest.raises(ValueError, match=exactly(text)):
+        driver.train_batch(*data(net, 1), update=False)
+
+
+def test_a_failed_sample_leaves_weights_unknown_where_each_step_updates():
+    net = network(2)
+    _, driver, _ = start(net, options={"rule": Rule.parse("ottt-o")}, steps=1, operand_bits=7)
+    operation = driver.train_batch(*data(net, 1))
+    operation.next_packet()
+    operation.cancel()
+    assert not driver.weights_known
 
 
 @pytest.mark.parametrize(
@@ -221,8 +279,10 @@ def test_a_batch_counts_the_steps_that_are_trained():
             *(8, "tbptt:4", 2),
             "a frame of rule tbptt:4 has 4 steps and the chip holds 2: use a chip with steps=4, or rule tbptt:2",
         ),
-        (4, "ottt-o", 4, "the chip has no units for rule ottt-o: use bptt, tbptt:C, sltt, sltt-k:K, ottt, dsr or dfa"),
-        (4, "opzo", 4, "the chip has no units for rule opzo: use bptt, tbptt:C, sltt, sltt-k:K, ottt, dsr or dfa"),
+        (
+            *(4, "opzo", 4),
+            "the chip has no units for rule opzo: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr or dfa",
+        ),
         (
             *(4, "ottt", 4),
             "rule ottt has traces of 7 bits and the chip's operands have 1: use a chip with operand_bits=7, or rule "
