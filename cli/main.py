@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a network on a chip over a serial port",
     "evaluate": "classify test samples on a chip over a serial port",
     "golden": "train the golden model alone; print accuracy, speed and activity",
+    "energy": "energy per training sample, from the counters of a report",
 }
 """What each command does. Its file has ``DESCRIPTION``, ``EXTRA``, ``add_options(parser)`` and ``run(arguments)``."""
 

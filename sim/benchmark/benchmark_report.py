@@ -8,7 +8,9 @@ from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.plan_report import plan_dict
 from backspike.hw.shapes import Shapes
 from backspike.sim.benchmark.benchmark_cases import Measurement
-from backspike.sim.run.run_report import dense_terms
+from backspike.sim.energy.constants import SETS
+from backspike.sim.energy.energy_report import energy_report
+from backspike.sim.energy.operations import dense_terms
 from backspike.spec.packets import LINK
 
 __all__ = ["make_benchmark_report", "run_report"]
@@ -71,6 +73,7 @@ def run_report(
         "balance": _balance(total),
         "network_per_sample": _network(total),
         "memory_per_sample": _memory(measurement, layout, total),
+        "energy": _energy(scenario, total),
         "simulation": whole["simulation"],
     }
     if "dense" in measured:
@@ -193,6 +196,21 @@ def _memory(measurement, plan, total):
             name: max(core[name] for core in plan["cores"])
             for name in ("weights", "neurons", "tape_words", "fan_in", "slices", "routes")
         },
+    }
+
+
+def _energy(scenario, total):
+    """Energy of a sample by each set of constants."""
+    return {
+        name: energy_report(
+            scenario.config,
+            scenario.model,
+            total.sum,
+            samples=total.samples,
+            batches=total.samples // scenario.batch,
+            constants=constants,
+        )
+        for name, constants in SETS.items()
     }
 
 

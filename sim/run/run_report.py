@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from backspike.golden.diagnosis import saturation
-from backspike.golden.network import Network
-from backspike.host.compiler.geometry import pixels, tap_count
+from backspike.sim.energy.accesses import summed
+from backspike.sim.energy.constants import SETS
+from backspike.sim.energy.energy_report import energy_line, energy_report
+from backspike.sim.energy.operations import dense_terms
 from backspike.sim.run.scenario import Scenario
 from backspike.spec.packets import LINK
 
-__all__ = ["dense_terms", "engine_report", "make_report", "print_report"]
+__all__ = ["engine_report", "make_report", "print_report"]
 
 
 def make_report(
@@ -62,21 +64,22 @@ def make_report(
     if "train_counters" in measured:
         report["counters"] = measured["train_counters"]
         report["engines"] = engine_report(scenario, measured["train_counters"], samples)
+        report["energy"] = {
+            name: energy_report(
+                scenario.config,
+                scenario.model,
+                summed(measured["train_counters"]),
+                samples=samples,
+                batches=len(measured["train_cycles"]),
+                constants=constants,
+            )
+            for name, constants in SETS.items()
+        }
         report["evaluation"] = {
             "tests": measured["tests"],
             "cycles_per_sample": measured["evaluate_cycles"] / measured["tests"],
         }
     return report
-
-
-def dense_terms(network: Network) -> tuple[int, int]:
-    """Terms of one training sample without any skipping: of FP (and as many of WG), and of BP."""
-    inner = [
-        network.steps * layer.out_channels * layer.in_channels * tap_count(layer) * layer.pool**2
-        for layer in network.layers
-    ]
-    bias = sum(network.steps * layer.out_channels * pixels(layer) for layer in network.layers if layer.bias)
-    return sum(inner) + bias, sum(inner[1:])
 
 
 def engine_report(scenario: Scenario, counters: dict[str, dict[str, int]], samples: int) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def engine_report(scenario: Scenario, counters: dict[str, dict[str, int]], sampl
     ``dense`` is the number of terms without any skipping, which follows from the shape of the network.
     """
     cores = {name: values for name, values in counters.items() if name != LINK}
-    total = {key: sum(core[key] for core in cores.values()) for key in next(iter(cores.values()))}
+    total = summed(counters)
     lanes = scenario.lanes
     forward, back = (samples * count for count in dense_terms(scenario.model))
     engines: dict[str, dict[str, Any]] = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
@@ -133,6 +136,7 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
                 f"{engine['skipped'] / dense:.1%}" if dense else "-",
             )
         console.print(table)
+        console.print(energy_line(report["energy"]), soft_wrap=True)
     for text in report["warnings"]:
         console.print(f"[yellow]warning[/]: {text}", soft_wrap=True)
     for picture in pictures:
