@@ -57,6 +57,7 @@ def make(network, training, weights, name, *, loss=RATE, batch=SAMPLES):
         frame=settings.get("frame"),
         per_step=settings.get("per_step", rule.per_step),
         last_only=loss.span == "last",
+        cross_entropy=loss.kind == "cross-entropy",
         batch=batch,
         matrices=[matrix.tolist() for matrix in feedback.matrices] if feedback else (),
         states=[row.tolist() for row in feedback.states] if feedback and feedback.learned else (),
@@ -197,6 +198,23 @@ def test_a_loss_of_the_last_step(monkeypatch, name):
     network = Network.parse("7-6-5-3", steps=4, bias=True, width=4.0)
     training = Training(rate=0.1, momentum=0.8, loss_scale=0.3)
     learnt, _ = exercise(monkeypatch, network, training, name, scale=0.5, loss=Loss(span="last"), batches=6)
+    assert all(learnt)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name.partition(":")[0] not in ONCE])
+def test_cross_entropy_is_rounded_once_from_sixty_digits(monkeypatch, name):
+    network = Network.parse("7-6-5-3", steps=4, bias=True, width=4.0)
+    training = Training(rate=0.1, momentum=0.8, loss_scale=0.3)
+    learnt, _ = exercise(monkeypatch, network, training, name, scale=0.5, loss=Loss(kind="cross-entropy"), batches=6)
+    assert all(learnt)
+
+
+@pytest.mark.parametrize("name", ["bptt", "ottt"])
+def test_cross_entropy_of_the_last_step(monkeypatch, name):
+    network = Network.parse("1x4x4-c2k3p1-a2-c3k2-3", steps=4, width=4.0)
+    loss = Loss(kind="cross-entropy", span="last")
+    training = Training(rate=0.1, update="lion", loss_scale=0.3)
+    learnt, _ = exercise(monkeypatch, network, training, name, scale=0.5, loss=loss, batches=6)
     assert all(learnt)
 
 

@@ -4,6 +4,7 @@
 Everything is written out neuron by neuron, step by step and sample by sample, as docs/numbers.md defines it.
 """
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 from tests.support.fraction_model import FractionTrainer
@@ -22,6 +23,13 @@ def trace(leak, one, spikes):
         value = min(MOST, round(Fraction(leak * value, 256)) + one * spike)
         values.append(value)
     return values
+
+
+def shares(counts):
+    """The softmax of integers, to 60 digits."""
+    with localcontext(prec=60):
+        powers = [Decimal(count).exp() for count in counts]
+        return [Fraction(power / sum(powers)) for power in powers]
 
 
 def shift_register(state):
@@ -54,12 +62,13 @@ class RuleTrainer(FractionTrainer):
         frame=None,
         per_step=False,
         last_only=False,
+        cross_entropy=False,
         batch=1,
         matrices=(),
         states=(),
     ):
         self.kind, _, number = rule.partition(":")
-        self.number, self.last_only = int(number or 0), last_only
+        self.number, self.last_only, self.cross_entropy = int(number or 0), last_only, cross_entropy
         online = self.kind in ONLINE
         self.frame = 1 if online else self.number if self.kind == "tbptt" else steps
         self.frame = frame or self.frame
@@ -132,8 +141,7 @@ class RuleTrainer(FractionTrainer):
         for row in spikes:
             record, inputs = self._all_forward([row], states)
             states = [(u[-1], s[-1]) for u, s in zip(record["u"], record["s"], strict=True)]
-            errors = [self._rate_row([record["s"][-1][0]], label)]
-            self._all_backward(record, errors)
+            self._all_backward(record, self._loss(record["s"][-1], label))
             for before, now in zip(seen, inputs, strict=True):
                 before.extend(now)
             self._all_gradients([self._operands(n, rows)[-1:] for n, rows in enumerate(seen)], record["delta"])
@@ -169,16 +177,24 @@ class RuleTrainer(FractionTrainer):
         return [self.round(self.loss_scale * (count - len(spikes) * (i == label))) for i, count in enumerate(counts)]
 
     def _loss(self, spikes, label):
+        row = self._entropy_row if self.cross_entropy else self._host_row if self.last_only else self._rate_row
         if self.last_only:
-            row = [self.round(self.host_scale * (s - (i == label))) for i, s in enumerate(spikes[-1])]
-            return [[0.0] * len(row)] * (self.steps - 1) + [row]
+            return [[0.0] * len(spikes[-1])] * (self.steps - 1) + [row(spikes[-1:], label)]
         errors = []
-        for start in range(0, self.steps, self.loss_frame):
-            errors += [self._rate_row(spikes[start : start + self.loss_frame], label)] * self.loss_frame
+        for start in range(0, len(spikes), self.loss_frame):
+            errors += [row(spikes[start : start + self.loss_frame], label)] * self.loss_frame
         return errors
 
+    def _host_row(self, spikes, label):
+        return [self.round(self.host_scale * (s - (i == label))) for i, s in enumerate(spikes[0])]
+
+    def _entropy_row(self, spikes, label):
+        """Of the softmax of the counts, with a scale that is not rounded."""
+        each = enumerate(shares([sum(column) for column in zip(*spikes, strict=True)]))
+        return [self.round(self.host_scale * (share - (i == label))) for i, share in each]
+
     def _all_backward(self, record, errors):
-        if self.last_only:  # the host's errors count within the window only
+        if self.last_only or self.cross_entropy:  # the host's errors count within the window only
             masks = record["m"][-1]
             errors = [[e if m else 0.0 for e, m in zip(*rows, strict=True)] for rows in zip(errors, masks, strict=True)]
         top = None
