@@ -117,7 +117,7 @@ help:
 #:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
 #:   DATA=digits        digits, mnist5k, or a folder with four files of MNIST's names and IDX format, whatever they hold
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches
-#:   BATCH=16           samples per weight update
+#:   BATCH=16           samples per weight update; with ottt-o 1
 #:   TESTS=96           test samples on the chip
 #:   EPOCHS=20          epochs of the golden model's full training
 #:   VALIDATION=0.0     share of the training samples that decides which epoch's weights are taken, such as 0.2

@@ -7,6 +7,7 @@ from typing import Any
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.plan_report import plan_dict
 from backspike.hw.shapes import Shapes
+from backspike.hw.state import state_bits
 from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.energy.constants import SETS
 from backspike.sim.energy.energy_report import energy_report
@@ -45,6 +46,7 @@ def run_report(
     report: dict[str, Any] = {
         "name": measurement.name,
         "case": measurement.case.name,
+        "rule": scenario.rule,
         "network": scenario.network,
         "data": scenario.data,
         "steps": scenario.steps,
@@ -65,6 +67,7 @@ def run_report(
     report |= {
         "samples": total.samples,
         "cycles_per_sample": total.cycles / total.samples,
+        "state_bits": state_bits(scenario.config),
         "load_cycles": whole["load_cycles"],
         "batch_cycles": [batch["cycles"] for batch in whole["batches"]],
         "evaluation": _evaluation(whole["evaluation"], whole["reading"]),

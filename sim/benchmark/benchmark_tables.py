@@ -16,6 +16,7 @@ def markdown(report: dict[str, Any]) -> str:
     parts = ["# Benchmark on the simulated chip\n", _state(report), _section("Cycles", *_overview(report["runs"]))]
     if runs:
         parts += [
+            _section("Cost of the learning rules", *_costs(runs)),
             _section("Engines in training", *_engines(runs)),
             _section("Where the time goes in training", *_time(runs)),
             *(_section(f"Scaling: {name}", *_scaling(rows)) for name, rows in report["scaling"].items()),
@@ -83,6 +84,31 @@ def _overview(runs):
             )
         )
     return head, rows
+
+
+def _costs(runs):
+    """Of each rule: time, work, and memory of the chip that was generated for it."""
+    head = (
+        "run",
+        "rule",
+        "cycles per training sample",
+        "terms per sample: FP",
+        "BP",
+        "WG",
+        "bits for each neuron",
+        "input",
+        "weight",
+    )
+    return head, [
+        (
+            run["name"],
+            f"`{run['rule']}`",
+            _count(run["cycles_per_sample"]),
+            *(_count(engine["terms_per_sample"]) for engine in run["engines"].values()),
+            *(_count(bits) for bits in run["state_bits"].values()),
+        )
+        for run in runs
+    ]
 
 
 def _engines(runs):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backspike.golden.diagnosis import saturation
+from backspike.hw.state import state_bits
 from backspike.sim.energy.accesses import summed
 from backspike.sim.energy.constants import SETS
 from backspike.sim.energy.energy_report import energy_line, energy_report
@@ -54,6 +55,7 @@ def make_report(
             "golden_training_samples": golden["samples"],
             "golden_fully_trained_same_tests": golden["trained_accuracy"],
         },
+        "state_bits": state_bits(scenario.config),
         "saturated": measured["saturated"],
         "warnings": golden["warnings"] + saturation(measured["saturated"]),
         "seconds": dict(seconds),
@@ -63,7 +65,8 @@ def make_report(
             report["accuracy"][key] = measured[f"{name}_accuracy"]
     if "train_counters" in measured:
         report["counters"] = measured["train_counters"]
-        report["engines"] = engine_report(scenario, measured["train_counters"], samples)
+        report["engines"] = engines = engine_report(scenario, measured["train_counters"], samples)
+        report["training"]["terms_per_sample"] = sum(engine["terms"] for engine in engines.values()) / samples
         report["energy"] = {
             name: energy_report(
                 scenario.config,
@@ -123,7 +126,8 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
             "dense",
             "utilisation",
             "skipped",
-            title=f"training, {training['cycles_per_sample']:,.0f} cycles per sample",
+            title=f"training, {training['cycles_per_sample']:,.0f} cycles and "
+            f"{training['terms_per_sample']:,.0f} terms per sample",
         )
         for name, engine in report["engines"].items():
             dense, used = engine["dense"], engine["utilisation"]
@@ -137,6 +141,8 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
             )
         console.print(table)
         console.print(energy_line(report["energy"]), soft_wrap=True)
+    bits = ", ".join(f"{count:,.0f} bits for each {what}" for what, count in report["state_bits"].items())
+    console.print(f"memories of the chip: {bits}")
     for text in report["warnings"]:
         console.print(f"[yellow]warning[/]: {text}", soft_wrap=True)
     for picture in pictures:

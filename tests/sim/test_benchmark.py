@@ -127,7 +127,7 @@ def test_report_tables_and_pictures_are_written(finished):
     row = ("small-2c1l", "`64-24-10`", f"{run['accuracy']:.1%}", "2", "1", f"{run['cycles_per_sample']:,.0f}")
     assert f"| {' | '.join(row)} |" in text
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
-    assert len(tables) == 6
+    assert len(tables) == 7
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 

@@ -8,9 +8,11 @@ import re
 import numpy as np
 import pytest
 
+from backspike.hw.state import state_bits
 from backspike.sim.run import simulated_training as training
 from backspike.sim.run.measured_run import MeasuredRun
 from backspike.sim.run.scenario import Scenario
+from backspike.spec.config import ChipConfig
 
 SMALL = Scenario(
     cores=2,
@@ -77,6 +79,9 @@ def test_report_holds_what_was_measured(finished):
         assert engine["terms"] + engine["skipped"] == engine["dense"]
         assert engine["skipped"] >= 0
     assert report["training"]["cycles_per_sample"] > 0
+    terms = sum(engine["terms"] for engine in report["engines"].values())
+    assert report["training"]["terms_per_sample"] == terms / report["training"]["samples"]
+    assert report["state_bits"] == state_bits(ChipConfig.from_dict(report["chip"]))
 
 
 def test_pictures_and_waves_are_written(finished):
