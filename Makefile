@@ -10,7 +10,7 @@ LINKS := $(VENV)/types/backspike
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS\
   OPERAND_BITS DENSE_ONLY CHAIN OUTPUT
 TRAINING := PRESET NETWORK RULE LOSS LOSS_SPAN RESET KAPPA THETA WIDTH RATE UPDATE MOMENTUM DECAY LOSS_SCALE DATA SAMPLES\
-  BATCH TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
+  ENCODER CLASSES BATCH TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
 FLAGS := STRICT BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES RULE SEED OUTPUT
 BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
@@ -116,6 +116,8 @@ help:
 #:   DECAY=1.0          share of a weight that an update keeps: weight decay
 #:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
 #:   DATA=digits        digits, mnist5k, or a folder with four files of MNIST's names and IDX format, whatever they hold
+#:   ENCODER            what makes inputs of the data, by default that for this kind of data: see docs/data.md
+#:   CLASSES            names of the classes in the order of their numbers, joined by commas
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches
 #:   BATCH=16           samples per weight update; with ottt-o 1
 #:   TESTS=96           test samples on the chip

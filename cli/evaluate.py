@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
             spec = replace(spec, update="momentum", momentum=0.0)  # nothing is trained
         session = ChipSession(chip, spec, spec.schedule()[0])
         session.load(weights)
-        classified = session.classify(data.test_spikes, data.test_labels)
+        classified = session.classify(data.test)
         assert classified, "nobody asks to stop"
         metrics, parts = classified
         log.say(f"{metrics.samples} tests: loss {metrics.loss:.3f}, accuracy {metrics.accuracy:.1%}")
@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
             return 0
         golden, start = spec.trainer(weights), 0
         for part in parts:
-            trace = golden.forward(data.test_spikes[:, start : start + part.shape[1]])
+            trace = golden.forward(data.test[start : start + part.shape[1]].spikes)
             difference = first_spike_difference(trace.layers[-1].spikes, part, len(weights) - 1, start)
             if difference:
                 log.say(str(difference))

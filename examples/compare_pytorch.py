@@ -22,7 +22,7 @@ from backspike.golden.initial import balanced_weights
 from backspike.golden.network import Network
 from backspike.golden.presets import default_epochs, default_schedule
 from backspike.golden.trainer import Trainer
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset
 
 BATCH = 16
 RATES, LEAKS = (5e-4, 2e-3, 8e-3), (0.5, 0.9)
@@ -30,27 +30,27 @@ RATES, LEAKS = (5e-4, 2e-3, 8e-3), (0.5, 0.9)
 
 def ours(data: Dataset, seed: int) -> float:
     """Accuracy on the test samples with the default constants."""
-    network = Network.parse(f"{data.inputs}-128-{data.classes}", steps=data.steps)
-    some = data.train_spikes[:, :64]
-    epochs = default_epochs(len(data.train_labels), BATCH)
-    updates = epochs * -(-len(data.train_labels) // BATCH)
+    network = Network.parse(f"{data.inputs}-128-{len(data.classes)}", steps=data.steps)
+    some = data.train[:64].spikes
+    epochs = default_epochs(len(data.train), BATCH)
+    updates = epochs * -(-len(data.train) // BATCH)
     schedule = default_schedule(network, epochs, batch=BATCH, updates=updates, density=float(some.mean()))
     weights = balanced_weights(network, seed, some)
     trainer = Trainer(network, schedule[0], weights=weights, arithmetic=BitExact(network.format))
     for epoch, training in enumerate(schedule):
         trainer.training = training
-        trainer.train(data.train_spikes, data.train_labels, batch=BATCH, seed=1000 * seed + epoch)
-    return trainer.evaluate(data.test_spikes, data.test_labels)
+        trainer.train(data.train.spikes, data.train.labels, batch=BATCH, seed=1000 * seed + epoch)
+    return trainer.evaluate(data.test.spikes, data.test.labels)
 
 
 def theirs(data: Dataset, seeds: int) -> tuple[np.ndarray, float, float]:
     """Accuracies on the test samples for each seed, and the rate and leak that were best on the validation samples."""
     part = data.with_validation(0.2, 0)
-    held = (part.train_spikes, part.train_labels, part.validation_spikes, part.validation_labels)
-    found = {both: _pytorch(*held, data.classes, *both, seeds).mean() for both in product(RATES, LEAKS)}
+    held = (part.train.spikes, part.train.labels, part.validation.spikes, part.validation.labels)
+    found = {both: _pytorch(*held, len(data.classes), *both, seeds).mean() for both in product(RATES, LEAKS)}
     rate, leak = max(found, key=lambda both: found[both])
-    whole = (data.train_spikes, data.train_labels, data.test_spikes, data.test_labels)
-    return _pytorch(*whole, data.classes, rate, leak, seeds), rate, leak
+    whole = (data.train.spikes, data.train.labels, data.test.spikes, data.test.labels)
+    return _pytorch(*whole, len(data.classes), rate, leak, seeds), rate, leak
 
 
 def _pytorch(
@@ -131,8 +131,8 @@ def main() -> None:
         own = [ours(data, seed) for seed in range(arguments.seeds)]
         other, rate, leak = ([], 0, 0) if arguments.without_torch else theirs(data, arguments.seeds)
         print(
-            f"| {name} | {data.inputs}-128-{data.classes}, {data.steps} | {len(data.train_labels)}, "
-            f"{len(data.test_labels)} | {_show(own)} | {_show(other)} | {f'{rate:g}, {leak:g}' if rate else '-'} |",
+            f"| {name} | {data.inputs}-128-{len(data.classes)}, {data.steps} | {len(data.train)}, "
+            f"{len(data.test)} | {_show(own)} | {_show(other)} | {f'{rate:g}, {leak:g}' if rate else '-'} |",
             flush=True,
         )
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets as spikes and labels."""
+"""Data as inputs of a network: readers in ``sources``, what makes spikes of values in ``encoders``."""

@@ -25,7 +25,7 @@ from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
 __all__ = ["Checkpoint", "read_spec", "read_weights"]
 
-_VERSION = 3
+_VERSION = 4
 """Of the description. A file of another version is refused."""
 
 
@@ -112,6 +112,7 @@ class Checkpoint:
             "samples": self.samples,
             "constants": self.spec.constants(),
             "data": self.data,
+            "classes": self.spec.dataset().classes,
             "chip": self.chip,
             "written_by": _versions(),
         }
@@ -166,7 +167,7 @@ class Checkpoint:
                 f"data {spec.data!r} must have the fingerprint {known} as in {path}, not {own}: they "
                 f"are not the same samples"
             )
-        count = len(samples.train_labels)
+        count = len(samples.train)
         for name, value, most in (("epoch", epoch, spec.epochs), ("batch", batch, -(-count // spec.batch))):
             if not 0 <= value <= most:
                 raise ValueError(f"{name} of {path} must be 0 to {most}, not {value}")
@@ -181,12 +182,17 @@ class Checkpoint:
 
 
 def read_spec(path: Path) -> TrainingSpec | None:
-    """The ``TrainingSpec`` that a file describes; ``None`` where it holds only weights."""
+    """The ``TrainingSpec`` that a file describes, with the names of its classes; ``None``: it holds only weights.
+
+    So other data are classified with the outputs that were trained for their classes, or refused.
+    """
     arrays = _read(path)
     if "description" not in arrays:
         return None
     try:
-        return _spec(_description(path, arrays))
+        found = _description(path, arrays)
+        spec = _spec(found)
+        return dataclasses.replace(spec, classes=spec.classes or _entry(found, "classes", list))
     except (TypeError, ValueError) as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path} does not describe a training: {text}") from None

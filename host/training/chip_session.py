@@ -8,6 +8,7 @@ import numpy as np
 
 from backspike.golden.network import Training
 from backspike.host.compiler.compile import compile_network
+from backspike.host.data.dataset import Samples
 from backspike.host.driver.checks import check_run
 from backspike.host.driver.driver import Driver, DriverError
 from backspike.host.driver.operation import Operation
@@ -105,15 +106,15 @@ class ChipSession:
         return self.call("train_batch", spikes, trained=trained, **given)
 
     def classify(
-        self, spikes: np.ndarray, labels: np.ndarray, stop: Callable[[], bool] = lambda: False
+        self, samples: Samples, stop: Callable[[], bool] = lambda: False
     ) -> tuple[Metrics, list[np.ndarray]] | None:
         """Classify samples: ``(Metrics, output spikes of each part)``; ``None`` where it was stopped."""
         metrics, parts = self.spec.no_metrics(), []
-        for start in range(0, len(labels), self.spec.batch):
+        for start in range(0, len(samples), self.spec.batch):
             if stop():
                 return None
-            chosen = slice(start, start + self.spec.batch)
-            result = self.call("evaluate", spikes[:, chosen])
+            part = samples[start : start + self.spec.batch]
+            result = self.call("evaluate", part.spikes)
             parts.append(result.spikes)
-            metrics += self.spec.metrics(result.spikes, labels[chosen])
+            metrics += self.spec.metrics(result.spikes, part.labels)
         return metrics, parts

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backspike.golden.trainer import Trainer
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset, Samples
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
 
@@ -50,15 +50,15 @@ def train_golden(
     told : function
         Called after each epoch with its number, from 0, and the ``Metrics`` of the samples that are held back.
     """
-    held = "test" if data.validation_labels is None else "validation"
+    held, samples = data.held
     epochs: list[Metrics] = []
     best, best_epoch = trainer.weights, 0
     for epoch, training in enumerate(spec.schedule()):
         trainer.training = training
-        for number, chosen in enumerate(spec.epoch_batches(epoch, len(data.train_labels))):
-            trained = spec.trained_frames(epoch, number)
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=trained)
-        metrics = assess(spec, trainer, data, held)
+        for number, chosen in enumerate(spec.epoch_batches(epoch, len(data.train))):
+            batch = data.train[chosen]
+            trainer.train_batch(batch.spikes, batch.labels, trained=spec.trained_frames(epoch, number))
+        metrics = assess(spec, trainer, samples)
         if held == "test" or metrics.accuracy > max((past.accuracy for past in epochs), default=-1.0):
             best, best_epoch = trainer.weights, epoch
         epochs.append(metrics)
@@ -66,15 +66,13 @@ def train_golden(
         if spec.patience is not None and epoch - best_epoch >= spec.patience:
             break
     trainer.weights = best
-    return GoldenTraining(trainer, held, epochs, assess(spec, trainer, data, "test"))
+    return GoldenTraining(trainer, held, epochs, assess(spec, trainer, data.test))
 
 
-def assess(spec: TrainingSpec, trainer: Trainer, data: Dataset, held: str) -> Metrics:
-    """``Metrics`` of the test or the validation samples."""
+def assess(spec: TrainingSpec, trainer: Trainer, samples: Samples) -> Metrics:
+    """``Metrics`` of some samples."""
     metrics = spec.no_metrics()
-    all_spikes, labels = getattr(data, f"{held}_spikes"), getattr(data, f"{held}_labels")
-    for start in range(0, len(labels), 256):
-        part = slice(start, start + 256)
-        spikes = trainer.forward(all_spikes[:, part]).layers[-1].spikes
-        metrics += spec.metrics(spikes, labels[part])
+    for start in range(0, len(samples), 256):
+        part = samples[start : start + 256]
+        metrics += spec.metrics(trainer.forward(part.spikes).layers[-1].spikes, part.labels)
     return metrics

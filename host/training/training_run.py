@@ -11,6 +11,7 @@ import numpy as np
 
 from backspike.golden.constants import Training
 from backspike.golden.diagnosis import diagnose_outputs
+from backspike.host.data.dataset import Samples
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
@@ -140,7 +141,7 @@ class TrainingRun:
 
     def _place(self) -> str:
         """What is in work, in words."""
-        batches = -(-len(self.data.train_labels) // self.spec.batch)
+        batches = -(-len(self.data.train) // self.spec.batch)
         work = f"batch {self.state.batch + 1}" if self.state.batch < batches else "tests"
         return f"epoch {self.state.epoch + 1}, {work}"
 
@@ -160,7 +161,7 @@ class TrainingRun:
     def _step(self) -> None:
         """One batch, or the tests at the end of an epoch."""
         state = self.state
-        batches = self.spec.epoch_batches(state.epoch, len(self.data.train_labels))
+        batches = self.spec.epoch_batches(state.epoch, len(self.data.train))
         if state.batch == len(batches):
             self._end_epoch()
             return
@@ -172,7 +173,8 @@ class TrainingRun:
 
     def _train_batch(self, chosen: np.ndarray, batches: int) -> None:
         state, started = self.state, time.monotonic()
-        spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
+        samples = self.data.train[chosen]
+        spikes, labels = samples.spikes, samples.labels
         trained = self.spec.trained_frames(state.epoch, state.batch)
         result = self.session.train_batch(spikes, labels, trained)
         seconds = time.monotonic() - started
@@ -199,11 +201,8 @@ class TrainingRun:
 
     def _end_epoch(self) -> None:
         state = self.state
-        held, data = "test", self.data
-        spikes, labels = data.test_spikes, data.test_labels
-        if data.validation_spikes is not None and data.validation_labels is not None:
-            held, spikes, labels = "validation", data.validation_spikes, data.validation_labels
-        classified = self._classify(spikes, labels)
+        held, samples = self.data.held
+        classified = self._classify(samples)
         if classified is None:
             return
         metrics, outputs = classified
@@ -234,7 +233,7 @@ class TrainingRun:
             f"{metrics.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
             **entry,
         )
-        self._warn(diagnose_outputs(outputs, labels, saturated=entry["saturated"]))
+        self._warn(diagnose_outputs(outputs, samples.labels, saturated=entry["saturated"]))
 
     def _warn(self, warnings: list[str]) -> None:
         """Say why the network does not learn, but nothing twice in a row."""
@@ -243,19 +242,19 @@ class TrainingRun:
                 self.log.event("warning", f"warning: {text}", epoch=self.state.epoch, warning=text)
         self._warnings = warnings
 
-    def _classify(self, spikes: np.ndarray, labels: np.ndarray) -> tuple[Metrics, np.ndarray] | None:
+    def _classify(self, samples: Samples) -> tuple[Metrics, np.ndarray] | None:
         """``Metrics`` and output spikes of samples on the chip, compared with the golden model's; ``None``: stopped."""
-        found = self.session.classify(spikes, labels, self.stop)
+        found = self.session.classify(samples, self.stop)
         if found is None:
             return None
         metrics, parts = found
         start = 0
         if self._golden:
             for part in parts:
-                samples = slice(start, start + part.shape[1])
-                outputs = self._golden.forward(spikes[:, samples]).layers[-1].spikes
+                stop = start + part.shape[1]
+                outputs = self._golden.forward(samples[start:stop].spikes).layers[-1].spikes
                 self._compare_spikes(outputs, part, start)
-                start = samples.stop
+                start = stop
         return metrics, np.concatenate(parts, axis=1)
 
     def _test_best(self) -> None:
@@ -263,7 +262,7 @@ class TrainingRun:
         state = self.state
         state.weights = list(state.best or state.weights)
         self._load()
-        classified = self._classify(self.data.test_spikes, self.data.test_labels)
+        classified = self._classify(self.data.test)
         if classified is None or self.difference:
             return
         metrics, _ = classified

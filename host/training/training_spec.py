@@ -24,7 +24,10 @@ from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.cost_model import Density
-from backspike.host.data.datasets import Dataset, load
+from backspike.host.data.dataset import Dataset
+from backspike.host.data.encoders.by_name import encoder_named
+from backspike.host.data.load import load
+from backspike.host.data.sources.labels import check_classes
 from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
 from backspike.spec.formats import Format
@@ -76,7 +79,11 @@ class TrainingSpec:
     loss_scale : float or None
         Of the loss, more than 0; ``None``: errors are within -1 and 1.
     data : str
-        ``"digits"``, or what else ``host.data.datasets.load`` takes; a folder's path is made absolute.
+        ``"digits"``, or what else ``host.data.load.read`` takes; a path is made absolute.
+    encoder : str or None
+        What makes inputs of the data, see ``host.data.encoders.by_name``; ``None``: the one for this kind of data.
+    classes : tuple of str or None
+        Names of the classes; ``None``: those of the data.
     samples : int or None
         Training samples, the first ones of the data set; ``None``: all.
     tests : int or None
@@ -113,6 +120,8 @@ class TrainingSpec:
     decay: float = 1.0
     loss_scale: float | None = None
     data: str = "digits"
+    encoder: str | None = None
+    classes: tuple[str, ...] | None = None
     samples: int | None = None
     tests: int | None = None
     batch: int = 16
@@ -142,14 +151,21 @@ class TrainingSpec:
                 raise ValueError("patience must be given with validation, a share of the samples such as 0.2")
         _check_fields("neuron", self.neuron, Neuron)
         _check_fields("format", self.format, Format)
-        if not isinstance(self.data, str):
-            raise TypeError(f"data must be a string, not {self.data!r}")
-        if Path(self.data).is_dir():
-            # Whoever reads this later may do so in another folder, as a simulation does
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        self._check_data()
         check_size(self.model)
         for training in set(self._schedule()):
             training.rounded(self.model.format)
+
+    def _check_data(self) -> None:
+        if not isinstance(self.data, str):
+            raise TypeError(f"data must be a string, not {self.data!r}")
+        if Path(self.data).exists():
+            # Whoever reads this later may do so in another folder, as a simulation does
+            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        if self.encoder is not None:
+            encoder_named(self.encoder)
+        if self.classes is not None:
+            object.__setattr__(self, "classes", check_classes(self.classes))
 
     @classmethod
     def with_epochs(cls, **given: Any) -> Self:
@@ -252,7 +268,11 @@ class TrainingSpec:
         updates = self.epochs * -(-self.samples_trained() // self.batch)
         if self.learning_rule.step_updates:
             updates *= self.steps
-        return {"updates": updates, "density": float(_load(self.data, self.steps).train_spikes[:, :_SEEN].mean())}
+        return {"updates": updates, "density": float(self._all().train[:_SEEN].spikes.mean())}
+
+    def _all(self) -> Dataset:
+        """All of the data, whatever the network."""
+        return _load(self.data, self.steps, encoder=self.encoder, classes=self.classes)
 
     @property
     def limit(self) -> int | None:
@@ -261,7 +281,7 @@ class TrainingSpec:
 
     def samples_trained(self) -> int:
         """Training samples of an epoch."""
-        count = len(_load(self.data, self.steps).train_labels)
+        count = len(self._all().train)
         count = count if self.limit is None else min(count, self.limit)
         return count - round(self.validation * count)
 
@@ -279,40 +299,37 @@ class TrainingSpec:
 
     def weights(self) -> list[np.ndarray]:
         """Initial weights, which fit the data: otherwise layers may be silent or full from the start."""
-        return balanced_weights(self.model, self.seed, self.dataset().train_spikes[:, :_SEEN])
+        return balanced_weights(self.model, self.seed, self.dataset().train[:_SEEN].spikes)
 
     def densities(self) -> tuple[Density, ...]:
         """The ``Density`` of each layer with the initial weights, for ``compile_network``."""
-        data = self.dataset()
-        return measure_densities(self.trainer(self.weights()), data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN])
+        seen = self.dataset().train[:_SEEN]
+        return measure_densities(self.trainer(self.weights()), seen.spikes, seen.labels)
 
     def whole_dataset(self) -> Dataset:
         """All of the data; ``ValueError`` where network and data do not belong together."""
-        data = _load(self.data, self.steps)
-        model = self.model
+        data = self._all()
+        model, classes = self.model, len(data.classes)
         if model.inputs != data.inputs:
-            raise ValueError(f"network must have {data.inputs} inputs for the data {data.name!r}, not {model.inputs}")
-        if model.outputs < data.classes:
             raise ValueError(
-                f"network must have at least {data.classes} outputs for the data {data.name!r}, not {model.outputs}"
+                f"network must have {data.inputs} inputs for the data {data.name!r}, not {model.inputs}: such as "
+                f"{data.notation}-128-{classes}"
+            )
+        if model.outputs < classes:
+            raise ValueError(
+                f"network must have at least {classes} outputs for the data {data.name!r}, not {model.outputs}"
             )
         return data
 
     def dataset(self) -> Dataset:
         """The share of the data; ``ValueError`` where there is not as much, or network and data do not fit."""
         data = self.whole_dataset()
-        for name, labels in (("samples", data.train_labels), ("tests", data.test_labels)):
-            if getattr(self, name) is not None and getattr(self, name) > len(labels):
+        for name, found in (("samples", data.train), ("tests", data.test)):
+            if getattr(self, name) is not None and getattr(self, name) > len(found):
                 raise ValueError(
-                    f"{name} must be at most {len(labels)} for the data {data.name!r}, not {getattr(self, name)}"
+                    f"{name} must be at most {len(found)} for the data {data.name!r}, not {getattr(self, name)}"
                 )
-        part = dataclasses.replace(
-            data,
-            train_spikes=data.train_spikes[:, : self.samples],
-            train_labels=data.train_labels[: self.samples],
-            test_spikes=data.test_spikes[:, : self.tests],
-            test_labels=data.test_labels[: self.tests],
-        )
+        part = dataclasses.replace(data, train=data.train[: self.samples], test=data.test[: self.tests])
         return part.with_validation(self.validation, self.seed) if self.validation else part
 
     def constants(self) -> dict[str, Any]:
@@ -358,7 +375,9 @@ def _check_fields(name: str, values: object, kind: type) -> None:
 def fingerprint(data: Dataset) -> str:
     """A hash of a ``Dataset``: equal ones have equal spikes and labels in equal order."""
     digest = hashlib.sha256()
-    for array in (data.train_spikes, data.train_labels, data.test_spikes, data.test_labels):
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array, dtype="<i8" if array.ndim == 1 else np.uint8).tobytes())
+    for samples in (data.train, data.test):
+        digest.update(repr((data.steps, len(samples), data.inputs)).encode())
+        for start in range(0, len(samples), 256):
+            digest.update(np.ascontiguousarray(samples[start : start + 256].spikes).tobytes())
+        digest.update(samples.labels.astype("<i8").tobytes())
     return digest.hexdigest()

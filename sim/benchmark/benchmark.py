@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.plan import Plan
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.benchmark.benchmark_pictures import draw_benchmark
@@ -140,14 +140,14 @@ def _train(scenario: Scenario, data: Dataset, epochs: int, update: Callable[...,
     scenario = dataclasses.replace(scenario, batch=batch, epochs=epochs)
     schedule = scenario.schedule()
     trainer = scenario.trainer(scenario.weights())
-    count = len(data.train_labels)
+    count = len(data.train)
     for epoch, training in enumerate(schedule):
         trainer.training = training
         order = np.random.default_rng((scenario.seed, epoch)).permutation(count)
         for number, start in enumerate(range(0, count, batch)):
             chosen = order[start : start + batch]
             frames = scenario.trained_frames(epoch, number)
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames)
+            trainer.train_batch(data.train[chosen].spikes, data.train.labels[chosen], trained=frames)
             update(epoch * count + start + len(chosen), epochs * count)
     return trainer
 
@@ -163,9 +163,9 @@ def _prepare(
         weights = trained_weights(measurement, data, directory, reporter)
         some = slice(0, _DENSITY_SAMPLES)
         trainer = scenario.trainer(weights)
-        densities = measure_densities(trainer, data.train_spikes[:, some], data.train_labels[some])
+        densities = measure_densities(trainer, data.train[some].spikes, data.train.labels[some])
         tests = slice(0, _ACCURACY_SAMPLES)
-        accuracy = trainer.evaluate(data.test_spikes[:, tests], data.test_labels[tests])
+        accuracy = trainer.evaluate(data.test[tests].spikes, data.test.labels[tests])
         cache[key] = weights, densities, accuracy
     weights, densities, accuracy = cache[key]
     with reporter.stage(f"placing {case.name} on {scenario.cores} core(s) of {scenario.lanes} lane(s)"):
@@ -183,15 +183,15 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, weights: list[
     trainer = scenario.trainer(weights)
     spikes, order = [], scenario.order(data)
     for number, chosen in enumerate(order):
-        frames = scenario.trained_frames(0, number)
-        spikes.append(trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen], trained=frames))
-    tests = data.test_spikes[:, : scenario.tests]
+        frames, batch = scenario.trained_frames(0, number), data.train[chosen]
+        spikes.append(trainer.train_batch(batch.spikes, batch.labels, trained=frames))
+    tests = data.test[: scenario.tests].spikes
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "expected.npz",
         run=name,
-        inputs=data.train_spikes[:, order.reshape(-1)],
-        labels=data.train_labels[order.reshape(-1)],
+        inputs=data.train[order.reshape(-1)].spikes,
+        labels=data.train.labels[order.reshape(-1)],
         spikes=np.concatenate(spikes, axis=1),
         tests=tests,
         test_spikes=trainer.forward(tests).layers[-1].spikes,

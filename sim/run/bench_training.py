@@ -72,7 +72,8 @@ class Run(MeasuredRun):
         """Train batch by batch; whether a difference was found."""
         total = self.order.size
         for number, chosen in enumerate(self.order[: self.batches]):
-            spikes, labels = self.data.train_spikes[:, chosen], self.data.train_labels[chosen]
+            samples = self.data.train[chosen]
+            spikes, labels = samples.spikes, samples.labels
             watch = cocotb.start_soon(self.watch_activity()) if number == 0 else None
             result, cycles = await self.call(self.scenario.batch_operation(self.driver, spikes, labels, number))
             if watch:
@@ -108,14 +109,14 @@ class Run(MeasuredRun):
 
     async def evaluate(self, name: str) -> bool:
         """Classify the test samples; whether all spikes are as expected."""
-        total = min(self.scenario.tests, len(self.data.test_labels))
+        total = min(self.scenario.tests, len(self.data.test))
         parts, cycles, metrics = [], 0, self.scenario.no_metrics()
         for start in range(0, total, self.scenario.batch):
             chosen = slice(start, min(start + self.scenario.batch, total))
-            result, took = await self.call(self.driver.evaluate(self.data.test_spikes[:, chosen]))
+            result, took = await self.call(self.driver.evaluate(self.data.test[chosen].spikes))
             parts.append(result.spikes)
             cycles += took
-            metrics += self.scenario.metrics(result.spikes, self.data.test_labels[chosen])
+            metrics += self.scenario.metrics(result.spikes, self.data.test.labels[chosen])
             self.measured[f"{name}_accuracy"] = metrics.accuracy
             self.note(name, chosen.stop, total, accuracy=metrics.accuracy)
         spikes = np.concatenate(parts, axis=1)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from backspike.host.compiler.plan import Plan
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 
 __all__ = ["draw_all", "draw_mesh"]
@@ -141,6 +141,12 @@ def _curves(accuracy_axes, x, losses, accuracies, where):
     accuracy_axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2, frameon=False)
 
 
+def _as_picture(data):
+    """How often each input of the first test sample spikes: as a map, of all channels together, or as a column."""
+    shares = data.test[:1].spikes[:, 0].mean(axis=0).reshape(data.shape)
+    return shares.mean(axis=0) if len(data.shape) == 3 else shares[:, np.newaxis]
+
+
 def _raster(data, golden, path):
     """Spikes of every neuron and step for the first test sample, with the fully trained weights."""
     trace = golden["trace"]
@@ -148,9 +154,13 @@ def _raster(data, golden, path):
     names = ["input", *(f"hidden {k}" for k in range(1, len(layers) - 1)), "output"]
     figure = _figure(2.2 * len(layers) + 4, 5)
     axes = figure.subplots(1, len(layers) + 1, width_ratios=[1.6] + [1] * len(layers))
-    axes[0].imshow(data.test_spikes[:, 0].mean(axis=0).reshape(data.image), cmap="gray_r")
+    axes[0].imshow(_as_picture(data), cmap="gray_r", aspect="equal" if len(data.shape) == 3 else "auto")
     answer = int(golden["trainer"].predictions(trace)[0])
-    axes[0].set(title=f"a test digit: label {data.test_labels[0]}, answer {answer}", xticks=[], yticks=[])
+    axes[0].set(
+        title=f"a test sample: {data.class_name(data.test.labels[0])}, answer {data.class_name(answer)}",
+        xticks=[],
+        yticks=[],
+    )
     for panel, name, spikes in zip(axes[1:], names, layers, strict=True):
         steps, neurons = spikes.shape
         inks = np.ones((neurons, steps, 3))

@@ -14,7 +14,7 @@ from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.plan import Plan
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset
 from backspike.host.driver.checks import check_run
 from backspike.host.driver.driver import Driver
 from backspike.host.driver.operation import Operation
@@ -213,7 +213,7 @@ class Scenario(TrainingSpec):
     def order(self, data: Dataset) -> np.ndarray:
         """Indices of the chip's training samples, [batches, batch]; all samples once before any comes again."""
         generator = np.random.default_rng(self.seed)
-        count = len(data.train_labels)
+        count = len(data.train)
         rounds = -(-self.batches * self.batch // count)
         order = np.concatenate([generator.permutation(count) for _ in range(rounds)])
         return order[: self.batches * self.batch].reshape(self.batches, self.batch)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from backspike.golden import learning
 from backspike.golden.diagnosis import diagnose
-from backspike.host.data.datasets import Dataset
+from backspike.host.data.dataset import Dataset
 from backspike.host.training.golden_training import train_golden
 from backspike.host.training.metrics import Metrics
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
@@ -113,8 +113,8 @@ def simulate_training(
 
 def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict[str, Any]:
     """Full training with the bit-exact model."""
-    each, total = len(data.train_labels), len(data.train_labels) * scenario.epochs
-    held = "test" if data.validation_labels is None else "validation"
+    each, total = len(data.train), len(data.train) * scenario.epochs
+    held, _ = data.held
     with reporter.stage("training the golden model bit-exactly") as update:
 
         def told(epoch: int, metrics: Metrics) -> None:
@@ -122,13 +122,14 @@ def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict
             update((epoch + 1) * each, total, note)
 
         result = train_golden(scenario, data, scenario.trainer(scenario.weights()), told)
+    seen = data.train[:_SEEN]
     return {
         "trainer": result.trainer,
         "samples": len(result.epochs) * each,
         "accuracies": [metrics.accuracy for metrics in result.epochs],
         "losses": [metrics.loss for metrics in result.epochs],
         "held": held,
-        "warnings": diagnose(result.trainer, data.train_spikes[:, :_SEEN], data.train_labels[:_SEEN]),
+        "warnings": diagnose(result.trainer, seen.spikes, seen.labels),
         "accuracy": result.tested.accuracy,
     }
 
@@ -139,17 +140,17 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, golden: dict[s
     expected: dict[str, Any] = {"run": name}
     spikes = []
     for number, chosen in enumerate(scenario.order(data)):
-        batch, labels = data.train_spikes[:, chosen], data.train_labels[chosen]
-        spikes.append(trainer.train_batch(batch, labels, trained=scenario.trained_frames(0, number)))
+        batch, frames = data.train[chosen], scenario.trained_frames(0, number)
+        spikes.append(trainer.train_batch(batch.spikes, batch.labels, trained=frames))
         expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
     expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
     expected["train_spikes"] = np.stack(spikes)
-    tests = data.test_spikes[:, : scenario.tests]
+    tests = data.test[: scenario.tests].spikes
     for part, weights in (("evaluate", trainer.weights), ("trained", golden["trainer"].weights)):
         trace = learning.forward(scenario.model, weights, tests, trainer.arithmetic)
         expected[f"{part}_spikes"] = trace.layers[-1].spikes
-        tested = scenario.metrics(trace.layers[-1].spikes, data.test_labels[: scenario.tests])
+        tested = scenario.metrics(trace.layers[-1].spikes, data.test.labels[: scenario.tests])
         golden[f"{part}_accuracy"] = tested.accuracy
         golden["trace"] = trace
     golden["saturated"] = trainer.saturated

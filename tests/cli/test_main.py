@@ -13,7 +13,7 @@ import pytest
 
 from backspike.cli.main import COMMANDS, main
 from backspike.cli.output import output_folder
-from tests.host.data.test_datasets import write_folder
+from tests.support.idx_files import write_folder
 
 
 @pytest.mark.parametrize(

@@ -65,14 +65,15 @@ def test_training_and_evaluation(port, tmp_path, capsys):
     assert main(["evaluate", "--port=COM9", f"--load={path}", "--tests=9", "--compare"]) == 0
     data = SPEC.dataset()
     trainer = Trainer(SPEC.model, SPEC.schedule()[0], weights=golden()[0])
-    from backspike.host.data.datasets import digits  # noqa: PLC0415
+    from backspike.host.data.load import load  # noqa: PLC0415
 
-    spikes, labels = digits(2).test_spikes[:, :9], digits(2).test_labels[:9]
+    samples = load("digits", 2).test[:9]
+    spikes, labels = samples.spikes, samples.labels
     told = capsys.readouterr().out
     assert f"9 tests: loss {_loss(trainer.forward(spikes).counts, labels):.3f}, accuracy " in told
     assert f"accuracy {trainer.evaluate(spikes, labels):.1%}\n" in told
     assert "equal in every bit" in told and "train" not in port.chip.names
-    assert data.test_labels.size == 6
+    assert data.test.labels.size == 6
     assert port.asked[-1] == ("COM9", 1_000_000, 30.0, 0.1)
 
 
@@ -147,7 +148,10 @@ def stopped(port, tmp_path):
         (["--save={other}", "--load={path}", "--reset=hard"], "reset must be 'soft' as in {path}, not 'hard'"),
         (["--save={other}", "--load={other}"], "{other} is not a file"),
         (["--save={other}", "--resume"], "{other} is not a file"),
-        (["--save={other}", "--network=63-10"], "network must have 64 inputs for the data 'digits', not 63"),
+        (
+            ["--save={other}", "--network=63-10"],
+            "network must have 64 inputs for the data 'digits', not 63: such as 1x8x8-128-10",
+        ),
         (["--save={other}", "--samples=5000"], "samples must be at most 1437 for the data 'digits', not 5000"),
         (["--save={other}", "--momentum=2"], "momentum must be at least 0 and at most 1, not 2.0"),
     ],
@@ -188,7 +192,7 @@ def test_beginning_with_weights_of_a_file(port, stopped, tmp_path):
     assert found.spec.network == "64-8-10" and found.spec.steps == 2 and found.samples == 5
     trainer, data = Trainer(found.spec.model, found.spec.schedule()[0], weights=weights), found.spec.dataset()
     chosen = found.spec.epoch_batches(0, 5)[0]
-    trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+    trainer.train_batch(data.train[chosen].spikes, data.train.labels[chosen])
     assert same(found.weights, trainer.weights)
 
     np.savez(tmp_path / "c.npz", **{f"weights_{k}": weight for k, weight in enumerate(weights)})

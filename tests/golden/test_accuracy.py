@@ -9,26 +9,26 @@ from backspike.golden.initial import balanced_weights
 from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule, default_training
 from backspike.golden.trainer import Trainer
-from backspike.host.data import datasets as data
+from backspike.host.data.load import load
 
 SEEDS = range(3)
 
 
 def learn(network, dataset, arithmetic, seed):
-    some = dataset.train_spikes[:, :64]
-    updates = 10 * -(-len(dataset.train_labels) // 16)
+    some = dataset.train[:64].spikes
+    updates = 10 * -(-len(dataset.train) // 16)
     schedule = default_schedule(network, 10, updates=updates, density=float(some.mean()))
     weights = balanced_weights(network, seed, some)
     trainer = Trainer(network, schedule[0], weights=weights, arithmetic=arithmetic)
     for epoch, training in enumerate(schedule):
         trainer.training = training
-        trainer.train(dataset.train_spikes, dataset.train_labels, seed=100 * seed + epoch)
-    return trainer, trainer.evaluate(dataset.test_spikes, dataset.test_labels)
+        trainer.train(dataset.train.spikes, dataset.train.labels, seed=100 * seed + epoch)
+    return trainer, trainer.evaluate(dataset.test.spikes, dataset.test.labels)
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 def test_digits_are_learnt_as_well_as_in_float64(reset):
-    dataset = data.digits(4)
+    dataset = load("digits", 4)
     network = Network.parse("64-128-10", steps=4, reset=reset)
     ours, theirs = [], []
     for seed in SEEDS:
@@ -44,21 +44,21 @@ def test_digits_are_learnt_as_well_as_in_float64(reset):
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 def test_thirteen_batches_already_teach_most_of_the_digits(reset):
-    dataset = data.digits(4)
+    dataset = load("digits", 4)
     network = Network.parse("64-128-10", steps=4, reset=reset)
     accuracies = []
     for seed in range(8):
-        weights = balanced_weights(network, seed, dataset.train_spikes[:, :64])
+        weights = balanced_weights(network, seed, dataset.train[:64].spikes)
         trainer = Trainer(network, default_training(network, update="momentum"), weights=weights)
-        chosen = np.random.default_rng(seed).permutation(len(dataset.train_labels))[: 13 * 16]
-        trainer.train(dataset.train_spikes[:, chosen], dataset.train_labels[chosen], seed=seed)
-        accuracies.append(trainer.evaluate(dataset.test_spikes, dataset.test_labels))
+        chosen = np.random.default_rng(seed).permutation(len(dataset.train))[: 13 * 16]
+        trainer.train(dataset.train[chosen].spikes, dataset.train.labels[chosen], seed=seed)
+        accuracies.append(trainer.evaluate(dataset.test.spikes, dataset.test.labels))
     print(f"{reset}: after 208 samples {np.round(accuracies, 3)}")
     assert np.mean(accuracies) >= 0.6
 
 
 def test_an_odd_network_with_three_layers_learns():
-    dataset = data.digits(5)
+    dataset = load("digits", 5)
     network = Network.parse("64-96-37-10", steps=5)
     accuracies = [learn(network, dataset, BitExact(network.format), seed)[1] for seed in SEEDS]
     print(f"{network}, T = 5: {np.round(accuracies, 4)}")
@@ -66,7 +66,7 @@ def test_an_odd_network_with_three_layers_learns():
 
 
 def test_convolutions_with_and_without_pooling_learn():
-    dataset = data.digits(4)
+    dataset = load("digits", 4)
     for sizes in ("1x8x8-c16k3p1-c32k3s2p1-32-10", "1x8x8-c16k3p1-a2-c32k3p1-32-10"):
         network = Network.parse(sizes, steps=4)
         accuracies = [learn(network, dataset, BitExact(network.format), seed)[1] for seed in (0, 1)]
@@ -76,7 +76,7 @@ def test_convolutions_with_and_without_pooling_learn():
 
 @pytest.mark.parametrize("steps", [2, 8, 16])
 def test_the_number_of_steps_needs_no_other_constants(steps):
-    dataset = data.digits(steps)
+    dataset = load("digits", steps)
     network = Network.parse("64-128-10", steps=steps)
     accuracies = [learn(network, dataset, Float64(), seed)[1] for seed in (0, 1)]
     print(f"T = {steps}: {np.round(accuracies, 4)}")

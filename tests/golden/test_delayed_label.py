@@ -15,7 +15,7 @@ from backspike.golden.losses import Loss
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
-from backspike.host.data import datasets
+from backspike.host.data.load import load
 
 SHOWN, STEPS, NOISE = 3, 10, 0.1
 
@@ -29,19 +29,19 @@ def delayed(spikes, seed):
 
 def learn(rule, seed, epochs):
     """Accuracy of the last step's spikes on the test set, bit-exact; the last quarter at a quarter of the rate."""
-    dataset = datasets.digits(SHOWN)
+    dataset = load("digits", SHOWN)
     network = Network.parse("64-128-10", steps=STEPS, kappa=1.0, width=8.0)
     scaled = zip(initial_weights(network, seed), (0.5, 0.3), strict=True)
     weights = [network.format.round(weight * factor) for weight, factor in scaled]
     training = Training(rate=2.0**-10, momentum=0.875, loss_scale=1.0)
     trainer = Trainer(network, training, weights=weights, rule=Rule.parse(rule), loss=Loss(span="last"))
-    spikes = delayed(dataset.train_spikes, 1)
+    spikes = delayed(dataset.train.spikes, 1)
     for epoch in range(epochs):
         if epoch == epochs - epochs // 4:
             trainer.training = replace(training, rate=training.rate / 4)
-        trainer.train(spikes, dataset.train_labels, seed=100 * seed + epoch)
+        trainer.train(spikes, dataset.train.labels, seed=100 * seed + epoch)
     assert not trainer.saturated
-    return trainer.evaluate(delayed(dataset.test_spikes, 2), dataset.test_labels)
+    return trainer.evaluate(delayed(dataset.test.spikes, 2), dataset.test.labels)
 
 
 def test_only_errors_through_time_learn_what_was_seen_before():

@@ -14,10 +14,10 @@ from backspike.golden.network import Network
 from backspike.golden.presets import default_schedule
 from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
-from backspike.host.data import datasets
+from backspike.host.data.load import load
 
-DATA = datasets.digits(4)
-SPIKES, LABELS = DATA.train_spikes[:, :300], DATA.train_labels[:300]
+DATA = load("digits")
+SPIKES, LABELS = DATA.train[:300].spikes, DATA.train.labels[:300]
 
 
 def untrained(sizes="64-32-10", *, arithmetic=None, rule="bptt", **neuron):

@@ -14,7 +14,7 @@ from backspike.golden.initial import balanced_weights
 from backspike.golden.network import Network
 from backspike.golden.presets import default_training
 from backspike.golden.trainer import Trainer
-from backspike.host.data.datasets import threshold_code
+from backspike.host.data.encoders.threshold import threshold_code
 
 BATCH, BATCHES, ROUNDS = 16, 5, 12
 

@@ -83,7 +83,7 @@ def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     for epoch, training in enumerate(spec.schedule()):
         trainer.training = training
         for chosen in spec.epoch_batches(epoch, 10):
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+            trainer.train_batch(data.train[chosen].spikes, data.train.labels[chosen])
     for found, expected in ((state.weights, trainer.weights), (state.velocities, trainer.velocities)):
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
     assert not np.array_equal(trainer.weights[1], spec.weights()[1])

@@ -54,8 +54,8 @@ def golden(spec=SPEC):
     trainer = spec.trainer(spec.weights())
     for epoch, training in enumerate(schedule):
         trainer.training = training
-        for chosen in spec.epoch_batches(epoch, len(data.train_labels)):
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
+        for chosen in spec.epoch_batches(epoch, len(data.train)):
+            trainer.train_batch(data.train[chosen].spikes, data.train.labels[chosen])
     return trainer.weights, trainer.velocities
 
 

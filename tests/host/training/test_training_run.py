@@ -263,14 +263,14 @@ def best_of(spec):
     trainer = spec.trainer(spec.weights())
     for epoch, training in enumerate(spec.schedule()):
         trainer.training = training
-        for chosen in spec.epoch_batches(epoch, len(data.train_labels)):
-            trainer.train_batch(data.train_spikes[:, chosen], data.train_labels[chosen])
-        accuracies.append(trainer.evaluate(data.validation_spikes, data.validation_labels))
+        for chosen in spec.epoch_batches(epoch, len(data.train)):
+            trainer.train_batch(data.train[chosen].spikes, data.train.labels[chosen])
+        accuracies.append(trainer.evaluate(data.validation.spikes, data.validation.labels))
         weights.append(trainer.weights)
         if epoch - int(np.argmax(accuracies)) >= spec.patience:
             break
     trainer.weights = weights[int(np.argmax(accuracies))]
-    return accuracies, trainer, trainer.evaluate(data.test_spikes, data.test_labels)
+    return accuracies, trainer, trainer.evaluate(data.test.spikes, data.test.labels)
 
 
 def test_validation_decides_which_weights_are_kept_and_when_to_end(tmp_path):

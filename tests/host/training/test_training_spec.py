@@ -8,7 +8,7 @@ import pytest
 from backspike.golden.constants import UPDATES
 from backspike.golden.presets import default_schedule
 from backspike.host.training.training_spec import TrainingSpec
-from tests.host.data.test_datasets import write_folder
+from tests.support.idx_files import write_folder
 
 DEEP = "-".join(["64", *["16"] * 23, "10"])
 
@@ -112,7 +112,7 @@ def test_a_folder_is_found_from_everywhere(tmp_path, monkeypatch):
     spec = TrainingSpec(data="../letters", network="64-32-27")
     assert spec.data == str(tmp_path / "letters")
     monkeypatch.chdir(tmp_path)
-    assert spec.dataset().classes == 27
+    assert len(spec.dataset().classes) == 27
     with pytest.raises(ValueError, match="network must have at least 27 outputs for the data 'letters', not 26"):
         TrainingSpec(data="letters", network="64-32-26").dataset()
     with pytest.raises(FileNotFoundError, match="elsewhere has neither train-images-idx3-ubyte nor "):

@@ -13,7 +13,7 @@ from backspike.golden.network import Network
 from backspike.golden.presets import default_training
 from backspike.golden.rules import Rule
 from backspike.golden.trainer import Trainer
-from backspike.host.data.datasets import digits
+from backspike.host.data.load import load
 from backspike.spec.config import ChipConfig
 from tests.support.session import Session
 
@@ -27,7 +27,7 @@ async def _cycles(chip, data):
     for start in range(0, BATCHES * BATCH, BATCH):
         chosen = slice(start, start + BATCH)
         before = (await chip.call("read_counters"))[0, 0]["cycles"]
-        await chip.call("train_batch", data.train_spikes[:, chosen], data.train_labels[chosen], update=False)
+        await chip.call("train_batch", data.train[chosen].spikes, data.train.labels[chosen], update=False)
         total += (await chip.call("read_counters"))[0, 0]["cycles"] - before
     return round(total / (BATCHES * BATCH))
 
@@ -36,13 +36,13 @@ async def _cycles(chip, data):
 async def frames_of_one_step_cost_little(dut):
     """With as many slots, at most 5 % more than frames of a sample, with initial weights and with trained ones."""
     chip = await Session(dut, CONFIG, seed=1).start()
-    network, data = Network.parse("64-128-10", steps=4), digits()
+    network, data = Network.parse("64-128-10", steps=4), load("digits")
     training, cycles = default_training(network, update="momentum"), {}
     for name in ("bptt", "sltt"):
         rule = Rule.parse(name)
         trainer = Trainer(network, training, seed=0, rule=rule)
         for epochs in (0, EPOCHS):
-            trainer.train(data.train_spikes, data.train_labels, epochs=epochs, batch=BATCH)
+            trainer.train(data.train.spikes, data.train.labels, epochs=epochs, batch=BATCH)
             await chip.load(network, training, weights=trainer.weights, rule=rule)
             cycles[name, epochs] = await _cycles(chip, data)
             dut._log.info(f"{CONFIG.slots} slots, {name}, {epochs} epochs: {cycles[name, epochs]} cycles a sample")

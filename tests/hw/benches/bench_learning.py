@@ -14,7 +14,7 @@ import numpy as np
 from backspike.golden.network import Dense, Network, Neuron, Training
 from backspike.golden.presets import default_training
 from backspike.golden.rules import Rule
-from backspike.host.data.datasets import digits
+from backspike.host.data.load import load
 from backspike.hw.shapes import Shapes
 from backspike.spec.config import ChipConfig
 from tests.support.session import Session, random_samples
@@ -73,8 +73,8 @@ async def skipping_pays_and_changes_nothing(dut):
     """The default task with skipping on and off."""
     chip = await session(dut)
     network = Network.parse("64-128-10")
-    data = digits()
-    spikes, labels = data.train_spikes[:, :8], data.train_labels[:8]
+    data = load("digits")
+    spikes, labels = data.train[:8].spikes, data.train.labels[:8]
     busy = {}
     finals = []
     for skipping in (True, False):

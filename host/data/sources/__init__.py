@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readers of data: each makes ``RawData`` of one kind of files, and maps what may be larger than memory."""
