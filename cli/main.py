@@ -22,6 +22,7 @@ COMMANDS = {
     "synth": "area and clock of a chip's units",
     "train": "train a network on a chip over a serial port",
     "evaluate": "classify test samples on a chip over a serial port",
+    "nir": "networks from and to files of other programs (NIR)",
     "golden": "train the golden model alone; print accuracy, speed and activity",
     "energy": "energy per training sample, from the counters of a report",
 }

@@ -134,10 +134,11 @@ def _resumed(arguments: Namespace) -> Checkpoint:
 
 def _check_same(spec: TrainingSpec, given: dict[str, Any], path: Path) -> None:
     """Refuse options that say something else than the specification in a file."""
-    neuron = spec.model.layers[0].neuron
+    neurons = [layer.neuron for layer in spec.model.layers[: None if isinstance(spec.neuron, list) else 1]]
     for name, found in given.items():
         if name == "neuron":
-            _compare({key: getattr(neuron, key) for key in found}, found, path)
+            for neuron in neurons:
+                _compare({key: getattr(neuron, key) for key in found}, found, path)
         else:
             known = getattr(spec, name)
             if known is None and name in ("rate", "update", "momentum", "loss_scale"):

@@ -69,9 +69,16 @@ class Network:
 
     @classmethod
     def parse(
-        cls, sizes: str, *, steps: int = 4, format: Format = BINARY16, bias: bool = False, **neuron: Any
+        cls,
+        sizes: str,
+        *,
+        steps: int = 4,
+        format: Format = BINARY16,
+        bias: bool = False,
+        neurons: Sequence[dict[str, Any]] | None = None,
+        **neuron: Any,
     ) -> "Network":
-        """A network from its notation, whose neurons are equal but for the width of the last layer.
+        """A network from its notation, whose neurons are equal but for the width of the last layer, or given by layer.
 
         Parameters
         ----------
@@ -81,6 +88,8 @@ class Network:
             As for ``Network``.
         bias : bool
             Whether every neuron has a bias.
+        neurons : sequence of dict or None
+            Parameters of each layer's ``Neuron``, where they differ; ``None``: all have those of ``neuron``.
         **neuron
             Parameters of ``Neuron``. Without a ``width`` it is twice the threshold, four times in the last layer: an
             output that never spikes is then still inside the window when inputs drive it down.
@@ -90,13 +99,22 @@ class Network:
         TypeError, ValueError
             As for ``Network``, ``Neuron`` and the layers; or the text is not in the notation.
         """
-        described = Neuron(**neuron)
-        given = "width" in neuron
         most = format.max_finite if isinstance(format, Format) else math.inf
-        hidden, last = (
-            described if given else replace(described, width=min(k * described.theta, most)) for k in (2, 4)
-        )
+
+        def described(given: dict[str, Any], thresholds: int) -> Neuron:
+            found = Neuron(**given)
+            return found if "width" in given else replace(found, width=min(thresholds * found.theta, most))
+
+        hidden, last = described(neuron, 2), described(neuron, 4)
         layers = parse_layers(sizes, neuron=hidden, last=last, bias=check_flag("bias", bias))
+        if neurons is not None:
+            if neuron or len(neurons) != len(layers):
+                raise ValueError(f"neurons must be those of all {len(layers)} layers of {sizes}, not {neurons!r}")
+            widths = [2] * (len(layers) - 1) + [4]
+            layers = tuple(
+                replace(layer, neuron=described(given, width))
+                for layer, given, width in zip(layers, neurons, widths, strict=True)
+            )
         return cls(layers=layers, steps=steps, format=format)
 
     @property

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,7 @@ from backspike.golden.network import Network
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
-__all__ = ["Checkpoint", "read_spec", "read_weights"]
+__all__ = ["Checkpoint", "read_spec", "read_weights", "save_weights"]
 
 _VERSION = 4
 """Of the description. A file of another version is refused."""
@@ -100,7 +101,7 @@ class Checkpoint:
         return sum(entry["samples"] for entry in self.history) + self.metrics.samples
 
     def save(self, path: Path) -> None:
-        """Write the file. It replaces the one before at once and as a whole, even if the power fails."""
+        """Write the file."""
         description = {
             "version": _VERSION,
             "spec": dataclasses.asdict(self.spec),
@@ -121,18 +122,7 @@ class Checkpoint:
             for name in ("weights", "velocities", "best")
             for number, array in enumerate(getattr(self, name) or ())
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            np.savez(file, description=np.array(json.dumps(description)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _write(path, description, arrays)
 
     @classmethod
     def load(cls, path: Path, data: str | None = None) -> Self:
@@ -181,6 +171,12 @@ class Checkpoint:
         return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip, best, tested)
 
 
+def save_weights(path: Path, spec: TrainingSpec, weights: Sequence[np.ndarray]) -> None:
+    """Write weights and what they are for, which a training can begin with, but not go on with."""
+    description = {"version": _VERSION, "spec": dataclasses.asdict(spec), "written_by": _versions()}
+    _write(path, description, {f"weights_{number}": weight for number, weight in enumerate(weights)})
+
+
 def read_spec(path: Path) -> TrainingSpec | None:
     """The ``TrainingSpec`` that a file describes, with the names of its classes; ``None``: it holds only weights.
 
@@ -192,7 +188,7 @@ def read_spec(path: Path) -> TrainingSpec | None:
     try:
         found = _description(path, arrays)
         spec = _spec(found)
-        return dataclasses.replace(spec, classes=spec.classes or _entry(found, "classes", list))
+        return dataclasses.replace(spec, classes=spec.classes or _entry(found, "classes", list | None))
     except (TypeError, ValueError) as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path} does not describe a training: {text}") from None
@@ -224,6 +220,22 @@ def read_weights(path: Path, model: Network, *, rounded: bool = False) -> tuple[
                 arrays[name] = model.format.round(exact)
                 moved = max(moved, float(np.abs(arrays[name] - exact).max(initial=0.0)))
     return _layers(path, arrays, "weights", model), moved
+
+
+def _write(path: Path, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Write a file. It replaces the one before at once and as a whole, even if the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(file, description=np.array(json.dumps(description)), **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _description(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

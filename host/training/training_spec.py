@@ -61,8 +61,8 @@ class TrainingSpec:
         What is made small.
     loss_span : "all" or "last"
         Whether all steps count for the loss and the answer, or the last one alone.
-    neuron : dict
-        Fields of ``Neuron`` by name.
+    neuron : dict or list of dict
+        Fields of ``Neuron`` by name; or those of each layer, where they differ.
     bias : bool
         Whether neurons have a bias.
     format : dict
@@ -111,7 +111,7 @@ class TrainingSpec:
     rule: str = "bptt"
     loss: Literal["rate", "cross-entropy"] = "rate"
     loss_span: Literal["all", "last"] = "all"
-    neuron: dict[str, Any] = field(default_factory=dict)
+    neuron: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     bias: bool = False
     format: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None
@@ -149,7 +149,8 @@ class TrainingSpec:
             check_integer("patience", self.patience, 1)
             if not self.validation:
                 raise ValueError("patience must be given with validation, a share of the samples such as 0.2")
-        _check_fields("neuron", self.neuron, Neuron)
+        for fields in self.neuron if isinstance(self.neuron, list) and self.neuron else [self.neuron]:
+            _check_fields("neuron", fields, Neuron)
         _check_fields("format", self.format, Format)
         self._check_data()
         check_size(self.model)
@@ -178,9 +179,8 @@ class TrainingSpec:
     @property
     def model(self) -> Network:
         """The ``Network``, with the neurons of the learning rule."""
-        network = Network.parse(
-            self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **self.neuron
-        )
+        neurons: dict[str, Any] = {"neurons": self.neuron} if isinstance(self.neuron, list) else self.neuron
+        network = Network.parse(self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **neurons)
         return self.learning_rule.adapted(network)
 
     @property

@@ -47,6 +47,19 @@ def test_geometry_of_a_deep_network():
     assert [type(layer) for layer in network.layers] == [Conv, Conv, Conv, Dense, Dense]
 
 
+def test_layers_may_have_different_neurons():
+    given = [{"kappa": 0.75, "theta": 2.0}, {"width": 1.0, "reset": "hard"}, {}]
+    network = Network.parse("8-6-4-2", neurons=given)
+    assert [layer.neuron for layer in network.layers] == [
+        Neuron(kappa=0.75, theta=2.0, width=4.0),
+        Neuron(width=1.0, reset="hard"),
+        Neuron(width=4.0),
+    ]
+    for wrong in ({"neurons": given[:2]}, {"neurons": given, "kappa": 0.5}):
+        with pytest.raises(ValueError, match="neurons must be those of all 3 layers of 8-6-4-2, not "):
+            Network.parse("8-6-4-2", **wrong)
+
+
 @pytest.mark.parametrize(
     "text, kernel, pool, rows",
     [

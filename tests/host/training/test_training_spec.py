@@ -117,3 +117,13 @@ def test_a_folder_is_found_from_everywhere(tmp_path, monkeypatch):
         TrainingSpec(data="letters", network="64-32-26").dataset()
     with pytest.raises(FileNotFoundError, match="elsewhere has neither train-images-idx3-ubyte nor "):
         TrainingSpec(data="elsewhere").dataset()
+
+
+def test_layers_may_have_different_neurons():
+    spec = TrainingSpec(neuron=[{"kappa": 0.75}, {"reset": "hard"}])
+    assert [layer.neuron.kappa for layer in spec.model.layers] == [0.75, 0.5]
+    assert TrainingSpec.from_json(spec.to_json()) == spec
+    with pytest.raises(ValueError, match=r"neurons must be those of all 2 layers of 64-128-10, not \[\{\}\]"):
+        TrainingSpec(neuron=[{}])
+    with pytest.raises(ValueError, match=r"neuron must have fields of .* not 'leak'"):
+        TrainingSpec(neuron=[{}, {"leak": 0.5}])
