@@ -221,5 +221,5 @@ $(STAMP): pyproject.toml
 	$(PYTHON) is " + platform.python_version() + "; name another one with make PYTHON=python3.11")'
 	@echo "installing backspike and what it needs into $(VENV), which takes some minutes"
 	@test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" || $(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,test,fpga,nir]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[sim,test,fpga,nir,fast]'
 	@echo "$(CURDIR)" >$@

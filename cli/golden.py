@@ -15,10 +15,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.cli.options import add_training_options, given_training, positive
-from backspike.golden.arithmetic import Arithmetic, BitExact, Float64
+from backspike.golden.arithmetic import Arithmetic, Float64
 from backspike.golden.diagnosis import diagnose
+from backspike.golden.engines import ENGINES, bit_exact
 from backspike.golden.gradients import given_operands
 from backspike.golden.layers import Layer
+from backspike.golden.passes import Passes
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
 from backspike.host.data.dataset import Samples
@@ -106,12 +108,13 @@ def _show(title: str, trainer: Trainer, samples: Samples) -> None:
     print(f"    all layers: {total:.0f} terms per sample", flush=True)
 
 
-def _train(spec: TrainingSpec, arithmetic: Arithmetic, *, activity: bool) -> float:
+def _train(spec: TrainingSpec, kind: str, arithmetic: Arithmetic, *, activity: bool) -> float:
     """Train with one seed; returns the accuracy on the test samples."""
     dataset = spec.dataset()
     seen = dataset.train[:SAMPLES]
     trainer = spec.trainer(spec.weights(), arithmetic)
-    print(f"{type(arithmetic).__name__}, seed {spec.seed}")
+    engine = "compiled" if isinstance(arithmetic, Passes) else "numpy"
+    print(f"{kind}, {engine}, seed {spec.seed}")
     if activity:
         _show("initial weights", trainer, seen)
     started = time.perf_counter()
@@ -156,6 +159,13 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--arithmetic", default="both", choices=("bit-exact", "float64", "both"), help="default %(default)s"
     )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=ENGINES,
+        help="of the bit-exact arithmetic: compiled loops, which need the package numba, or numpy; both give the same "
+        "bits (default auto: compiled where numba is there)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the accuracies of all seeds to a file")
 
 
@@ -182,8 +192,9 @@ def run(arguments: Namespace) -> int:
     with threadpool_limits(1):  # the matrices are too small for threads
         for kind in kinds.get(arguments.arithmetic, (arguments.arithmetic,)):
             for seed in range(spec.seed, spec.seed + arguments.seeds):
-                arithmetic: Arithmetic[Any] = BitExact(spec.model.format) if kind == "bit-exact" else Float64()
-                accuracy = _train(replace(spec, seed=seed), arithmetic, activity=arguments.seeds == 1)
+                exact = kind == "bit-exact"
+                arithmetic: Arithmetic[Any] = bit_exact(spec.model.format, arguments.engine) if exact else Float64()
+                accuracy = _train(replace(spec, seed=seed), kind, arithmetic, activity=arguments.seeds == 1)
                 results.setdefault(kind, []).append(accuracy)
     if arguments.seeds > 1:
         for kind, values in results.items():

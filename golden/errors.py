@@ -7,7 +7,8 @@ import numpy as np
 
 from backspike.golden.arithmetic import Arithmetic, Sum
 from backspike.golden.forward import blocks
-from backspike.golden.layers import Layer
+from backspike.golden.layers import Dense, Layer
+from backspike.golden.passes import Passes
 from backspike.golden.windows import delta_windows, pooled_any, to_map, transposed, unpooled
 
 __all__ = ["active", "error_sums", "fed_back", "pass_back"]
@@ -20,6 +21,10 @@ def pass_back(
 
     One sum and one rounding serve all inputs of a pooling field. What has no deltas is left out: its errors are 0.
     """
+    if isinstance(arithmetic, Passes):
+        done = arithmetic.pass_back(layer, weight, deltas, masks)
+        if done is not None:
+            return done
     shape = masks.shape
     errors, masks = np.zeros((shape[0] * shape[1], shape[2])), masks.reshape(-1, shape[2])
     rows_used, deltas, largest = active(deltas)
@@ -65,6 +70,11 @@ def fed_back(feedback: np.ndarray, deltas: np.ndarray, masks: np.ndarray, arithm
     arithmetic : Arithmetic
         How results are rounded.
     """
+    if isinstance(arithmetic, Passes):
+        layer = Dense(inputs=feedback.shape[1], outputs=feedback.shape[0])
+        done = arithmetic.pass_back(layer, feedback.T, deltas, masks)
+        if done is not None:
+            return done
     total = arithmetic.matmul(deltas.reshape(-1, deltas.shape[2]), feedback)
     return arithmetic.masked(total, masks.reshape(-1, masks.shape[2])).reshape(masks.shape)
 

@@ -16,6 +16,7 @@ from backspike.golden.arithmetic import Arithmetic, Sum
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network
 from backspike.golden.neuron import State, initial_state, step
+from backspike.golden.passes import Passes
 from backspike.golden.windows import input_windows, row_order, to_map
 
 __all__ = ["LayerTrace", "Trace", "blocks", "check_labels", "check_spikes", "currents", "forward", "run_layer"]
@@ -131,6 +132,10 @@ def run_layer(
 
     ``noise`` [T, B, N] moves its thresholds. ``state`` is that after the step before, if the samples began earlier.
     """
+    if isinstance(arithmetic, Passes):
+        done = arithmetic.run_layer(layer, weight, spikes, noise, state)
+        if done is not None:
+            return done
     neuron = arithmetic.constants(layer.neuron)
     samples = spikes.shape[1]
     current = currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic)

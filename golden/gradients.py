@@ -2,6 +2,7 @@
 """The exact gradients of a batch: sums of deltas times what each input gives."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from backspike.golden.forward import Trace, blocks
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network
 from backspike.golden.operands import OPERAND_BITS, Operand
+from backspike.golden.passes import Passes
 from backspike.golden.rules import BPTT, Rule
 from backspike.golden.windows import input_windows, row_order, to_pixels
 
@@ -55,7 +57,7 @@ def accumulate(
     """
     given = given_operands(network, trace, rule, arithmetic) if given is None else given
     sums = [
-        _correlated(layer, values, delta, operand, arithmetic)
+        correlated(layer, values, delta, operand, arithmetic)
         for layer, operand, values, delta in zip(network.layers, rule.operands(network), given, deltas, strict=True)
     ]
     if gradients is None:
@@ -75,9 +77,14 @@ def given_operands(network: Network, trace: Trace, rule: Rule, arithmetic: Arith
     return result
 
 
-def _correlated(
+def correlated(
     layer: Layer, given: np.ndarray, deltas: np.ndarray, operand: Operand, arithmetic: Arithmetic[Sum]
 ) -> Sum:
+    """The exact sum of a layer: its deltas [T, B, N] times what each input gives, shaped as the weights."""
+    if isinstance(arithmetic, Passes):
+        done: Any = arithmetic.correlated(layer, given, deltas, operand)
+        if done is not None:
+            return done
     used, deltas, _ = active(deltas)
     if not used.size:
         return arithmetic.zeros(layer.shape)

@@ -21,6 +21,7 @@ from backspike.golden.layers import Layer
 from backspike.golden.losses import rate_errors
 from backspike.golden.network import Network
 from backspike.golden.neuron import Output, step_back
+from backspike.golden.passes import Passes
 from backspike.golden.rules import BPTT, Rule
 from backspike.golden.ternary import ternary_backward
 
@@ -106,7 +107,7 @@ def backward(
     top = None
     for number in reversed(range(len(network.layers))):
         traced = trace.layers[number]
-        deltas = _layer_back(network.layers[number], traced, error, arithmetic, rule, trained)
+        deltas = layer_back(network.layers[number], traced, error, arithmetic, rule, trained)
         all_deltas.append(deltas)
         all_errors.append(error)
         top = deltas if top is None else top
@@ -139,7 +140,7 @@ def _check_rule(
         raise ValueError(f"feedback must be {needed} arrays with rule {rule}, not {len(feedback)}")
 
 
-def _layer_back(
+def layer_back(
     layer: Layer,
     traced: LayerTrace,
     error: np.ndarray,
@@ -148,6 +149,10 @@ def _layer_back(
     trained: np.ndarray | None,
 ) -> np.ndarray:
     """The deltas [T, B, N] of a layer: frame by frame, each from its last step to its first."""
+    if isinstance(arithmetic, Passes):
+        done = arithmetic.layer_back(layer, traced, error, rule, trained)
+        if done is not None:
+            return done
     steps = len(traced.spikes)
     frame = rule.frame_steps(steps)
     neuron = arithmetic.constants(layer.neuron)

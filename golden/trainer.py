@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backspike.golden import learning
-from backspike.golden.arithmetic import Arithmetic, BitExact
+from backspike.golden.arithmetic import Arithmetic
+from backspike.golden.engines import Engine, bit_exact
 from backspike.golden.feedback import Feedback
 from backspike.golden.gradients import given_operands
 from backspike.golden.initial import initial_weights
@@ -44,7 +45,9 @@ class Trainer:
     feedback_seed : int
         Of the random feedback and of the noise of a rule that has them.
     arithmetic : Arithmetic or None
-        ``Float64()``, or ``BitExact(network.format)``, which ``None`` stands for.
+        ``Float64()``, or the bit-exact one, which ``None`` stands for.
+    engine : "auto", "compiled" or "numpy"
+        What computes the bit-exact arithmetic, if none is given: the same bits, see ``engines``.
 
     Attributes
     ----------
@@ -77,6 +80,7 @@ class Trainer:
         batch: int = 16,
         feedback_seed: int = 0,
         arithmetic: Arithmetic[Any] | None = None,
+        engine: Engine = "numpy",
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a Network, not {network!r}")
@@ -92,7 +96,11 @@ class Trainer:
             raise TypeError(f"loss must be a Loss, not {loss!r}")
         loss.check(rule)
         self.network, self.training, self.rule, self.loss = rule.adapted(network), training, rule, loss
-        self.arithmetic: Arithmetic[Any] = BitExact(network.format) if arithmetic is None else arithmetic
+        if arithmetic is None:
+            arithmetic = bit_exact(network.format, engine)
+        elif engine != "numpy":
+            raise ValueError(f"engine must not be given with an arithmetic, not {engine!r}")
+        self.arithmetic = arithmetic
         self.arithmetic.constants(training)
         self._scaled(training)
         self.feedback = None

@@ -7,6 +7,8 @@ import numpy as np
 
 from backspike.golden.arithmetic import Arithmetic, Sum
 from backspike.golden.constants import Training
+from backspike.golden.exact import Exact
+from backspike.golden.passes import Passes
 
 __all__ = ["update"]
 
@@ -41,14 +43,26 @@ def update(
     constants = arithmetic.constants(training)
     new_weights, new_velocities = [], []
     for weight, velocity, gradient in zip(weights, velocities, gradients, strict=True):
-        moved = arithmetic.combine(*_scaled(constants.mu, velocity), total=gradient)
-        if constants.update == "momentum":
-            direction = moved
-        else:
-            direction = arithmetic.sign(*_scaled(constants.beta, velocity), total=gradient)
-        new_weights.append(arithmetic.combine((constants.decay, weight), (-constants.rate, direction)))
-        new_velocities.append(moved)
+        moved, following = updated(weight, velocity, gradient, constants, arithmetic)
+        new_weights.append(moved)
+        new_velocities.append(following)
     return new_weights, new_velocities
+
+
+def updated(
+    weight: np.ndarray, velocity: np.ndarray, gradient: Sum, constants: Training, arithmetic: Arithmetic[Sum]
+) -> tuple[np.ndarray, np.ndarray]:
+    """``update`` of a layer, with constants as the arithmetic holds them."""
+    if isinstance(arithmetic, Passes) and isinstance(gradient, Exact):
+        done = arithmetic.update(weight, velocity, gradient, constants)
+        if done is not None:
+            return done
+    following = arithmetic.combine(*_scaled(constants.mu, velocity), total=gradient)
+    if constants.update == "momentum":
+        direction = following
+    else:
+        direction = arithmetic.sign(*_scaled(constants.beta, velocity), total=gradient)
+    return arithmetic.combine((constants.decay, weight), (-constants.rate, direction)), following
 
 
 def _scaled(factor: float, velocity: np.ndarray) -> list[tuple[float, np.ndarray]]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from backspike.golden.arithmetic import Arithmetic
 from backspike.golden.constants import Neuron, Training, Update
+from backspike.golden.engines import bit_exact
 from backspike.golden.initial import balanced_weights
 from backspike.golden.losses import Loss, host_errors
 from backspike.golden.network import Network
@@ -207,7 +208,10 @@ class TrainingSpec:
         return 1.0 if rule.per_step or not self.objective.on_chip else 1 / rule.frame_steps(self.steps)
 
     def trainer(self, weights: Sequence[ArrayLike], arithmetic: Arithmetic[Any] | None = None) -> Trainer:
-        """The golden model of the training, with these weights and the constants of the first epoch."""
+        """The golden model of the training, with these weights and the constants of the first epoch.
+
+        Without an arithmetic it is bit-exact, and compiled where that is possible.
+        """
         return Trainer(
             self.model,
             self.schedule()[0],
@@ -216,7 +220,7 @@ class TrainingSpec:
             loss=self.objective,
             batch=self.batch,
             feedback_seed=self.seed,
-            arithmetic=arithmetic,
+            arithmetic=bit_exact(self.model.format) if arithmetic is None else arithmetic,
         )
 
     def trained_frames(self, epoch: int, batch: int) -> np.ndarray | None:
