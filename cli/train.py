@@ -15,10 +15,11 @@ from threadpoolctl import threadpool_limits
 from backspike.cli.interruption import StopRequest
 from backspike.cli.options import add_training_options, given_training, positive
 from backspike.cli.output import claimed, why_not
-from backspike.cli.port import add_port_options, chip_on_port
+from backspike.cli.port import add_port_options, chips_on_ports
 from backspike.golden.constants import Training
 from backspike.host.driver.checks import check_run
 from backspike.host.training.checkpoint import Checkpoint, read_spec, read_weights
+from backspike.host.training.chip_group import GroupSession
 from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.training_log import TrainingLog
 from backspike.host.training.training_run import TrainingRun
@@ -39,7 +40,7 @@ _SHAPE = ("network", "steps", "neuron", "bias", "format", "data", "encoder", "cl
 
 def add_options(parser: ArgumentParser) -> None:
     """The command's options."""
-    add_port_options(parser)
+    add_port_options(parser, several=True)
     add_training_options(
         parser,
         samples="training samples of each epoch (default all)",
@@ -77,12 +78,13 @@ def run(arguments: Namespace) -> int:
             return 0
         spec = state.spec if state else _new(arguments)
         spec.dataset()
-        with chip_on_port(arguments) as chip:
+        with chips_on_ports(arguments) as chip:
             remarks = []
             if state is None:
                 spec = _for_chip(spec, arguments, chip.config)
                 training = spec.schedule()[0]
-                check_run(spec.model, training, chip.config, batch=spec.batch, rule=spec.learning_rule)
+                part = -(-spec.batch // len(arguments.port))
+                check_run(spec.model, training, chip.config, batch=part, rule=spec.learning_rule)
                 weights, remark = _loaded(arguments, spec)
                 state = Checkpoint.start(spec, weights)
                 remarks = [text for text in (remark, spec.rate_remark()) if text]
@@ -186,10 +188,14 @@ def _for_chip(spec: TrainingSpec, arguments: Namespace, config: ChipConfig) -> T
     return replace(spec, format=own)
 
 
-def _introduce(log: TrainingLog, session: ChipSession, event: str, state: Checkpoint, remarks: list[str]) -> None:
+def _introduce(
+    log: TrainingLog, session: ChipSession | GroupSession, event: str, state: Checkpoint, remarks: list[str]
+) -> None:
     spec, config = state.spec, session.chip.config
+    count = len(session.sessions) if isinstance(session, GroupSession) else 1
+    chips = f"{count} chips, the first of " if count > 1 else ""
     log.say(
-        f"{spec.network} with T = {spec.steps} on {config.columns} x {config.rows} cores of {config.lanes} "
+        f"{spec.network} with T = {spec.steps} on {chips}{config.columns} x {config.rows} cores of {config.lanes} "
         f"lane(s), data {spec.data}, batches of {spec.batch}, {_update(spec.schedule()[0])}, seed {spec.seed}"
     )
     for remark in remarks:

@@ -37,6 +37,12 @@ class Exact:
     parts: tuple[np.ndarray, ...]
     unit: int
 
+    @classmethod
+    def of_integers(cls, values: np.ndarray, unit: int) -> "Exact":
+        """``values * 2**unit``, of an array of int64."""
+        low = values & 0xFFFFFFFF
+        return cls(tuple(np.ldexp(part.astype(np.float64), unit) for part in (values - low, low)), unit)
+
     def __getitem__(self, where: Any) -> "Exact":
         return Exact(tuple(part[where] for part in self.parts), self.unit)
 

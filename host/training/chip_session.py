@@ -99,11 +99,23 @@ class ChipSession:
         momentum = self.chip.config.momentum
         self.call("load", weights, velocities if momentum else None)
 
-    def train_batch(self, spikes: np.ndarray, labels: np.ndarray, trained: np.ndarray | None = None) -> SampleResult:
+    @property
+    def training(self) -> Training:
+        """The constants in use."""
+        return self.driver.plan.training
+
+    @property
+    def weights_known(self) -> bool:
+        """Whether the chip has the weights that it should have, see ``Driver``."""
+        return self.driver.weights_known
+
+    def train_batch(
+        self, spikes: np.ndarray, labels: np.ndarray, trained: np.ndarray | None = None, *, update: bool = True
+    ) -> SampleResult:
         """Train on a batch, as ``Driver.train_batch``, with the loss of the specification."""
         errors = self.spec.host_errors(labels)
         given = {"labels": labels} if errors is None else {"errors": errors}
-        return self.call("train_batch", spikes, trained=trained, **given)
+        return self.call("train_batch", spikes, trained=trained, update=update, **given)
 
     def classify(
         self, samples: Samples, stop: Callable[[], bool] = lambda: False

@@ -13,6 +13,7 @@ from backspike.golden.constants import Training
 from backspike.golden.diagnosis import diagnose_outputs
 from backspike.host.data.dataset import Samples
 from backspike.host.training.checkpoint import Checkpoint
+from backspike.host.training.chip_group import ChipGroup, GroupSession
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
 from backspike.host.training.metrics import Metrics
@@ -29,7 +30,7 @@ class TrainingRun:
 
     Parameters
     ----------
-    chip : Chip
+    chip : Chip or ChipGroup
         What is trained on.
     state : Checkpoint
         What to go on with; it is kept up to date.
@@ -53,7 +54,7 @@ class TrainingRun:
 
     def __init__(
         self,
-        chip: Chip,
+        chip: Chip | ChipGroup,
         state: Checkpoint,
         path: Path,
         log: TrainingLog,
@@ -66,7 +67,8 @@ class TrainingRun:
         self.spec, self.data = state.spec, state.spec.dataset()
         self.save_every, self.stop = save_every, stop
         self._schedule = self.spec.schedule()
-        self.session = ChipSession(chip, self.spec, self._training)
+        session = GroupSession if isinstance(chip, ChipGroup) else ChipSession
+        self.session: ChipSession | GroupSession = session(chip, self.spec, self._training)  # type: ignore[arg-type]
         self._golden = self.spec.trainer(state.weights) if compare else None
         self._faults: dict[tuple[int, int], int] = {}
         self._saved = replace(state, history=list(state.history))
@@ -133,7 +135,7 @@ class TrainingRun:
             )
             try:
                 self.session.call("recover")
-                if not self.session.driver.weights_known:
+                if not self.session.weights_known:
                     self._go_back()
                 return
             except ChipFault as again:
@@ -165,7 +167,7 @@ class TrainingRun:
         if state.batch == len(batches):
             self._end_epoch()
             return
-        if self.session.driver.plan.training != self._training:
+        if self.session.training != self._training:
             self.session.call("change_training", self._training)
         self._train_batch(batches[state.batch], len(batches))
         if not self.difference and state.batch % self.save_every == 0 and state.batch < len(batches):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``backspike train`` as a user runs it, on a simulated chip behind a pseudo-terminal: interrupted and resumed."""
+"""``backspike train`` as a user runs it, on simulated chips behind pseudo-terminals: interrupted and resumed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from backspike.golden.trainer import Trainer
 from backspike.host.training.checkpoint import Checkpoint
@@ -89,3 +91,38 @@ def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     assert not np.array_equal(trainer.weights[1], spec.weights()[1])
     lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert [line["batch"] for line in lines if line["event"] == "batch"] == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_five_chips_train_as_one(tmp_path):
+    """Three batches, each in five parts on five simulated chips: the golden model's bits after each."""
+    path, built = tmp_path / "weights.npz", build_serial_chip(CHIP, tmp_path / "chip")
+    options = [
+        option for option in OPTIONS if "samples" not in option and "batch" not in option and "epochs" not in option
+    ]
+    with contextlib.ExitStack() as chips:
+        ports = [chips.enter_context(serial_chip(built, tmp_path / f"port{k}", seed=k))[0] for k in range(5)]
+        more = [f"--port={port}" for port in ports[1:]]
+        done = subprocess.run(
+            command(
+                "train",
+                ports[0],
+                *more,
+                f"--save={path}",
+                "--samples=30",
+                "--batch=10",
+                "--epochs=1",
+                "--compare",
+                "--save-every=1",
+                *options,
+            ),
+            capture_output=True,
+            text=True,
+            timeout=3000,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "on 5 chips, the first of 1 x 1 cores" in done.stdout and "equal in every bit" in done.stdout
+    state = Checkpoint.load(path)
+    assert state.finished and state.samples == 30
