@@ -175,8 +175,8 @@ test-full: $(STAMP) tools
 lint: $(STAMP)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(VENV)/bin/lint-imports
-	@mkdir -p $(LINKS) && for folder in spec golden host hw sim fpga cli; do ln -sfn $(CURDIR)/$$folder $(LINKS); done
+	@mkdir -p $(LINKS) && for folder in spec golden host hw sim fpga api cli; do ln -sfn $(CURDIR)/$$folder $(LINKS); done
+	cd $(VENV)/types && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 	$(RUN) mypy
 
 gates: $(STAMP) tools

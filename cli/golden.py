@@ -120,7 +120,7 @@ def _train(spec: TrainingSpec, kind: str, arithmetic: Arithmetic, *, activity: b
     started = time.perf_counter()
     schedule = spec.schedule()
 
-    def told(epoch: int, metrics: Metrics) -> None:
+    def told(epoch: int, _: Metrics, metrics: Metrics) -> None:
         largest = max(float(np.abs(weight).max()) for weight in trainer.weights)
         print(
             f"  epoch {epoch + 1}: rate 2^{np.log2(schedule[epoch].rate):g}, {held} accuracy {metrics.accuracy:.4f}, "

@@ -5,7 +5,6 @@ import dataclasses
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.training_log import TrainingLog
 from backspike.host.training.training_run import TrainingRun
 from backspike.host.training.training_spec import TrainingSpec
-from backspike.spec.config import ChipConfig
 
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "run"]
 
@@ -81,7 +79,7 @@ def run(arguments: Namespace) -> int:
         with chips_on_ports(arguments) as chip:
             remarks = []
             if state is None:
-                spec = _for_chip(spec, arguments, chip.config)
+                spec = spec.for_chip(chip.config)
                 training = spec.schedule()[0]
                 part = -(-spec.batch // len(arguments.port))
                 check_run(spec.model, training, chip.config, batch=part, rule=spec.learning_rule)
@@ -176,16 +174,6 @@ def _loaded(arguments: Namespace, spec: TrainingSpec) -> tuple[list[np.ndarray] 
     if not arguments.round:
         return weights, None
     return weights, f"weights of {arguments.load} rounded to {spec.model.format}: the largest change is {moved:.3g}"
-
-
-def _for_chip(spec: TrainingSpec, arguments: Namespace, config: ChipConfig) -> TrainingSpec:
-    """The specification with the chip's number format, and without momentum that nobody asked for and it has not."""
-    own = dataclasses.asdict(config.format)
-    if spec.format and spec.format != own:
-        raise ValueError(f"format of the loaded weights must be the chip's, {own}, not {spec.format}")
-    if spec.update in (None, "momentum") and not config.momentum and arguments.momentum is None:
-        return replace(spec, format=own, update="momentum", momentum=0.0)
-    return replace(spec, format=own)
 
 
 def _introduce(

@@ -19,6 +19,7 @@ PARTS = {
     "host": "compiler, driver, training",
     "sim": "simulations",
     "fpga": "boards and bitstreams",
+    "api": "networks in Python",
     "cli": "command line",
 }
 REFERENCE = Path(__file__).with_name("reference")  # written anew by each build; not in git

@@ -13,7 +13,7 @@ SECTIONS = ("Parameters", "Attributes", "Returns", "Raises")
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     f"backspike.{'.'.join(path.relative_to(ROOT).with_suffix('').parts)}"
-    for folder in ("spec", "golden", "host", "cli")
+    for folder in ("spec", "golden", "host", "api", "cli")
     for path in (ROOT / folder).rglob("*.py")
     if path.stem not in ("__init__", "__main__")
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("cli", "fpga", "golden", "host", "hw", "sim", "spec")
+PARTS = ("api", "cli", "fpga", "golden", "host", "hw", "sim", "spec")
 DATA = ["fpga/built.json", "fpga/cells/dp16kd.v", "fpga/cells/mult18x18d.v"]
 
 
@@ -23,6 +23,7 @@ def wheel(tmp_path_factory):
         "README.md",
         "LICENSE",
         *DATA,
+        "backspike/__init__.py",
         *(path.relative_to(ROOT) for part in PARTS for path in (ROOT / part).rglob("*.py")),
     ]
     for name in names:
@@ -39,7 +40,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {f"backspike/{path.relative_to(ROOT)}" for part in PARTS for path in (ROOT / part).rglob("*.py")}
-    files = modules | {f"backspike/{name}" for name in DATA}
+    files = modules | {"backspike/__init__.py"} | {f"backspike/{name}" for name in DATA}
     assert {name for name in names if ".dist-info/" not in name} == files
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -52,7 +53,7 @@ def test_the_wheel_names_its_command_and_needs(wheel):
     assert "backspike = backspike.cli.main:main" in commands
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: Apache-2.0" in metadata
-    for extra in ("sim", "fpga", "fast", "test", "docs", "reference"):
+    for extra in ("sim", "fpga", "fast", "nir", "test", "docs", "reference"):
         assert f"Provides-Extra: {extra}" in metadata
     needs = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
     assert all(">=" in line and "<" in line for line in needs), needs
@@ -72,7 +73,7 @@ def test_the_installed_package_works(wheel, tmp_path):
     assert told.stdout.startswith("usage: backspike")
     imports = (
         "import sys; sys.path.extend(sys.argv[1:]); import backspike.hw.chip, backspike.golden.trainer, "
-        "backspike.cli.synth, backspike.host.driver.driver, backspike.sim.run.scenario; "
+        "backspike.cli.synth, backspike.host.driver.driver, backspike.sim.run.scenario; from backspike import Model; "
         "print(backspike.sim.run.scenario.__file__)"
     )
     place = subprocess.run([python, "-c", imports, *others], cwd=tmp_path, capture_output=True, text=True, check=True)

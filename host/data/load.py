@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from backspike.host.data.arrays import arrays_named
 from backspike.host.data.dataset import Dataset
 from backspike.host.data.encode import encode_data
 from backspike.host.data.raw import RawData
@@ -26,7 +27,7 @@ def read(source: Path | str, classes: tuple[str, ...] | None = None) -> RawData:
     Parameters
     ----------
     source : Path or str
-        ``"digits"``, ``"mnist5k"``, or the path of a folder.
+        ``"digits"``, ``"mnist5k"``, the path of a folder, or the name of arrays.
     classes : tuple of str or None
         Names of the classes; ``None``: those of the source.
 
@@ -37,6 +38,8 @@ def read(source: Path | str, classes: tuple[str, ...] | None = None) -> RawData:
     ValueError
         The files are not as they should be.
     """
+    if (arrays := arrays_named(str(source))) is not None:
+        return arrays
     if source in BUNDLED:
         return BUNDLED[str(source)](classes)
     path = Path(source)

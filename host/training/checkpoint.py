@@ -24,7 +24,7 @@ from backspike.golden.network import Network
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
-__all__ = ["Checkpoint", "read_spec", "read_weights", "save_weights"]
+__all__ = ["Checkpoint", "read_history", "read_spec", "read_weights", "save_weights"]
 
 _VERSION = 4
 """Of the description. A file of another version is refused."""
@@ -171,9 +171,22 @@ class Checkpoint:
         return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip, best, tested)
 
 
-def save_weights(path: Path, spec: TrainingSpec, weights: Sequence[np.ndarray]) -> None:
+def save_weights(
+    path: Path,
+    spec: TrainingSpec,
+    weights: Sequence[np.ndarray],
+    *,
+    classes: tuple[str, ...] | None = None,
+    history: Sequence[dict[str, Any]] = (),
+) -> None:
     """Write weights and what they are for, which a training can begin with, but not go on with."""
-    description = {"version": _VERSION, "spec": dataclasses.asdict(spec), "written_by": _versions()}
+    description = {
+        "version": _VERSION,
+        "spec": dataclasses.asdict(spec),
+        "classes": classes,
+        "history": list(history),
+        "written_by": _versions(),
+    }
     _write(path, description, {f"weights_{number}": weight for number, weight in enumerate(weights)})
 
 
@@ -192,6 +205,12 @@ def read_spec(path: Path) -> TrainingSpec | None:
     except (TypeError, ValueError) as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path} does not describe a training: {text}") from None
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The results of each epoch of the training that a file describes; none where it holds only weights."""
+    arrays = _read(path)
+    return list(_description(path, arrays).get("history", ())) if "description" in arrays else []
 
 
 def read_weights(path: Path, model: Network, *, rounded: bool = False) -> tuple[list[np.ndarray], float]:

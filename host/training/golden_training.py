@@ -22,20 +22,23 @@ class GoldenTraining:
         With the weights in the end: those of the best epoch on the validation samples, if there are any.
     held : "test" or "validation"
         The samples that are classified after each epoch.
+    trained : list of Metrics
+        Of the training samples of each epoch, each before the update of its batch.
     epochs : list of Metrics
-        Of these samples after each epoch.
+        Of the samples that are held back after each epoch.
     tested : Metrics
         Of the test samples in the end.
     """
 
     trainer: Trainer
     held: str
+    trained: list[Metrics]
     epochs: list[Metrics]
     tested: Metrics
 
 
 def train_golden(
-    spec: TrainingSpec, data: Dataset, trainer: Trainer, told: Callable[[int, Metrics], None]
+    spec: TrainingSpec, data: Dataset, trainer: Trainer, told: Callable[[int, Metrics, Metrics], bool | None]
 ) -> GoldenTraining:
     """Train to the end, or until no better epoch has come for the patience of the specification.
 
@@ -48,25 +51,31 @@ def train_golden(
     trainer : Trainer
         With the initial weights.
     told : function
-        Called after each epoch with its number, from 0, and the ``Metrics`` of the samples that are held back.
+        Called after each epoch with its number, from 0, the ``Metrics`` of its training samples and those of the
+        samples that are held back; true where it ends the training.
     """
     held, samples = data.held
     epochs: list[Metrics] = []
+    trained: list[Metrics] = []
     best, best_epoch = trainer.weights, 0
     for epoch, training in enumerate(spec.schedule()):
         trainer.training = training
+        seen = spec.no_metrics()
         for number, chosen in enumerate(spec.epoch_batches(epoch, len(data.train))):
             batch = data.train[chosen]
-            trainer.train_batch(batch.spikes, batch.labels, trained=spec.trained_frames(epoch, number))
+            spikes = trainer.train_batch(batch.spikes, batch.labels, trained=spec.trained_frames(epoch, number))
+            seen += spec.metrics(spikes, batch.labels)
         metrics = assess(spec, trainer, samples)
         if held == "test" or metrics.accuracy > max((past.accuracy for past in epochs), default=-1.0):
             best, best_epoch = trainer.weights, epoch
+        trained.append(seen)
         epochs.append(metrics)
-        told(epoch, metrics)
+        if told(epoch, seen, metrics):
+            break
         if spec.patience is not None and epoch - best_epoch >= spec.patience:
             break
     trainer.weights = best
-    return GoldenTraining(trainer, held, epochs, assess(spec, trainer, data.test))
+    return GoldenTraining(trainer, held, trained, epochs, assess(spec, trainer, data.test))
 
 
 def assess(spec: TrainingSpec, trainer: Trainer, samples: Samples) -> Metrics:

@@ -16,6 +16,7 @@ from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_group import ChipGroup, GroupSession
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
 from backspike.host.training.compare import Difference, first_spike_difference, first_weight_difference
+from backspike.host.training.history import epoch_line, history_entry
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_log import TrainingLog
 
@@ -212,29 +213,16 @@ class TrainingRun:
         self._fetch()
         if self.difference:
             return
-        entry: dict[str, Any] = {
-            "epoch": state.epoch + 1,
-            "samples": state.metrics.samples,
-            "train_loss": state.metrics.loss,
-            "train_accuracy": state.metrics.accuracy,
-            f"{held}_loss": metrics.loss,
-            f"{held}_accuracy": metrics.accuracy,
-            f"{held}s" if held == "test" else held: metrics.samples,
-            "rate": self._training.rate,
-            "saturated": any(core["saturated"] for core in control.values()),
-        }
+        saturated = any(core["saturated"] for core in control.values())
+        entry = history_entry(
+            state.epoch + 1, state.metrics, held, metrics, rate=self._training.rate, saturated=saturated
+        )
         state.history.append(entry)
         state.epoch, state.batch, state.metrics = state.epoch + 1, 0, self.spec.no_metrics()
         if state.best_epoch == state.epoch:
             state.best = list(state.weights)
         self._write()
-        self.log.event(
-            "epoch",
-            f"epoch {state.epoch}/{self.spec.epochs}: loss {entry['train_loss']:.3f}, accuracy "
-            f"{entry['train_accuracy']:.1%}; {metrics.samples} {held} samples: loss {metrics.loss:.3f}, accuracy "
-            f"{metrics.accuracy:.1%}" + ("; numbers have saturated" if entry["saturated"] else ""),
-            **entry,
-        )
+        self.log.event("epoch", epoch_line(entry, self.spec.epochs, held, metrics), **entry)
         self._warn(diagnose_outputs(outputs, samples.labels, saturated=entry["saturated"]))
 
     def _warn(self, warnings: list[str]) -> None:
@@ -257,7 +245,8 @@ class TrainingRun:
                 outputs = self._golden.forward(samples[start:stop].spikes).layers[-1].spikes
                 self._compare_spikes(outputs, part, start)
                 start = stop
-        return metrics, np.concatenate(parts, axis=1)
+        nothing = np.zeros((self.spec.steps, 0, self.spec.model.outputs), dtype=np.uint8)
+        return metrics, np.concatenate([nothing, *parts], axis=1)
 
     def _test_best(self) -> None:
         """Classify the test samples with the weights of the best epoch, which are those of the training."""

@@ -25,12 +25,14 @@ from backspike.golden.trainer import Trainer
 from backspike.host.compiler.activity import measure_densities
 from backspike.host.compiler.capacity import check_size
 from backspike.host.compiler.cost_model import Density
+from backspike.host.data.arrays import arrays_named
 from backspike.host.data.dataset import Dataset
 from backspike.host.data.encoders.by_name import encoder_named
 from backspike.host.data.load import load
 from backspike.host.data.sources.labels import check_classes
 from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
+from backspike.spec.config import ChipConfig
 from backspike.spec.formats import Format
 
 __all__ = ["TrainingSpec", "fingerprint"]
@@ -177,6 +179,15 @@ class TrainingSpec:
             return spec
         return dataclasses.replace(spec, epochs=default_epochs(spec.samples_trained(), spec.batch))
 
+    def for_chip(self, config: ChipConfig) -> Self:
+        """With the chip's number format, and without a momentum that nobody asked for and the chip has not."""
+        own = dataclasses.asdict(config.format)
+        if self.format and self.format != own:
+            raise ValueError(f"format of the loaded weights must be the chip's, {own}, not {self.format}")
+        if self.update in (None, "momentum") and not config.momentum and self.momentum is None:
+            return dataclasses.replace(self, format=own, update="momentum", momentum=0.0)
+        return dataclasses.replace(self, format=own)
+
     @property
     def model(self) -> Network:
         """The ``Network``, with the neurons of the learning rule."""
@@ -276,7 +287,8 @@ class TrainingSpec:
 
     def _all(self) -> Dataset:
         """All of the data, whatever the network."""
-        return _load(self.data, self.steps, encoder=self.encoder, classes=self.classes)
+        find = load if arrays_named(self.data) else _load  # arrays must not be held longer than by whoever has them
+        return find(self.data, self.steps, encoder=self.encoder, classes=self.classes)
 
     @property
     def limit(self) -> int | None:

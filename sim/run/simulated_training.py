@@ -117,7 +117,7 @@ def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict
     held, _ = data.held
     with reporter.stage("training the golden model bit-exactly") as update:
 
-        def told(epoch: int, metrics: Metrics) -> None:
+        def told(epoch: int, _: Metrics, metrics: Metrics) -> None:
             note = f"loss {metrics.loss:.3f}, {held} accuracy {metrics.accuracy:.1%}"
             update((epoch + 1) * each, total, note)
 

@@ -246,7 +246,7 @@ def _compile(sources, top, build_dir, rules, arguments, waves):
     unfinished.unlink()
 
 
-def run(built, bench_module, *, seed, env=None, waves=False, only=None):
+def run(built, bench_module, *, seed, env=None, waves=False, only=None, limit=_WALL_CLOCK_LIMIT, quiet=False):
     """Run a bench in a simulation; uninitialised registers and memories start from random contents.
 
     Parameters
@@ -257,6 +257,8 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     env: more environment variables for the bench
     waves: record ``dump.vcd`` in the build folder
     only: name, or list of names, of the tests to run; all by default
+    limit: seconds until a simulation that does not end by itself is ended; ``None``: it may take for ever
+    quiet: whether nothing is printed, where other programs write to the console
 
     Raises
     ------
@@ -264,11 +266,12 @@ def run(built, bench_module, *, seed, env=None, waves=False, only=None):
     """
     if waves and not built.waves:
         raise ValueError("waves must be False for a simulation that was built without waves, not True")
-    print(f"{bench_module}: seed {seed}")
+    if not quiet:
+        print(f"{bench_module}: seed {seed}")
     log = built.build_dir / f"{bench_module}.log"
     results = built.build_dir / f"{bench_module}.xml"
     runner = _Verilator()
-    runner.limit = _WALL_CLOCK_LIMIT
+    runner.limit = limit
     random_contents = seed % (2**31 - 2) + 1  # 0 would mean a seed of Verilator's own choice
     ending = "no error code"
     try:

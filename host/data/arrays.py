@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data that are arrays of a Python program, as other data: by a name, which follows from their content."""
+
+import hashlib
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backspike.host.data.encoders.by_name import encoder_named
+from backspike.host.data.raw import Part, RawData
+from backspike.host.data.sources.labels import numbered
+
+__all__ = ["array_data", "arrays_named", "name_arrays"]
+
+_HELD: WeakValueDictionary[str, RawData] = WeakValueDictionary()
+
+_PLAIN = "threshold"
+"""The encoder of values of which each is one input, where none is named."""
+
+
+def name_arrays(data: RawData) -> str:
+    """The name by which the data are found as long as somebody holds them."""
+    _HELD[data.name] = data
+    return data.name
+
+
+def arrays_named(name: str) -> RawData | None:
+    """The data of a name; ``None`` where nobody holds such data."""
+    return _HELD.get(name)
+
+
+def array_data(
+    train: tuple[ArrayLike, ArrayLike | None],
+    test: tuple[ArrayLike, ArrayLike | None] | None,
+    *,
+    in_map: tuple[int, int, int],
+    steps: int,
+    encoder: str | None = None,
+    classes: tuple[str, ...] | None = None,
+) -> tuple[RawData, str | None]:
+    """Arrays as the data of a network, and the name of their encoder, which is ``None`` where they are spikes.
+
+    An array is ``[samples, ...]``: values from 0 to 1, or bytes; series of values ``[samples, length, ...]``; or spikes
+    ``[samples, steps, ...]`` of 0 and 1. Which of them follows from the inputs of the network.
+
+    Parameters
+    ----------
+    train, test : tuple of array or None
+        Samples and their labels, integers or words; labels of ``None`` are all the first class.
+    in_map : tuple of int
+        Channels, height and width of the network's inputs.
+    steps : int
+        Time steps T.
+    encoder : str or None
+        Name of the encoder; ``None``: by threshold, series in levels.
+    classes : tuple of str or None
+        Names of the classes; ``None``: as the labels say.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The arrays are not such, or do not fit the network.
+    """
+    samples = np.asarray(train[0])
+    others = samples[:0] if test is None else np.asarray(test[0])
+    kind, encoder = _kind(samples, int(np.prod(in_map)), steps, encoder)
+    full = _check_values("x", samples, kind)
+    if len(others):
+        if others.shape[1:] != samples.shape[1:]:
+            raise ValueError(f"samples of test must be {list(samples.shape[1:])} as those of x, not {others.shape[1:]}")
+        _check_values("samples of test", others, kind)
+    labels = [_labels("y", train[1], len(samples))]
+    labels.append(labels[0][:0] if test is None else _labels("labels of test", test[1], len(others)))
+    digest = hashlib.sha256(repr((kind, encoder, classes)).encode())
+    for array in (samples, others, *labels):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    name = f"arrays-{digest.hexdigest()[:16]}"
+    numbers, names = numbered(labels, classes, name)
+    shape = _shape(samples.shape[1 if kind == "values" else 2 :], in_map, 1 if kind == "spikes" else _planes(encoder))
+    parts = [
+        Part(rows.reshape(len(rows), *(() if kind == "values" else samples.shape[1:2]), *shape), found)
+        for rows, found in zip((samples, others), numbers, strict=True)
+    ]
+    length = 1 if kind == "values" else samples.shape[1]
+    data = RawData(
+        name=name, kind=kind, shape=shape, train=parts[0], test=parts[1], classes=names, length=length, full=full
+    )
+    return data, encoder
+
+
+def _kind(samples: np.ndarray, inputs: int, steps: int, encoder: str | None) -> tuple[Any, str | None]:
+    """What rows are, and their encoder."""
+    if samples.dtype.kind not in "fiub" or samples.ndim < 2 or not len(samples):
+        raise TypeError(f"x must be an array of numbers [samples, ...], not {samples.dtype} {list(samples.shape)}")
+    size = int(np.prod(samples.shape[1:]))
+    inner = int(np.prod(samples.shape[2:])) if samples.ndim > 2 else 0
+    binary = samples.dtype.kind == "b" or (samples.dtype.kind in "iu" and samples.min() >= 0 and samples.max() <= 1)
+    if binary and samples.shape[1] == steps and inner == inputs:
+        return "spikes", None
+    for name in [encoder] if encoder else [_PLAIN, f"{_PLAIN}+off"]:
+        if size * _planes(name) == inputs:
+            return "values", name
+    series = encoder or "levels"
+    if inner * _planes(series) == inputs and "series" in encoder_named(series).kinds:
+        return "series", series
+    raise ValueError(
+        f"x must be [samples, {inputs}] of values, or [samples, {steps}, {inputs}] of spikes, for the network's inputs"
+        f"{'' if encoder is None else f' with encoder {encoder}'}, not {list(samples.shape)}"
+    )
+
+
+def _planes(encoder: str | None) -> int:
+    return 1 if encoder is None else encoder_named(encoder).inputs_per_value
+
+
+def _check_values(name: str, samples: np.ndarray, kind: str) -> float | None:
+    """The value that stands for 1."""
+    if kind == "spikes":
+        if samples.min() < 0 or samples.max() > 1:
+            raise ValueError(f"{name} must be spikes of 0 and 1, not {samples.max()!r}")
+        return None
+    if samples.dtype == np.uint8:
+        return 255.0
+    low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
+    if not 0 <= low <= high <= 1:
+        raise ValueError(
+            f"{name} must be values from 0 to 1, or bytes, not {low:g} to {high:g}: scale them, as in (x - low) / "
+            f"(high - low)"
+        )
+    return 1.0
+
+
+def _labels(name: str, labels: ArrayLike | None, samples: int) -> np.ndarray:
+    found = np.zeros(samples, dtype=np.int64) if labels is None else np.asarray(labels)
+    if found.shape != (samples,):
+        raise ValueError(f"{name} must be [{samples}], one label for each sample, not {list(found.shape)}")
+    return found
+
+
+def _shape(given: tuple[int, ...], in_map: tuple[int, int, int], planes: int) -> tuple[int, ...]:
+    """``(features,)``, or channels, height and width where the network has a map, or the samples are maps."""
+    channels, height, width = in_map
+    if height * width > 1:
+        return channels // planes, height, width
+    return given if len(given) == 3 else (int(np.prod(given)),)
