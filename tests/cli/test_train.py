@@ -441,3 +441,13 @@ def test_a_rate_that_the_rule_does_not_give_is_said(port, tmp_path, capsys):
     options += ["--update=momentum"]
     assert train(tmp_path / "a.npz", *options) == 0
     assert "rate 5.960464477539063e-08, the smallest of the format" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rule", ["sltt", "ottt-o"])
+def test_a_chip_of_one_step_trains_samples_of_several(port, tmp_path, capsys, rule):
+    """By a rule whose frames have one step; the rule says how large a batch may be, if nobody does."""
+    port.chip = Chip(steps=1, operand_bits=7)
+    options = ["--network=64-8-10", "--steps=3", "--samples=4", "--tests=2", "--epochs=1", "--compare"]
+    assert train(tmp_path / "a.npz", f"--rule={rule}", *options) == 0
+    told = capsys.readouterr().out
+    assert f"batches of {1 if rule == 'ottt-o' else 16}, lion" in told and "equal in every bit" in told
