@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backspike.golden.arithmetic import Arithmetic
+from backspike.golden.forward import Trace
 from backspike.golden.network import Network
 from backspike.golden.neuron import NOISE
 from backspike.golden.rules import Rule
@@ -82,30 +83,34 @@ class Feedback:
     def noise(self, steps: int, samples: int) -> list[np.ndarray]:
         """What moves the thresholds of the next samples, by hidden layer: +1 or -1, [T, B, N].
 
-        The generators go on by a step for each step of each sample, in order.
+        It is the low bit of each generator, which then goes on; so for each step of each sample, in order.
         """
         result = []
         for number in range(len(self.states)):
             signs = np.empty((samples * steps, len(self.states[number])))
             for index in range(samples * steps):
-                self.states[number] = advance(self.states[number])
                 signs[index] = np.where(self.states[number] & 1, 1.0, -1.0)
+                self.states[number] = advance(self.states[number])
             result.append(signs.reshape(samples, steps, -1).transpose(1, 0, 2))
         return result
 
-    def learn(self, noise: Sequence[np.ndarray], deltas: np.ndarray) -> None:
-        """``M = round(0.99 M + c round(P))``, P the exact sum of ``delta_i z_j`` over steps and samples.
+    def learn(self, noise: Sequence[np.ndarray], trace: Trace, deltas: np.ndarray) -> None:
+        """``M = round(0.99 M + c round(P))``, P the exact sum of ``delta_i z_j`` over steps and samples, where m_j = 1.
+
+        Outside of its mask a neuron spikes as it would without noise, and gets no errors.
 
         Parameters
         ----------
         noise : sequence of array [T, B, N]
             As ``noise`` gave it.
+        trace : Trace
+            Of the forward pass with it.
         deltas : array of float64 [T, B, outputs]
             Of the last layer.
         """
         values = deltas.reshape(-1, deltas.shape[2])
         for number, signs in enumerate(noise):
-            left = signs.reshape(-1, signs.shape[2])
+            left = np.where(trace.layers[number].masks, signs, 0.0).reshape(-1, signs.shape[2])
             total = self._arithmetic.correlate([(left, slice(0, len(left)))], values, 1)
             correlation = self._arithmetic.combine(total=self._arithmetic.map(total, np.transpose))
             terms = ((self._kept, self.matrices[number]), (self._rate, correlation))

@@ -163,7 +163,7 @@ class Trainer:
         deltas, _ = self.backward(trace, labels, trained)
         self.gradients = learning.accumulate(self.network, trace, deltas, self.arithmetic, rule=self.rule)
         if self.feedback and noise:
-            self.feedback.learn(noise, deltas[-1])
+            self.feedback.learn(noise, trace, deltas[-1])
         self.apply()
         return trace.layers[-1].spikes
 

@@ -169,8 +169,9 @@ class RuleTrainer(FractionTrainer):
         return record, inputs
 
     def _next_noise(self, number):
+        noise = [1 if state % 2 else -1 for state in self.states[number]]
         self.states[number] = [shift_register(state) for state in self.states[number]]
-        return [1 if state % 2 else -1 for state in self.states[number]]
+        return noise
 
     def _rate_row(self, spikes, label):
         counts = map(sum, zip(*spikes, strict=True))
@@ -229,14 +230,14 @@ class RuleTrainer(FractionTrainer):
         return [self.round(total) if asked else 0.0 for total, asked in zip(sums, mask, strict=True)]
 
     def _learn_feedback(self):
-        """The correlation of noise and deltas; ``noise[b][layer][t][j]``, deltas of the last layer."""
+        """The correlation of noise, where a mask is set, and deltas of the last layer; ``noise[b][layer][t][j]``."""
         for number, matrix in enumerate(self.matrices):
             for i, row in enumerate(matrix):
                 for j, old in enumerate(row):
                     total = Fraction(0)
                     for noise, record in zip(self.noise, self.trace, strict=True):
-                        pairs = zip(noise[number], record["delta"][-1], strict=True)
-                        total += sum(z[j] * Fraction(delta[i]) for z, delta in pairs)
+                        rows = zip(noise[number], record["m"][number], record["delta"][-1], strict=True)
+                        total += sum(z[j] * m[j] * Fraction(delta[i]) for z, m, delta in rows)
                     row[j] = self.round(self.kept * Fraction(old) + self.learnt * Fraction(self.round(total)))
 
     def _operands(self, number, rows):
