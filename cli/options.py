@@ -36,6 +36,7 @@ _SIZES = (
     "operand_bits",
 )
 _SWITCHES = {
+    "noise": "1: noise can move thresholds, for the rule opzo; 0: not",
     "dense_only": "1: smaller engines, for dense layers only; 0: others too",
     "chain": "1: a chain of cores, with small routers; 0: a mesh",
 }

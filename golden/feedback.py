@@ -7,6 +7,7 @@ once a batch; arXiv 2407.12516 takes the output at each step.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,8 @@ class Feedback:
         Samples of a batch.
     learned : bool
         Whether the matrices learn.
+    kept, rate : float
+        0.99 and c of ``learn``.
     matrices : list of array of float64 [outputs, N]
         One for each hidden layer; at first 0 where they are learned.
     states : list of array of int64 [N]
@@ -76,8 +79,8 @@ class Feedback:
         ]
         self.states = [generator.integers(1, 1 << 16, layer.outputs) for layer in hidden]
         rate = _GAIN / (NOISE * network.steps * batch)
-        self._kept, self._rate = arithmetic.constant(_KEPT), arithmetic.constant(rate)
-        if self.learned and not self._rate:
+        self.kept, self.rate = arithmetic.constant(_KEPT), arithmetic.constant(rate)
+        if self.learned and not self.rate:
             raise ValueError(f"batch must be less in {network.format}, where {rate:g} rounds to zero, not {batch!r}")
 
     def noise(self, steps: int, samples: int) -> list[np.ndarray]:
@@ -95,7 +98,20 @@ class Feedback:
         return result
 
     def learn(self, noise: Sequence[np.ndarray], trace: Trace, deltas: np.ndarray) -> None:
-        """``M = round(0.99 M + c round(P))``, P the exact sum of ``delta_i z_j`` over steps and samples, where m_j = 1.
+        """``M = round(0.99 M + c round(P))``, P as ``correlations`` has it.
+
+        Parameters
+        ----------
+        noise, trace, deltas
+            As for ``correlations``.
+        """
+        for number, total in enumerate(self.correlations(noise, trace, deltas)):
+            correlation = self._arithmetic.combine(total=total)
+            terms = ((self.kept, self.matrices[number]), (self.rate, correlation))
+            self.matrices[number] = self._arithmetic.combine(*terms)
+
+    def correlations(self, noise: Sequence[np.ndarray], trace: Trace, deltas: np.ndarray) -> list[Any]:
+        """P of each hidden layer: the sum of ``delta_i z_j`` over steps and samples where m_j = 1, not rounded.
 
         Outside of its mask a neuron spikes as it would without noise, and gets no errors.
 
@@ -108,10 +124,9 @@ class Feedback:
         deltas : array of float64 [T, B, outputs]
             Of the last layer.
         """
-        values = deltas.reshape(-1, deltas.shape[2])
-        for number, signs in enumerate(noise):
-            left = np.where(trace.layers[number].masks, signs, 0.0).reshape(-1, signs.shape[2])
+        values, totals = deltas.reshape(-1, deltas.shape[2]), []
+        for signs, layer in zip(noise, trace.layers, strict=False):
+            left = np.where(layer.masks, signs, 0.0).reshape(-1, signs.shape[2])
             total = self._arithmetic.correlate([(left, slice(0, len(left)))], values, 1)
-            correlation = self._arithmetic.combine(total=self._arithmetic.map(total, np.transpose))
-            terms = ((self._kept, self.matrices[number]), (self._rate, correlation))
-            self.matrices[number] = self._arithmetic.combine(*terms)
+            totals.append(self._arithmetic.map(total, np.transpose))
+        return totals

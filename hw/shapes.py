@@ -49,16 +49,20 @@ class Shapes:
 
         self.traced = config.operand_bits > 1  # operands are more than spikes
         self.count = config.operand_bits if self.traced else 0  # a neuron's own spikes, modulo 2**count; 0: not counted
+        self.noise = 16 if config.noise else 0  # state of a neuron's generator
 
         self.fan_in = index_bits(config.fan_in)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
         self.fan_in_entry = layout_of(tables.FAN_IN)
         self.fan_in_words = ArrayLayout(32, tables.FAN_IN.word_count)
         self.descriptor = layout_of(tables.DESCRIPTOR)
-        # Words of it that are needed: where operands are spikes, the last ones are not.
-        used = tables.DESCRIPTOR.width if self.traced else tables.DESCRIPTOR.offset("tape")
+        # Words of it that are needed: without noise, and where operands are spikes, the last ones are not.
+        unused = None if self.noise else "threshold_raised" if self.traced else "tape"
+        used = tables.DESCRIPTOR.offset(unused) if unused else tables.DESCRIPTOR.width
         self.descriptor_words = -(-used // 32)
         self.route_entry = layout_of(tables.ROUTE)
+        if not self.noise:
+            self.route_entry = StructLayout({name: field.shape for name, field in self.route_entry if name != "noise"})
         self.tables = config.slices * tables.DESCRIPTOR_STRIDE
         # Words of the descriptors lie behind the spikes, from here on.
         self.descriptors = 1 << max(self.tape_address().size, index_bits(self.tables))

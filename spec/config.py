@@ -65,6 +65,8 @@ class ChipConfig:
     operand_bits : int
         Bits of what a gradient multiplies a delta with: 1 for the spike of the input, which takes no hardware, 2 to 8
         for a trace or a count of its spikes, 7 being enough for all rules; then neurons count their own spikes too.
+    noise : bool
+        Whether noise can move the thresholds of neurons, from which feedback learns: 16 bits for each of them.
     momentum : bool
         Whether the core has a velocity memory (without it, momentum must be 0).
     dense_only : bool
@@ -98,6 +100,7 @@ class ChipConfig:
     list_depth: int = 1024
     batch_terms: int = 1 << 16
     operand_bits: int = 1
+    noise: bool = False
     momentum: bool = True
     dense_only: bool = False
     chain: bool = False
@@ -114,7 +117,7 @@ class ChipConfig:
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
-        for name in ("momentum", "dense_only", "chain"):
+        for name in ("noise", "momentum", "dense_only", "chain"):
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")

@@ -56,7 +56,8 @@ RULES = {
         sender="host, or a slice of a layer before",
         receiver="slice (the host: of the last layer)",
         payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
-        "0, as a dense_only chip takes them for inputs",
+        "0, as a dense_only chip takes them for inputs; of groups from whose noise a slice learns, the first word is 1 "
+        "where the threshold was lowered, 0 elsewhere and where the mask is 0",
         when="the slot takes inputs (its frame before is done), the step is one of EXPECTATIONS.steps, the word is "
         "one of the "
         "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and frame, the core "
@@ -197,6 +198,8 @@ ORDER = (
     "of the frame have come, then ERRORS_DONE to every slice of the last layer.",
     "Output words of a slot come in the order of its frames. When those of all samples of a batch have come, send "
     "UPDATE to every slice, and wait for all UPDATED before the inputs of the next batch.",
+    "What brings errors to groups behind the others of a slice may learn (DESCRIPTOR.learning). Its weights are "
+    "updated as those of another slice, whose EXPECTATIONS are 0: send its UPDATE when the slice has answered its own.",
     "Between two UPDATEs a gradient may get at most batch_terms terms: steps of all training frames x output pixels "
     "x pooled pixels of a tap x the largest operand, which is 1 where operands are spikes.",
     "READ and WRITE memory (regions below CONTROL) only while the core is not busy: CONTROL bit 1 is 0, and "
@@ -224,6 +227,7 @@ _REGIONS = {
     Region.FAN_IN: f"entry * {FAN_IN_STRIDE} + word of the table's entry",
     Region.ROUTE: "entry",
     Region.TAPE: f"slot * {TAPE_SLOT_STRIDE} + step * {TAPE_STRIDE} + tape word: 32 spikes",
+    Region.NOISE: "neuron: state of its generator, 16 bits that are not all 0; only in chips with noise",
     Region.CONTROL: "0: bit 0 skipping off, bit 1 busy, bit 2 saturated; 1: a write clears counters and bit 2",
     Region.COUNTER: "number of the counter",
 }

@@ -31,8 +31,9 @@ class Region(IntEnum):
     FAN_IN = 6  # address = entry * FAN_IN_STRIDE + word of FAN_IN
     ROUTE = 7  # address = entry
     TAPE = 8  # address = slot * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + tape word; writes spikes
-    CONTROL = 9  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
-    COUNTER = 10  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
+    NOISE = 9  # address = neuron; state of its generator, 16 bits
+    CONTROL = 10  # 0: bit 0 = skipping off; 1: a write clears all counters and the saturation flag
+    COUNTER = 11  # read only; address = index in COUNTERS (of a core, or LINK_COUNTERS at the host link)
 
 
 DESCRIPTOR_STRIDE = 16
@@ -60,8 +61,11 @@ tap (ky, kx), the weights of channel c to the slice's block b of outputs are at 
 that only get errors, ``DESCRIPTOR.groups``).
 Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
 
-ROUTE = Fields(x=3, y=3, host=1, slice=4, word=9)
-"""A destination of spikes (slice and first tape word there) or a source (slice there)."""
+ROUTE = Fields(x=3, y=3, host=1, slice=4, word=9, noise=1)
+"""A destination of spikes (slice and first tape word there) or a source (slice there).
+
+``noise``: it gets noise in place of spikes, a bit where the threshold was lowered and the mask is set; 0 in chips
+without noise."""
 
 DESCRIPTOR = Fields(
     # Inputs: ``fan_in`` entries of the fan-in table from ``fan_in_base``; those behind them, up to ``groups`` in all,
@@ -125,6 +129,11 @@ DESCRIPTOR = Fields(
     # Counts of neurons' own spikes; no use in that chip either. ``sample``: steps of a sample; ``clamp``: see below
     sample=8,
     clamp=1,
+    # Noise; no use in a chip without: the threshold in frames for training, by the bit that the neuron's generator has;
+    # ``learning``: the groups behind the ``fan_in`` ones get gradients too
+    threshold_raised=16,
+    threshold_lowered=16,
+    learning=1,
 )
 """Run-time description of one layer slice.
 

@@ -115,9 +115,13 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
-    if rule.backward == "ternary" or rule.feedback == "learned":
+    if rule.backward == "ternary":
         raise CapacityError(
-            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr or dfa"
+            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, dfa or opzo"
+        )
+    if rule.feedback == "learned" and not config.noise:
+        raise CapacityError(
+            f"rule {rule} learns from noise and the chip has none: use a chip with noise=True, or rule dfa"
         )
     if rule.operand == "trace" and config.operand_bits != OPERAND_BITS:
         raise CapacityError(
@@ -273,7 +277,7 @@ def core_use(layers: Iterable[Iterable["Slice"]]) -> dict[Core, dict[str, int]]:
         core["neurons"] += part.pixels * part.blocks * part.lanes
         core["tape_words"] += part.tape_words
         core["fan_in"] += len(part.groups) + len(part.feedback)
-        core["slices"] += 1
+        core["slices"] += len(part.indices)
         core["routes"] += len(part.sources) + len(part.targets)
     return dict(sorted(use.items()))
 

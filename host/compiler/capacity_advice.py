@@ -37,7 +37,7 @@ def capacity_advice(partition: Partition, cores: int, number: int) -> str:
         own = partition
         if changes:
             other = ChipConfig.from_dict(config.to_dict() | changes)
-            own = Partition(network, other, partition.densities, feedback=partition.feedback)
+            own = Partition(network, other, partition.densities, feedback=partition.feedback, learned=partition.learned)
         return not isinstance(greedy_fill(own, count, float("inf")), int)
 
     def least(low: int, high: int, step: int, test: Callable[[int], bool]) -> int:

@@ -41,6 +41,7 @@ def compile_network(
     loss: Literal["rate", "external"] = "rate",
     rule: Rule = BPTT,
     feedback_seed: int = 0,
+    batch: int = 16,
 ) -> Plan:
     """Place a network on a chip.
 
@@ -66,7 +67,9 @@ def compile_network(
     rule : Rule
         The learning rule. Its frames are what the chip holds of a sample; a sample may have any number of them.
     feedback_seed : int
-        Of the random feedback of a rule that has it, as in the ``Trainer``.
+        Of the random feedback of a rule that has it, and of noise, as in the ``Trainer``.
+    batch : int
+        Samples of a batch, of which learned feedback takes the mean, as in the ``Trainer``.
 
     Returns
     -------
@@ -103,17 +106,23 @@ def compile_network(
             if not isinstance(piece, Piece):
                 raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
     seed, feedback_seed = check_integer("seed", seed), check_integer("feedback_seed", feedback_seed, 0)
+    batch = check_integer("batch", batch, 1)
     densities = layer_densities(network, density)
     cores = _core_count(cores, config)
     _check_chip(network, training, config, rule)
     check_layers(network, config, rule)
-    network, feedback = rule.adapted(network), rule.feedback != "weights"
+    network = rule.adapted(network)
     if isinstance(strategy, str):
-        partition = Partition(network, config, densities, feedback=feedback)
+        partition = Partition(network, config, densities, **_feedback(rule))
         layers = _place(partition, partial(shuffled, seed=seed) if strategy == "shuffled" else _balanced, cores)
     else:
-        layers = lay_out(network, config, list(strategy), feedback=feedback)
-    return Plan(network, training, config, layers, loss, densities, rule, feedback_seed)
+        layers = lay_out(network, config, list(strategy), **_feedback(rule))
+    return Plan(network, training, config, layers, loss, densities, rule, feedback_seed, batch)
+
+
+def _feedback(rule: Rule) -> dict[str, bool]:
+    """How the rule brings errors to hidden layers."""
+    return {"feedback": rule.feedback != "weights", "learned": rule.feedback == "learned"}
 
 
 def check_fit(network: Network, training: Training, config: ChipConfig, rule: Rule = BPTT) -> None:
@@ -133,7 +142,7 @@ def check_fit(network: Network, training: Training, config: ChipConfig, rule: Ru
     """
     _check_chip(network, training, config, rule)
     check_layers(network, config, rule)
-    partition = Partition(network, config, layer_densities(network, None), feedback=rule.feedback != "weights")
+    partition = Partition(network, config, layer_densities(network, None), **_feedback(rule))
     full = greedy_fill(partition, config.cores, float("inf"))
     if isinstance(full, int):
         raise CapacityError(capacity_advice(partition, config.cores, full))
@@ -175,7 +184,7 @@ def _place(
                 raise
             break
         try:
-            return lay_out(network, config, pieces, feedback=partition.feedback)
+            return lay_out(network, config, pieces, feedback=partition.feedback, learned=partition.learned)
         except CapacityError as error:
             failures.append(error)
     raise failures[0]

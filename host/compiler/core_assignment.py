@@ -25,7 +25,8 @@ def flits(partition: Partition, producer: Piece, consumer: Piece) -> float:
     follows = consumer.layer == producer.layer + 1
     sends = producer.layer < consumer.layer == last if partition.feedback else follows
     outputs = pixels(network.layers[producer.layer]) * producer.channels
-    words = words_of(outputs) if follows or sends else 0
+    copies = follows + sends if partition.learned else follows or sends
+    words = words_of(outputs) * copies
     errors = outputs * partition.densities[producer.layer + 1].masks if sends else 0
     return 3 * network.steps * (words + errors)
 

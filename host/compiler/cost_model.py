@@ -85,6 +85,8 @@ class CostModel:
         Of each layer.
     feedback : bool
         Whether errors go from the last layer to each hidden one.
+    learned : bool
+        Whether what brings them learns, from noise that comes in packets of its own.
 
     Attributes
     ----------
@@ -93,10 +95,18 @@ class CostModel:
     """
 
     def __init__(
-        self, network: Network, config: ChipConfig, densities: Sequence[Density], *, feedback: bool = False
+        self,
+        network: Network,
+        config: ChipConfig,
+        densities: Sequence[Density],
+        *,
+        feedback: bool = False,
+        learned: bool = False,
     ) -> None:
         steps, layers = network.steps, network.layers
-        self._feedback, last = feedback, len(layers) - 1
+        last = len(layers) - 1
+        # Layers that send to the last one because of it
+        self._feedback = last - (not learned) if feedback else None
         self.link_flits = _SPIKES_FLITS * steps * -(-network.inputs // 32)
 
         def column(values: Iterable[float]) -> np.ndarray:
@@ -132,6 +142,7 @@ class CostModel:
         self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking
         self._wg_rows = points * hit
         self._errors, self._bp_terms = errors, errors * reached * hit
+        self._learning = self._bp_terms * learned  # gradients of what brings errors
         # An error is sent where any delta that it sums is not zero: exponents of the chance that all are, by channel
         zero = column(1 - density.deltas for _, density in pairs)
         with np.errstate(divide="ignore"):
@@ -142,7 +153,7 @@ class CostModel:
         self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
         words = [-(-layer.inputs // 32) for layer in layers]
         if feedback:
-            words[last] += sum(words[1:last])
+            words[last] += sum(words[1 : 1 + (self._feedback or 0)])
         self._in_flits = _SPIKES_FLITS * steps * column(words)
 
     def engines(
@@ -164,7 +175,7 @@ class CostModel:
         if self._pairs is not None:
             return forward, np.maximum(sent, self._pairs * blocks), self._pairs * blocks, deltas
         backward = np.maximum(sent, self._errors * slices + self._bp_terms * blocks)
-        gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words)
+        gradients = np.maximum(self._wg_terms * blocks, self._wg_rows * blocks * words) + self._learning * blocks
         return forward, backward, gradients, deltas
 
     def _share(self, channels: np.ndarray, slices: np.ndarray) -> np.ndarray:
@@ -185,11 +196,11 @@ class CostModel:
         consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
         shares, senders = self._share(self._outputs, counts), consumers
         above = np.concatenate([shares[..., 1:, :], np.zeros_like(shares[..., :1, :])], axis=-2)
-        if self._feedback:
+        if self._feedback is not None:
             above[..., :-1, :] = shares[..., -1:, :]
             senders = consumers.copy()
             senders[..., :-1, :] = counts[..., -1:, :]
-            consumers[..., :-2, :] += counts[..., -1:, :]
+            consumers[..., : self._feedback, :] += counts[..., -1:, :]
         inward = self._in_flits * slices + senders * above * self._error_flits * channels
         sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
         outward = consumers * self._spike_flits * channels + sent

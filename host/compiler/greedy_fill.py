@@ -22,8 +22,8 @@ class Needs:
     ----------
     rows, pixels : int
         Weights and neurons of each of its blocks, in each lane.
-    tape, groups, routes : int
-        Tape words, entries of the fan-in table and routes, however many blocks it has.
+    tape, groups, routes, slices : int
+        Tape words, entries of the fan-in table, routes and numbers of slices, however many blocks it has.
     """
 
     rows: int
@@ -31,6 +31,7 @@ class Needs:
     tape: int
     groups: int
     routes: int
+    slices: int
 
 
 class Room:
@@ -54,7 +55,7 @@ class Room:
 
     def most(self, needs: Needs) -> int:
         """Blocks of one new slice that fit; 0 or more."""
-        if self.slices < 1 or self.tape < needs.tape or self.groups < needs.groups or self.routes < needs.routes:
+        if any(getattr(self, name) < getattr(needs, name) for name in ("tape", "groups", "routes", "slices")):
             return 0
         return min(self.rows // needs.rows, self.blocks // needs.pixels)
 
@@ -64,7 +65,7 @@ class Room:
         self.blocks -= blocks * needs.pixels
         self.tape -= needs.tape
         self.groups -= needs.groups
-        self.slices -= 1
+        self.slices -= needs.slices
         self.routes -= needs.routes
 
 
@@ -81,17 +82,18 @@ def slice_needs(partition: Partition, number: int, channels: Sequence[Sequence[i
         Channels of each slice of the layers before it.
     """
     layers, depth = partition.network.layers, partition.config.list_depth
-    layer, last = layers[number], len(layers) - 1
+    layer, last, slices = layers[number], len(layers) - 1, 1
     outputs = [[pixels(layers[k]) * count for count in own] for k, own in enumerate(channels)]
     inputs = outputs[-1] if outputs else [layer.inputs]
     tape = sum(words_of(count) for count in inputs)
     groups = sum(-(-count // depth) for count in inputs) if flat(layer) else len(inputs)
     routes = len(inputs) + 1
     if partition.feedback and number == last:
-        tape += sum(words_of(count) for own in outputs[:-1] for count in own)
+        tape += sum(words_of(count) for own in (outputs if partition.learned else outputs[:-1]) for count in own)
+        slices += partition.learned
         groups += sum(-(-count // FEEDBACK_GROUP) for own in outputs for count in own)
         routes += sum(len(own) for own in outputs[:-1])
-    elif partition.feedback and number < last - 1:
+    elif partition.feedback and number < last - (not partition.learned):
         routes += 1
     return Needs(
         rows=partition.rows[number],
@@ -99,6 +101,7 @@ def slice_needs(partition: Partition, number: int, channels: Sequence[Sequence[i
         tape=tape + layer.bias,
         groups=groups + layer.bias,
         routes=routes,
+        slices=slices,
     )
 
 

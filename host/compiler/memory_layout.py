@@ -2,7 +2,8 @@
 """Where everything of a placed network lies in the cores' memories: slices, groups of inputs, weight rows, routes.
 
 With feedback from the last layer, all hidden slices are producers of its slices: of those just before it come its
-inputs, and of all the masks, for which it sends errors.
+inputs, and of all the masks, for which it sends errors. If the feedback learns, these come with noise in words of their
+own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ _START = {"index": 0, "block": 0, "weight": 0, "tape": 0, "delta": 0, "group": 0
 
 
 def lay_out(
-    network: Network, config: ChipConfig, pieces: Sequence[Piece], *, feedback: bool = False
+    network: Network, config: ChipConfig, pieces: Sequence[Piece], *, feedback: bool = False, learned: bool = False
 ) -> list[list[Slice]]:
     """Slices by layer, in order of their channels, of the placement ``pieces``.
 
@@ -39,6 +40,8 @@ def lay_out(
         The placement.
     feedback : bool
         Whether errors go from the last layer to each hidden one.
+    learned : bool
+        Whether what brings them learns.
 
     Raises
     ------
@@ -55,9 +58,9 @@ def lay_out(
         for piece in sorted((p for p in pieces if p.layer == number), key=lambda p: p.first):
             room = used.setdefault((piece.x, piece.y), dict(_START))
             back = layers if feedback and number == len(network.layers) - 1 else []
-            own.append(_slice(layer, config, piece, room, layers[-1] if layers else [], back))
+            own.append(_slice(layer, config, piece, room, layers[-1] if layers else [], back, learned=learned))
         layers.append(own)
-    _connect(layers)
+    _connect(layers, learned=learned)
     check_memories(config, layers, feedback=feedback)
     return layers
 
@@ -95,7 +98,8 @@ def _groups(
 def _feedback(hidden: Sequence[Sequence[Slice]], blocks: int, tape: int, new: int, row: int) -> Iterator[Group]:
     """The groups of a slice of the last layer through which it sends errors, their weights from ``row`` on.
 
-    The words of the layer before it are inputs as well, from ``tape`` on; those of the others lie from ``new`` on.
+    The words of the layer before it lie from ``tape`` on, where they may be inputs as well; those of the others follow
+    them, from ``new`` on if that is not there.
     """
     for own in (hidden[-1:], hidden[:-1]):
         for producer in (part for slices in own for part in slices):
@@ -103,7 +107,7 @@ def _feedback(hidden: Sequence[Sequence[Slice]], blocks: int, tape: int, new: in
                 count = min(FEEDBACK_GROUP, producer.outputs - start)
                 yield Group(producer, tape, words_of(count), count, row, neuron=producer.neuron_base + start)
                 tape, row = tape + words_of(count), row + count * blocks
-        tape = new
+        tape = max(tape, new)
 
 
 def _slice(
@@ -113,12 +117,14 @@ def _slice(
     room: dict[str, int],
     producers: Sequence[Slice],
     hidden: Sequence[Sequence[Slice]],
+    *,
+    learned: bool,
 ) -> Slice:
     """A slice; ``hidden``: the slices by layer to which it sends errors directly."""
     blocks, count = -(-piece.channels // config.lanes), pixels(layer)
     groups = tuple(_groups(layer, config, blocks, room, producers))
     tape, row = groups[-1].tape + groups[-1].words, room["weight"] + layer.shape[0] * blocks
-    feedback = tuple(_feedback(hidden, blocks, room["tape"], tape, row))
+    feedback = tuple(_feedback(hidden, blocks, tape if learned else room["tape"], tape, row))
     if layer.bias:
         tape = max(group.tape + group.words for group in (*groups, *feedback))
         groups += (Group(None, tape, 1, 1, row - blocks),)
@@ -143,8 +149,9 @@ def _slice(
         order=output_order(layer, piece.first, piece.channels),
         sources=tuple(part for own in hidden for part in own) or tuple(producers) or (HOST,),
         feedback=feedback,
+        learned=learned and bool(feedback),
     )
-    room["index"] += 1
+    room["index"] += len(result.indices)
     room["block"] += count * blocks
     room["weight"] += result.weight_words + result.feedback_words
     room["tape"] += result.tape_words
@@ -162,20 +169,23 @@ def row_order(network: Network, layers: Sequence[Sequence[Slice]], number: int) 
     return np.concatenate([*rows, np.arange(layer.shape[0] - bool(layer.bias), layer.shape[0])])
 
 
-def _connect(layers: Sequence[Sequence[Slice]]) -> None:
+def _connect(layers: Sequence[Sequence[Slice]], *, learned: bool) -> None:
     """Fill targets, and give every slice its range of its core's route table."""
     for producers, consumers in pairwise(layers):
         offset = 0
         for producer in producers:
-            producer.targets.extend((consumer, consumer.tape_base + offset) for consumer in consumers)
+            producer.targets.extend((consumer, consumer.tape_base + offset, False) for consumer in consumers)
             offset += producer.words
     for last in layers[-1]:
         for group in last.feedback:
-            if isinstance(group.origin, Slice) and last not in [target for target, _ in group.origin.targets]:
-                group.origin.targets.append((last, group.tape))
+            if not isinstance(group.origin, Slice):
+                continue
+            known = [target for target, _, noise in group.origin.targets if noise == learned]
+            if last not in known:
+                group.origin.targets.append((last, group.tape, learned))
     offset = 0
     for last in layers[-1]:
-        last.targets.append((HOST, offset))
+        last.targets.append((HOST, offset, False))
         offset += last.words
     entries: dict[Core, int] = {}
     for part in (s for slices in layers for s in slices):

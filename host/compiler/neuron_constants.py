@@ -6,7 +6,7 @@ from fractions import Fraction
 from backspike.golden.constants import Neuron, Training
 from backspike.spec.formats import Format
 
-__all__ = ["clamp_interval", "mask_interval", "neuron_constants", "smallest_number"]
+__all__ = ["clamp_interval", "mask_interval", "neuron_constants", "noisy_thresholds", "smallest_number"]
 
 
 def _at(fmt: Format, ordinal: int) -> Fraction:
@@ -68,6 +68,16 @@ def clamp_interval(fmt: Format, neuron: Neuron, steps: int, *, last: bool) -> tu
     """Bit patterns ``(low, high)`` of the mask of an input in all steps: 0 to ``steps * rr``; all in the last layer."""
     bound = fmt.max_finite if last else float(fmt.round(neuron.rounded(fmt).rr * steps))
     return int(fmt.encode(-bound if last else 0.0)), int(fmt.encode(bound))
+
+
+def noisy_thresholds(neuron: Neuron, alpha: float, fmt: Format) -> dict[str, int]:
+    """The descriptor's thresholds of a neuron, by field name, which noise moves by ``alpha`` thresholds."""
+    neuron = neuron.rounded(fmt)
+    moved = {"threshold_raised": 1 + alpha, "threshold_lowered": 1 - alpha}
+    return {
+        name: smallest_number(fmt, float(fmt.round(factor * neuron.theta)), neuron.strict)
+        for name, factor in moved.items()
+    }
 
 
 def neuron_constants(neuron: Neuron, training: Training, fmt: Format) -> dict[str, int]:

@@ -54,6 +54,8 @@ class Partition:
         Of each layer.
     feedback : bool
         Whether errors go from the last layer to each hidden one.
+    learned : bool
+        Whether what brings them learns, from noise that comes in packets of its own.
 
     Attributes
     ----------
@@ -70,10 +72,17 @@ class Partition:
     """
 
     def __init__(
-        self, network: Network, config: ChipConfig, densities: Sequence[Density], *, feedback: bool = False
+        self,
+        network: Network,
+        config: ChipConfig,
+        densities: Sequence[Density],
+        *,
+        feedback: bool = False,
+        learned: bool = False,
     ) -> None:
-        self.network, self.config, self.densities, self.feedback = network, config, densities, feedback
-        self.cost = CostModel(network, config, densities, feedback=feedback)
+        self.network, self.config, self.densities = network, config, densities
+        self.feedback, self.learned = feedback, learned
+        self.cost = CostModel(network, config, densities, feedback=feedback, learned=learned)
         layers = network.layers
         self.rows = [
             layer.shape[0] + feedback_rows(network, number, feedback=feedback) for number, layer in enumerate(layers)
@@ -151,17 +160,19 @@ class Partition:
         tape, entries, host = words[..., :-1] + self._bias, groups[..., :-1] + self._bias, np.ones_like(counts[..., :1])
         routes = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
         if self.feedback:
-            tape[..., -1] += words[..., 1:-2].sum(axis=-1)
+            # The layer before the last one sends its spikes there anyway
+            others = len(self.network.layers) - (1 if self.learned else 2)
+            tape[..., -1] += words[..., 1 : 1 + others].sum(axis=-1)
             for number, table in enumerate(self._back_groups):
                 entries[..., -1] += table[cuts[..., number, :]].sum(axis=-1)
             routes[..., -1] += counts[..., :-2].sum(axis=-1)
-            routes[..., :-2] += counts[..., -1:]
+            routes[..., :others] += counts[..., -1:]
         use = {
             "weights": (cuts * self._rows * lanes).sum(axis=-2),
             "neurons": (cuts * self._pixels * lanes).sum(axis=-2),
             "tape_words": (slices * tape[..., None]).sum(axis=-2),
             "fan_in": (slices * entries[..., None]).sum(axis=-2),
-            "slices": slices.sum(axis=-2),
+            "slices": slices.sum(axis=-2) + slices[..., -1, :] * self.learned,
             "routes": (slices * routes[..., None]).sum(axis=-2),
         }
         return use, counts, words[..., -1]

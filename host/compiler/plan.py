@@ -10,15 +10,20 @@ from numpy.typing import ArrayLike
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.feedback import Feedback
 from backspike.golden.network import Network, Training
+from backspike.golden.neuron import NOISE
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.capacity import check_training, core_use, gradient_terms, scaled_training
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, input_order
-from backspike.host.compiler.neuron_constants import clamp_interval, neuron_constants
+from backspike.host.compiler.neuron_constants import (
+    clamp_interval,
+    neuron_constants,
+    noisy_thresholds,
+)
 from backspike.host.compiler.plan_report import mean_hops, plan_dict, plan_text
 from backspike.host.compiler.slices import Host, Slice
-from backspike.host.compiler.weight_map import WeightMap, write_packets
+from backspike.host.compiler.weight_map import WeightMap, read_packets, write_packets
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import Packet, Place
 from backspike.spec.tables import (
@@ -56,7 +61,7 @@ class Plan:
 
     Attributes
     ----------
-    network, training, config, loss, rule
+    network, training, config, loss, rule, batch
         As given to ``compile_network``, the network's neurons as the rule has them.
     frame, frames : int
         Steps of a frame, which is what a slot of the chip holds, and frames of a sample.
@@ -75,7 +80,11 @@ class Plan:
     feedback_seed : int
         As given to ``compile_network``.
     feedback : list of array of float64 [outputs, N]
-        Of each hidden layer, if the rule has feedback: what brings it errors of the last layer.
+        Of each hidden layer, if the rule has feedback: what brings it errors of the last layer, at first.
+    learned : bool
+        Whether that learns.
+    noise : list of array of int64 [N]
+        Of each hidden layer, if it does: the generators of the noise, at first.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class Plan:
         densities: tuple[Density, ...],
         rule: Rule = BPTT,
         feedback_seed: int = 0,
+        batch: int = 16,
     ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
         self.densities, self.rule = densities, rule
@@ -99,10 +109,12 @@ class Plan:
         self.sample_terms = max(gradient_terms(network, rule))
         self._scaled, self._operands = scaled_training(network, training, rule), rule.operands(network)
         self._weights = WeightMap(network, config, layers)
-        self.feedback_seed, self.feedback = feedback_seed, list[np.ndarray]()
+        self.feedback_seed, self.batch = feedback_seed, batch
+        self.feedback, self.noise, self.learned = list[np.ndarray](), list[np.ndarray](), rule.feedback == "learned"
         if rule.feedback != "weights":
-            arithmetic = BitExact(network.format)
-            self.feedback = Feedback(network, rule, seed=feedback_seed, batch=1, arithmetic=arithmetic).matrices
+            start = Feedback(network, rule, seed=feedback_seed, batch=batch, arithmetic=BitExact(network.format))
+            self.feedback, self.noise = start.matrices, start.states if self.learned else []
+            self._update = {"decay": start.kept, "minus_rate": start.rate, "momentum": 0.0, "rest": 0.0}
 
     def descriptor(self, part: Slice) -> dict[str, int]:
         """Fields of ``tables.DESCRIPTOR`` of a slice."""
@@ -121,7 +133,20 @@ class Plan:
             "sources": len(part.sources),
             **self._operand(part),
             **self._clamp(part),
+            **self._noise(part),
         }
+
+    def update_descriptor(self, part: Slice) -> dict[str, int]:
+        """The same of the slice that stands for the update of a slice's feedback: M = round(kept M + rate round(P))."""
+        numbers = {name: int(self.config.format.encode(value)) for name, value in self._update.items()}
+        places = {"weight_base": part.feedback_base, "weight_words": part.feedback_words}
+        return {**dict.fromkeys(DESCRIPTOR.fields, 0), **places, **numbers}
+
+    def _noise(self, part: Slice) -> dict[str, int]:
+        """The thresholds in frames for training, which noise moves in hidden layers, and whether feedback learns."""
+        neuron, fmt = self.network.layers[part.layer].neuron, self.config.format
+        alpha = NOISE if self.learned and part.layer < len(self.layers) - 1 else 0.0
+        return {**noisy_thresholds(neuron, alpha, fmt), "learning": part.learned}
 
     def _operand(self, part: Slice) -> dict[str, int]:
         """What the gradients of a slice multiply deltas with: inputs that are no traces need no memory."""
@@ -155,7 +180,7 @@ class Plan:
     def expectations(self, part: Slice) -> dict[str, int]:
         """Fields of ``tables.EXPECTATIONS`` of a slice."""
         last = part.layer == len(self.layers) - 1
-        consumers = sum(isinstance(target, Slice) for target, _ in part.targets)
+        consumers = len(part.consumers)
         senders = len(self.layers[-1]) if self.feedback and not last else consumers
         return {
             "inputs": part.external_words,
@@ -177,21 +202,22 @@ class Plan:
     def routes(self, part: Slice) -> Iterator[dict[str, int]]:
         """Entries of the route table of a slice, targets first: fields of ``ROUTE``.
 
-        A target's ``word`` is the receiving core's own tape word. The last layer's target is the host, with slice 0
-        and the words of all outputs of the layer counted in one sequence. A source that is the host has the slice's
-        own index, so that its ``CREDIT`` says which slice gave it.
+        A target's ``word`` is the receiving core's own tape word; ``noise`` says what it gets. The last layer's target
+        is the host, with slice 0 and the words of all outputs of the layer counted in one sequence. A source that is
+        the host has the slice's own index, so that its ``CREDIT`` says which slice gave it.
         """
-        host = {"x": 0, "y": 0, "host": 1}
-        for target, word in part.targets:
+        host = {"x": 0, "y": 0, "host": 1, "noise": 0}
+        for target, word, noise in part.targets:
             if isinstance(target, Host):
                 yield {**host, "slice": 0, "word": word}
             else:
-                yield {"x": target.x, "y": target.y, "host": 0, "slice": target.index, "word": word}
+                place = {"x": target.x, "y": target.y, "host": 0, "slice": target.index}
+                yield {**place, "word": word, "noise": noise}
         for source in part.sources:
             if isinstance(source, Host):
                 yield {**host, "slice": part.index, "word": 0}
             else:
-                yield {"x": source.x, "y": source.y, "host": 0, "slice": source.index, "word": 0}
+                yield {"x": source.x, "y": source.y, "host": 0, "slice": source.index, "word": 0, "noise": 0}
 
     def table_packets(self) -> list[Packet]:
         """``WRITE`` packets of all tables and of the constant bias inputs."""
@@ -201,6 +227,8 @@ class Plan:
                 (Region.EXPECTATION, part.index * EXPECTATIONS_STRIDE, EXPECTATIONS.words(**self.expectations(part))),
                 (Region.ROUTE, part.targets_base, [ROUTE.pack(**route) for route in self.routes(part)]),
             ]
+            if part.learned:  # nothing comes for the slice that stands for an update
+                regions.append((Region.EXPECTATION, part.indices[-1] * EXPECTATIONS_STRIDE, [0] * EXPECTATIONS_STRIDE))
             for number, group in enumerate(self.fan_in(part), start=part.fan_in_base):
                 regions.append((Region.FAN_IN, number * FAN_IN_STRIDE, FAN_IN.words(**group)))
             regions += [
@@ -216,17 +244,13 @@ class Plan:
 
     def descriptor_packets(self) -> list[Packet]:
         """``WRITE`` packets of the descriptors, which alone depend on ``training``."""
-        return [
-            packet
-            for part in self.slices
-            for packet in write_packets(
-                part.x,
-                part.y,
-                Region.DESCRIPTOR,
-                part.index * DESCRIPTOR_STRIDE,
-                DESCRIPTOR.words(**self.descriptor(part)),
-            )
-        ]
+        packets = []
+        for part in self.slices:
+            own = [self.descriptor(part), *([self.update_descriptor(part)] if part.learned else [])]
+            for index, fields in zip(part.indices, own, strict=True):
+                address = index * DESCRIPTOR_STRIDE
+                packets += write_packets(part.x, part.y, Region.DESCRIPTOR, address, DESCRIPTOR.words(**fields))
+        return packets
 
     def retrained(self, training: Training) -> "Plan":
         """The same placement with other constants of the training; the chip's memories need not be written again.
@@ -238,7 +262,16 @@ class Plan:
         """
         check_training(training, self.config)
         placed = self.network, training, self.config, self.layers, self.loss, self.densities, self.rule
-        return Plan(*placed, self.feedback_seed)
+        return Plan(*placed, self.feedback_seed, self.batch)
+
+    def updates(self) -> list[list[tuple[int, int, int]]]:
+        """Column, row and number of the slices that are updated, in parts: each waits for the one before.
+
+        That of a feedback comes last: only its slice's own says that all gradients are there.
+        """
+        own = [(part.x, part.y, part.index) for part in self.slices]
+        behind = [(part.x, part.y, part.indices[-1]) for part in self.slices if part.learned]
+        return [own, behind] if behind else [own]
 
     def restart_packets(self) -> list[Packet]:
         """``WRITE`` packets after which every slice waits for its first sample."""
@@ -254,13 +287,20 @@ class Plan:
             )
         ]
 
-    def load_packets(self, weights: Sequence[ArrayLike]) -> list[Packet]:
-        """All ``WRITE`` packets of a network with these weights and its feedback. Gradients are not cleared.
+    def load_packets(
+        self,
+        weights: Sequence[ArrayLike],
+        feedback: Sequence[np.ndarray] | None = None,
+        noise: Sequence[np.ndarray] | None = None,
+    ) -> list[Packet]:
+        """All ``WRITE`` packets of a network with these weights, and its feedback. Gradients are not cleared.
 
         Parameters
         ----------
         weights : sequence of array of float64
             One for each layer, as ``layer.shape``.
+        feedback, noise : sequence of array or None
+            As the attributes of the same names, which ``None`` stands for.
 
         Raises
         ------
@@ -268,7 +308,50 @@ class Plan:
             An array is missing or of another shape, or the chip's format cannot hold a number.
         """
         patterns = self._weights.packets(weights)
-        return self.table_packets() + patterns + self._weights.feedback_packets(self.feedback)
+        back = self._weights.feedback_packets(self.feedback if feedback is None else feedback)
+        return self.table_packets() + patterns + back + self._noise_packets(self.noise if noise is None else noise)
+
+    def _noise_packets(self, noise: Sequence[np.ndarray]) -> list[Packet]:
+        """``WRITE`` packets of the generators of hidden neurons."""
+        packets = []
+        for part in self.slices:
+            if part.layer < len(noise):
+                states = noise[part.layer][part.order]
+                packets += write_packets(part.x, part.y, Region.NOISE, part.neuron_base, states)
+        return packets
+
+    def noise_reads(self) -> dict[Place, list[Packet]]:
+        """``READ`` packets that fetch the generators of hidden neurons, by core."""
+        reads: dict[Place, list[Packet]] = {}
+        for part in self.slices:
+            if self.learned and part.layer < len(self.layers) - 1:
+                span = part.neuron_base, part.neuron_base + part.outputs
+                reads.setdefault(part.core, []).extend(read_packets(part.x, part.y, Region.NOISE, *span))
+        return reads
+
+    def decode_noise(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:
+        """The generators as ``noise``, from ``memory[(x, y)][address]``, the words of ``NOISE``."""
+        result = [np.zeros_like(states) for states in self.noise]
+        for part in self.slices:
+            if part.layer < len(result):
+                words = memory[part.core]
+                result[part.layer][part.order] = [words[part.neuron_base + n] for n in range(part.outputs)]
+        return result
+
+    def feedback_reads(self, region: Region = Region.WEIGHT) -> dict[Place, list[Packet]]:
+        """``READ`` packets that fetch all feedback, or its gradients or velocities, by core."""
+        return self._weights.feedback_reads(region)
+
+    def decode_feedback(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:
+        """The feedback as ``feedback``, from ``memory[(x, y)][address]``, the words of ``WEIGHT`` or ``VELOCITY``."""
+        return [self.config.format.decode(words) for words in self._weights.feedback_words(memory)]
+
+    def decode_feedback_gradients(
+        self, low: Mapping[Place, Mapping[int, int]], high: Mapping[Place, Mapping[int, int]]
+    ) -> list[np.ndarray]:
+        """The exact sums of the feedback, as ``decode_gradients``."""
+        words = self._weights.feedback_words
+        return [_wide(a, b) for a, b in zip(words(low), words(high), strict=True)]
 
     def velocity_packets(self, velocities: Sequence[ArrayLike]) -> list[Packet]:
         """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""
@@ -286,8 +369,8 @@ class Plan:
         self, low: Mapping[Place, Mapping[int, int]], high: Mapping[Place, Mapping[int, int]]
     ) -> list[np.ndarray]:
         """Per layer, the exact sums as int64 in units of ``2**format.lsb``, from the words of both gradient regions."""
-        pairs = zip(self._weights.words(low), self._weights.words(high), strict=True)
-        return [(upper ^ 1 << 31) - (1 << 31) << 32 | lower for lower, upper in pairs]
+        words = self._weights.words
+        return [_wide(a, b) for a, b in zip(words(low), words(high), strict=True)]
 
     @property
     def hops(self) -> float:
@@ -305,3 +388,8 @@ class Plan:
     def summary(self) -> str:
         """Plain text: one line per core with its slices, the share of each memory in use, and its estimated load."""
         return plan_text(self)
+
+
+def _wide(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Integers of 64 bits from words of both gradient regions."""
+    return (upper ^ 1 << 31) - (1 << 31) << 32 | lower

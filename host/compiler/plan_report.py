@@ -19,7 +19,7 @@ __all__ = ["core_loads", "mean_hops", "plan_dict", "plan_text"]
 
 def mean_hops(slices: Sequence[Slice]) -> float:
     """Mean distance between producing and consuming slices, in links; the host is not counted."""
-    pairs = [abs(p.x - t.x) + abs(p.y - t.y) for p in slices for t, _ in p.targets if not isinstance(t, Host)]
+    pairs = [abs(p.x - t.x) + abs(p.y - t.y) for p in slices for t, _, _ in p.targets if not isinstance(t, Host)]
     return sum(pairs) / len(pairs) if pairs else 0.0
 
 
@@ -37,7 +37,8 @@ def core_loads(plan: "Plan") -> dict[Core, dict[str, int]]:
         blocks[where] += part.blocks
         channels[where] += part.channels
         slices[where] += 1
-    cost = CostModel(plan.network, plan.config, plan.densities, feedback=bool(plan.feedback))
+    how = {"feedback": bool(plan.feedback), "learned": plan.learned}
+    cost = CostModel(plan.network, plan.config, plan.densities, **how)
     names = ("forward", "errors", "gradients", "deltas")
     engines = dict(zip(names, cost.engines(blocks, channels, slices), strict=True))
     totals = {name: values.sum(axis=0) for name, values in engines.items()}

@@ -73,12 +73,15 @@ class Slice:
         Where inputs come from, the bias last.
     feedback : tuple of Group
         Of a slice of the last layer, with feedback: the neurons of hidden layers, to which it sends errors.
+    learned : bool
+        Whether the weights of the feedback learn, from noise of these neurons. They are updated as those of a slice of
+        their own, whose number in the core is the next one.
     order : array of int64 [outputs]
         The golden model's numbers of its outputs.
     sources : tuple of Slice or HOST
         The producing slices, with feedback all those of hidden layers; ``(HOST,)`` for the first layer.
-    targets : list of (Slice or HOST, int)
-        Consuming slice, ``HOST`` for the last layer, and first tape word there.
+    targets : list of (Slice or HOST, int, bool)
+        Consuming slice, ``HOST`` for the last layer; first tape word there; whether it gets noise instead of spikes.
     """
 
     layer: int
@@ -100,7 +103,8 @@ class Slice:
     order: np.ndarray = field(repr=False)
     sources: "tuple[Slice | Host, ...]" = field(repr=False)
     feedback: tuple[Group, ...] = field(repr=False, default=())
-    targets: "list[tuple[Slice | Host, int]]" = field(repr=False, default_factory=list)
+    learned: bool = False
+    targets: "list[tuple[Slice | Host, int, bool]]" = field(repr=False, default_factory=list)
     sources_base: int = 0
     targets_base: int = 0
 
@@ -143,6 +147,16 @@ class Slice:
     def feedback_words(self) -> int:
         """Words of the feedback in each lane's bank: a row for each neuron that gets errors."""
         return sum(group.channels for group in self.feedback) * self.blocks
+
+    @property
+    def indices(self) -> range:
+        """Its numbers in the core: its own, and that for the update of a feedback that learns."""
+        return range(self.index, self.index + 1 + self.learned)
+
+    @property
+    def consumers(self) -> "list[Slice]":
+        """The slices among the targets, each once."""
+        return list(dict.fromkeys(target for target, _, _ in self.targets if isinstance(target, Slice)))
 
     @property
     def delta_words(self) -> int:

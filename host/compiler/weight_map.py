@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights, gradients and velocities between the golden model's arrays and the words of the cores' memories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ from backspike.spec.config import ChipConfig
 from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
 
-__all__ = ["WeightMap", "write_packets"]
+__all__ = ["WeightMap", "read_packets", "write_packets"]
 
 _STEP = MAX_PAYLOAD - 1
 
@@ -23,6 +23,14 @@ def write_packets(x: int, y: int, region: Region, address: int, words: Sequence[
     return [
         Packet(Kind.WRITE, {"region": region}, (address + k, *map(int, words[k : k + _STEP])), x, y)
         for k in range(0, len(words), _STEP)
+    ]
+
+
+def read_packets(x: int, y: int, region: Region, start: int, end: int) -> list[Packet]:
+    """``READ`` packets of the words from address ``start`` to the one before ``end``."""
+    return [
+        Packet(Kind.READ, {"region": region, "count": min(_STEP, end - address)}, (address,), x, y)
+        for address in range(start, end, _STEP)
     ]
 
 
@@ -90,26 +98,48 @@ class WeightMap:
     def feedback_packets(self, matrices: Sequence[np.ndarray]) -> list[Packet]:
         """``WRITE`` packets of what brings errors of the last layer to each hidden one, [outputs, N] each."""
         fmt, packets = self._config.format, list[Packet]()
+        for part, base, layer, neurons in self._feedback():
+            image = np.zeros((len(neurons), part.blocks * part.lanes), dtype=np.uint32)
+            rows = matrices[layer][part.first : part.first + part.channels]
+            image[:, : part.channels] = fmt.encode(rows[:, neurons]).T
+            packets += write_packets(part.x, part.y, Region.WEIGHT, base, image.ravel())
+        return packets
+
+    def _feedback(self) -> Iterator[tuple[Slice, int, int, np.ndarray]]:
+        """For each group that only gets errors: slice, first address, layer and golden numbers of its neurons."""
         for part in self._slices:
             for group in part.feedback:
-                if not isinstance(owner := group.origin, Slice):
-                    continue
-                first = group.neuron - owner.neuron_base
-                neurons = owner.order[first : first + group.channels]
-                image = np.zeros((group.channels, part.blocks * part.lanes), dtype=np.uint32)
-                rows = matrices[owner.layer][part.first : part.first + part.channels]
-                image[:, : part.channels] = fmt.encode(rows[:, neurons]).T
-                packets += write_packets(part.x, part.y, Region.WEIGHT, group.row_base * part.lanes, image.ravel())
-        return packets
+                if isinstance(owner := group.origin, Slice):
+                    first = group.neuron - owner.neuron_base
+                    neurons = owner.order[first : first + group.channels]
+                    yield part, group.row_base * part.lanes, owner.layer, neurons
+
+    def feedback_reads(self, region: Region) -> dict[Place, list[Packet]]:
+        """``READ`` packets that fetch all feedback, or its gradients or velocities, by core."""
+        reads: dict[Place, list[Packet]] = {}
+        for part in self._slices:
+            if part.feedback:
+                base = part.feedback_base * part.lanes
+                span = base, base + part.feedback_words * part.lanes
+                reads.setdefault(part.core, []).extend(read_packets(part.x, part.y, region, *span))
+        return reads
+
+    def feedback_words(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:
+        """Per hidden layer, the int64 words of the shape of its feedback, from ``memory[(x, y)][address]``."""
+        outputs = self._network.outputs
+        result = [np.empty((outputs, layer.outputs), dtype=np.int64) for layer in self._network.layers[:-1]]
+        for part, base, layer, neurons in self._feedback():
+            width, words = part.blocks * part.lanes, memory[part.core]
+            image = np.array([words[base + k] for k in range(len(neurons) * width)]).reshape(-1, width)
+            result[layer][part.first : part.first + part.channels, neurons] = image[:, : part.channels].T
+        return result
 
     def reads(self, region: Region) -> dict[Place, list[Packet]]:
         """``READ`` packets that fetch all of a region of weights, gradients or velocities, by core."""
         reads: dict[Place, list[Packet]] = {part.core: [] for part in self._slices}
         for part in self._slices:
-            base, end = part.weight_base * part.lanes, (part.weight_base + part.weight_words) * part.lanes
-            for address in range(base, end, _STEP):
-                tag = {"region": region, "count": min(_STEP, end - address)}
-                reads[part.core].append(Packet(Kind.READ, tag, (address,), part.x, part.y))
+            span = part.weight_base * part.lanes, (part.weight_base + part.weight_words) * part.lanes
+            reads[part.core] += read_packets(part.x, part.y, region, *span)
         return reads
 
     def words(self, memory: Mapping[Place, Mapping[int, int]]) -> list[np.ndarray]:

@@ -113,15 +113,25 @@ class Driver:
             if operation:
                 operation.fail(self.problem)
 
-    def load(self, weights: Sequence[ArrayLike], velocities: Sequence[ArrayLike] | None = None) -> Operation[None]:
+    def load(
+        self,
+        weights: Sequence[ArrayLike],
+        velocities: Sequence[ArrayLike] | None = None,
+        *,
+        feedback: Sequence[np.ndarray] | None = None,
+        noise: Sequence[np.ndarray] | None = None,
+    ) -> Operation[None]:
         """Write tables and weights, clear gradients; write velocities, or clear them. Slices start again with slot 0.
 
-        From what ``read_weights`` and ``read_velocities`` gave, a training goes on as if it had not been interrupted.
+        From what ``read_weights`` and ``read_velocities`` gave, a training goes on as if it had not been interrupted;
+        with feedback that learns, ``read_feedback`` and ``read_noise`` too.
 
         Parameters
         ----------
         weights, velocities : sequence of array of float64
             One for each layer, as ``layer.shape``, of numbers of the chip's format.
+        feedback, noise : sequence of array or None
+            As ``Plan.feedback`` and ``Plan.noise``; ``None``: those.
 
         Raises
         ------
@@ -130,7 +140,7 @@ class Driver:
         DriverError
             Velocities are given and the chip has no memory for them, or another operation runs.
         """
-        packets = self.plan.load_packets(weights)
+        packets = self.plan.load_packets(weights, feedback, noise)
         more: list[Packet] = []
         if velocities is not None:
             self._check_velocities("load with velocities")
@@ -272,7 +282,8 @@ class Driver:
     def _update(self, run: Run, *, clear: bool = False, velocities: bool = False) -> Script[None]:
         known = self.weights_known
         self.weights_known = known and clear
-        yield from run(Updates(self.plan.slices, clear=clear, velocities=velocities))
+        for slices in self.plan.updates():
+            yield from run(Updates(slices, clear=clear, velocities=velocities))
         self._samples_since_update, self.weights_known = 0, known
 
     def evaluate(self, spikes: ArrayLike) -> Operation[SampleResult]:
@@ -322,7 +333,7 @@ class Driver:
 
         Where ``weights_known``, weights and velocities are as they were before the batch, which may then be trained
         again; otherwise the batch's update may have reached some of them, and they must be loaded. Packets of the
-        failed operation that are still on their way are ignored.
+        failed operation that are still on their way are ignored. The noise has gone on with the samples of the batch.
         """
 
         def script(run: Run) -> Script[None]:
@@ -372,6 +383,32 @@ class Driver:
         """The velocities of the momentum, as ``read_weights``."""
         self._check_velocities("read_velocities")
         return self._read("read_velocities", Region.VELOCITY)
+
+    def read_feedback(self) -> Operation[list[np.ndarray]]:
+        """What brings errors to each hidden layer, as ``Plan.feedback``."""
+
+        def script(run: Run) -> Script[list[np.ndarray]]:
+            return self.plan.decode_feedback((yield from run(Reads(self.plan.feedback_reads()))))
+
+        return self._start("read_feedback", script)
+
+    def read_feedback_gradients(self) -> Operation[list[np.ndarray]]:
+        """The exact sums from which the feedback learns, as ``read_gradients``."""
+
+        def script(run: Run) -> Script[list[np.ndarray]]:
+            low = yield from run(Reads(self.plan.feedback_reads(Region.GRADIENT)))
+            high = yield from run(Reads(self.plan.feedback_reads(Region.GRADIENT_HIGH)))
+            return self.plan.decode_feedback_gradients(low, high)
+
+        return self._start("read_feedback_gradients", script)
+
+    def read_noise(self) -> Operation[list[np.ndarray]]:
+        """The generators of the noise, as ``Plan.noise``."""
+
+        def script(run: Run) -> Script[list[np.ndarray]]:
+            return self.plan.decode_noise((yield from run(Reads(self.plan.noise_reads()))))
+
+        return self._start("read_noise", script)
 
     def _control(self, name: str, address: int, value: int) -> Operation[None]:
         packets = [Packet(Kind.WRITE, {"region": Region.CONTROL}, (address, value), *core) for core in self._mesh]

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from backspike.host.compiler.geometry import Core
-from backspike.host.compiler.slices import Slice
 from backspike.host.driver.operation import Script, Transaction
 from backspike.spec.counters import COUNTERS, LINK_COUNTERS
 from backspike.spec.packets import INPUT_KINDS, LINK, MAX_PAYLOAD, Kind, Packet, Place
@@ -91,25 +90,27 @@ class Reads(Transaction[dict[Place, dict[int, int]]]):
 
 
 class Updates(Transaction[None]):
-    """Update the weights of all slices, or only clear gradients (and velocities); wait for all answers.
+    """Update the weights of slices, or only clear gradients (and velocities); wait for all answers.
 
     Parameters
     ----------
-    slices : sequence of Slice
-        All of the network.
+    slices : sequence of (int, int, int)
+        Column, row and number of each.
     clear : bool
         Clear the gradients instead of an update.
     velocities : bool
         Clear the velocities, too.
     """
 
-    def __init__(self, slices: Sequence[Slice], *, clear: bool = False, velocities: bool = False) -> None:
+    def __init__(
+        self, slices: Sequence[tuple[int, int, int]], *, clear: bool = False, velocities: bool = False
+    ) -> None:
         self._slices, self._actions = slices, {"clear": clear, "velocities": velocities}
-        self._open = {(part.x, part.y, part.index) for part in slices}
+        self._open = set(slices)
 
     def packets(self) -> Script[None]:
-        for part in self._slices:
-            yield Packet(Kind.UPDATE, {"slice": part.index, **self._actions}, (), part.x, part.y)
+        for x, y, index in self._slices:
+            yield Packet(Kind.UPDATE, {"slice": index, **self._actions}, (), x, y)
         while self._open:
             yield None
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files (npz) that hold a training: weights, velocities, what is trained and how far it is.
 
-``weights_0``, ``velocities_0``, ... are float64 arrays, shaped as the golden model's; ``description`` is a JSON text
-with the rest. Weights that numpy has saved under those names can be read without a description too.
+``weights_0``, ``velocities_0``, ... are float64 arrays, shaped as the golden model's; so are ``feedback_0``, ... and
+the integers ``noise_0``, ... of a rule whose feedback learns. ``description`` is a JSON text with the rest. Weights
+that numpy has saved under those names can be read without a description too.
 """
 
 import dataclasses
@@ -40,6 +41,9 @@ class Checkpoint:
         What is trained.
     weights, velocities : list of array
         Float64 arrays per layer.
+    feedback, noise : list of array or None
+        Of each hidden layer, as in ``golden.feedback.Feedback``, if the rule's feedback learns and a chip has been
+        loaded.
     epoch, batch : int
         Epochs that are complete, and batches of the one after them.
     metrics : Metrics
@@ -66,6 +70,8 @@ class Checkpoint:
     data: str = ""
     chip: dict[str, Any] | None = None
     best: list[np.ndarray] | None = None
+    feedback: list[np.ndarray] | None = None
+    noise: list[np.ndarray] | None = None
     tested: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -119,7 +125,7 @@ class Checkpoint:
         }
         arrays = {
             f"{name}_{number}": array
-            for name in ("weights", "velocities", "best")
+            for name in ("weights", "velocities", "best", "feedback", "noise")
             for number, array in enumerate(getattr(self, name) or ())
         }
         _write(path, description, arrays)
@@ -168,7 +174,11 @@ class Checkpoint:
             )
         weights, velocities = (_layers(path, arrays, name, spec.model) for name in ("weights", "velocities"))
         best = _layers(path, arrays, "best", spec.model) if "best_0" in arrays else None
-        return cls(spec, weights, velocities, epoch, batch, metrics, history, known, chip, best, tested)
+        known_feedback = "feedback_0" in arrays or epoch or batch
+        learned = _learned(path, arrays, spec) if spec.learning_rule.feedback == "learned" and known_feedback else {}
+        return cls(
+            spec, weights, velocities, epoch, batch, metrics, history, known, chip, best, **learned, tested=tested
+        )
 
 
 def save_weights(
@@ -293,6 +303,27 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return {name: content[name] for name in content.files}
     except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a whole npz file: {error}") from None
+
+
+def _learned(path: Path, arrays: dict[str, np.ndarray], spec: TrainingSpec) -> dict[str, list[np.ndarray]]:
+    """``feedback`` and ``noise`` of a file, which a training goes on with; ``ValueError`` where they are others."""
+    hidden, outputs, fmt = spec.model.layers[:-1], spec.model.outputs, spec.model.format
+    result: dict[str, list[np.ndarray]] = {"feedback": [], "noise": []}
+    for number, layer in enumerate(hidden):
+        for name, shape in (("feedback", (outputs, layer.outputs)), ("noise", (layer.outputs,))):
+            array = arrays.get(f"{name}_{number}")
+            if array is None or array.shape != shape:
+                found = None if array is None else list(array.shape)
+                raise ValueError(f"{name}_{number} of {path} must be {list(shape)} for the network, not {found}")
+            result[name].append(array)
+    for number, (matrix, states) in enumerate(zip(result["feedback"], result["noise"], strict=True)):
+        try:
+            fmt.encode(matrix)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"feedback_{number} of {path} must be numbers of the format: {error}") from None
+        if states.dtype.kind not in "iu" or not ((states > 0) & (states < 1 << 16)).all():
+            raise ValueError(f"noise_{number} of {path} must be integers from 1 to 65535")
+    return result
 
 
 def _layers(path: Path, arrays: dict[str, np.ndarray], name: str, model: Network) -> list[np.ndarray]:

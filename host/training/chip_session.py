@@ -77,6 +77,7 @@ class ChipSession:
             loss=spec.chip_loss,
             rule=spec.learning_rule,
             feedback_seed=spec.seed,
+            batch=spec.batch,
         )
         self.driver = Driver(self.plan)
 
@@ -94,10 +95,15 @@ class ChipSession:
             if operation:
                 operation.cancel()
 
-    def load(self, weights: list[np.ndarray], velocities: list[np.ndarray] | None = None) -> None:
-        """Load the network; velocities are 0 if they are not given, and not needed without momentum."""
+    def load(
+        self, weights: list[np.ndarray], velocities: list[np.ndarray] | None = None, **learned: list[np.ndarray] | None
+    ) -> None:
+        """Load the network; velocities are 0 if they are not given, and not needed without momentum.
+
+        ``learned``: as the driver takes ``feedback`` and ``noise``.
+        """
         momentum = self.chip.config.momentum
-        self.call("load", weights, velocities if momentum else None)
+        self.call("load", weights, velocities if momentum else None, **learned)
 
     @property
     def training(self) -> Training:

@@ -71,6 +71,8 @@ class TrainingRun:
         session = GroupSession if isinstance(chip, ChipGroup) else ChipSession
         self.session: ChipSession | GroupSession = session(chip, self.spec, self._training)  # type: ignore[arg-type]
         self._golden = self.spec.trainer(state.weights) if compare else None
+        if (plan := self.session.plan).learned and not state.feedback:
+            state.feedback, state.noise = plan.feedback, plan.noise
         self._faults: dict[tuple[int, int], int] = {}
         self._saved = replace(state, history=list(state.history))
         self._warnings: list[str] = []
@@ -114,9 +116,12 @@ class TrainingRun:
     def _load(self) -> None:
         """Bring chip and golden model to the state of the last checkpoint."""
         state, golden = self.state, self._golden
-        self.session.load(state.weights, state.velocities)
+        learned = {"feedback": state.feedback, "noise": state.noise} if self.session.plan.learned else {}
+        self.session.load(state.weights, state.velocities, **learned)
         if golden:
             golden.weights, golden.velocities = list(state.weights), list(state.velocities)
+            if golden.feedback and state.feedback and state.noise:
+                golden.feedback.matrices, golden.feedback.states = list(state.feedback), list(state.noise)
 
     def _recover(self, fault: ChipFault) -> None:
         """Give up what failed, and load the last checkpoint if weights are unknown; ``ChipFault`` if it is no use."""
@@ -136,7 +141,8 @@ class TrainingRun:
             )
             try:
                 self.session.call("recover")
-                if not self.session.weights_known:
+                # The noise has gone on with the samples of the batch that failed.
+                if not self.session.weights_known or self.session.plan.learned:
                     self._go_back()
                 return
             except ChipFault as again:
@@ -151,6 +157,7 @@ class TrainingRun:
     def _go_back(self) -> None:
         """To the last checkpoint."""
         saved = self._saved
+        self.state.feedback, self.state.noise = saved.feedback, saved.noise
         self.state.epoch, self.state.batch, self.state.metrics = saved.epoch, saved.batch, saved.metrics
         self.state.history = list(saved.history)
         self._load()
@@ -285,6 +292,16 @@ class TrainingRun:
             if self.session.chip.config.momentum:
                 self._differs(first_weight_difference(self._golden.velocities, velocities, step, fmt, "velocity"))
         self.state.weights, self.state.velocities = weights, velocities
+        if self.session.plan.learned:
+            self._fetch_feedback()
+
+    def _fetch_feedback(self) -> None:
+        """What brings errors to hidden layers, and the generators of its noise, which must be the golden model's."""
+        state, fmt = self.state, self.spec.model.format
+        state.feedback, state.noise = self.session.call("read_feedback"), self.session.call("read_noise")
+        if self._golden and self._golden.feedback:
+            own = self._golden.feedback
+            self._differs(first_weight_difference(own.matrices, state.feedback, state.batch, fmt, "feedback"))
 
     def _write(self) -> None:
         self.state.save(self.path)

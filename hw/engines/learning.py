@@ -18,7 +18,8 @@ __all__ = ["LearningEngine"]
 class LearningEngine(wiring.Component):
     """For each input and each non-zero delta of the same step that it meets: e += W delta if the input's mask is set,
     and G += delta n if it spikes: n is 1, or in chips with operands of several bits the input's operand, and "spikes"
-    means that the operand is not zero. Of the groups of inputs some may be for one of the two only.
+    means that the operand is not zero. Of the groups of inputs some may be for one of the two only; or, in chips with
+    noise, for both where the mask is set, with the bit of noise that they have for a spike: then n is +1 or -1.
 
     Both engines visit nearly the same pairs: the deltas are looked for and read once for both. Gradients are exact
     sums, so their order does not matter; errors come in order of groups, steps and inputs, and those of zero are not
@@ -56,9 +57,12 @@ class LearningEngine(wiring.Component):
             pairs.group.eq(groups.group),
             # A slice that sends errors to groups behind its inputs sends its inputs none.
             pairs.no_errors.eq(~groups.behind & (groups.group.constant | ~errors | self.descriptor.errors[1])),
-            pairs.no_gradients.eq(groups.behind),
             sums.group.eq(groups.group),
         ]
+        learning = self.descriptor.learning if shapes.noise else 0
+        m.d.comb += pairs.no_gradients.eq(groups.behind & ~learning)
+        if shapes.noise:
+            m.d.comb += pairs.noise.eq(groups.behind & learning)
         lanes = shapes.config.lanes // tracks(shapes)
         parts = [self._track(m, k, lanes, pairs.pairs[k], sums.parts[k]) for k in range(tracks(shapes))]
         wiring.connect(m, sums.results, wiring.flipped(self.results))
@@ -98,7 +102,7 @@ class LearningEngine(wiring.Component):
             with m.If(move):
                 m.d.sync += gradient.eq(given.spike_row + given.offset)
         operand = ("operand",) if self.shapes.traced else ()
-        names = ("use", "last", "hits", "input", "step", *operand)
+        names = ("use", "last", "hits", "input", "step", *operand, *(("minus",) if self.shapes.noise else ()))
         now = Signal(StructLayout({name: given[name].shape() for name in names}), name=f"pair_{k}")
         with m.If(move):
             m.d.sync += [
@@ -124,6 +128,7 @@ class LearningEngine(wiring.Component):
             wg.address.eq(gradient),
             *(getattr(wg, name).eq(read[name]) for name in operand),
         ]
+        sign = self.shapes.config.format.width - 1
         for n in range(count):
             operands, gradients, new = (
                 getattr(self.memory, f"{name}_{k * count + n}") for name in ("operands", "gradients", "new_gradients")
@@ -133,7 +138,8 @@ class LearningEngine(wiring.Component):
                 operands.address.weight.eq(address),
                 operands.address.delta.eq(delta),
                 bp.weights[n].eq(operands.data.weight),
-                *(side.deltas[n].eq(operands.data.delta) for side in (bp, wg)),
+                bp.deltas[n].eq(operands.data.delta),
+                wg.deltas[n].eq(operands.data.delta ^ (read.minus << sign if self.shapes.noise else 0)),
                 gradients.enable.eq(wg.gradients.enable),
                 gradients.address.eq(wg.gradients.address),
                 wg.gradients.data[n].eq(gradients.data),

@@ -33,7 +33,8 @@ def pair(shapes):
     row, spike_row, offset: address of the weight of the masked input, and of the gradient of that which spikes, each
     the sum of its row and the offset; block: of the delta memory; hits: lanes with a non-zero delta, maybe none; use:
     which of the inputs there are; input: number of the masked one in the group; last: of these inputs; operand: what
-    the input that spikes multiplies deltas with, only where that is more than a spike
+    the input that spikes multiplies deltas with, only where that is more than a spike; minus: it does so with the sign
+    changed, only in chips with noise
     """
     return StructLayout(
         {
@@ -47,6 +48,7 @@ def pair(shapes):
             "input": shapes.tape_bit,
             "last": 1,
             **_operand(shapes),
+            **_minus(shapes),
         }
     )
 
@@ -56,12 +58,19 @@ def _operand(shapes):
     return {"operand": shapes.config.operand_bits} if shapes.traced else {}
 
 
+def _minus(shapes):
+    """The field of a sign, where there is one."""
+    return {"minus": 1} if shapes.noise else {}
+
+
 def _ports(shapes):
     """Members of a search for pairs.
 
     slot, descriptor, skip_off, active_steps: as in the engine
     begin: pulse: there is a new ``group``, the entry of the fan-in table in work, which stays
     no_errors, no_gradients: the masks, the spikes count for nothing; stable like the group
+    noise: only in chips with it: every masked input counts as one that spikes too, with operand 1, or -1 where its
+        spike is 0; of others the spikes are 0; stable like the group
     tape, bitmaps, presynaptic: as in LearningMemory
     pairs: for each track, a stream of :func:`pair`; at least one for each input
     found: an input has been found, and what for
@@ -77,6 +86,7 @@ def _ports(shapes):
         "group": In(shapes.fan_in_entry),
         "no_errors": In(1),
         "no_gradients": In(1),
+        **({"noise": In(1)} if shapes.noise else {}),
         **{name: memory.members[name] for name in ("tape", "bitmaps", "presynaptic") if name in memory.members},
         "pairs": Out(stream.Signature(pair(shapes))).array(tracks(shapes)),
         "found": Out(USE),
@@ -91,8 +101,9 @@ def _operand_of(m, search, number, enable):
     """
     port, d, group = search.presynaptic, search.descriptor, search.group
     given, constant = Signal(port.data.shape()), Signal()  # an operand that stands in no memory
+    plain = Mux(group.constant, d.bias, d.one)
     m.d.sync += [
-        given.eq(Mux(group.constant, d.bias, d.one)),
+        given.eq(Mux(search.noise, 1, plain) if search.shapes.noise else plain),
         constant.eq(group.constant | ~d.tape_words.any()),
     ]
     m.d.comb += [port.enable.eq(enable), port.address.eq(Cat(number[:5], number[5:] + group.tape))]
@@ -115,6 +126,7 @@ class DensePairs(wiring.Component):
     def __init__(self, shapes):
         self.shapes = shapes
         placed = {"row": shapes.weight_address, "input": shapes.tape_bit, "step": shapes.step, "use": USE}
+        placed |= _minus(shapes)
         self._placed, self._row = StructLayout(placed), StructLayout({**placed, **_operand(shapes)})
         super().__init__(_ports(shapes))
 
@@ -170,6 +182,11 @@ class DensePairs(wiring.Component):
             placed.use.eq(this.hits),
             self.found.eq(Mux(one & advance, placed.use, 0)),
         ]
+        if shapes.noise:
+            m.d.comb += [
+                placed.use.spikes.eq(this.hits[1] | (self.noise & this.hits[0])),
+                placed.minus.eq(self.noise & ~this.hits[1]),
+            ]
         two, that, free = pipe_register(m, one, placed, bits.rows.ready, "placed")
         if shapes.traced:
             m.d.comb += bits.rows.p.payload.operand.eq(_operand_of(m, self, this.number, free))
@@ -183,7 +200,7 @@ class DensePairs(wiring.Component):
             *(row.payload[name].eq(that[name]) for name, _ in self._placed),
             out.valid.eq(bits.items.valid),
             bits.items.ready.eq(out.ready),
-            *(out.p[name].eq(item.payload[name]) for name in ("row", "input", "step", "use", *_operand(shapes))),
+            *(out.p[name].eq(item.payload[name]) for name, _ in self._row),
             out.p.spike_row.eq(item.payload.row),
             out.p.offset.eq(item.number),
             out.p.block.eq(d.block_base + item.number),
@@ -212,7 +229,7 @@ class PixelPairs(wiring.Component):
         self._entry = StructLayout({"offset": shapes.weight_address, "block": shapes.block, "hit": 1})
         rows = dict.fromkeys(("row", "spike_row"), shapes.weight_address)
         self._input = StructLayout(
-            {**rows, "input": shapes.tape_bit, "step": shapes.step, "use": USE, **_operand(shapes)}
+            {**rows, "input": shapes.tape_bit, "step": shapes.step, "use": USE, **_operand(shapes), **_minus(shapes)}
         )
         super().__init__(_ports(shapes))
 
@@ -280,7 +297,7 @@ class PixelPairs(wiring.Component):
         m.submodules.spiking_bits = spiking = BitLister(words=size, payload=1, banks=2)
         taken = masked.words.ready & spiking.words.ready
         waits, word, free = half_rate_register(m, words.valid & pixels.ready, words.p, taken, "input_word")
-        about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit}
+        about = {"use": USE, "final": 1, "step": shapes.step, "input": shapes.tape_bit, **_minus(shapes)}
         place = {"place": shapes.tape_bit} if shapes.traced else {}  # of the one that spikes, as ``input`` of the other
         found = Signal(StructLayout({"masked": shapes.tape_bit, "spiking": shapes.tape_bit, **place, **about}))
         now = Signal(StructLayout({"row": shapes.weight_address, "spike_row": shapes.weight_address, **about}))
@@ -312,6 +329,14 @@ class PixelPairs(wiring.Component):
             ]
             with m.If(both & move):
                 m.d.sync += given.eq(item.final & ~found.final)
+        if shapes.noise:
+            # Then both lists are of the same inputs.
+            with m.If(self.noise):
+                m.d.comb += [
+                    spiking.words.p.bits[1].eq(word.bits[0] | word.bits[2]),
+                    found.use.spikes.eq(found.use.masked),
+                    found.minus.eq(~spiking.items.p.hits[0]),
+                ]
         one, this = lockstep_register(m, move, both, found, "found_held")
         m.d.comb += [
             now.row.eq(this.masked * d.blocks),
@@ -332,7 +357,7 @@ class PixelPairs(wiring.Component):
                 command.p.final.eq(this.final),
                 command.p.payload.row.eq(group.row_base + this.row),
                 command.p.payload.spike_row.eq(group.row_base + this.spike_row),
-                *(command.p.payload[name].eq(this[name]) for name in ("input", "step", "use")),
+                *(command.p.payload[name].eq(this[name]) for name in ("input", "step", "use", *_minus(shapes))),
                 *(command.p.payload[name].eq(operand) for name in _operand(shapes)),
             ]
         return waits | masked.busy | spiking.busy | one | two

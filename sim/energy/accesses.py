@@ -111,6 +111,8 @@ def count_accesses(config: ChipConfig, network: Network, counters: Mapping[str, 
         rows.append(("FP", "lists", config.list_depth, (address + 1) * -(-terms["FP"] // lanes)))
         rows.append(("BP", "lists", config.list_depth, (address + block + 1) * terms["BP"]))
         rows.append(("WG", "lists", config.list_depth, (address + block + 1) * terms["WG"]))
+    if shapes.noise:
+        rows.append(("neurons", "noise", config.neurons, 2 * shapes.noise * counters["fp_results"]))
     if shapes.traced:
         operands = config.operand_bits
         rows.append(("WG", "operands", config.tape_words * WORD, operands * counters["wg_rows"]))

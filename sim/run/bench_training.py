@@ -97,9 +97,19 @@ class Run(MeasuredRun):
             expected = self.weights(f"weights_{number}")
             if self.differs(first_weight_difference(expected, weights, number, self.scenario.model.format)):
                 return True
+            if self.driver.plan.learned and await self.feedback_differs(number):
+                return True
         for k, weight in enumerate(weights):
             self.arrays[f"weights_{k}"] = weight
         return False
+
+    async def feedback_differs(self, number: int) -> bool:
+        """Whether what brings errors to hidden layers is not as expected after a batch."""
+        found, _ = await self.call(self.driver.read_feedback())
+        expected = [self.expected[f"feedback_{number}_{k}"] for k in range(self.layers - 1)]
+        return self.differs(
+            first_weight_difference(expected, found, number, self.scenario.model.format, what="feedback")
+        )
 
     def take_metrics(self, result: SampleResult, labels: np.ndarray) -> None:
         """Squared error of the spike rate, and how many predictions are right."""

@@ -133,12 +133,14 @@ class Scenario(TrainingSpec):
         )
 
     def _rule_sizes(self) -> dict[str, int]:
-        """What the rule needs: all steps of a sample, or those of a frame and more slots; bits of traces or counts."""
+        """What the rule needs: all steps of a sample, or those of a frame and more slots; operands; noise."""
         rule = self.learning_rule
-        operands = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
+        options: dict[str, int] = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
+        if rule.feedback == "learned":
+            options["noise"] = True
         if rule.frame is None and not once_a_sample(rule):
-            return {"steps": max(4, self.steps), **operands}
-        return {"steps": frame_steps(rule, self.steps), "slots": 4, **operands}
+            return {"steps": max(4, self.steps), **options}
+        return {"steps": frame_steps(rule, self.steps), "slots": 4, **options}
 
     @property
     def training(self) -> Training:
@@ -196,6 +198,7 @@ class Scenario(TrainingSpec):
             loss=self.chip_loss,
             rule=self.learning_rule,
             feedback_seed=self.seed,
+            batch=self.batch,
         )
 
     def batch_operation(

@@ -143,6 +143,8 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, golden: dict[s
         batch, frames = data.train[chosen], scenario.trained_frames(0, number)
         spikes.append(trainer.train_batch(batch.spikes, batch.labels, trained=frames))
         expected |= {f"weights_{number}_{k}": weight for k, weight in enumerate(trainer.weights)}
+        if trainer.feedback and trainer.feedback.learned:
+            expected |= {f"feedback_{number}_{k}": matrix for k, matrix in enumerate(trainer.feedback.matrices)}
     expected |= {f"initial_{k}": weight for k, weight in enumerate(scenario.weights())}
     expected |= {f"trained_{k}": weight for k, weight in enumerate(golden["trainer"].weights)}
     expected["train_spikes"] = np.stack(spikes)

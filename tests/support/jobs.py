@@ -32,6 +32,7 @@ CONFIGS = {
         fan_in=4,
         list_depth=128,
         operand_bits=7,
+        noise=True,
         batch_terms=1 << 10,
     ),
     "largest": ChipConfig(
@@ -48,8 +49,8 @@ CONFIGS = {
         batch_terms=1 << 23,
     ),
 }
-"""Small configurations, by lanes, most of their sizes not powers of two; one whose gradients have operands, and one
-with the largest memories."""
+"""Small configurations, by lanes, most of their sizes not powers of two; one whose gradients have operands, and
+whose feedback learns, and one with the largest memories."""
 
 LANES = [lanes for lanes in CONFIGS if isinstance(lanes, int)]
 
@@ -112,6 +113,7 @@ class Job:
     weights: bit patterns, [lanes][address]; any garbage where the slice has none
     deltas: bit patterns [steps, pixels, outputs]
     traced: whether inputs have operands of their own; else a spike counts ``one``, in a constant group ``bias``
+    learning: whether groups that get errors learn from noise, which is in their bits
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Job:
         self._most = (1 << config.operand_bits) - 1
         self.one, self.bias = (random.choice((1, self._most, random.randint(1, self._most))) for _ in range(2))
         self.traced = config.operand_bits > 1 and random.random() < 0.7
+        self.learning = config.noise and bool(self.feedback) and random.random() < 0.8
 
     def _random_shape(self):
         random = self.random
@@ -345,6 +348,7 @@ class Job:
             tape_words=self.random.randint(1, self.config.tape_words) if self.traced else 0,
             one=self.one,
             bias=self.bias,
+            learning=int(self.learning),
         )
 
     def presynaptic(self):

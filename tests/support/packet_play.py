@@ -137,6 +137,7 @@ class Play:
         """READs of all that can be read, 14 words at a time."""
         sizes = {region: self.config.weights for region in (Region.WEIGHT, Region.GRADIENT, Region.GRADIENT_HIGH)}
         sizes |= {Region.VELOCITY: self.config.weights} if self.config.momentum else {}
+        sizes |= {Region.NOISE: self.config.neurons} if self.config.noise else {}
         for region, size in (sizes | {Region.COUNTER: len(COUNTERS)}).items():
             for address in range(0, size, MAX_PAYLOAD - 1):
                 count = min(MAX_PAYLOAD - 1, size - address)

@@ -7,6 +7,7 @@ is not in the contract.
 
 from dataclasses import replace
 from random import Random
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from backspike.golden.network import Conv, Dense, Network, Neuron, Training
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.plan import Plan
+from backspike.host.compiler.weight_map import write_packets
 from backspike.spec.config import ChipConfig
 from backspike.spec.packets import HEADER, HOST_KINDS, INPUT_KINDS, TAGS, Kind, Packet
 from backspike.spec.tables import EXPECTATIONS, EXPECTATIONS_STRIDE, Region
@@ -36,12 +38,14 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     layers = [first, Dense(inputs=between, outputs=6, neuron=between_layers), Dense(inputs=6, outputs=4, bias=True)]
     network = Network(layers=layers, steps=5 if once else config.steps, format=config.format)
     step = Rule.parse("sltt").framed(config.steps)
-    rule = {"step": step, "feedback": replace(step, feedback="fixed")}.get(loss, BPTT)
+    how: Literal["learned", "fixed"] = "learned" if config.noise else "fixed"
+    rule = {"step": step, "feedback": replace(step, feedback=how)}.get(loss, BPTT)
     kinds = {"external": {"update": "lion", "momentum": 0.75, "lookahead": 0.25, "decay": 0.5}}
     update = kinds.get(loss, {"momentum": 0.5}) if config.momentum else {}
     training = Training(rate=2.0**-4, loss_scale=0.5, **update)
     if config.operand_bits > 1:
-        rule = Rule.parse("dsr" if once else "dfa" if loss == "feedback" else "ottt")
+        direct = "opzo" if config.noise else "dfa"
+        rule = Rule.parse("dsr" if once else direct if loss == "feedback" else "ottt")
     loss = "external" if loss == "external" else "rate"
     return compile_network(network, training, config, loss=loss, rule=rule)
 
@@ -78,6 +82,9 @@ class Sequence:
         regions = [(Region.WEIGHT, draw.normal(0.3, 0.7, config.weights))]
         regions += [(Region.VELOCITY, draw.normal(0, 0.1, config.weights))] if config.momentum else []
         packets = self.plan.table_packets()
+        if config.noise:
+            states = [self.random.randrange(1, 1 << 16) for _ in range(config.neurons)]
+            packets += write_packets(0, 0, Region.NOISE, 0, states)
         for region, values in regions:
             words = [int(pattern) for pattern in fmt.encode(fmt.round(values))]
             for start in range(0, len(words), 14):
@@ -97,6 +104,9 @@ class Sequence:
                 actions += self._again()
             elif alone or self.random.random() < 0.5:
                 actions.append(_REST)
+            if self.plan.learned and actions[-1:] == [_REST] and self.random.random() < 0.5:
+                # Nobody but the driver knows that all gradients are there
+                actions += [*self._now(self._behind(clear=int(self.random.random() < 0.3))), _REST]
             stories = [self._story() for _ in range(1 if alone else self.random.choice((1, 1, 2)))]
             actions += self._timed(self._merged(stories))
         return actions
@@ -109,8 +119,17 @@ class Sequence:
         return actions + ([_REST] if self.random.random() < 0.9 else [])
 
     def _updates(self, clear):
-        return [
+        own = [
             Packet(Kind.UPDATE, {"slice": part.index, "clear": clear, "velocities": clear}) for part in self.plan.slices
+        ]
+        return own + self._behind(clear)
+
+    def _behind(self, clear):
+        """Of the slices that stand for the update of feedback."""
+        return [
+            Packet(Kind.UPDATE, {"slice": part.indices[-1], "clear": clear, "velocities": clear})
+            for part in self.plan.slices
+            if part.learned
         ]
 
     def _merged(self, stories):

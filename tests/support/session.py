@@ -45,7 +45,8 @@ class Session:
         """Load a network with random or given weights into chip and golden model."""
         self.plan = compile_network(network, training, self.config, loss=loss, rule=rule, **placement)
         given = {"seed": seed} if weights is None else {"weights": weights}
-        self.golden = Trainer(network, training, rule=rule, feedback_seed=self.plan.feedback_seed, **given)
+        feedback = {"feedback_seed": self.plan.feedback_seed, "batch": self.plan.batch}
+        self.golden = Trainer(network, training, rule=rule, **feedback, **given)
         self.driver = Driver(self.plan, strict=strict)
         await self.call("load", self.golden.weights)
         return self
@@ -91,6 +92,8 @@ class Session:
         pairs = [("weights", self.golden.weights)]
         if self.config.momentum:
             pairs.append(("velocities", self.golden.velocities))
+        if self.plan.learned:
+            pairs.append(("feedback", self.golden.feedback.matrices))
         for name, expected in pairs:
             found = await self.call(f"read_{name}")
             difference = first_weight_difference(expected, found, 0, fmt, what=name)
@@ -98,6 +101,30 @@ class Session:
         expected = [gradient.integers() for gradient in self.golden.gradients]
         difference = first_sum_difference(expected, await self.call("read_gradients"), 0)
         assert difference is None, difference
+        if self.plan.learned:
+            for expected, found in zip(self.golden.feedback.states, await self.call("read_noise"), strict=True):
+                assert expected.tolist() == found.tolist()
+            assert not any(sums.any() for sums in await self.call("read_feedback_gradients"))
+
+    async def sum_up(self, spikes, labels):
+        """Gradients of a batch without an update, and what feedback learns from; both must be equal. Then they go."""
+        golden = self.golden
+        result = await self.call("train_batch", spikes, labels, update=False)
+        noise = golden.feedback.noise(*spikes.shape[:2])
+        trace = learning.forward(golden.network, golden.weights, spikes, golden.arithmetic, noise=noise)
+        self.same_spikes(trace.layers[-1].spikes, result.spikes)
+        deltas, _ = golden.backward(trace, labels)
+        gradients = learning.accumulate(golden.network, trace, deltas, golden.arithmetic, rule=golden.rule)
+        for name, sums in (
+            ("gradients", gradients),
+            ("feedback_gradients", golden.feedback.correlations(noise, trace, deltas[-1])),
+        ):
+            expected = [total.integers() for total in sums]
+            difference = first_sum_difference(expected, await self.call(f"read_{name}"), 0)
+            assert difference is None, difference
+            assert all(values.any() for values in expected)
+        await self.call("clear_gradients")
+        await self.same_weights()
 
     async def total(self, *names):
         """Sums of hardware counters over the cores."""

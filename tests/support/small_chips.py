@@ -8,7 +8,7 @@ import numpy as np
 from backspike.hw.shapes import WORD
 from backspike.spec.config import ChipConfig
 
-__all__ = ["CHIPS", "COUNTED", "LANES", "Outputs", "garbage_descriptor"]
+__all__ = ["CHIPS", "COUNTED", "LANES", "NOISY", "Outputs", "garbage_descriptor"]
 
 CHIPS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=6, weights=4096, neurons=128),
@@ -42,6 +42,19 @@ COUNTED = {
     ),
 }
 """Chips in which neurons count their spikes: one whose frames have one step, and one that counts to 7."""
+
+NOISY = {
+    "noisy": ChipConfig(
+        **{"lanes": 2, "steps": 3, "slots": 2, "slices": 2, "tape_words": 5, "weights": 4096, "neurons": 128},
+        noise=True,
+    ),
+    "noisy_counted": ChipConfig(
+        **{"lanes": 1, "steps": 1, "slots": 2, "slices": 2, "tape_words": 5, "weights": 4096, "neurons": 64},
+        operand_bits=7,
+        noise=True,
+    ),
+}
+"""Chips with noise, one of which counts spikes too."""
 
 LANES = [lanes for lanes in CHIPS if isinstance(lanes, int)]
 

@@ -106,6 +106,8 @@ class Memories(wiring.Component):
         self._add_error_sums(m)
         if self.shapes.traced:
             self._add_operands(m)
+        if self.shapes.noise:
+            self._add_noise(m)
         for k in range(self.shapes.config.lanes):
             self._add_deltas(m, k)
             self._add_weights(m, k)
@@ -228,6 +230,21 @@ class Memories(wiring.Component):
         _join(m, self.neuron.new_potentials, potentials.write)
         _join(m, self.neuron.history, history.write)
         _join(m, self.delta.history, history.delta)
+
+    def _add_noise(self, m):
+        """States of the generators: for the host while it reads or writes them, for the neuron update while it runs."""
+        shapes, host, neuron = self.shapes, self.host, self.neuron.noise
+        address, bits = shapes.neuron, shapes.noise
+        m.submodules.noise = states = Ram(address, bits, shapes.config.neurons, ("any",), style="block")
+        m.submodules.noise_read = reads = PortArbiter(ReadPort(address, bits), ("host", "neuron"))
+        m.submodules.noise_write = writes = PortArbiter(WritePort(address, bits), ("host", "neuron"))
+        wiring.connect(m, reads.port, states.any)
+        wiring.connect(m, writes.port, states.write)
+        _join(m, host.noise.states, reads.host)
+        _join(m, host.noise.new_states, writes.host)
+        _join(m, neuron.states, reads.neuron)
+        _join(m, neuron.new_states, writes.neuron)
+        m.d.comb += [reads.host_claims.eq(host.claims), writes.host_claims.eq(host.noise.new_states.enable)]
 
     def _add_error_sums(self, m):
         shapes, receiver, delta = self.shapes, self.receiver, self.delta

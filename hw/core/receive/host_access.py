@@ -7,6 +7,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from backspike.hw.core.update.noise import NoiseMemory
 from backspike.hw.core.update.weight_update import banks_layout
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
@@ -30,6 +31,8 @@ class HostMemory(wiring.Signature):
     routes : WritePort
     spikes : WritePort
         Of the tape; the descriptors lie behind the spikes.
+    noise : NoiseMemory
+        Only in chips with noise; it is read while ``claims``.
     """
 
     def __init__(self, shapes):
@@ -43,6 +46,7 @@ class HostMemory(wiring.Signature):
                 "fan_in": Out(WritePort(shapes.fan_in, shapes.fan_in_words, parts=shapes.fan_in_words.length)),
                 "routes": Out(WritePort(shapes.route, shapes.route_entry)),
                 "spikes": Out(WritePort(shapes.spike_address, WORD)),
+                **({"noise": Out(NoiseMemory(shapes))} if shapes.noise else {}),
             }
         )
 
@@ -107,6 +111,8 @@ class HostAccess(wiring.Component):
         self._write_banks(m)
         self._write_tables(m)
         self._write_tape(m)
+        if self.shapes.noise:
+            self._write_noise(m)
         self._fetch(m)
         return m
 
@@ -147,6 +153,14 @@ class HostAccess(wiring.Component):
             spikes.data.eq(Mux(self.tape_write, self.spikes, self.data)),
         ]
 
+    def _write_noise(self, m):
+        port = self.memory.noise.new_states
+        m.d.comb += [
+            port.enable.eq(self._writes(Region.NOISE)),
+            port.address.eq(self.address),
+            port.data.eq(self.data),
+        ]
+
     def _fetch(self, m):
         banks = self.memory.banks
         lane = self.fetch_address[: self.lane_bits] if self.lane_bits else 0
@@ -163,6 +177,11 @@ class HostAccess(wiring.Component):
             if self.shapes.config.momentum:
                 with m.Case(Region.VELOCITY):
                     m.d.sync += self.word.eq(Array(banks.data.velocities)[lane])
+            if self.shapes.noise:
+                states = self.memory.noise.states
+                m.d.comb += [states.enable.eq(1), states.address.eq(self.fetch_address)]
+                with m.Case(Region.NOISE):
+                    m.d.sync += self.word.eq(states.data)
             with m.Case(Region.GRADIENT):
                 m.d.sync += self.word.eq(gradient[:32])
             with m.Case(Region.GRADIENT_HIGH):

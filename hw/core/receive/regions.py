@@ -16,7 +16,10 @@ from backspike.spec.tables import (
 
 __all__ = ["READABLE", "WRITABLE", "is_one_of", "read_tape", "region_sizes"]
 
-READABLE = (Region.WEIGHT, Region.GRADIENT, Region.GRADIENT_HIGH, Region.VELOCITY, Region.CONTROL, Region.COUNTER)
+READABLE = (
+    *(Region.WEIGHT, Region.GRADIENT, Region.GRADIENT_HIGH, Region.VELOCITY),
+    *(Region.NOISE, Region.CONTROL, Region.COUNTER),
+)
 WRITABLE = tuple(set(Region) - {Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER})
 
 
@@ -32,6 +35,7 @@ def region_sizes(config):
         Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
         Region.ROUTE: config.routes,
         Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
+        Region.NOISE: config.neurons if config.noise else 0,
         Region.CONTROL: 2,
         Region.COUNTER: len(COUNTERS),
     }

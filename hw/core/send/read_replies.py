@@ -35,7 +35,8 @@ class Replies(wiring.Component):
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.width = index_bits(shapes.config.weights)  # no region that can be read has more addresses
+        # No region that can be read has more addresses.
+        self.width = index_bits(max(shapes.config.weights, shapes.config.neurons if shapes.noise else 0))
         super().__init__(
             {
                 "x": In(3),

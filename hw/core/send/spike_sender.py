@@ -13,7 +13,7 @@ __all__ = ["SpikeSender"]
 
 
 class SpikeSender(wiring.Component):
-    """One SPIKES packet, or MORE, for each word and target; two cycles for each at best.
+    """One SPIKES packet, or MORE, for each word and target; two cycles for each at best. Some targets get noise.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class SpikeSender(wiring.Component):
             self.routes.enable.eq(1),
             self.packets.valid.eq(self.words.valid & read),
             packet.header.eq(Mux(word.more, packet_header(Kind.MORE, **fields), packet_header(Kind.SPIKES, **fields))),
-            packet.words[0].eq(word.spikes),
+            packet.words[0].eq(Mux(route.noise, word.noise, word.spikes) if self.shapes.noise else word.spikes),
             packet.words[1].eq(word.masks),
             packet.length.eq(2),
             self.words.ready.eq(self.packets.ready & read & (number + 1 == word.targets)),

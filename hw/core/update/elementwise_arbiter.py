@@ -38,6 +38,7 @@ def tag_layout(shapes):
             ),  # word of bits that the result belongs to, counted from the slice's first
             "flush": 1,  # ends that word
             "count": shapes.count,  # of the neuron's spikes before this step
+            **({"noise": 1} if shapes.noise else {}),
         }
     )
 

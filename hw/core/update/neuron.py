@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from backspike.hw.arith.numbers import not_below, of_count
 from backspike.hw.core.schedule.jobs import job_layout
 from backspike.hw.core.update.elementwise_arbiter import Client, request_layout, result_latency, result_layout
+from backspike.hw.core.update.noise import Noise, NoiseMemory
 from backspike.hw.ram import ReadPort, WritePort
 from backspike.hw.shapes import WORD
 
@@ -26,7 +27,7 @@ def potential_layout(shapes):
 
 
 class NeuronMemory(wiring.Signature):
-    """The memories of the neuron update: potentials, and the history of spikes and masks by step."""
+    """The memories of the neuron update: potentials, the history of spikes and masks by step, and ``noise``."""
 
     def __init__(self, shapes):
         potential, steps = potential_layout(shapes), shapes.config.steps
@@ -36,6 +37,7 @@ class NeuronMemory(wiring.Signature):
                 "potentials": Out(ReadPort(shapes.neuron, potential)),
                 "new_potentials": Out(WritePort(shapes.neuron, potential)),
                 "history": Out(WritePort(shapes.history_address(), history, parts=steps)),
+                **({"noise": Out(NoiseMemory(shapes))} if shapes.noise else {}),
             }
         )
 
@@ -52,6 +54,9 @@ class NeuronUpdate(wiring.Component):
     ``clamp`` of the descriptor, in frames for training, m[t] = mask_low <= I <= mask_high instead, with
     I = round(kappa u[t-1] + sum + reset N[t-1]), for the soft reset. This takes three cycles more.
 
+    A chip with noise has two more thresholds for frames for training: ``threshold_lowered`` where the bit of the
+    neuron's generator is 1, else ``threshold_raised``.
+
     Parameters
     ----------
     shapes: Shapes
@@ -64,7 +69,8 @@ class NeuronUpdate(wiring.Component):
     job, descriptor: of the job; its step is in the results
     memory: potentials, read and written; the bits of each step in the history
     request, result: to and from the elementwise unit
-    words: stream of {targets_base, targets, slot, train, more, step, word, spikes, masks}
+    words: stream of {targets_base, targets, slot, train, more, step, word, spikes, masks}, and in chips with noise
+        {noise}: where the mask is set and the threshold lowered
     busy: something is inside, apart from words that wait to be sent
     """
 
@@ -81,6 +87,7 @@ class NeuronUpdate(wiring.Component):
                 "word": max(1, shapes.neuron - 5),
                 "spikes": WORD,
                 "masks": WORD,
+                **({"noise": WORD} if shapes.noise else {}),
             }
         )
         super().__init__(
@@ -158,6 +165,14 @@ class NeuronUpdate(wiring.Component):
             m.d.sync += count.eq(of_count(potentials.data.count, fmt))
             with m.If(ended):
                 m.d.sync += asked.eq(clamping)
+        if shapes.noise:
+            m.submodules.noise = noise = Noise(shapes)
+            wiring.connect(m, noise.memory, wiring.flipped(self.memory.noise))
+            m.d.comb += [
+                noise.neuron.eq(potentials.address),
+                noise.taken.eq(done & self.job.train),
+                tag.noise.eq(noise.bit & self.job.train),
+            ]
         with m.If(done):
             m.d.sync += [
                 lane.eq(Mux(last_lane, 0, lane + 1)),
@@ -175,14 +190,17 @@ class NeuronUpdate(wiring.Component):
         number = slice(0, fmt.width)
         potentials, history = self.memory.new_potentials, self.memory.history
         bits, finished = Signal(history_layout(shapes)), Signal()
-        value = self.result.value
+        value, threshold = self.result.value, d.threshold
+        if shapes.noise:
+            moved = Mux(tag.noise, d.threshold_lowered, d.threshold_raised)
+            threshold = Mux(self.job.train, moved, threshold)
         inside, clamped = Signal(), Signal()  # within the mask's bounds; whether I is
         if shapes.count:
             with m.If(self.result.valid & (tag.client == Client.CLAMP)):
                 m.d.sync += clamped.eq(inside)
         m.d.comb += [
             finished.eq(self.result.valid & (tag.client == Client.NEURON)),
-            bits.spike.eq(not_below(value, d.threshold[number], fmt)),
+            bits.spike.eq(not_below(value, threshold[number], fmt)),
             inside.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
             bits.mask.eq(Mux(d.clamp & self.job.train, clamped, inside) if shapes.count else inside),
             bits.count.eq(tag.count),
@@ -200,15 +218,19 @@ class NeuronUpdate(wiring.Component):
         # its flip-flops: no shifter.
         place = Signal(WORD, init=1)
         word, arrived, new, flushed = Signal(self.word), Signal(), Signal.like(bits), Signal()
+        collected = {"spikes": new.spike, "masks": new.mask}
+        if shapes.noise:
+            collected["noise"] = Signal(name="new_noise")
+            m.d.sync += collected["noise"].eq(tag.noise & bits.mask)
         m.d.comb += self.words.p.eq(word)
         m.d.sync += [arrived.eq(finished), new.eq(bits), flushed.eq(finished & tag.flush)]
         with m.If(taken):
-            m.d.sync += [place.eq(1), word.spikes.eq(0), word.masks.eq(0)]
+            m.d.sync += [place.eq(1), *(word[name].eq(0) for name in collected)]
         with m.Elif(arrived):
             m.d.sync += place.eq(place.rotate_left(1))
             for k in range(WORD):
                 with m.If(place[k]):
-                    m.d.sync += [word.spikes[k].eq(new.spike), word.masks[k].eq(new.mask)]
+                    m.d.sync += [word[name][k].eq(bit) for name, bit in collected.items()]
         with m.If(taken):
             m.d.sync += self.words.valid.eq(0)
         with m.If(flushed):

@@ -21,6 +21,7 @@ from backspike.spec.config import ChipConfig, mesh_shape
 
 TRAINING = Training(rate=0.5)
 SPIKES = Rule(name="dfa-spikes", frame=1, per_step=True, temporal=False, feedback="fixed")
+NOISE = replace(SPIKES, name="opzo-spikes", feedback="learned")
 """Direct feedback, of which a spike is the operand."""
 
 DEEP = "1x28x28-c12k3s2p1-c16k3p1-a2-c24k3p1-c24k3p1-c32k3s2p1-c32k3p1-c32k3p1-10"
@@ -97,14 +98,15 @@ def test_deltas_of_zero_send_no_errors():
     assert outward.ravel().tolist() == [3 * 4 * 32 / 32, 3 * 4 * 10 / 32]
 
 
-@pytest.mark.parametrize("rule", [BPTT, SPIKES])
+@pytest.mark.parametrize("rule", [BPTT, SPIKES, NOISE])
 def test_the_matrix_of_a_cut_needs_what_its_layout_uses(rule):
     """For single slices on each core; where slices have fewer channels than lanes, the matrix may say more."""
     network = Network.parse("2x9x9-c10k3-a7-c33k1-20-10", bias=True)
     for lanes in (1, 4):
-        config = ChipConfig(columns=3, rows=2, lanes=lanes, **LARGE)
-        densities, feedback = layer_densities(network, None), rule.feedback != "weights"
-        partition = Partition(network, config, densities, feedback=feedback)
+        config = ChipConfig(columns=3, rows=2, lanes=lanes, noise=rule.feedback == "learned", **LARGE)
+        how = {"feedback": rule.feedback != "weights", "learned": rule.feedback == "learned"}
+        densities = layer_densities(network, None)
+        partition = Partition(network, config, densities, **how)
         draw = np.random.default_rng(lanes)
         for _ in range(20):
             cut = np.array([draw.multinomial(count, [1 / 6] * 6) for count in partition.counts])
@@ -125,7 +127,7 @@ def test_the_matrix_of_a_cut_needs_what_its_layout_uses(rule):
             tight = {name: max(1, values.max() - 1) for name, values in needs.items()}
             for name in ("tape_words", "fan_in", "routes", "slices"):
                 small = replace(config, **{name: max(2, int(tight[name]))})
-                changed = Partition(network, small, densities, feedback=feedback)
+                changed = Partition(network, small, densities, **how)
                 assert (changed.excess(cut) > 0) == (needs[name].max() > max(2, tight[name]))
 
 
@@ -162,6 +164,14 @@ def test_the_cost_of_feedback():
     # Spikes to the next layer, and to both slices of the last one; errors of that
     spikes = 3 * 2 / 32
     assert outward.sum(axis=1) == pytest.approx([3 * spikes * 3, 4 * spikes * 2, 2 * spikes + 2 * 3 * asked * share])
+    # If it learns, the noise of the layer before the last one comes in packets of its own; each error has a gradient
+    learned = CostModel(network, ChipConfig(), densities, feedback=True, learned=True)
+    more = [new - old for new, old in zip(learned.ports(blocks, slices), (inward, outward), strict=True)]
+    assert more[0].sum(axis=1) == pytest.approx([0, 0, 2 * 3 * 2])
+    assert more[1].sum(axis=1) == pytest.approx([0, 4 * spikes * 2, 0])
+    assert (learned.engines(blocks, blocks, slices)[2] - cost.engines(blocks, blocks, slices)[2])[:2].tolist() == [
+        [0, 0]
+    ] * 2
 
 
 def test_measured_densities():

@@ -280,9 +280,10 @@ def test_a_batch_counts_the_steps_that_are_trained():
             "a frame of rule tbptt:4 has 4 steps and the chip holds 2: use a chip with steps=4, or rule tbptt:2",
         ),
         (
-            *(4, "opzo", 4),
-            "the chip has no units for rule opzo: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr or dfa",
+            *(4, "spide:8", 4),
+            "the chip has no units for rule spide:8: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, dfa or opzo",
         ),
+        (4, "opzo", 4, "rule opzo learns from noise and the chip has none: use a chip with noise=True, or rule dfa"),
         (
             *(4, "ottt", 4),
             "rule ottt has traces of 7 bits and the chip's operands have 1: use a chip with operand_bits=7, or rule "

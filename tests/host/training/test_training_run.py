@@ -78,11 +78,12 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(looks, whole, tmp_path
     assert result == "finished" and same_as_whole(tmp_path, whole)
 
 
-def test_direct_feedback_is_the_same_on_every_chip(tmp_path):
-    """The random weights that bring errors come from the seed, whatever chip the training goes on with."""
-    spec = dataclasses.replace(SPEC, network="64-8-7-10", rule="dfa", epochs=2)
+@pytest.mark.parametrize("rule", ["dfa", "opzo"])
+def test_feedback_is_the_same_on_every_chip(rule, tmp_path):
+    """Random weights that bring errors come from the seed, learnt ones and the noise from the checkpoint."""
+    spec = dataclasses.replace(SPEC, network="64-8-7-10", rule=rule, epochs=2)
     asked = iter([False] * 3 + [True])
-    shapes = {"steps": 1, "slots": 4, "operand_bits": 7}
+    shapes = {"steps": 1, "slots": 4, "operand_bits": 7, "noise": rule == "opzo"}
     train(tmp_path, Chip(**shapes), spec=spec, stop=lambda: next(asked))
     state = Checkpoint.load(tmp_path / "weights.npz")
     assert not state.finished and state.samples
@@ -90,6 +91,36 @@ def test_direct_feedback_is_the_same_on_every_chip(tmp_path):
     found = Checkpoint.load(tmp_path / "weights.npz")
     weights, velocities = golden(spec)
     assert result == "finished" and same(found.weights, weights) and same(found.velocities, velocities)
+    assert (found.feedback is not None) == (found.noise is not None) == (rule == "opzo")
+
+
+def test_noise_goes_back_with_a_batch_that_fails(tmp_path):
+    """The samples before the fault have drawn noise: the last checkpoint is loaded."""
+    spec = dataclasses.replace(SPEC, network="64-8-10", rule="opzo", epochs=1)
+    shapes = {"steps": 1, "slots": 4, "operand_bits": 7, "noise": True}
+    result, _ = train(tmp_path, Chip(**shapes, faults={2: Kind.SPIKES}), spec=spec, compare=True)
+    found = Checkpoint.load(tmp_path / "weights.npz")
+    weights, _ = golden(spec)
+    assert result == "finished" and same(found.weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "text"),
+    [
+        ("feedback_0", lambda array: array[:, 1:], "feedback_0 of {} must be [10, 8] for the network, not [10, 7]"),
+        ("noise_0", lambda array: array * 0, "noise_0 of {} must be integers from 1 to 65535"),
+        ("feedback_0", lambda array: array + 1e-9, "feedback_0 of {} must be numbers of the format: "),
+    ],
+)
+def test_feedback_of_another_training_is_refused(name, change, text, tmp_path):
+    spec = dataclasses.replace(SPEC, network="64-8-10", rule="opzo", epochs=1)
+    asked = iter([False, False, True])
+    train(tmp_path, Chip(steps=1, slots=4, operand_bits=7, noise=True), spec=spec, stop=lambda: next(asked))
+    path = tmp_path / "weights.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {name: change(arrays[name])})
+    with pytest.raises(ValueError, match=re.escape(text.format(path))):
+        Checkpoint.load(path)
 
 
 def test_a_killed_training_goes_on_from_the_last_checkpoint(whole, tmp_path):

@@ -29,9 +29,10 @@ CHIPS = {
         **_SMALL | {"steps": 1, "slots": 3, "batch_terms": 1 << 16},
         weights=320,
         neurons=32,
-        tape_words=7,
+        tape_words=9,
         list_depth=64,
         operand_bits=7,
+        noise=True,
     ),
     "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=7, dense_only=True),
 }

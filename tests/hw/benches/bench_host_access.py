@@ -28,7 +28,7 @@ _CHIPS = {
     "host_access_2": CHIPS[2],
     "host_access_8": CHIPS[8],
     "host_access_e4m3": ChipConfig(weights=64, neurons=32, batch_terms=8, fan_in=5, momentum=False, format=E4M3),
-    "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else
+    "host_access_wide": ChipConfig(  # the widest addresses of the tables, little else; more neurons than weights
         steps=2,
         slots=8,
         slices=16,
@@ -37,7 +37,8 @@ _CHIPS = {
         routes=1 << 8,
         batch_terms=1 << 23,
         weights=64,
-        neurons=16,
+        neurons=128,
+        noise=True,
     ),
 }
 COUNTER, CONTROL = 0xC0DE, 5  # what the bench's counters and control word are
@@ -239,18 +240,22 @@ async def exact_sums_come_in_two_words(dut, name):
 @cocotb.test()
 @cocotb.parametrize(name=list(_CHIPS))
 async def weights_and_tables(dut, name):
-    """What is written to weights and velocities is read again; descriptors and routes are where they belong."""
+    """What is written to weights, velocities and generators is read again; tables are where they belong."""
     run = Run(dut, name)
     await run.start()
     config, number = run.config, (1 << run.config.format.width) - 1
-    regions = [Region.WEIGHT, Region.VELOCITY] if config.momentum else [Region.WEIGHT]
+    regions = {Region.WEIGHT: (config.weights, number)}
+    regions |= {Region.VELOCITY: (config.weights, number)} if config.momentum else {}
+    regions |= {Region.NOISE: (config.neurons, 0xFFFF)} if config.noise else {}
     written = {
-        (region, address): run.random.getrandbits(32) for region in regions for address in run.ends(config.weights)
+        (region, address): run.random.getrandbits(32)
+        for region, (size, _) in regions.items()
+        for address in run.ends(size)
     }
     for (region, address), word in written.items():
         await run.write(region, address, word)
     for (region, address), word in written.items():
-        assert await run.read(region, address) == [word & number]
+        assert await run.read(region, address) == [word & regions[region][1]]
     depth, entry = config.slices * DESCRIPTOR_STRIDE, (1 << run.shapes.route_entry.size) - 1
     for region, table, size, mask in (
         (Region.DESCRIPTOR, "descriptor", depth, 0xFFFFFFFF),

@@ -291,6 +291,35 @@ async def errors_straight_from_the_last_layer(dut):
 
 
 @test
+async def feedback_learns_from_noise(dut):
+    """In several placements: the noise of a neuron is the same wherever it is."""
+    if not CONFIG.noise:
+        return
+    chip = await session(dut)
+    rule = replace(Rule.parse("opzo"), operand="trace" if CONFIG.operand_bits == 7 else "spike")
+    for number, (sizes, steps) in enumerate((("20-24-17-9-5", 3), ("20-40-7", 2))):
+        network, training, weights = lively(sizes, SEED + number, steps=steps, bias=number != 1)
+        for place in ({}, {"strategy": "shuffled", "seed": SEED + number}):
+            await chip.load(network, training, weights=weights, rule=rule, feedback_seed=SEED, batch=2, **place)
+            for batch, count in enumerate((2, CONFIG.slots + 1)):
+                await chip.train(*random_samples(network, count, SEED + 10 * number + batch, density=0.5))
+            await chip.sum_up(*random_samples(network, 3, SEED, density=0.5))
+            assert all(matrix.any() for matrix in chip.golden.feedback.matrices), "nothing was learned"
+            await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
+async def feedback_learns_from_many_samples(dut):
+    """A whole small training, of 64 samples."""
+    chip, data = await session(dut), load("digits")
+    network, training, weights = lively("64-30-20-10", SEED, steps=4)
+    await chip.load(network, training, weights=weights, rule=Rule.parse("opzo"), batch=16)
+    for start in range(0, 64, 16):
+        await chip.train(data.train[start : start + 16].spikes, data.train.labels[start : start + 16])
+    await chip.evaluate(data.test[:16].spikes)
+
+
+@test
 async def maps_get_errors_of_the_last_layer(dut):
     """Convolutions, whose neurons are inputs of one pixel there; the last layer may see pooled maps."""
     chip = await session(dut)

@@ -74,9 +74,17 @@ class Run(EngineRun):
         masks = [job.random_bits(group["bits"].shape[1], masks) for group in job.groups]
         asked = [group["behind"] if job.feedback else not group["constant"] for group in job.groups]
         masked = _with_bits(job, [bits * bool(errors and own) for bits, own in zip(masks, asked, strict=True)])
-        spiking = _with_bits(job, [group["bits"] * (not group["behind"]) for group in job.groups])
+        own = [group["bits"] * (not group["behind"]) for group in job.groups]
+        if job.learning:  # noise of masked inputs alone; each of these has a term
+            behind = [
+                (group["bits"], bits if group["behind"] else None)
+                for group, bits in zip(job.groups, masks, strict=True)
+            ]
+            job = _with_bits(job, [bits if own is None else bits & own for bits, own in behind])
+            own = [bits if own is None else own for bits, own in behind]
+        spiking = _with_bits(job, own)
         self.banks = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
-        gradients = self.expected_gradients(spiking)
+        gradients = self.expected_gradients(spiking, [group["bits"] for group in job.groups])
         Memory.behind(bench, "memory__fan_in", [job.group_table()])
         self._tape(_with_bits(job, masks).tape(), job.tape())
         Memory.behind(bench, "memory__bitmaps", [job.bitmaps()])
@@ -141,13 +149,16 @@ class Run(EngineRun):
             "wg_row": found(spiking),
         }
 
-    def expected_gradients(self, job):
-        """Old gradients plus exact sums of deltas times operands, modulo the width of the memory."""
+    def expected_gradients(self, job, noise):
+        """Old gradients plus exact sums of deltas times operands, modulo the width of the memory.
+
+        ``noise``: bits of each group, of which those that learn have operands of +1 and -1.
+        """
         fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
         banks = [list(bank) for bank in self.banks]
         for g, n, pixel, address in job.pairs():
-            operand = job.operand(g, n)
             for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
+                operand = 2 * int(noise[g][t, n]) - 1 if job.groups[g]["behind"] else job.operand(g, n)
                 for output in np.flatnonzero(job.nonzero[t, pixel]):
                     lane, block = output % job.config.lanes, output // job.config.lanes
                     banks[lane][address + block] += fixed[t, pixel, output] * operand
@@ -214,7 +225,7 @@ async def without_errors(dut, kind, lanes):
 @cocotb.test()
 @cocotb.parametrize(kind=KINDS, lanes=LANES, idle=[0.0, 0.5])
 async def inputs_that_only_get_errors(dut, kind, lanes, idle):
-    """Groups behind the slice's inputs, which get the errors in their place, and have no gradients."""
+    """Groups behind the slice's inputs, which get the errors in their place; some learn from noise."""
     run = await Run.begin(dut, kind, lanes, idle)
     for n, feedback in enumerate(([40], [33, 5], [1], [64, 3])):
         plain = {"shape": DENSE, "channels": [20, None] if n else [20]} if n < 2 else {}

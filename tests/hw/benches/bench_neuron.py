@@ -10,18 +10,19 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
+from backspike.golden.feedback import advance
 from backspike.golden.network import Neuron, Training
-from backspike.golden.neuron import State, initial_state, step
-from backspike.host.compiler.neuron_constants import neuron_constants
+from backspike.golden.neuron import NOISE, State, initial_state, step
+from backspike.host.compiler.neuron_constants import neuron_constants, noisy_thresholds
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.shapes import WORD, Shapes
 from tests.support.small_chips import CHIPS as PLAIN
-from tests.support.small_chips import COUNTED, Outputs, garbage_descriptor
+from tests.support.small_chips import COUNTED, NOISY, Outputs, garbage_descriptor
 from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic, long_test
 
-CHIPS = PLAIN | COUNTED
-UNITS = (1, 2, 8, "largest", *COUNTED)
+CHIPS = PLAIN | COUNTED | NOISY
+UNITS = (1, 2, 8, "largest", *COUNTED, *NOISY)
 LANES = UNITS[:3]
 NEURONS = (
     Neuron(kappa=0.9, theta=1.0, width=1.0, reset="hard"),
@@ -52,6 +53,7 @@ class Run:
         self.bench = bench = Bench(dut, f"neuron_{lanes}", _unit(lanes))
         width = self.config.format.width + 1 + self.shapes.count
         self.potentials = [bench.random.getrandbits(width) for _ in range(self.config.neurons)]
+        self.states = [bench.random.randint(1, (1 << 16) - 1) for _ in range(self.config.neurons)]
 
     async def start(self):
         await self.bench.start()
@@ -86,6 +88,7 @@ class Run:
             "steps": steps,
             "soft": neuron.soft,
             **neuron_constants(neuron, Training(rate=0.5), fmt),
+            **noisy_thresholds(neuron, NOISE, fmt),
         }
         if self.shapes.count:
             fields["clamp"] = clamp is not None
@@ -96,6 +99,8 @@ class Run:
         train = bench.random.randrange(2) if train is None else train
         self.own, self.saturated = {}, 0
         Memory(bench, "memory__potentials__address", "memory__potentials__data", [self.potentials])
+        if config.noise:
+            Memory(bench, "memory__noise__states__address", "memory__noise__states__data", [self.states])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
         for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, "more": more})):
@@ -105,15 +110,15 @@ class Run:
         for t in range(steps):
             source.send(*self._results(shape, t, sums[t].reshape(shape.pixels, shape.channels)))
         before, begin = list(self.potentials), bench.cycle
+        noise, states = self._noise(steps, first, outputs, bool(config.noise and train))
         await bench.until(lambda: source.empty and not bench.bits("busy"), 300_000)
         cycles = bench.cycle - begin
         await bench.until(lambda: not bench.bits("words__valid"))
         await bench.step(20)
         assert not bench.bits("busy") and not bench.bits("words__valid")
 
-        outcome, left, saturated = self._golden(
-            neuron, sums, before[first : first + outputs] if more else None, clamp, train
-        )
+        old = before[first : first + outputs] if more else None
+        outcome, left, saturated = self._golden(neuron, sums, old, clamp, train, noise)
         words, own = [], {}
         for t, (output, counts) in enumerate(outcome):
             for n in range(outputs):
@@ -122,6 +127,8 @@ class Run:
                 spikes, masks = (
                     sum(int(bit) << n for n, bit in enumerate(bits[WORD * word : WORD * (word + 1)])) for bits in output
                 )
+                lowered = (noise[t] > 0) & output.masks
+                told = sum(int(bit) << n for n, bit in enumerate(lowered[WORD * word : WORD * (word + 1)]))
                 words.append(
                     {
                         "targets_base": fields["targets_base"] % (1 << self.shapes.route),
@@ -133,16 +140,28 @@ class Run:
                         "word": word,
                         "spikes": spikes,
                         "masks": masks,
+                        **({"noise": told} if config.noise else {}),
                     }
                 )
         assert sink.items == words
         assert self.own == own
+        assert self.states == states
         before[first : first + outputs] = left
         assert self.potentials == before
         assert self.saturated >= saturated  # others may saturate too
         return cycles
 
-    def _golden(self, neuron, sums, left, clamp, train):
+    def _noise(self, steps, first, outputs, noisy):
+        """The noise of each step, and the states of all generators then; 0 where there is none."""
+        states, noise = np.array(self.states), np.zeros((steps, outputs), dtype=int)
+        if noisy:
+            own = slice(first, first + outputs)
+            for t in range(steps):
+                noise[t] = 2 * (states[own] & 1) - 1
+                states[own] = advance(states[own])
+        return noise, states.tolist()
+
+    def _golden(self, neuron, sums, left, clamp, train, noise):
         """``(spikes and masks, counts)`` of each step, what the memory holds then, and whether something saturated.
 
         ``left``: what it holds before; None where a sample begins.
@@ -154,9 +173,9 @@ class Run:
             words = np.array(left)
             state = State(fmt.decode(words >> 1 & (1 << fmt.width) - 1), (words & 1).astype(np.float64))
             counts = words >> fmt.width + 1
-        for row in sums:
+        for row, moves in zip(sums, noise, strict=True):
             current, last = Exact((row * 2.0**fmt.lsb,), fmt.lsb), state
-            state, output = step(constants, state, current, arithmetic)
+            state, output = step(constants, state, current, arithmetic, moves)
             if clamp is not None:
                 value = state.potentials
                 if train:
@@ -186,6 +205,9 @@ class Run:
         potentials, history = "memory__new_potentials__", "memory__history__"
         if bench.bits(potentials + "enable"):
             self.potentials[bench.bits(potentials + "address")] = bench.bits(potentials + "data")
+        states = "memory__noise__new_states__"
+        if self.config.noise and bench.bits(states + "enable"):
+            self.states[bench.bits(states + "address")] = bench.bits(states + "data")
         enables = bench.bits(history + "enable")
         assert bool(enables) == bool(bench.bits(potentials + "enable"))
         if enables:
@@ -329,6 +351,21 @@ async def clamp_at_its_bounds(dut, chip, steps):
     counts = [word >> fmt.width + 1 for word in run.potentials[first : first + len(cases)]]
     assert counts == [always * (steps - 1) for always, _, _ in cases]
     assert [bits[1] for bits in run.own.values()] == inside
+
+
+@cocotb.test()
+@cocotb.parametrize(chip=list(NOISY), idle=[(0.0, 0.0), (0.4, 0.4)])
+async def noise_moves_thresholds(dut, chip, idle):
+    """In frames for training; generators go on then, each with its neuron, and the bit is told where the mask is."""
+    run = Run(dut, chip, idle)
+    await run.start()
+    random, steps = run.bench.random, run.config.steps
+    for neuron in NEURONS:
+        shape = Outputs.random(random, run.shapes, 24)
+        block = random.randint(0, run.shapes.block_depth - shape.all_blocks)
+        for frame in range(4):
+            await run.do(neuron, shape, random.choice((1, steps)), block, int(frame > 0), train=int(frame != 2))
+        await run.do(neuron, Outputs(1, run.config.lanes), steps, train=1)
 
 
 @cocotb.test()

@@ -283,10 +283,11 @@ class ModelCore:
         begins = slot.kind == Kind.SPIKES and step == 0
         if not begins and index not in self.learning.potentials:
             raise Unspecified
-        spikes, masks = self.learning.forward(index, number, step, begins, slot.train)
+        spikes, masks, noise = self.learning.forward(index, number, step, begins, slot.train)
         for route in self.memory.routes(d["targets_base"], d["targets"]):
             for k in range(0, d["outputs"], 32):
-                words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (spikes, masks)]
+                sent = noise if self.config.noise and route["noise"] else spikes
+                words = [sum(b << j for j, b in enumerate(bits[k : k + 32])) for bits in (sent, masks)]
                 tag = {"slice": route["slice"], "slot": number, "step": step, "word": route["word"] + k // 32}
                 self._send(slot.kind, route, {**tag, "train": slot.train}, *words)
         slot.steps += 1

@@ -34,8 +34,8 @@ class Learning:
         self.config, self.memory, self.numbers = config, memory, memory.numbers
         self.potentials, self.history, self.deltas, self.operands = {}, defaultdict(list), {}, {}
 
-    def forward(self, index: int, number: int, step: int, begins: bool, train: int) -> tuple[list, list]:
-        """Spikes and masks of all outputs in one step of the frame in slot ``number``.
+    def forward(self, index: int, number: int, step: int, begins: bool, train: int) -> tuple[list, list, list]:
+        """Spikes, masks and noise of all outputs in one step of the frame in slot ``number``.
 
         ``begins``: it is the first step of a sample; others go on from what the step before has left. ``train``: the
         frame is for training.
@@ -52,13 +52,28 @@ class Learning:
             lost = d["reset"] * numbers.one * spike if d["soft"] else 0
             u.append(numbers.rounded(total - lost))
             masked.append(numbers.rounded(total + d["reset"] * numbers.one * count) if clamp else u[-1])
-        spikes = [int(value >= d["threshold"]) for value in u]
+        bits = [0] * d["outputs"]
+        thresholds = [d["threshold"]] * d["outputs"]
+        if self.config.noise and train:
+            bits = [self._noise_bit(d["neuron"] + n) for n in range(d["outputs"])]
+            thresholds = [d["threshold_lowered" if bit else "threshold_raised"] for bit in bits]
+        spikes = [int(value >= threshold) for value, threshold in zip(u, thresholds, strict=True)]
         masks = [int(d["mask_low"] <= value <= d["mask_high"]) for value in masked]
         counts = [(count + spike) % (1 << self.config.operand_bits) for _, spike, count in state]
         self.potentials[index] = list(zip(u, spikes, counts, strict=True))
         whole = [count + spike for count, spike in zip(counts, spikes, strict=True)]
         self.history[index, number].append((spikes, masks, whole))
-        return spikes, masks
+        return spikes, masks, [bit & mask for bit, mask in zip(bits, masks, strict=True)]
+
+    def _noise_bit(self, neuron):
+        """The low bit of a neuron's generator, which goes on: Marsaglia's xorshift of 16 bits, by 7, 9 and 8."""
+        states = self.memory.words[Region.NOISE]
+        state = given = states.get(neuron, 0)
+        for shift in (7, -9, 8):
+            state ^= (state << shift if shift > 0 else state >> -shift) & 0xFFFF
+        if neuron in states:
+            states[neuron] = state
+        return given & 1
 
     def _currents(self, d, number, step):
         channels, currents = d["channels"], np.zeros(d["outputs"], dtype=np.int64)
@@ -155,6 +170,19 @@ class Learning:
                         address = self._address(row, n)
                         gradients[address] += operand * total
                         self._check_range(gradients[address])
+        if self.config.noise and d["learning"]:
+            self._accumulate_noise(d, index, number)
+
+    def _accumulate_noise(self, d, index, number):
+        """Of what brings errors to other slices: deltas times noise, +1 or -1, where a mask is set."""
+        for _, row, where in self._feedback(d):
+            noise, masks = (self._bits(d, number, where, kind) for kind in (0, 1))
+            signs = [mask * (2 * bit - 1) for bit, mask in zip(noise, masks, strict=True)]
+            for n, delta in enumerate(self.deltas[index][: d["channels"]]):
+                address, total = self._address(row, n), sum(v * z for v, z in zip(delta, signs, strict=True))
+                if total:
+                    self.memory.gradients[address] += total
+                    self._check_range(self.memory.gradients[address])
 
     def _check_range(self, value):
         bits = self.config.format.fixed_width + (self.config.batch_terms - 1).bit_length()

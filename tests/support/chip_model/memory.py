@@ -38,6 +38,8 @@ _NUMBERS = (
     "momentum",
     "rest",
     "decay",
+    "threshold_raised",
+    "threshold_lowered",
 )
 
 
@@ -72,6 +74,7 @@ class Memory:
             Region.FAN_IN: config.fan_in * FAN_IN_STRIDE,
             Region.ROUTE: config.routes,
             Region.TAPE: config.slots * TAPE_SLOT_STRIDE,
+            Region.NOISE: config.neurons if config.noise else 0,
             Region.CONTROL: 2,
             Region.COUNTER: len(COUNTERS),
         }
@@ -93,6 +96,8 @@ class Memory:
         """What a word of a WRITE changes here."""
         if region in (Region.WEIGHT, Region.VELOCITY):
             word &= (1 << self.config.format.width) - 1
+        if region == Region.NOISE:
+            word &= 0xFFFF
         if region == Region.TAPE:
             self.spikes[_tape_place(address)] = word
         elif region == Region.CONTROL and address:
