@@ -133,6 +133,7 @@ CHIP = Fields(
     list_depth=13,
     batch_terms=24,
     operand_bits=4,
+    noise=1,
     momentum=1,
     dense_only=1,
     chain=1,
