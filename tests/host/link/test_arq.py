@@ -280,7 +280,7 @@ _CONFIGS = [
         batch_terms=8,
         format=Format(exponent=2, mantissa=1),
     ),
-    ChipConfig(dense_only=True, weights=1000),
+    ChipConfig(dense_only=True, noise=True, weights=1000),
 ]
 
 
