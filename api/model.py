@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +17,13 @@ from backspike.api.samples import Given, given_data
 from backspike.api.telling import Callback, Telling
 from backspike.golden.constants import Neuron
 from backspike.golden.engines import bit_exact
+from backspike.golden.initial import initial_weights
 from backspike.golden.network import Network
 from backspike.golden.trainer import Trainer
 from backspike.host.data.dataset import Samples
+from backspike.host.exchange.nir_export import export_nir
+from backspike.host.exchange.nir_import import import_nir
+from backspike.host.exchange.nir_neuron import Steps
 from backspike.host.training.checkpoint import Checkpoint, read_history, read_spec, read_weights, save_weights
 from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.golden_training import train_golden
@@ -27,6 +31,11 @@ from backspike.host.training.history import epoch_line, history_entry
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_run import TrainingRun
 from backspike.host.training.training_spec import TrainingSpec
+
+if TYPE_CHECKING:
+    import nir
+
+    from backspike.api.torch_module import ChipNetwork
 
 __all__ = ["Model"]
 
@@ -225,6 +234,55 @@ class Model:
         if self.weights is None:
             raise ValueError("the model must have weights: train it with fit, or load a file with Model.load")
         return self.weights
+
+    def inputs(self, x: str | Path | ArrayLike) -> np.ndarray:
+        """What the network sees of samples, uint8 [T, samples, inputs]; of data with a name, of those for training."""
+        given = self._to_classify(x, None)
+        return given.spec.dataset().train.spikes
+
+    def to_torch(self, *, exact: bool = True) -> "ChipNetwork":
+        """A ``torch.nn.Module`` whose passes are the chip's, with the weights of the model, or new ones.
+
+        Parameters
+        ----------
+        exact : bool
+            Whether the passes are the chip's, bit for bit; otherwise they are in float64.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            PyTorch is missing.
+        """
+        from backspike.api.torch_module import ChipNetwork  # noqa: PLC0415 - an optional package
+
+        weights = initial_weights(self.network, self.spec.seed) if self.weights is None else self.weights
+        return ChipNetwork(self.spec, weights, exact=exact, classes=self.classes)
+
+    @classmethod
+    def from_torch(cls, module: "ChipNetwork", *, backend: Backend = "golden") -> Self:
+        """The model of a module that ``to_torch`` has given; its weights are rounded to the chip's numbers."""
+        model = cls(backend=backend)
+        model.spec, model.classes, model.weights = module.spec, module.classes, module.rounded()
+        return model
+
+    @classmethod
+    def from_nir(
+        cls,
+        source: "str | Path | nir.NIRGraph",
+        *,
+        time: Steps | None = None,
+        backend: Backend = "golden",
+        **options: Any,
+    ) -> Self:
+        """The model in a NIR file or graph, see ``nir_import.import_nir``; ``options`` are those of ``Model``."""
+        found = import_nir(source, time)
+        model = cls(backend=backend)
+        model.spec, model.weights = found.spec(**_fields(options)), found.weights
+        return model
+
+    def to_nir(self, path: str | Path, dt: float = 1e-4) -> None:
+        """Write a NIR file, see ``nir_export.to_nir``."""
+        export_nir(Path(path), self.network, self._learned(), dt)
 
     def save(self, path: str | Path) -> None:
         """Write a file, as ``backspike train --save``: its commands load it, and ``Model.load``."""
