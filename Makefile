@@ -130,7 +130,7 @@ help:
 #:   NO_SKIPPING=0      1: the engines work on zeros too
 #:   WAVES=0            1: record the first batch's waves, of all links, in chip.vcd; all: of all signals
 #: Variables of bench:
-#:   CASES              names joined by commas: digits, mlp, deep20, scaling, lanes-dense, lanes-conv; all by default
+#:   CASES              names joined by commas: digits, mlp, deep20, scaling, lanes-dense, lanes-conv, golden; all by default
 #:   CORES              numbers of cores joined by commas, instead of those of the cases
 #:   SAMPLES            training samples of each run, instead of those of the cases
 #:   RULE=bptt          learning rules joined by commas, such as bptt,sltt: each case runs with each

@@ -8,7 +8,9 @@ from backspike.cli.output import output_folder
 
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "run"]
 
-DESCRIPTION = "Measure a set of networks on simulated chips, and compare every bit with the golden model."
+DESCRIPTION = (
+    "Measure networks on simulated chips, comparing every bit with the golden model, and the golden model itself."
+)
 EXTRA = "sim"
 
 
@@ -46,14 +48,21 @@ def add_options(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Measure; returns the exit code."""
     from backspike.sim.benchmark.benchmark import benchmark  # noqa: PLC0415 - --help works without the extra
-    from backspike.sim.benchmark.benchmark_cases import chosen_runs  # noqa: PLC0415
+    from backspike.sim.benchmark.benchmark_cases import GOLDEN, chosen_runs  # noqa: PLC0415
+    from backspike.sim.benchmark.golden_speed import benchmark_golden  # noqa: PLC0415
 
+    names = arguments.cases
+    golden = names is None or GOLDEN in names
+    if names == [GOLDEN]:
+        with output_folder(arguments.output) as folder:
+            return 0 if benchmark_golden(folder, samples=arguments.samples) else 1
     runs = chosen_runs(
-        arguments.cases,
+        names and [name for name in names if name != GOLDEN],
         cores=arguments.cores,
         samples=arguments.samples,
         seed=arguments.seed,
         rules=arguments.rule,
     )
     with output_folder(arguments.output, builds=True) as folder:
-        return 1 if benchmark(runs, folder)["differences"] else 0
+        equal = benchmark_golden(folder, samples=arguments.samples) if golden else True
+        return 1 if benchmark(runs, folder)["differences"] or not equal else 0

@@ -4,14 +4,15 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from backspike.golden.arithmetic import BitExact
-from backspike.golden.compiled import backward, errors, forward, gradients, update
-from backspike.golden.compiled.geometry import Geometry
-from backspike.golden.compiled.rounding import Rounding
+from backspike.golden.compiled import backward, errors, forward, gradients, rounding, update
+from backspike.golden.compiled.buffers import Buffers
+from backspike.golden.compiled.geometry import Geometry, run_order
 from backspike.golden.constants import Training
 from backspike.golden.exact import Exact
-from backspike.golden.forward import LayerTrace
+from backspike.golden.forward import LayerTrace, blocks
 from backspike.golden.layers import Layer
 from backspike.golden.neuron import NOISE, State
 from backspike.golden.operands import Operand
@@ -22,6 +23,8 @@ from backspike.spec.formats import Format
 __all__ = ["CompiledExact"]
 
 _BITS = 53
+_BYTE = 255
+_NOTHING = np.empty((0, 0, 0))
 
 
 class CompiledExact(BitExact, Passes):
@@ -38,31 +41,41 @@ class CompiledExact(BitExact, Passes):
 
     def __init__(self, format: Format) -> None:
         super().__init__(format)
-        self._rounding = Rounding.of(format)
+        self._rounding, self._buffers = rounding.Rounding.of(format), Buffers()
         self._exact = math.ldexp(0.99, _BITS + format.lsb)  # the bounds themselves are rounded
         self._exact_products = math.ldexp(0.99, _BITS + 2 * format.lsb)
+
+    def round(self, values: ArrayLike) -> np.ndarray:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+        result = np.empty(array.shape)
+        self.saturated |= rounding.round_all(array.reshape(-1), self._rounding, result.reshape(-1))
+        return result
 
     def run_layer(
         self, layer: Layer, weight: np.ndarray, spikes: np.ndarray, noise: np.ndarray | None, state: State | None
     ) -> LayerTrace | None:
         neuron = layer.neuron.rounded(self.format)
-        if _largest(weight) * len(weight) * layer.pool**2 + neuron.rr > self._exact:
+        most = _most(spikes) * layer.pool**2
+        terms, top = len(weight) * most, self.format.max_finite
+        if most > _BYTE or (terms * top > self._exact - top and terms * _largest(weight) > self._exact - neuron.rr):
             return None
         steps, samples, _ = spikes.shape
         shape = (samples, layer.outputs)
-        raised, lowered = (
-            self.round([(1 + NOISE) * neuron.theta, (1 - NOISE) * neuron.theta]) if noise is not None else (0.0, 0.0)
-        )
-        cell = forward.Cell.of(neuron, float(raised), float(lowered))
-        potentials = np.empty((steps, *shape))
-        fired, masks = np.empty((2, steps, *shape), dtype=np.uint8)
+        raised, lowered = 0.0, 0.0
+        if noise is not None:
+            raised, lowered = (self.constant((1 + sign * NOISE) * neuron.theta) for sign in (1, -1))
+        places, rows = run_order(layer)
+        potentials = self._buffers.empty((steps, *shape))
+        fired, masks = (self._buffers.empty((steps, *shape), np.uint8) for _ in range(2))
         self.saturated |= forward.run_layer(
             Geometry.of(layer),
-            cell,
+            forward.Cell.of(neuron, raised, lowered),
             self._rounding,
-            np.ascontiguousarray(weight),
+            places,
+            layer.whole and most <= 1,
+            np.ascontiguousarray(weight if rows is None else weight[rows]).reshape(-1),
             _bytes(spikes),
-            np.empty((0, 0, 0)) if noise is None else np.ascontiguousarray(noise),
+            _NOTHING if noise is None else np.ascontiguousarray(noise),
             np.zeros(shape) if state is None else np.ascontiguousarray(state.potentials),
             np.zeros(shape, dtype=np.uint8) if state is None else state.spikes.astype(np.uint8),
             potentials,
@@ -75,7 +88,7 @@ class CompiledExact(BitExact, Passes):
         self, layer: Layer, traced: LayerTrace, error: np.ndarray, rule: Rule, trained: np.ndarray | None
     ) -> np.ndarray | None:
         neuron, steps = layer.neuron.rounded(self.format), len(error)
-        deltas = np.zeros(error.shape)
+        deltas = self._buffers.empty(error.shape)
         self.saturated |= backward.layer_back(
             neuron.soft,
             neuron.amplitude,
@@ -91,35 +104,67 @@ class CompiledExact(BitExact, Passes):
         return deltas
 
     def pass_back(self, layer: Layer, weight: np.ndarray, deltas: np.ndarray, masks: np.ndarray) -> np.ndarray | None:
-        geometry = Geometry.of(layer)
-        used = weight[: len(weight) - geometry.bias]
-        kernels = used.reshape(layer.in_channels, layer.kernel, layer.kernel, layer.out_channels)
-        turned = np.ascontiguousarray(kernels.transpose(3, 1, 2, 0))
-        terms, largest = layer.kernel**2 * layer.out_channels, _largest(deltas)
-        # What the high number of a sum loses is at most terms times the last place of its largest value
-        if terms**2 * _largest(weight) * largest > math.ldexp(self._exact_products, _BITS - 1):
+        geometry, pixels = Geometry.of(layer), layer.out_height * layer.out_width
+        weight = np.ascontiguousarray(weight[: len(weight) - geometry.bias])
+        rows = np.ascontiguousarray(deltas).reshape(-1, layer.outputs)
+        asked, shape = _bytes(masks).reshape(-1, layer.inputs), masks.shape
+        picked = self._buffers.empty((len(rows) * pixels, layer.out_channels))
+        places = self._buffers.empty((len(rows) * pixels,), np.int64)
+        found, square = errors.gather(rows, pixels, picked, places)
+        taps = 1 if layer.whole else layer.kernel**2
+        squares = errors.largest_norm(weight, taps) * square * taps
+        pieces = self._pieces(weight, squares, square * taps * taps * layer.out_channels)
+        if pieces is None:
             return None
-        total = float(np.abs(turned).sum(axis=(0, 1, 2)).max())
-        result = np.zeros(masks.shape)
-        self.saturated |= errors.pass_back(
-            geometry,
-            self._rounding,
-            turned,
-            self._exact_products / total if total else math.inf,
-            np.ascontiguousarray(deltas).reshape(-1, layer.outputs),
-            _bytes(masks).reshape(-1, layer.inputs),
-            result.reshape(-1, layer.inputs),
-        )
-        return result
+        result = self._buffers.empty((len(rows), layer.inputs))
+        if not layer.whole:
+            kernels = (layer.in_channels, layer.kernel, layer.kernel, layer.out_channels)
+            pieces = [piece.reshape(kernels).transpose(1, 2, 0, 3).reshape(len(weight), -1) for piece in pieces]
+        for part in blocks(len(rows), pixels * len(weight)):
+            first, end = np.searchsorted(places[:found], (part.start * pixels, part.stop * pixels))
+            products = [picked[first:end] @ piece.T for piece in pieces]
+            self.saturated |= errors.spread(
+                geometry,
+                self._rounding,
+                places[first:end] - part.start * pixels,
+                products[0],
+                products[1] if len(products) > 1 else products[0][:0],
+                asked[part],
+                result[part],
+            )
+        return result.reshape(shape)
+
+    def _pieces(self, weight: np.ndarray, squares: float, rest: float) -> list[np.ndarray] | None:
+        """The weights in one piece or two, with each of which all sums of products are exact in float64.
+
+        A sum and all parts of it are at most the root of ``squares``, by the inequality of Cauchy and Schwarz; that of
+        the second pieces at most the root of ``rest``, times the largest of them.
+        """
+        if squares <= self._exact_products**2:
+            return [weight]
+        unit = math.ldexp(1.0, self.format.lsb)
+        step = 2.0 ** math.ceil(1 + math.log2(math.sqrt(squares) / self._exact_products))
+        if step * unit * math.sqrt(rest) > self._exact_products:
+            return None
+        high = np.rint(weight / (step * unit)) * (step * unit)
+        return [high, weight - high]
 
     def correlated(self, layer: Layer, given: np.ndarray, deltas: np.ndarray, operand: Operand) -> Exact | None:
         pixels = layer.out_height * layer.out_width
-        rows = np.ascontiguousarray(deltas).reshape(-1, layer.outputs)
-        if layer.pool**2 * operand.most * gradients.largest_sum(rows, pixels) > self._exact:
+        most = _most(given) * layer.pool**2
+        deltas = np.ascontiguousarray(deltas)
+        largest = gradients.largest_sum(deltas.reshape(-1, layer.outputs), pixels)
+        if most > _BYTE or max(most, operand.bias) * largest > self._exact:
             return None
-        total = np.zeros(layer.shape)
-        numbers = _bytes(given).reshape(-1, layer.inputs)
-        gradients.accumulate(Geometry.of(layer), operand.bias, numbers, rows, total)
+        places, rows = run_order(layer)
+        total = self._buffers.empty(layer.shape)
+        total[...] = 0.0
+        plain = layer.whole and most <= 1
+        gradients.accumulate(Geometry.of(layer), places, plain, operand.bias, _bytes(given), deltas, total.reshape(-1))
+        if rows is not None:
+            ordered = self._buffers.empty(layer.shape)
+            ordered[rows] = total
+            total = ordered
         return Exact((total,), self.format.lsb)
 
     def update(
@@ -127,7 +172,7 @@ class CompiledExact(BitExact, Passes):
     ) -> tuple[np.ndarray, np.ndarray] | None:
         if len(gradient.parts) > 1:
             return None
-        results = np.empty(weight.shape), np.empty(weight.shape)
+        results = self._buffers.empty(weight.shape), self._buffers.empty(weight.shape)
         (total,) = gradient.parts
         self.saturated |= update.update(
             constants.update != "momentum",
@@ -144,6 +189,11 @@ class CompiledExact(BitExact, Passes):
 
 def _largest(array: np.ndarray) -> float:
     return max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
+
+
+def _most(array: np.ndarray) -> int:
+    """Bound of booleans or integers of at least 0."""
+    return 1 if array.dtype == np.bool_ else int(array.max(initial=0))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ def layer_back(
     masks: np.ndarray,
     deltas: np.ndarray,
 ) -> bool:
-    """Fill deltas [T, B, N], which are 0; returns whether one was beyond the largest number.
+    """Fill deltas [T, B, N]; returns whether one was beyond the largest number.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ def layer_back(
     nothing = np.zeros(errors.shape[2])
     for step in range(len(errors) - 1, -1, -1):
         if not trained[step // frame]:
+            deltas[step] = 0.0
             continue
         kept = leak if (step + 1) % frame else 0.0
         for sample in range(errors.shape[1]):

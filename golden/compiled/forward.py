@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backspike.golden.compiled.geometry import Geometry, channels_last, pooled, reached
+from backspike.golden.compiled.events import pooled
+from backspike.golden.compiled.geometry import Geometry, channels_first
 from backspike.golden.compiled.jit import compiled
 from backspike.golden.compiled.rounding import Rounding, rounded_sum
+from backspike.golden.compiled.sums import weighted_sums
 from backspike.golden.constants import Neuron
 
 __all__ = ["Cell", "run_layer"]
@@ -47,7 +49,9 @@ def run_layer(
     geometry: Geometry,
     cell: Cell,
     rounding: Rounding,
-    weight: np.ndarray,
+    places: np.ndarray,
+    plain: bool,
+    weights: np.ndarray,
     spikes: np.ndarray,
     noise: np.ndarray,
     start: np.ndarray,
@@ -62,10 +66,10 @@ def run_layer(
     ----------
     geometry, cell, rounding : Geometry, Cell, Rounding
         Constants.
-    weight : array of float64
-        As ``layer.shape``; sums of a neuron's weights are exact in float64.
+    places, plain, weights : array of int64, bool, array of float64
+        As for ``sums.weighted_sums``.
     spikes : array of uint8 [T, B, inputs]
-        0 and 1.
+        What the inputs give.
     noise : array of float64 [T, B, N]
         +1 or -1; no steps where there is none.
     start, fired_before : array of float64 and uint8 [B, N]
@@ -75,73 +79,22 @@ def run_layer(
     """
     steps, samples, inputs = spikes.shape
     pixels = geometry.out_height * geometry.out_width
-    count = pixels * geometry.out_channels
-    sums, current = np.empty(count), np.empty(count)
-    seen = np.empty(inputs // geometry.pool**2, dtype=np.int64)
+    sums, current = np.empty((steps, potentials.shape[2])), np.empty(potentials.shape[2])
+    seen = np.empty((steps, inputs // geometry.pool**2), dtype=np.uint8)
     saturated = False
     for sample in range(samples):
         for step in range(steps):
-            _sums(geometry, weight, spikes[step, sample], seen, sums)
-            if pixels > 1 and geometry.out_channels > 1:
-                channels_last(sums, geometry.out_channels, current)
-            else:
-                sums, current = current, sums
-            before = potentials[step - 1, sample] if step else start[sample]
-            reset = fired[step - 1, sample] if step else fired_before[sample]
-            saturated |= _step(
-                cell,
-                rounding,
-                current,
-                before,
-                reset,
-                potentials[step, sample],
-                fired[step, sample],
-                masks[step, sample],
-            )
+            pooled(geometry, spikes[step, sample], seen[step])
+        weighted_sums(geometry, places, plain, weights, seen, sums)
+        before, reset = start[sample], fired_before[sample]
+        for step in range(steps):
+            channels_first(sums[step], pixels, current)
+            own, spiking = potentials[step, sample], fired[step, sample]
+            saturated |= _step(cell, rounding, current, before, reset, own, spiking, masks[step, sample])
             if len(noise):
-                _move(cell, potentials[step, sample], noise[step, sample], fired[step, sample])
+                _move(cell, own, noise[step, sample], spiking)
+            before, reset = own, spiking
     return saturated
-
-
-@compiled
-def _sums(geometry: Geometry, weight: np.ndarray, spikes: np.ndarray, seen: np.ndarray, sums: np.ndarray) -> None:
-    """The weighted sums of one step, in the order (pixel, channel)."""
-    out = geometry.out_channels
-    if geometry.bias:
-        for pixel in range(geometry.out_height * geometry.out_width):
-            for channel in range(out):
-                sums[pixel * out + channel] = weight[-1, channel]
-    else:
-        sums[:] = 0.0
-    if geometry.pool > 1:
-        pooled(spikes, geometry, seen)
-        _scatter(geometry, weight, seen, sums)
-    else:
-        _scatter(geometry, weight, spikes, sums)
-
-
-@compiled
-def _scatter(geometry: Geometry, weight: np.ndarray, seen: np.ndarray, sums: np.ndarray) -> None:
-    """Add the weights of each pooled input that is not 0 to all outputs that it reaches."""
-    out, kernel, stride, padding = geometry.out_channels, geometry.kernel, geometry.stride, geometry.padding
-    line = geometry.out_width * out
-    for place in range(len(seen)):
-        value = seen[place]
-        if not value:
-            continue
-        times = float(value)
-        pixel, x = divmod(place, geometry.width)
-        channel, y = divmod(pixel, geometry.height)
-        row = channel * kernel * kernel
-        top, bottom = reached(y, kernel, stride, padding, geometry.out_height)
-        left, right = reached(x, kernel, stride, padding, geometry.out_width)
-        for out_y in range(top, bottom):
-            tap = row + (y + padding - stride * out_y) * kernel + x + padding
-            for out_x in range(left, right):
-                taken = weight[tap - stride * out_x]
-                target = sums[out_y * line + out_x * out :][:out]
-                for i in range(out):
-                    target[i] += times * taken[i]
 
 
 @compiled

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from backspike.golden.compiled.jit import compiled
 from backspike.spec.formats import Format
 
-__all__ = ["Rounding", "rounded_sum", "two_sum"]
+__all__ = ["Rounding", "round_all", "rounded", "rounded_sum", "two_sum"]
 
 _EXPONENT = np.int64(0x7FF0000000000000)
 _ONE, _NONE = np.int64(1), np.int64(0)
@@ -69,13 +69,30 @@ def two_sum(a: float, b: float) -> tuple[float, float]:
 
 
 @compiled
+def rounded(value: float, rounding: Rounding) -> float:
+    """A number rounded to a format, not yet limited to its largest number; zeros give +0."""
+    value += 0.0
+    magic = max(_from_bits(_to_bits(value) & _EXPONENT), rounding.smallest) * rounding.factor
+    return math.copysign((value + magic) - magic, value)
+
+
+@compiled
 def rounded_sum(a: float, b: float, rounding: Rounding) -> float:
-    """``a + b`` rounded once to a format, not yet limited to its largest number; an exact zero gives +0."""
+    """``rounded`` of the exact ``a + b``."""
     total, error = two_sum(a, b)
     bits = _to_bits(total + 0.0)
     # Round to odd: the last bit of 53 is set where bits were lost, so that the next rounding is that of the exact sum
     away = _ONE if (error < 0) == (total < 0) else -_ONE
     bits += away if error != 0 and bits & _ONE == _NONE else _NONE
-    value = _from_bits(bits)
-    magic = max(_from_bits(bits & _EXPONENT), rounding.smallest) * rounding.factor
-    return math.copysign((value + magic) - magic, value)
+    return rounded(_from_bits(bits), rounding)
+
+
+@compiled
+def round_all(values: np.ndarray, rounding: Rounding, result: np.ndarray) -> bool:
+    """Fill with the rounded values; returns whether one was beyond the largest number."""
+    top, saturated = rounding.top, False
+    for i in range(len(values)):
+        value = rounded(values[i], rounding)
+        saturated |= abs(value) > top
+        result[i] = min(max(value, -top), top)
+    return saturated

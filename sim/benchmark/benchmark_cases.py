@@ -10,7 +10,10 @@ from typing import Any
 from backspike.golden.rules import Rule
 from backspike.sim.run.scenario import PRESETS, Scenario
 
-__all__ = ["CASES", "Case", "Measurement", "chosen_runs"]
+__all__ = ["CASES", "GOLDEN", "Case", "Measurement", "chosen_runs"]
+
+GOLDEN = "golden"
+"""Name of the case without a chip: ``golden_speed``."""
 
 _CONV = {"slots": 8, "slices": 8, "neurons": 4096, "tape_words": 256, "fan_in": 128, "routes": 128}
 
@@ -129,7 +132,7 @@ def chosen_runs(
     known = {case.name: case for case in cases}
     for name in names or ():
         if name not in known:
-            raise ValueError(f"cases must be of {list(known)}, not {name!r}")
+            raise ValueError(f"cases must be of {[*known, GOLDEN]}, not {name!r}")
     if samples is not None and samples < 1:
         raise ValueError(f"samples must be at least 1, not {samples!r}")
     runs = []

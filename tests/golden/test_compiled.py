@@ -145,7 +145,7 @@ def test_sums_that_are_too_large_are_left_to_numpy():
     assert arithmetic.correlated(Dense(inputs=1, outputs=2), given, many, Operand()) is None
     assert arithmetic.correlated(Dense(inputs=1, outputs=2), given, many / 4, Operand()) is not None
     assert arithmetic.run_layer(one, large[0] / 4, spikes, None, None) is not None
-    assert arithmetic.pass_back(other, large[1] / 4, deltas, masks) is not None
+    assert arithmetic.pass_back(other, large[1] / 2**13, deltas / 2**16, masks) is not None
     pair = trainers(network, Training(rate=0.1), large)
     train_both(pair, np.random.default_rng(1), samples=2, batches=1, density=1.0)
     assert pair[0].saturated
