@@ -70,7 +70,7 @@ RULES = {
     ),
     Kind.ERROR: Rule(
         sender="the slices behind, or the host behind the last layer",
-        receiver="core of the neuron",
+        receiver="core of the neuron, or the host in front of the first layer (DESCRIPTOR.errors = 3)",
         payload="two or three words, low one first: a two's complement number in units of the square of the format's "
         "least significant bit",
         when="the core does not erase",
@@ -79,7 +79,7 @@ RULES = {
     ),
     Kind.ERRORS_DONE: Rule(
         sender="the slices behind, or the host behind the last layer",
-        receiver="slice",
+        receiver="slice, or the host in front of the first layer",
         payload="none",
         when="EXPECTATIONS.label is 0, fewer than EXPECTATIONS.errors_done have come for the slot's next training "
         "frame, and the core "

@@ -59,7 +59,7 @@ tap (ky, kx), the weights of channel c to the slice's block b of outputs are at 
 ``row_base + ky * row_stride + kx * tap_stride + c * blocks + b`` in each lane's bank (modulo the address' width).
 ``constant`` = 1: these inputs are at no pixel; every output gets all of them (the bias, which gets no errors; inputs
 that only get errors, ``DESCRIPTOR.groups``).
-Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y)."""
+Errors of the group's n-th bit go to neuron ``neuron + n`` of core (x, y), or with this number to the host."""
 
 ROUTE = Fields(x=3, y=3, host=1, slice=4, word=9, noise=1)
 """A destination of spikes (slice and first tape word there) or a source (slice there).
@@ -141,8 +141,9 @@ Output (pixel p, channel n) is neuron ``block_base * lanes + p * channels + n``;
 block ``block_base + p * blocks + n // lanes``. ``replay``: all inputs of a pixel fit into the list of the feed-forward
 engine, which then finds the spikes once for all blocks; otherwise once for each block.
 ``steps``: of a frame; ``soft``: soft reset; ``errors``: 0 none are sent to the sources, 1 those of the ``fan_in``
-groups are, which are then all groups, 2 those of the groups behind them; ``loss``: 0 the errors are received, 1 they
-are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike rate at its end, on chip.
+groups are, which are then all groups, 2 those of the groups behind them, 3 as 1, but to the host; ``loss``: 0 the
+errors are received, 1 they are those of the frame's spike rate, 2 those of each step, 3 those of the sample's spike
+rate at its end, on chip.
 ``clamp``, with the soft reset, in frames for training: the mask is mask_low <= I <= mask_high, where
 I = round(kappa u[t-1] + sum + reset (N - s[t-1])) and N is the number of the neuron's spikes before step t in the
 sample. Counts are modulo 2**operand_bits, and so is what a target has too few.

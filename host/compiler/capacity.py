@@ -207,7 +207,6 @@ def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> Non
     That is one with layers that the descriptor's fields or the engines cannot hold, windows that are longer than the
     engines' lists, or too many terms of one sample.
     """
-    check_size(network)
     for number, (layer, most) in enumerate(zip(network.layers, gradient_terms(network, rule), strict=True)):
         if config.dense_only and not flat(layer):
             raise CapacityError(

@@ -11,7 +11,14 @@ from typing import Literal
 
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
-from backspike.host.compiler.capacity import CapacityError, check_layers, check_rule, check_training, scaled_training
+from backspike.host.compiler.capacity import (
+    CapacityError,
+    check_layers,
+    check_rule,
+    check_size,
+    check_training,
+    scaled_training,
+)
 from backspike.host.compiler.capacity_advice import capacity_advice
 from backspike.host.compiler.core_assignment import assign_cores
 from backspike.host.compiler.cost_model import Density, layer_densities
@@ -23,10 +30,10 @@ from backspike.host.compiler.partition import Partition, Piece
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.slices import Slice
 from backspike.host.compiler.strategies import balanced, path, shuffled
-from backspike.spec.checks import check_integer
+from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.config import ChipConfig
 
-__all__ = ["check_fit", "compile_network"]
+__all__ = ["check_chip", "check_fit", "check_kinds", "compile_network", "feedback_kind"]
 
 
 def compile_network(
@@ -42,6 +49,7 @@ def compile_network(
     rule: Rule = BPTT,
     feedback_seed: int = 0,
     batch: int = 16,
+    input_errors: bool = False,
 ) -> Plan:
     """Place a network on a chip.
 
@@ -70,6 +78,8 @@ def compile_network(
         Of the random feedback of a rule that has it, and of noise, as in the ``Trainer``.
     batch : int
         Samples of a batch, of which learned feedback takes the mean, as in the ``Trainer``.
+    input_errors : bool
+        Whether the host gets the errors of the inputs, to give them to another part of a network.
 
     Returns
     -------
@@ -85,14 +95,7 @@ def compile_network(
     ValueError
         A parameter is out of range, or network and chip do not belong together.
     """
-    for name, value, kind in (
-        ("network", network, Network),
-        ("training", training, Training),
-        ("config", config, ChipConfig),
-        ("rule", rule, Rule),
-    ):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+    check_kinds(network, training, config, rule)
     if loss not in ("rate", "external"):
         raise ValueError(f"loss must be 'rate' or 'external', not {loss!r}")
     if loss == "external" and once_a_sample(rule):
@@ -107,20 +110,23 @@ def compile_network(
                 raise TypeError(f"strategy must be a list of Piece, not {piece!r}")
     seed, feedback_seed = check_integer("seed", seed), check_integer("feedback_seed", feedback_seed, 0)
     batch = check_integer("batch", batch, 1)
+    if check_flag("input_errors", input_errors) and rule.feedback != "weights":
+        raise ValueError(f"input_errors must be False with rule {rule}, whose inputs get no errors, not True")
     densities = layer_densities(network, density)
     cores = _core_count(cores, config)
-    _check_chip(network, training, config, rule)
+    check_chip(network, training, config, rule)
+    check_size(network)
     check_layers(network, config, rule)
     network = rule.adapted(network)
     if isinstance(strategy, str):
-        partition = Partition(network, config, densities, **_feedback(rule))
+        partition = Partition(network, config, densities, input_errors=input_errors, **feedback_kind(rule))
         layers = _place(partition, partial(shuffled, seed=seed) if strategy == "shuffled" else _balanced, cores)
     else:
-        layers = lay_out(network, config, list(strategy), **_feedback(rule))
-    return Plan(network, training, config, layers, loss, densities, rule, feedback_seed, batch)
+        layers = lay_out(network, config, list(strategy), **feedback_kind(rule))
+    return Plan(network, training, config, layers, loss, densities, rule, feedback_seed, batch, input_errors)
 
 
-def _feedback(rule: Rule) -> dict[str, bool]:
+def feedback_kind(rule: Rule) -> dict[str, bool]:
     """How the rule brings errors to hidden layers."""
     return {"feedback": rule.feedback != "weights", "learned": rule.feedback == "learned"}
 
@@ -140,9 +146,10 @@ def check_fit(network: Network, training: Training, config: ChipConfig, rule: Ru
     ValueError
         Network and chip do not belong together.
     """
-    _check_chip(network, training, config, rule)
+    check_chip(network, training, config, rule)
+    check_size(network)
     check_layers(network, config, rule)
-    partition = Partition(network, config, layer_densities(network, None), **_feedback(rule))
+    partition = Partition(network, config, layer_densities(network, None), **feedback_kind(rule))
     full = greedy_fill(partition, config.cores, float("inf"))
     if isinstance(full, int):
         raise CapacityError(capacity_advice(partition, config.cores, full))
@@ -161,7 +168,26 @@ def _core_count(cores: int | None, config: ChipConfig) -> int:
     return cores
 
 
-def _check_chip(network: Network, training: Training, config: ChipConfig, rule: Rule) -> None:
+def check_kinds(network: Network, training: Training, config: ChipConfig, rule: Rule) -> None:
+    """``TypeError`` where what a compiler gets is something else."""
+    for name, value, kind in (
+        ("network", network, Network),
+        ("training", training, Training),
+        ("config", config, ChipConfig),
+        ("rule", rule, Rule),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}, not {value!r}")
+
+
+def check_chip(network: Network, training: Training, config: ChipConfig, rule: Rule) -> None:
+    """Refuse network, training and rule that do not belong to the chip, whatever its size.
+
+    Raises
+    ------
+    TypeError, ValueError, CapacityError
+        As ``compile_network``.
+    """
     if network.format != config.format:
         raise ValueError(f"network.format must be the chip's, {config.format}, not {network.format}")
     check_rule(network, config, rule)

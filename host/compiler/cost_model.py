@@ -87,6 +87,8 @@ class CostModel:
         Whether errors go from the last layer to each hidden one.
     learned : bool
         Whether what brings them learns, from noise that comes in packets of its own.
+    input_errors : bool
+        Whether the host gets the errors of the inputs.
 
     Attributes
     ----------
@@ -102,6 +104,7 @@ class CostModel:
         *,
         feedback: bool = False,
         learned: bool = False,
+        input_errors: bool = False,
     ) -> None:
         steps, layers = network.steps, network.layers
         last = len(layers) - 1
@@ -123,9 +126,12 @@ class CostModel:
         # Of the deltas of a block's lanes, any one makes work for all
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
         # Inputs whose masks ask for errors; with feedback, all hidden neurons ask the last layer
-        asking = [layer.inputs * density.masks * (number > 0) for number, (layer, density) in enumerate(pairs)]
+        asked = [number > 0 or input_errors for number in range(len(layers))]
+        asking = [layer.inputs * density.masks * asks for asks, (layer, density) in zip(asked, pairs, strict=True)]
         # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
-        unused = [(1 - density.masks * (number > 0)) * (1 - density.spikes) for number, density in enumerate(densities)]
+        unused = [
+            (1 - density.masks * asks) * (1 - density.spikes) for asks, density in zip(asked, densities, strict=True)
+        ]
         using = [layer.inputs * (1 - unused[number]) for number, layer in enumerate(layers)]
         if feedback:
             hidden = sum(layer.outputs * density.masks for layer, density in zip(layers, densities[1:], strict=False))

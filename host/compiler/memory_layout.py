@@ -74,7 +74,7 @@ def _groups(
     origins: Sequence[Slice | Host] = producers or [HOST]
     for origin in origins:
         if isinstance(origin, Host):
-            channels, neuron = layer.in_channels, None
+            channels, neuron = layer.in_channels, 0
         else:
             channels, neuron = origin.outputs if plain else origin.channels, origin.neuron_base
         most = config.list_depth if plain else channels  # a piece ends at a word's end, as the depth is a power of two
@@ -90,7 +90,7 @@ def _groups(
                 row,
                 tap % field_end,
                 0 if layer.kernel == 1 else layer.kernel * tap % field_end,
-                0 if neuron is None else neuron + start,
+                neuron + start,
             )
             tape, row = tape + words, row + layer.kernel**2 * tap
 

@@ -56,6 +56,8 @@ class Partition:
         Whether errors go from the last layer to each hidden one.
     learned : bool
         Whether what brings them learns, from noise that comes in packets of its own.
+    input_errors : bool
+        Whether the host gets the errors of the inputs.
 
     Attributes
     ----------
@@ -79,10 +81,12 @@ class Partition:
         *,
         feedback: bool = False,
         learned: bool = False,
+        input_errors: bool = False,
     ) -> None:
         self.network, self.config, self.densities = network, config, densities
         self.feedback, self.learned = feedback, learned
-        self.cost = CostModel(network, config, densities, feedback=feedback, learned=learned)
+        how = {"feedback": feedback, "learned": learned, "input_errors": input_errors}
+        self.cost = CostModel(network, config, densities, **how)
         layers = network.layers
         self.rows = [
             layer.shape[0] + feedback_rows(network, number, feedback=feedback) for number, layer in enumerate(layers)

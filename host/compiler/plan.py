@@ -77,7 +77,7 @@ class Plan:
         Golden numbers of the inputs in the order of the host's words.
     sample_terms : int
         Terms of one sample of the longest gradient sum, see ``ChipConfig.batch_terms``.
-    feedback_seed : int
+    feedback_seed, input_errors
         As given to ``compile_network``.
     feedback : list of array of float64 [outputs, N]
         Of each hidden layer, if the rule has feedback: what brings it errors of the last layer, at first.
@@ -98,9 +98,10 @@ class Plan:
         rule: Rule = BPTT,
         feedback_seed: int = 0,
         batch: int = 16,
+        input_errors: bool = False,
     ) -> None:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
-        self.densities, self.rule = densities, rule
+        self.densities, self.rule, self.input_errors = densities, rule, input_errors
         self.frame = frame_steps(rule, network.steps)
         self.frames = network.steps // self.frame
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
@@ -126,7 +127,7 @@ class Plan:
             "groups": len(part.groups) + len(part.feedback),
             "steps": self.frame,
             "soft": layer.neuron.soft,
-            "errors": 2 * bool(part.feedback) if self.feedback else part.layer > 0,
+            "errors": self._errors(part),
             "loss": self._loss(part),
             **neuron_constants(layer.neuron, self._scaled, self.config.format),
             "targets": len(part.targets),
@@ -166,6 +167,12 @@ class Plan:
         last, neuron = part.layer == len(self.layers) - 1, self.network.layers[part.layer].neuron
         low, high = clamp_interval(self.config.format, neuron, self.network.steps, last=last)
         return {"sample": self.network.steps, "clamp": not last, "mask_low": low, "mask_high": high}
+
+    def _errors(self, part: Slice) -> int:
+        """Who gets errors of a slice, see ``tables.DESCRIPTOR``."""
+        if self.feedback:
+            return 2 * bool(part.feedback)
+        return 1 if part.layer else 3 * self.input_errors
 
     def _loss(self, part: Slice) -> int:
         """Where the errors of a slice come from, see ``tables.DESCRIPTOR``."""
@@ -262,7 +269,7 @@ class Plan:
         """
         check_training(training, self.config)
         placed = self.network, training, self.config, self.layers, self.loss, self.densities, self.rule
-        return Plan(*placed, self.feedback_seed, self.batch)
+        return Plan(*placed, self.feedback_seed, self.batch, self.input_errors)
 
     def updates(self) -> list[list[tuple[int, int, int]]]:
         """Column, row and number of the slices that are updated, in parts: each waits for the one before.

@@ -37,7 +37,7 @@ def core_loads(plan: "Plan") -> dict[Core, dict[str, int]]:
         blocks[where] += part.blocks
         channels[where] += part.channels
         slices[where] += 1
-    how = {"feedback": bool(plan.feedback), "learned": plan.learned}
+    how = {"feedback": bool(plan.feedback), "learned": plan.learned, "input_errors": plan.input_errors}
     cost = CostModel(plan.network, plan.config, plan.densities, **how)
     names = ("forward", "errors", "gradients", "deltas")
     engines = dict(zip(names, cost.engines(blocks, channels, slices), strict=True))

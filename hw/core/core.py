@@ -229,6 +229,7 @@ class Core(wiring.Component):
             update.velocities.eq(backward.weights_velocities),
             backward.weights_busy.eq(update.busy),
             self.error_packets.slot.eq(backward.slot),
+            self.error_packets.to_host.eq(backward.descriptor.errors.all()),
         ]
         if self.shapes.traced:
             operands = self.operands

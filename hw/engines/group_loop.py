@@ -64,7 +64,7 @@ class GroupLoop(wiring.Component):
         ]
         with m.If(turn[1]):
             m.d.sync += self.group.eq(self.fan_in.data.as_value()[: len(self.group.as_value())])
-            with m.If(self.descriptor.errors[1] & (index == self.descriptor.fan_in[:bits])):
+            with m.If((self.descriptor.errors == 2) & (index == self.descriptor.fan_in[:bits])):
                 m.d.sync += self.behind.eq(1)
         with m.If(self.begin):
             m.d.sync += [working.eq(1), index.eq(index + 1)]

@@ -56,7 +56,7 @@ class LearningEngine(wiring.Component):
             pairs.begin.eq(groups.begin),
             pairs.group.eq(groups.group),
             # A slice that sends errors to groups behind its inputs sends its inputs none.
-            pairs.no_errors.eq(~groups.behind & (groups.group.constant | ~errors | self.descriptor.errors[1])),
+            pairs.no_errors.eq(~groups.behind & (groups.group.constant | ~errors | (self.descriptor.errors == 2))),
             sums.group.eq(groups.group),
         ]
         learning = self.descriptor.learning if shapes.noise else 0

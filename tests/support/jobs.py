@@ -335,7 +335,7 @@ class Job:
             fan_in_base=self.fan_in_base,
             fan_in=len(self.channels),
             groups=len(self.groups),
-            errors=(2 if self.feedback else 1) * errors,
+            errors=(2 if self.feedback else self.random.choice((1, 3))) * errors,
             **shape,
             out_width=self.out_width,
             out_height=self.out_height,

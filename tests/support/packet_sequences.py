@@ -47,7 +47,7 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
         direct = "opzo" if config.noise else "dfa"
         rule = Rule.parse("dsr" if once else direct if loss == "feedback" else "ottt")
     loss = "external" if loss == "external" else "rate"
-    return compile_network(network, training, config, loss=loss, rule=rule)
+    return compile_network(network, training, config, loss=loss, rule=rule, input_errors=loss == "external")
 
 
 class Sequence:

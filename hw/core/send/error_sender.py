@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the results of the back-propagation engine into packets for the owners of the inputs."""
+"""Turns the results of the back-propagation engine into packets for the owners of the inputs, or for the host."""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
@@ -21,7 +21,7 @@ class ErrorPackets(wiring.Component):
 
     Members
     -------
-    slot: of the job
+    slot, to_host: of the job
     results: stream from the engine
     packets: packet stream
     """
@@ -30,6 +30,7 @@ class ErrorPackets(wiring.Component):
         super().__init__(
             {
                 "slot": In(shapes.slot),
+                "to_host": In(1),
                 "results": In(stream.Signature(result)),
                 "packets": Out(stream.Signature(shapes.packet)),
             }
@@ -43,7 +44,13 @@ class ErrorPackets(wiring.Component):
         m.d.comb += [
             packet.header.eq(
                 packet_header(
-                    Kind.ERROR, x=target.x, y=target.y, neuron=target.neuron, step=target.step, slot=self.slot
+                    Kind.ERROR,
+                    x=target.x,
+                    y=target.y,
+                    host=self.to_host,
+                    neuron=target.neuron,
+                    step=target.step,
+                    slot=self.slot,
                 )
             ),
             *(packet.words[k].eq(total[32 * k : 32 * (k + 1)]) for k in range(3)),

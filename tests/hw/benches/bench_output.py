@@ -34,7 +34,8 @@ class ErrorOutput(Component):
         target = StructLayout({"x": 3, "y": 3, "neuron": 14, "step": shapes.step})
         self.packets = ErrorPackets(shapes, StructLayout({"target": target, "sum": signed(shapes.error_sum)}))
         members = self.packets.signature.members
-        super().__init__({"slot": members["slot"], "results": members["results"], "flits": Out(FlitStream)})
+        own = {name: members[name] for name in ("slot", "to_host", "results")}
+        super().__init__({**own, "flits": Out(FlitStream)})
 
     def elaborate(self, platform):
         m = Module()
@@ -43,7 +44,7 @@ class ErrorOutput(Component):
         wiring.connect(m, wiring.flipped(self.results), packets.results)
         wiring.connect(m, packets.packets, output.packets[0])
         wiring.connect(m, output.flits, wiring.flipped(self.flits))
-        m.d.comb += packets.slot.eq(self.slot)
+        m.d.comb += [packets.slot.eq(self.slot), packets.to_host.eq(self.to_host)]
         return m
 
 
@@ -149,8 +150,8 @@ def _two_or_three(value):
 
 
 @cocotb.test()
-@cocotb.parametrize(chip=SENDERS)
-async def errors(dut, chip):
+@cocotb.parametrize(chip=SENDERS, to_host=[0, 1])
+async def errors(dut, chip, to_host):
     """Two words where the sum fits into 64 bits, else three; at the ends of both ranges, and of all magnitudes."""
     config, name = CHIPS[chip], f"errors_{chip}"
     bench = Bench(dut, name, _senders(chip)[name])
@@ -158,6 +159,7 @@ async def errors(dut, chip):
     await bench.start()
     random, slot = bench.random, config.slots - 1
     bench.set("slot", slot)
+    bench.set("to_host", to_host)
     values = [sign * (1 << bits) + more for bits in (31, 32, 62, 63, 64, 94) for sign in (1, -1) for more in (-1, 0, 1)]
     values += [0, 1, -1, -(1 << 95), (1 << 95) - 1]
     values += [random.choice((1, -1)) * random.getrandbits(random.randrange(1, 96)) for _ in range(200)]
@@ -170,9 +172,8 @@ async def errors(dut, chip):
             "neuron": random.choice((0, (1 << 14) - 1, random.randrange(1 << 14))),
         }
         source.send({"target": target, "sum": value})
-        expected.append(
-            [header(Kind.ERROR, target.pop("x"), target.pop("y"), **target, slot=slot), *_two_or_three(value)]
-        )
+        place = target.pop("x"), target.pop("y"), to_host
+        expected.append([header(Kind.ERROR, *place, **target, slot=slot), *_two_or_three(value)])
     await bench.until(lambda: source.empty)
     await bench.step(50)
     assert _split(sink.items) == expected

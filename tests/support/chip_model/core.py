@@ -308,7 +308,7 @@ class ModelCore:
             for x, y, neuron, step, total in self.learning.errors(index, number):
                 words = [total >> 32 * k & 0xFFFFFFFF for k in range(2 if -1 << 63 <= total < 1 << 63 else 3)]
                 tag = {"neuron": neuron, "step": step, "slot": number}
-                self._send(Kind.ERROR, {"x": x, "y": y, "host": 0}, tag, *words)
+                self._send(Kind.ERROR, {"x": x, "y": y, "host": int(d["errors"] == 3)}, tag, *words)
             if d["errors"]:
                 for route in self.memory.routes(d["sources_base"], d["sources"]):
                     self._send(Kind.ERRORS_DONE, route, {"slice": route["slice"], "slot": number})

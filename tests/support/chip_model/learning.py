@@ -117,7 +117,7 @@ class Learning:
         if not d["errors"]:
             return []
         asking = self._feedback(d)
-        if d["errors"] == 1:
+        if d["errors"] != 2:
             assert d["groups"] == d["fan_in"]
             asking = (own for own in self._connections(d) if not self.memory.group(own[2][0])["constant"])
         for pixel, row, where in asking:
