@@ -81,8 +81,10 @@ def run(arguments: Namespace) -> int:
             if state is None:
                 spec = spec.for_chip(chip.config)
                 training = spec.schedule()[0]
-                part = -(-spec.batch // len(arguments.port))
-                check_run(spec.model, training, chip.config, batch=part, rule=spec.learning_rule)
+                count = len(arguments.port)
+                part = -(-spec.batch // count)
+                rule = spec.learning_rule
+                check_run(spec.model, training, chip.config, batch=part, rule=rule, phases=count == 1)
                 weights, remark = _loaded(arguments, spec)
                 state = Checkpoint.start(spec, weights)
                 remarks = [text for text in (remark, spec.rate_remark()) if text]
@@ -188,7 +190,7 @@ def _introduce(
     )
     for remark in remarks:
         log.say(remark)
-    log.say(session.plan.summary())
+    log.say(session.program.summary())
     text = f"going on in epoch {state.epoch + 1}, after batch {state.batch}" if event == "resume" else None
     values: dict[str, Any] = {"spec": dataclasses.asdict(spec), "chip": config.to_dict()}
     log.event(event, text, epoch=state.epoch + 1, batch=state.batch, **values)

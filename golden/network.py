@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from backspike.golden.constants import Neuron, Training
 from backspike.golden.layers import Conv, Dense, Layer
@@ -44,6 +44,9 @@ class Network:
     steps: int
     format: Format = BINARY16
 
+    ends_in_pixel: ClassVar[bool] = True
+    """Whether the last layer must have a single output pixel: not in a part of a network."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
@@ -59,7 +62,7 @@ class Network:
             if before.outputs != layer.inputs:
                 raise ValueError(f"layers[{number}].inputs must be {before.outputs}, not {layer.inputs!r}")
         last = self.layers[-1].out_map
-        if last[1:] != (1, 1):
+        if self.ends_in_pixel and last[1:] != (1, 1):
             raise ValueError(f"the last layer must have one output pixel, not a map of {_show(last)}")
         object.__setattr__(self, "steps", check_integer("steps", self.steps, 1))
         if not isinstance(self.format, Format):

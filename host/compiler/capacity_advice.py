@@ -19,7 +19,7 @@ _MESHES = sorted({x * y for x in range(1, LIMITS["columns"][1] + 1) for y in ran
 _WORDS = {"tape_words": "tape words", "fan_in": "entries of the fan-in table"}
 
 
-def capacity_advice(partition: Partition, cores: int, number: int) -> str:
+def capacity_advice(partition: Partition, cores: int, number: int, *, before: int = 0) -> str:
     """One sentence on the layer that finds no room on this many cores, with remedies that are enough.
 
     Parameters
@@ -30,6 +30,8 @@ def capacity_advice(partition: Partition, cores: int, number: int) -> str:
         Cores that may be used.
     number : int
         The first layer without room.
+    before : int
+        Layers before the first one, where the partition is of a part of a network.
     """
     network, config = partition.network, partition.config
 
@@ -75,19 +77,19 @@ def capacity_advice(partition: Partition, cores: int, number: int) -> str:
         remedies.append(_listed([f"{name}={value}" for name, value in changes.items()]))
     if not remedies:
         remedies.append("smaller layers, as no chip of so many cores can hold this network")
-    return f"{_problem(partition, cores, number, changes)}: use {' or '.join(remedies)}"
+    return f"{_problem(partition, cores, number, changes, before)}: use {' or '.join(remedies)}"
 
 
-def _problem(partition: Partition, cores: int, number: int, changes: Mapping[str, int]) -> str:
+def _problem(partition: Partition, cores: int, number: int, changes: Mapping[str, int], before: int) -> str:
     """Which layer does not fit, and into which memories."""
     layer, config = partition.network.layers[number], partition.config
     have = f"{cores} core{'s' * (cores != 1)} of {{}}"
     needs = {"weights": partition.rows[number] * layer.out_channels, "neurons": pixels(layer) * layer.out_channels}
     if len(changes) == 1 and (name := next(iter(changes))) in needs:
-        text = f"layer {number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
+        text = f"layer {before + number} needs {needs[name]:,} {name} on {have.format(f'{getattr(config, name):,}')}"
         return text + " that hold the layers before it" * bool(number)
     small = [f"{getattr(config, name):,} {_WORDS.get(name, name)}" for name in changes or ("weights",)]
-    return f"layer {number} does not fit on {have.format(_listed(small))}"
+    return f"layer {before + number} does not fit on {have.format(_listed(small))}"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from backspike.golden.rules import BPTT, Rule
 from backspike.host.compiler.capacity import CapacityError, gradient_terms
 from backspike.host.compiler.compile import check_fit
 from backspike.host.compiler.frames import all_trained, once_a_sample
+from backspike.host.compiler.phases.cut import check_program
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig
 
@@ -23,19 +24,22 @@ def check_run(
     batch: int,
     skipping: bool = True,
     rule: Rule = BPTT,
+    phases: bool = True,
 ) -> None:
     """Refuse in a moment a training that compiler or driver would refuse later, before a chip is at hand.
 
     Parameters
     ----------
     network, training, config
-        As for ``compile_network``.
+        As for ``compile_program``.
     batch : int
         Samples between two updates.
     skipping : bool
         Whether the engines are to skip zeros.
     rule : Rule
-        As for ``compile_network``.
+        As for ``compile_program``.
+    phases : bool
+        Whether a network that does not fit may run in phases.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def check_run(
         Network and chip do not belong together, the engines always skip, or the rule has no batches of this size.
     """
     rule.check_batch(batch)
-    check_fit(network, training, config, rule)
+    (check_program if phases else check_fit)(network, training, config, rule)
     check_skipping(config, skipping)
     each = max(gradient_terms(network, rule))
     most = config.batch_terms // each

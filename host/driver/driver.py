@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from backspike.golden.network import Training
 from backspike.host.compiler.geometry import Core
+from backspike.host.compiler.phases.program import Program
 from backspike.host.compiler.plan import Plan
 from backspike.host.driver.checks import check_labels, check_skipping, check_spikes, check_trained
 from backspike.host.driver.operation import DriverError, Operation, Run, Script
@@ -53,6 +54,8 @@ class Driver:
 
     Attributes
     ----------
+    program : Plan or Program
+        What is trained; ``plan`` is what is on the chip of it.
     faults : list of Fault
         Every fault that the chip reported.
     unexpected : list of list of int
@@ -72,6 +75,7 @@ class Driver:
     """
 
     def __init__(self, plan: Plan, *, strict: bool = True, next_slot: int = 0) -> None:
+        self.program: Plan | Program = plan
         self.plan, self.strict = plan, check_flag("strict", strict)
         self.next_slot = check_integer("next_slot", next_slot, 0, plan.config.slots - 1)
         self.faults: list[Fault] = []
@@ -176,7 +180,7 @@ class Driver:
         def script(run: Run) -> Script[None]:
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(plan.cores)))
-            self.plan = plan
+            self.plan = self.program = plan
 
         return self._start("change_training", script)
 
@@ -213,39 +217,48 @@ class Driver:
         DriverError
             Another operation runs.
         """
-        external = self.plan.loss == "external"
+        program = self.program
+        external = program.loss == "external"
         if external != (labels is None) or external != (errors is not None):
             raise ValueError(
                 f"train_batch must get {'errors, not labels' if external else 'labels, not errors'}, as "
-                f"the plan's loss is {self.plan.loss!r}"
+                f"the plan's loss is {program.loss!r}"
             )
         if errors is not None and not callable(errors):
             raise TypeError(f"errors must be a function of a sample's number and its output spikes, not {errors!r}")
-        inputs = check_spikes(self.plan.network, spikes)
+        inputs = check_spikes(program.network, spikes)
         count = inputs.shape[1]
-        targets = None if labels is None else check_labels(self.plan.network, labels, count)
-        frames = check_trained(self.plan.rule, self.plan.frames, trained)
-        self.plan.rule.check_batch(count)
+        targets = None if labels is None else check_labels(program.network, labels, count)
+        frames = check_trained(program.rule, program.frames, trained)
+        program.rule.check_batch(count)
         self._check_terms(count)
-        if self.plan.rule.step_updates:
+        if program.rule.step_updates:
             if not update:
                 raise ValueError(
-                    f"update must be True with rule {self.plan.rule}, which updates after each step, not False"
+                    f"update must be True with rule {program.rule}, which updates after each step, not False"
                 )
             return self._start("train_batch", lambda run: self._train_steps(run, inputs, targets, errors))
+        return self._start("train_batch", lambda run: self._train(run, inputs, frames, targets, errors, update=update))
 
-        def script(run: Run) -> Script[SampleResult]:
-            self._samples_since_update += count
-            samples = self._samples(inputs, frames, labels=targets, errors=errors)
-            yield from run(samples)
-            if update:
-                yield from self._update(run)
-            yield from samples.settle()
-            if not update:
-                yield from self._until_idle(run)
-            return SampleResult(samples.outputs)
-
-        return self._start("train_batch", script)
+    def _train(
+        self,
+        run: Run,
+        inputs: np.ndarray,
+        frames: np.ndarray,
+        labels: list[int] | None,
+        errors: ErrorFunction | None,
+        *,
+        update: bool,
+    ) -> Script[SampleResult]:
+        self._samples_since_update += inputs.shape[1]
+        samples = self._samples(inputs, frames, labels=labels, errors=errors)
+        yield from run(samples)
+        if update:
+            yield from self._update(run)
+        yield from samples.settle()
+        if not update:
+            yield from self._until_idle(run)
+        return SampleResult(samples.outputs)
 
     def _train_steps(
         self, run: Run, spikes: np.ndarray, labels: Sequence[int] | None, errors: ErrorFunction | None
@@ -271,7 +284,7 @@ class Driver:
 
     def _check_terms(self, samples: int) -> None:
         """Refuse samples whose gradients, with those since the last update, could be beyond the chip's sums."""
-        limit, each = self.plan.config.batch_terms, self.plan.sample_terms
+        limit, each = self.program.config.batch_terms, self.program.sample_terms
         total = self._samples_since_update + samples
         if total * each > limit:
             raise ValueError(
@@ -288,16 +301,20 @@ class Driver:
 
     def evaluate(self, spikes: ArrayLike) -> Operation[SampleResult]:
         """Run ``spikes [T, B, N]``, 0 or 1, without learning; ``ValueError`` where they are others."""
-        inputs = check_spikes(self.plan.network, spikes)
+        inputs = check_spikes(self.program.network, spikes)
+        return self._start("evaluate", lambda run: self._evaluate(run, inputs))
 
-        def script(run: Run) -> Script[SampleResult]:
-            samples = self._samples(inputs, np.zeros(self.plan.frames, dtype=bool))
-            yield from run(samples)
-            yield from samples.settle()
-            yield from self._until_idle(run)
-            return SampleResult(samples.outputs)
+    def _evaluate(self, run: Run, inputs: np.ndarray) -> Script[SampleResult]:
+        samples = yield from self._forward(run, inputs)
+        return SampleResult(samples.outputs)
 
-        return self._start("evaluate", script)
+    def _forward(self, run: Run, inputs: np.ndarray) -> Script[Samples]:
+        """Samples through what is on the chip, without learning."""
+        samples = self._samples(inputs, np.zeros(self.plan.frames, dtype=bool))
+        yield from run(samples)
+        yield from samples.settle()
+        yield from self._until_idle(run)
+        return samples
 
     def _samples(
         self,
@@ -307,9 +324,17 @@ class Driver:
         more: bool = False,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
+        input_masks: np.ndarray | None = None,
     ) -> Samples:
         samples = Samples(
-            self.plan, spikes, trained, first_slot=self.next_slot, more=more, labels=labels, errors=errors
+            self.plan,
+            spikes,
+            trained,
+            first_slot=self.next_slot,
+            more=more,
+            labels=labels,
+            errors=errors,
+            input_masks=input_masks,
         )
         self.next_slot = (self.next_slot + spikes.shape[1] * len(trained)) % self.plan.config.slots
         return samples
@@ -434,14 +459,13 @@ class Driver:
 
     def read_control(self) -> Operation[dict[Core, dict[str, bool]]]:
         """Per core (x, y): whether it skips zeros, is busy, and has saturated since the counters were cleared."""
+        return self._start("read_control", self._control_of_cores)
 
-        def script(run: Run) -> Script[dict[Core, dict[str, bool]]]:
-            memory = yield from run(Reads(control_reads(self._mesh)))
-            names = ("skipping", "busy", "saturated")
-            bits = {core: memory[core][0] ^ 1 for core in self._mesh}
-            return {core: {name: bool(word >> k & 1) for k, name in enumerate(names)} for core, word in bits.items()}
-
-        return self._start("read_control", script)
+    def _control_of_cores(self, run: Run) -> Script[dict[Core, dict[str, bool]]]:
+        memory = yield from run(Reads(control_reads(self._mesh)))
+        names = ("skipping", "busy", "saturated")
+        bits = {core: memory[core][0] ^ 1 for core in self._mesh}
+        return {core: {name: bool(word >> k & 1) for k, name in enumerate(names)} for core, word in bits.items()}
 
     def read_counters(self) -> Operation[dict[Place, dict[str, int]]]:
         """Counters by name, per core (x, y) and for ``LINK``.

@@ -80,11 +80,16 @@ class Samples(Transaction[None]):
         Target neurons of the samples, for training with the loss on chip.
     errors : ErrorFunction or None
         For training with the external loss; what it returns is rounded to the format.
+    input_masks : array of uint8 [T, B, N] or None
+        Surrogate masks of the inputs, which ask for errors where the plan gives those of inputs to the host.
 
     Attributes
     ----------
-    outputs : array of uint8 [T, B, N]
-        Output spikes so far.
+    outputs, masks : array of uint8 [T, B, N]
+        Output spikes and their surrogate masks so far.
+    input_errors : dict of (int, int, int) to int
+        By step, sample and number of the input: dLoss/ds of inputs so far, exact, in units of the square of the
+        format's least significant bit; those that are not there are 0.
     """
 
     def __init__(
@@ -97,10 +102,12 @@ class Samples(Transaction[None]):
         more: bool = False,
         labels: Sequence[int] | None = None,
         errors: ErrorFunction | None = None,
+        input_masks: np.ndarray | None = None,
     ) -> None:
         self._plan, self._trained, self._labels, self._errors = plan, trained.tolist(), labels, errors
         self._frames, self._more = len(trained), more
         self._words = pack_words(spikes[..., plan.input_order])
+        self._mask_words = None if input_masks is None else pack_words(input_masks[..., plan.input_order])
         self._count = spikes.shape[1] * self._frames
         self._slots, self._first_slot = plan.config.slots, first_slot
         self._first, self._last = plan.layers[0], plan.layers[-1]
@@ -111,8 +118,9 @@ class Samples(Transaction[None]):
         # By output word: the golden model's numbers of the outputs in it
         self._places = [part.order[k : k + 32] for part in self._last for k in range(0, part.outputs, 32)]
         self._expected: dict[int, set[tuple[int, int]]] = {}
-        self.outputs = np.zeros((*spikes.shape[:2], plan.network.outputs), dtype=np.uint8)
-        self._masks: dict[int, np.ndarray] = {}
+        self.outputs, self.masks = np.zeros((2, *spikes.shape[:2], plan.network.outputs), dtype=np.uint8)
+        self.input_errors: dict[tuple[int, int, int], int] = {}
+        self._latest = [0] * self._slots  # frame that was last sent in each slot
 
     def _slot(self, number: int) -> int:
         return (self._first_slot + number) % self._slots
@@ -149,14 +157,18 @@ class Samples(Transaction[None]):
         sample, part_of_sample = self._frame(number)
         self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
         self._in_flight[slot].append(number)
+        self._latest[slot] = number
         self._expected[number] = {(step, word) for step in range(frame) for word in range(len(self._places))}
         if train and self._labels is not None:
             yield from (self._label_packet(slot, self._labels[sample], part) for part in self._last)
         for step in range(frame):
-            for k, word in enumerate(self._words[part_of_sample * frame + step, sample].tolist()):
+            place = part_of_sample * frame + step, sample
+            words = self._words[place].tolist()
+            masks = [0] * len(words) if self._mask_words is None else self._mask_words[place].tolist()
+            for k, payload in enumerate(zip(words, masks, strict=True)):
                 for part in self._first:
                     tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k, "train": train}
-                    yield Packet(self._kind(number), tag, (word, 0), part.x, part.y)
+                    yield Packet(self._kind(number), tag, payload, part.x, part.y)
 
     def _label_packet(self, slot: int, neuron: int, part: Slice) -> Packet:
         label = neuron - part.first
@@ -168,11 +180,12 @@ class Samples(Transaction[None]):
         slot, fmt, frame = self._slot(number), self._plan.config.format, self._plan.frame
         sample, part_of_sample = self._frame(number)
         shape = (frame, self._plan.network.outputs)
-        so_far = self.outputs[: (part_of_sample + 1) * frame, sample].copy()
+        end = (part_of_sample + 1) * frame
+        so_far = self.outputs[:end, sample].copy()
         errors = np.asarray(function(sample, so_far), dtype=np.float64)
         if errors.shape != shape or not np.isfinite(errors).all():
             raise ValueError(f"errors must return finite numbers of shape {shape}, not {errors!r}")
-        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self._masks.pop(number)
+        units = np.ldexp(fmt.round(errors), -fmt.lsb) * self.masks[end - frame : end, sample]
         for part in self._last:
             own = units[:, part.order]
             for step, n in np.argwhere(own).tolist():
@@ -188,6 +201,8 @@ class Samples(Transaction[None]):
             return self._accept_credit(packet.tag)
         if packet.kind in INPUT_KINDS:
             return self._accept_spikes(packet.kind, packet.tag, *packet.payload)
+        if packet.kind in (Kind.ERROR, Kind.ERRORS_DONE):
+            return self._accept_error(packet)
         return False
 
     def _accept_credit(self, tag: Mapping[str, int]) -> bool:
@@ -195,6 +210,24 @@ class Samples(Transaction[None]):
         if tag["slot"] >= self._slots or key not in self._credits[tag["slot"]]:
             return False
         self._credits[tag["slot"]].remove(key)
+        return True
+
+    def _accept_error(self, packet: Packet) -> bool:
+        """Errors of a frame's inputs come before the credits for its slot."""
+        slot = packet.tag["slot"]
+        number = self._latest[slot] if slot < self._slots and self._credits[slot] else None
+        if not self._plan.input_errors or number is None or not self._trains(number):
+            return False
+        if packet.kind == Kind.ERRORS_DONE:
+            return True
+        neuron, step = packet.tag["neuron"], packet.tag["step"]
+        if neuron >= self._plan.network.inputs or step >= self._plan.frame:
+            return False
+        bits = 32 * len(packet.payload)
+        value = sum(word << 32 * k for k, word in enumerate(packet.payload))
+        sample, part_of_sample = self._frame(number)
+        place = part_of_sample * self._plan.frame + step, sample, int(self._plan.input_order[neuron])
+        self.input_errors[place] = self.input_errors.get(place, 0) + value - (value >> bits - 1 << bits)
         return True
 
     def _accept_spikes(self, kind: Kind, tag: Mapping[str, int], spikes: int, masks: int) -> bool:
@@ -212,17 +245,13 @@ class Samples(Transaction[None]):
         self._expected[number].remove(place)
         step = part_of_sample * self._plan.frame + tag["step"]
         self.outputs[step, sample, outputs] = unpack_word(spikes, len(outputs))
-        errors = self._errors if self._trains(number) else None
-        if errors is not None:
-            shape = (self._plan.frame, self._plan.network.outputs)
-            own = self._masks.setdefault(number, np.zeros(shape, dtype=np.uint8))
-            own[tag["step"], outputs] = unpack_word(masks, len(outputs))
+        self.masks[step, sample, outputs] = unpack_word(masks, len(outputs))
         if not self._expected[number]:
             self._in_flight[tag["slot"]].remove(number)
             del self._expected[number]
             self._unfinished -= 1
-            if errors is not None:
-                self._due.append((number, errors))
+            if self._errors is not None and self._trains(number):
+                self._due.append((number, self._errors))
         return True
 
     def missing(self) -> str:

@@ -134,7 +134,7 @@ class DrainLate(Transaction[None]):
         yield from ()
 
     def accept(self, packet: Packet) -> bool:
-        return packet.kind in (*INPUT_KINDS, Kind.CREDIT, Kind.DATA, Kind.UPDATED)
+        return packet.kind in (*INPUT_KINDS, Kind.CREDIT, Kind.DATA, Kind.UPDATED, Kind.ERROR, Kind.ERRORS_DONE)
 
     def missing(self) -> str:
         return ""

@@ -84,8 +84,8 @@ class GroupSession:
             )
         self.spec, self.chip = spec, group
         part = replace(spec, batch=-(-spec.batch // len(group.chips)))
-        self.sessions = [ChipSession(chip, part, training) for chip in group.chips]
-        self.plan = self.sessions[0].plan
+        self.sessions = [ChipSession(chip, part, training, phases=False) for chip in group.chips]
+        self.program, self.plan = self.sessions[0].program, self.sessions[0].plan
         self._golden = spec.trainer(spec.weights())
         self._golden.training = training
 

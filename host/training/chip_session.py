@@ -7,11 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from backspike.golden.network import Training
-from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.phases.cut import compile_program
+from backspike.host.compiler.plan import Plan
 from backspike.host.data.dataset import Samples
 from backspike.host.driver.checks import check_run
-from backspike.host.driver.driver import Driver, DriverError
+from backspike.host.driver.driver import DriverError
 from backspike.host.driver.operation import Operation
+from backspike.host.driver.phased_driver import driver_for
 from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
@@ -56,6 +58,8 @@ class ChipSession:
         What is trained.
     training : Training
         ``Training`` to begin with.
+    phases : bool
+        Whether a network that does not fit may run in phases.
 
     Raises
     ------
@@ -63,13 +67,13 @@ class ChipSession:
         Spec and chip do not fit together; ``CapacityError`` says what would.
     """
 
-    def __init__(self, chip: Chip, spec: TrainingSpec, training: Training) -> None:
+    def __init__(self, chip: Chip, spec: TrainingSpec, training: Training, *, phases: bool = True) -> None:
         fmt = chip.config.format
         if spec.model.format != fmt:
             raise ValueError(f"format of the network must be the chip's, {fmt}, not {spec.model.format}")
-        check_run(spec.model, training, chip.config, batch=spec.batch, rule=spec.learning_rule)
+        check_run(spec.model, training, chip.config, batch=spec.batch, rule=spec.learning_rule, phases=phases)
         self.chip, self.spec = chip, spec
-        self.plan = compile_network(
+        self.program = compile_program(
             spec.model,
             training,
             chip.config,
@@ -79,7 +83,12 @@ class ChipSession:
             feedback_seed=spec.seed,
             batch=spec.batch,
         )
-        self.driver = Driver(self.plan)
+        self.driver = driver_for(self.program)
+
+    @property
+    def plan(self) -> Plan:
+        """What is on the chip: all of a network that fits."""
+        return self.driver.plan
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Run a call of the driver; returns its result."""
@@ -108,7 +117,7 @@ class ChipSession:
     @property
     def training(self) -> Training:
         """The constants in use."""
-        return self.driver.plan.training
+        return self.driver.program.training
 
     @property
     def weights_known(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from backspike.golden.constants import Training
 from backspike.golden.diagnosis import diagnose_outputs
 from backspike.host.data.dataset import Samples
+from backspike.host.driver.phased_driver import PhasedDriver
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_group import ChipGroup, GroupSession
 from backspike.host.training.chip_session import Chip, ChipFault, ChipSession
@@ -230,7 +231,21 @@ class TrainingRun:
             state.best = list(state.weights)
         self._write()
         self.log.event("epoch", epoch_line(entry, self.spec.epochs, held, metrics), **entry)
+        if isinstance(self.session, ChipSession) and isinstance(self.session.driver, PhasedDriver):
+            self._tell_memory(self.session.driver.memory_report()["training"])
         self._warn(diagnose_outputs(outputs, samples.labels, saturated=entry["saturated"]))
+
+    def _tell_memory(self, training: dict[str, Any]) -> None:
+        """Bytes of the training samples so far, and whether they are those of the formula."""
+        counted, samples = training["counted"], max(training["samples"], 1)
+        classes = ", ".join(f"{name} {count / samples:,.0f}" for name, count in counted.items() if count)
+        equal = "" if counted == training["formula"] else ", not as by the formula"
+        self.log.event(
+            "memory",
+            f"memory, bytes of a training sample: {classes}, all {sum(counted.values()) / samples:,.0f}{equal}",
+            epoch=self.state.epoch,
+            **training,
+        )
 
     def _warn(self, warnings: list[str]) -> None:
         """Say why the network does not learn, but nothing twice in a row."""

@@ -14,7 +14,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, with_timeout
 
-from backspike.host.driver.driver import Driver
+from backspike.host.driver.phased_driver import PhasedDriver, driver_for
 from backspike.host.driver.sample_stream import SampleResult
 from backspike.host.training.compare import first_spike_difference, first_weight_difference
 from backspike.sim.run.measured_run import MeasuredRun
@@ -43,7 +43,7 @@ class Run(MeasuredRun):
         self.data = self.scenario.dataset()
         self.order = self.scenario.order(self.data)
         self.batches = int(os.environ["BACKSPIKE_BATCHES"]) if "BACKSPIKE_BATCHES" in os.environ else None
-        self.driver = Driver(self.scenario.plan())
+        self.driver = driver_for(self.scenario.program())
         self.transport = ChipTransport(dut, seed=self.scenario.seed, idle=self.scenario.idle)
         self.dut = dut
         self.arrays: dict[str, Any] = {}
@@ -67,6 +67,8 @@ class Run(MeasuredRun):
                 await self.evaluate("trained")
         control, _ = await self.call(driver.read_control())
         self.measured["saturated"] = any(core["saturated"] for core in control.values())
+        if isinstance(driver, PhasedDriver):
+            self.measured["memory"] = driver.memory_report()
 
     async def train(self) -> bool:
         """Train batch by batch; whether a difference was found."""

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from backspike.host.compiler.plan import Plan
+from backspike.host.compiler.phases.program import Program
 from backspike.host.data.dataset import Dataset
+from backspike.sim.run.program_picture import draw_program
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 
 __all__ = ["draw_all", "draw_mesh"]
@@ -24,7 +25,7 @@ _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), 
 
 def draw_all(
     scenario: Scenario,
-    plan: Plan,
+    program: Program,
     data: Dataset,
     golden: dict[str, Any],
     measured: dict[str, Any],
@@ -33,7 +34,9 @@ def draw_all(
 ) -> list[Path]:
     """Draw what the run has; returns the paths of the PNG files."""
     paths = [
-        draw_mesh(plan.to_dict(), directory / "mesh.png"),
+        draw_mesh(program.plan.to_dict(), directory / "mesh.png")
+        if program.plan
+        else draw_program(program.to_dict(), measured["memory"]["training"], directory / "program.png"),
         _learning(scenario, golden, measured, directory / "learning.png"),
         _raster(data, golden, directory / "raster.png"),
     ]

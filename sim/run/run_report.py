@@ -63,6 +63,8 @@ def make_report(
     for name, key in (("evaluate", "chip_after_chip_samples"), ("trained", "chip_fully_trained_same_tests")):
         if f"{name}_accuracy" in measured:
             report["accuracy"][key] = measured[f"{name}_accuracy"]
+    if "memory" in measured:
+        report["memory"] = measured["memory"]
     if "train_counters" in measured:
         report["counters"] = measured["train_counters"]
         report["engines"] = engines = engine_report(scenario, measured["train_counters"], samples)
@@ -141,6 +143,8 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
             )
         console.print(table)
         console.print(energy_line(report["energy"]), soft_wrap=True)
+    if "memory" in report:
+        print_memory(report["memory"]["training"], console)
     bits = ", ".join(f"{count:,.0f} bits for each {what}" for what, count in report["state_bits"].items())
     console.print(f"memories of the chip: {bits}")
     for text in report["warnings"]:
@@ -151,6 +155,20 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
         console.print(f"[bold red]chip and golden model differ[/]: {report['difference']['text']}")
     else:
         console.print("[bold green]chip and golden model are equal in every bit[/] (0 mismatching bits)")
+
+
+def print_memory(training: dict[str, Any], console: Console) -> None:
+    """Bytes that a training in phases has moved, beside those of the formula."""
+    samples = training["samples"]
+    table = _table("", "bytes", "per sample", "by the formula", title=f"memory, {samples:,} training samples in phases")
+    for name in (*training["counted"], "all"):
+        counted, formula = (
+            sum(training[key].values()) if name == "all" else training[key][name] for key in ("counted", "formula")
+        )
+        table.add_row(name, f"{counted:,}", f"{counted / samples:,.1f}", f"{formula:,}")
+    console.print(table)
+    if training["counted"] != training["formula"]:
+        console.print("[bold red]bytes differ from those of the formula[/]")
 
 
 def _table(first: str, *others: str, title: str) -> Table:

@@ -13,6 +13,8 @@ from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.partition import Piece
+from backspike.host.compiler.phases.cut import compile_program
+from backspike.host.compiler.phases.program import Program
 from backspike.host.compiler.plan import Plan
 from backspike.host.data.dataset import Dataset
 from backspike.host.driver.checks import check_run
@@ -162,8 +164,10 @@ class Scenario(TrainingSpec):
         data = self.whole_dataset()
         return data.with_validation(self.validation, self.seed) if self.validation else data
 
-    def check(self) -> None:
+    def check(self, *, phases: bool = True) -> None:
         """Refuse at once what golden model, compiler or driver would refuse in the course of the run.
+
+        With ``phases``, a network that does not fit may run in phases.
 
         Raises ``TypeError``, ``ValueError``, ``CapacityError`` or, for data that are not there, ``OSError``.
         """
@@ -176,6 +180,7 @@ class Scenario(TrainingSpec):
             batch=self.batch,
             skipping=self.skipping,
             rule=self.learning_rule,
+            phases=phases,
         )
 
     def plan(self, *, strategy: Sequence[Piece] | None = None, density: Sequence[Density] | None = None) -> Plan:
@@ -195,6 +200,21 @@ class Scenario(TrainingSpec):
             strategy=strategy or self.placement,
             seed=self.seed,
             density=density or self.densities(),
+            loss=self.chip_loss,
+            rule=self.learning_rule,
+            feedback_seed=self.seed,
+            batch=self.batch,
+        )
+
+    def program(self) -> Program:
+        """The network on the chip, in as many phases as it takes; of one that fits ``plan()``."""
+        return compile_program(
+            self.model,
+            self.training,
+            self.config,
+            strategy=self.placement,
+            seed=self.seed,
+            density=self.densities(),
             loss=self.chip_loss,
             rule=self.learning_rule,
             feedback_seed=self.seed,

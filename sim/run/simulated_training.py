@@ -72,7 +72,7 @@ def simulate_training(
     directory = Path(directory).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     name = new_run_name()
-    plan, data = scenario.plan(), scenario.dataset()
+    program, data = scenario.program(), scenario.dataset()
     columns, rows = scenario.config.columns, scenario.config.rows
     reporter.console.print(
         f"{scenario.network} with T = {scenario.steps} on {columns} x {rows} cores of {scenario.lanes} lane(s), "
@@ -81,7 +81,7 @@ def simulate_training(
     )
     if remark := scenario.rate_remark():
         reporter.console.print(remark, soft_wrap=True)
-    reporter.console.print(plan.summary(), soft_wrap=True)
+    reporter.console.print(program.summary(), soft_wrap=True)
     with threadpool_limits(1):  # the matrices are too small for threads
         golden = _train_golden(scenario, data, reporter)
         _write_expected(name, scenario, data, golden, directory)
@@ -106,7 +106,7 @@ def simulate_training(
     report = make_report(scenario, golden, measured, reporter.seconds)
     (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     with reporter.stage("drawing pictures"):
-        pictures = draw_all(scenario, plan, data, golden, measured, np.load(directory / "measured.npz"), directory)
+        pictures = draw_all(scenario, program, data, golden, measured, np.load(directory / "measured.npz"), directory)
     print_report(report, pictures, reporter.console)
     return report
 

@@ -70,7 +70,7 @@ def refusal(request):
     """What is said about a request; ``None`` where it is accepted."""
     try:
         scenario = Scenario(**request)
-        scenario.check()
+        scenario.check(phases=False)
         if scenario.model.layers[0].inputs <= 64 and scenario.cores <= 20:
             compile_network(scenario.model, scenario.training, scenario.config)  # accepts it, too
     except (TypeError, ValueError) as error:
@@ -149,4 +149,4 @@ def test_what_a_refusal_advises_works(request_, monkeypatch):
 )
 def test_a_network_that_no_chip_of_so_many_cores_holds_is_refused_in_seconds(network):
     with pytest.raises(ValueError, match=r": use (at least \d+ cores or )?.*smaller layers"):
-        Scenario(network=network).check()
+        Scenario(network=network).check(phases=False)

@@ -82,9 +82,9 @@ def test_an_impossible_request_is_answered_with_the_reason(arguments, text, caps
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--cores=1", "--weights=4096"], r"weights"),
-        (["--cores=1", "--neurons=32"], r"neurons"),
-        (["--cores=2", "--network=64-2000-10"], r"weights|neurons"),
+        (["--cores=1", "--weights=32"], r"layer 0 needs 64 weights on 1 core of 32: use weights=64"),
+        (["--cores=1", "--network=64-2000-10", "--fan-in=2", "--bias"], r"entries of the fan-in table"),
+        (["--cores=2", "--network=64-2000-10", "--rule=ottt"], r"weights.*, or rule bptt, .* can run in phases"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(arguments, text, capsys, tmp_path):

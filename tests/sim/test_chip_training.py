@@ -59,6 +59,7 @@ DENSE = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
     "same_bits_in_frames_of_any_length",
+    "networks_in_phases",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",
 ]
@@ -67,6 +68,8 @@ ONE_STEP = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
     "maps_in_frames",
+    "networks_in_phases",
+    "maps_in_phases",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",
     "maps_get_errors_of_the_last_layer",
@@ -80,6 +83,7 @@ EIGHT_BITS = [
     "convolutions_train",
     "layers_may_differ",
     "updates_are_data",
+    "networks_in_phases",
     "saturation_is_flagged",
 ]
 """Tests that do not depend on constants which eight bits cannot hold."""

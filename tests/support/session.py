@@ -7,7 +7,9 @@ from backspike.golden import learning
 from backspike.golden.rules import BPTT
 from backspike.golden.trainer import Trainer
 from backspike.host.compiler.compile import compile_network
+from backspike.host.compiler.phases.cut import compile_program
 from backspike.host.driver.driver import Driver
+from backspike.host.driver.phased_driver import PhasedDriver
 from backspike.host.training.compare import first_spike_difference, first_sum_difference, first_weight_difference
 from backspike.sim.run.transport import ChipTransport
 
@@ -50,6 +52,15 @@ class Session:
         self.driver = Driver(self.plan, strict=strict)
         await self.call("load", self.golden.weights)
         return self
+
+    async def load_in_phases(self, network, training, within, *, weights, rule=BPTT):
+        """Load a network in phases, as if the chip had the smaller memories of another ``ChipConfig``."""
+        program = compile_program(network, training, within, rule=rule)
+        self.golden = Trainer(network, training, rule=rule, weights=weights)
+        self.driver = PhasedDriver(program)
+        self.plan = self.driver.plan
+        await self.call("load", self.golden.weights)
+        return program
 
     async def call(self, name, *arguments, **options):
         """Call the driver and run the operation."""
@@ -101,7 +112,9 @@ class Session:
         if self.plan.learned:
             for state, found in zip(self.golden.feedback.states, await self.call("read_noise"), strict=True):
                 assert state.tolist() == found.tolist()
-        if gradients:
+        if isinstance(self.driver, PhasedDriver):
+            assert self.driver.traffic == self.driver.expected
+        elif gradients:
             await self.same_gradients()
             assert not self.plan.learned or not any(s.any() for s in await self.call("read_feedback_gradients"))
 

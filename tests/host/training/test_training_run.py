@@ -78,6 +78,21 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(looks, whole, tmp_path
     assert result == "finished" and same_as_whole(tmp_path, whole)
 
 
+def test_a_training_in_phases_is_interrupted_and_repeats_a_batch_to_the_same_bits(whole, tmp_path, capsys):
+    """Within an epoch it goes on with other tiles; what a fault has left of a batch is given up, weights and all."""
+    asked = iter([False] * 2 + [True])
+    result, run = train(tmp_path, Chip(weights=64), stop=lambda: next(asked), compare=True)
+    state = Checkpoint.load(tmp_path / "weights.npz")
+    assert result == "interrupted" and (state.epoch, state.batch) == (0, 2)
+    assert [len(phase.tiles) for phase in run.session.program.phases] == [4, 1]
+    chip = Chip(weights=320, columns=1, faults={1: Kind.UPDATED})
+    result, _ = train(tmp_path, chip, state, compare=True)
+    assert result == "finished" and same_as_whole(tmp_path, whole)
+    assert chip.names[:4] == ["load", "train_batch", "recover", "train_batch"]
+    assert len(events(tmp_path, "memory")) == EPOCHS
+    assert "memory, bytes of a training sample: weights" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("rule", ["dfa", "opzo"])
 def test_feedback_is_the_same_on_every_chip(rule, tmp_path):
     """Random weights that bring errors come from the seed, learnt ones and the noise from the checkpoint."""
@@ -274,7 +289,7 @@ def test_a_chip_without_velocities_trains_without_momentum(tmp_path):
             "Format(exponent=4, mantissa=3), not Format(exponent=5, mantissa=10)",
         ),
         ({"batch_terms": 9}, "batch is 5 and the chip's gradients hold 4 samples of this network: use batch=4"),
-        ({"weights": 64}, "weights"),
+        ({"weights": 32}, "weights=64"),
     ],
 )
 def test_a_course_that_does_not_fit_the_chip_is_refused(config, text, tmp_path):
