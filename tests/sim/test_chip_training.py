@@ -34,18 +34,6 @@ CHIPS = {
         **{"columns": 2, "rows": 1, "lanes": 2, "steps": 1, "operand_bits": 7, "noise": True, "batch_terms": 1 << 18},
         **SMALL | {"slots": 4},
     },
-    "1x1-dense-noise": {
-        **{"columns": 1, "rows": 1, "dense_only": True, "steps": 1, "operand_bits": 7, "noise": True},
-        **SMALL | {"slots": 4, "batch_terms": 1 << 18},
-    },
-    "2x2-noise": {
-        **{"columns": 2, "rows": 2, "steps": 1, "operand_bits": 7, "noise": True},
-        **SMALL | {"slots": 4, "batch_terms": 1 << 18},
-    },
-    "2x2-chain-dense-noise": {
-        **{"columns": 2, "rows": 2, "lanes": 2, "steps": 2, "chain": True, "dense_only": True, "noise": True},
-        **SMALL | {"slots": 3, "operand_bits": 7, "batch_terms": 1 << 18},
-    },
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
 }
 DENSE = [
@@ -75,8 +63,6 @@ ONE_STEP = [
     "maps_get_errors_of_the_last_layer",
 ]
 """Tests of a chip whose slots hold a step."""
-NOISE = ["feedback_learns_from_noise", "feedback_learns_from_many_samples", "errors_straight_from_the_last_layer"]
-"""Tests of a chip that is there for its noise."""
 EIGHT_BITS = [
     "same_bits_for_any_placement",
     "same_bits_with_pauses",
@@ -89,10 +75,7 @@ EIGHT_BITS = [
 """Tests that do not depend on constants which eight bits cannot hold."""
 
 
-MINUTES = [
-    *("3x3-1lane", "2x2-4lanes", "2x1-8lanes", "2x1-2lanes-dense"),
-    *("1x1-dense-noise", "2x2-noise", "2x2-chain-dense-noise"),
-]
+MINUTES = ["3x3-1lane", "2x2-4lanes", "2x1-8lanes", "2x1-2lanes-dense"]
 """Chips that are simulated by the full tests only. Those of ``make sim`` in the README have 4, 6 and 20 cores."""
 
 
@@ -102,37 +85,34 @@ MINUTES = [
     ids=str,
 )
 def chip(request, tmp_path_factory):
-    """The chip's name, a built simulation of it, and its configuration."""
-    name = request.param
-    fields = CHIPS[name]
-    directory = tmp_path_factory.mktemp(name)
+    """A built simulation and the configuration of its chip."""
+    fields = CHIPS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
     paths = emit_chip(ChipConfig.from_dict(fields), directory / "verilog")
     sources = [path for path in paths if path.suffix != ".json"]
-    return name, build(sources, CHIP_MODULE, directory / "build", blocks=(TILE_MODULE,)), fields
+    return build(sources, CHIP_MODULE, directory / "build", blocks=(TILE_MODULE,)), fields
 
 
-def _tests(name, fields):
+def _tests(fields):
     """Names of the tests of a chip; None: all."""
-    if name.endswith("noise"):
-        return NOISE
     if fields.get("steps") == 1:
         return [name for name in ONE_STEP if name in DENSE] if fields.get("dense_only") else ONE_STEP
     return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
 
 
 def test_chip_trains_as_the_golden_model(chip):
-    name, built, fields = chip
+    built, fields = chip
     run(
         built,
         "tests.hw.benches.bench_learning",
         seed=default_seed(),
         env={"BACKSPIKE_CHIP": json.dumps(fields)},
-        only=_tests(name, fields),
+        only=_tests(fields),
     )
 
 
 def test_bad_packets_do_no_harm(chip):
-    _, built, fields = chip
+    built, fields = chip
     if "format" in fields:
         pytest.skip("the format plays no part in what is dropped")
     run(

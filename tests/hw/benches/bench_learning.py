@@ -343,17 +343,6 @@ async def feedback_learns_from_noise(dut):
 
 
 @test
-async def feedback_learns_from_many_samples(dut):
-    """A whole small training, of 64 samples."""
-    chip, data = await session(dut), load("digits")
-    network, training, weights = lively("64-30-20-10", SEED, steps=4)
-    await chip.load(network, training, weights=weights, rule=Rule.parse("opzo"), batch=16)
-    for start in range(0, 64, 16):
-        await chip.train(data.train[start : start + 16].spikes, data.train.labels[start : start + 16])
-    await chip.evaluate(data.test[:16].spikes)
-
-
-@test
 async def maps_get_errors_of_the_last_layer(dut):
     """Convolutions, whose neurons are inputs of one pixel there; the last layer may see pooled maps."""
     chip = await session(dut)
