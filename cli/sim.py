@@ -64,4 +64,5 @@ def run(arguments: Namespace) -> int:
     with output_folder(arguments.output, builds=True) as folder:
         report = simulate_training(scenario, folder, waves=arguments.waves)
     print(f"report: {arguments.output / 'report.json'}")
-    return 1 if report["difference"] else 0
+    memory = report.get("memory", {}).values()
+    return 1 if report["difference"] or any(part["counted"] != part["formula"] for part in memory) else 0

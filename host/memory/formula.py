@@ -38,7 +38,7 @@ def expected_counts(program: Program, batch: int, share: float = ERROR_DENSITY) 
 
 
 def training_traffic(program: Program, batch: int, counted: Counted) -> Traffic:
-    """Of a training batch of so many samples; nothing for a network that is one phase and one tile."""
+    """Of a training batch of so many samples; of a network that fits, its inputs alone."""
     if program.plan:
         return Traffic(spikes=batch * _blocks(program, 0))
     total, last = Traffic(), len(program.phases) - 1

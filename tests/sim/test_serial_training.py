@@ -29,6 +29,7 @@ CHIP = ChipConfig(
     list_depth=128,
     batch_terms=1 << 10,
 )
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 OPTIONS = ["--network=64-6-10", "--steps=2", "--samples=10", "--tests=4", "--batch=4", "--epochs=2", "--seed=3"]
 
 
@@ -46,9 +47,30 @@ def command(name, port, *options):
     ]
 
 
+@pytest.mark.slow
+def test_a_network_in_phases_gives_the_golden_models_weights(tmp_path):
+    """Over the serial port as anywhere else: interrupted in its first epoch, and resumed."""
+    path, log = tmp_path / "weights.npz", tmp_path / "weights.jsonl"
+    options = [option for option in OPTIONS if "network" not in option] + ["--network=64-24-10", "--compare"]
+    with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as (port, _):
+        first = subprocess.Popen(
+            command("train", port, f"--save={path}", *options), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+        for line in first.stdout:
+            if "batch 1/3" in line:
+                first.send_signal(signal.SIGINT)
+        assert first.wait(600) == 130
+        assert 0 < Checkpoint.load(path).batch < 3
+        subprocess.run(command("train", port, f"--save={path}", "--resume", "--compare"), check=True, env=ENVIRONMENT)
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert Checkpoint.load(path).finished and not any(line["event"] == "difference" for line in told)
+    memory = [line for line in told if line["event"] == "memory"]
+    assert memory and all(line["counted"] == line["formula"] for line in memory)
+
+
 def test_an_interrupted_training_gives_the_golden_models_weights(tmp_path):
     """SIGINT in the second batch; then it goes on; then the weights are tested."""
-    path, environment = tmp_path / "weights.npz", {**os.environ, "OMP_NUM_THREADS": "1"}
+    path, environment = tmp_path / "weights.npz", ENVIRONMENT
     with serial_chip(build_serial_chip(CHIP, tmp_path / "chip"), tmp_path / "port") as (port, _):
         first = subprocess.Popen(
             command("train", port, f"--save={path}", *OPTIONS), stdout=subprocess.PIPE, text=True, env=environment

@@ -136,7 +136,8 @@ class _Cutter:
         if self._fit(0, last, every):
             return [(0, last, (every,))]
         if not in_phases(self.rule):
-            raise CapacityError(f"{self._advice(0, last, every)}, or rule {RULES}, which can run in phases")
+            reason = self._reason or self._advice(0, last, every)
+            raise CapacityError(f"{reason}, or rule {RULES}, which can run in phases")
         costs: list[float] = [0.0]
         choices: list[list[Cut]] = [[]]
         for end in range(self.count):
