@@ -47,7 +47,6 @@ DENSE = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
     "same_bits_in_frames_of_any_length",
-    "networks_in_phases",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",
 ]
@@ -56,8 +55,6 @@ ONE_STEP = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
     "maps_in_frames",
-    "networks_in_phases",
-    "maps_in_phases",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",
     "maps_get_errors_of_the_last_layer",
@@ -69,7 +66,6 @@ EIGHT_BITS = [
     "convolutions_train",
     "layers_may_differ",
     "updates_are_data",
-    "networks_in_phases",
     "saturation_is_flagged",
 ]
 """Tests that do not depend on constants which eight bits cannot hold."""
@@ -97,7 +93,9 @@ def _tests(fields):
     """Names of the tests of a chip; None: all."""
     if fields.get("steps") == 1:
         return [name for name in ONE_STEP if name in DENSE] if fields.get("dense_only") else ONE_STEP
-    return EIGHT_BITS if "format" in fields else DENSE if fields.get("dense_only") else None
+    if fields.get("dense_only"):
+        return DENSE + ["networks_in_phases"] * (fields.get("lanes", 1) > 1)  # in the full tests
+    return EIGHT_BITS if "format" in fields else None
 
 
 def test_chip_trains_as_the_golden_model(chip):
