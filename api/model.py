@@ -21,6 +21,7 @@ from backspike.golden.initial import initial_weights
 from backspike.golden.network import Network
 from backspike.golden.trainer import Trainer
 from backspike.host.data.dataset import Samples
+from backspike.host.data.encoders.by_name import encoder_named
 from backspike.host.exchange.nir_export import export_nir
 from backspike.host.exchange.nir_import import import_nir
 from backspike.host.exchange.nir_neuron import Steps
@@ -224,11 +225,19 @@ class Model:
         return samples, np.concatenate(classified[1], axis=1)
 
     def _to_classify(self, x: str | Path | ArrayLike, y: ArrayLike | None) -> Given:
-        """All of the samples as those for testing; arrays are scaled and encoded as those of the training were."""
+        """All of the samples as those for testing; arrays are encoded as those of the training were."""
         if isinstance(x, str | Path):
             return given_data(self.spec, x, y, **_WHOLE)
         labels = np.zeros(len(np.asarray(x)), dtype=np.int64) if y is None else y
-        return given_data(self.spec, x, labels, test=(x, labels), classes=self.classes, **_WHOLE)
+        like = self._given.held if self._given else None
+        given = given_data(self.spec, x, labels, test=(x, labels), classes=self.classes, like=like, **_WHOLE)
+        encoder = given.spec.encoder
+        if encoder is not None and like is None and encoder_named(encoder).fits:
+            raise ValueError(
+                f"x must be spikes, as encoder {encoder} was fitted to samples of a training that this model has not "
+                f"seen: train it with arrays first"
+            )
+        return given
 
     def _learned(self) -> list[np.ndarray]:
         if self.weights is None:
@@ -236,9 +245,9 @@ class Model:
         return self.weights
 
     def inputs(self, x: str | Path | ArrayLike) -> np.ndarray:
-        """What the network sees of samples, uint8 [T, samples, inputs]; of data with a name, of those for training."""
-        given = self._to_classify(x, None)
-        return given.spec.dataset().train.spikes
+        """What the network sees of samples, as for ``evaluate``: uint8 [T, samples, inputs]."""
+        given = self._to_classify(x, None)  # holds the arrays
+        return given.spec.dataset().test.spikes
 
     def to_torch(self, *, exact: bool = True) -> "ChipNetwork":
         """A ``torch.nn.Module`` whose passes are the chip's, with the weights of the model, or new ones.

@@ -37,6 +37,7 @@ def given_data(
     *,
     test: tuple[ArrayLike, ArrayLike] | None = None,
     classes: tuple[str, ...] | None = None,
+    like: RawData | None = None,
     **changes: Any,
 ) -> Given:
     """The specification with what was given.
@@ -53,6 +54,8 @@ def given_data(
         Samples and labels for testing.
     classes : tuple of str or None
         Names of the classes, where those of the specification are not known.
+    like : RawData or None
+        Arrays of the training, to which the encoder is fitted; ``None``: the arrays are those of a training.
     **changes : object
         Other fields of the specification.
 
@@ -73,4 +76,6 @@ def given_data(
         encoder=spec.encoder,
         classes=spec.classes or classes,
     )
+    if like is not None and like.kind == data.kind:
+        data = replace(data, name=f"{data.name}-like-{like.name}", train=like.train)
     return Given(replace(spec, data=name_arrays(data), encoder=encoder, **changes), data)

@@ -110,6 +110,17 @@ def test_tables_words_and_series():
     assert levels.predict(VALUES[:5].reshape(5, 8, 8)).shape == (5,)
 
 
+def test_an_encoder_is_fitted_to_the_training_alone(tmp_path):
+    """Single samples are encoded as all of them together; a loaded model does not know the training's."""
+    series, labels = VALUES[:40].reshape(40, 8, 8), LABELS[:40]
+    model = Model("64-8-10", steps=4).fit(series, labels, epochs=1, progress=False, encoder="levels")
+    together = model.inputs(series[:3])
+    assert np.array_equal(np.concatenate([model.inputs(series[n : n + 1]) for n in range(3)], axis=1), together)
+    model.save(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="x must be spikes, as encoder levels was fitted to samples of a training"):
+        Model.load(tmp_path / "a.npz").predict(series)
+
+
 def test_callbacks_see_each_epoch_and_end_it(port):
     for backend in ("golden", port):
         seen = []

@@ -57,6 +57,11 @@ class Encoder:
             raise ValueError(f"encoder must be {self.name} without a number, not '{self.name}:{number}'")
 
     @property
+    def fits(self) -> bool:
+        """Whether it must be fitted to training samples, so that it encodes others as them."""
+        return type(self).fitted is not Encoder.fitted
+
+    @property
     def inputs_per_value(self) -> int:
         """How many inputs the network has for each value."""
         return self.planes
