@@ -35,6 +35,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_heading_anchors = 4  # links to headings, as on code forges
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["torch"]  # which one module needs, and the site does not
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True

@@ -88,6 +88,8 @@ def problems(thing):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_have_one_form(name):
+    if name == "backspike.api.torch_module":
+        pytest.importorskip("torch", reason="SKIPPED without the extra 'reference': PyTorch is missing")
     module = import_module(name)
     assert module.__doc__, f"{name} must say what it is for"
     wrong = [f"{thing}: {problem}" for thing, value in public_things(module) for problem in problems(value)]

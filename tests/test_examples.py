@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 from backspike.sim.verilator.runner import tool_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -43,6 +45,16 @@ def test_train_golden():
     accuracies = [float(value) for value in re.findall(r"epoch +\d+: ([\d.]+)%", run("train_golden.py"))]
     assert len(accuracies) == 10
     assert accuracies[-1] >= 96
+
+
+@pytest.mark.slow
+def test_adapt():
+    """A network that was trained in PyTorch gains from a few samples of a sensor with dead lines."""
+    pytest.importorskip("torch", reason="SKIPPED without the extra 'reference': the example needs PyTorch")
+    told = run("adapt.py", "--seeds", "1")
+    rows = {cells[0]: cells[1:] for cells in re.findall(r"\| (\w+) \| ([\d.]+) .*? \| ([\d.]+|-)", told)}
+    assert float(rows["50"][0]) > float(rows["none"][0]) + 10
+    assert float(rows["50"][0]) > float(rows["50"][1])
 
 
 def test_compare_pytorch():

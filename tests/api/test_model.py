@@ -121,6 +121,14 @@ def test_an_encoder_is_fitted_to_the_training_alone(tmp_path):
         Model.load(tmp_path / "a.npz").predict(series)
 
 
+def test_nir_and_back(tmp_path):
+    model = arrays()
+    model.to_nir(tmp_path / "net.nir")
+    found = Model.from_nir(tmp_path / "net.nir", steps=2)
+    assert same(found.weights, model.weights)
+    assert np.array_equal(found.predict(VALUES[:20]), model.predict(VALUES[:20]))
+
+
 def test_callbacks_see_each_epoch_and_end_it(port):
     for backend in ("golden", port):
         seen = []
