@@ -116,7 +116,8 @@ help:
 #:   MOMENTUM           momentum of the weight updates, by default 0.875, with lion and sign 0.984375
 #:   DECAY=1.0          share of a weight that an update keeps: weight decay
 #:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
-#:   DATA=digits        digits, mnist5k, or a folder with four files of MNIST's names and IDX format, whatever they hold
+#:   DATA=digits        digits, mnist5k, FILE.npz, FILE.csv, NAME_TRAIN.ts, or a folder of IDX files or of recordings of
+#:                      events; network and steps follow from the data where they are not set
 #:   ENCODER            what makes inputs of the data, by default that for this kind of data: see docs/data.md
 #:   CLASSES            names of the classes in the order of their numbers, joined by commas
 #:   SAMPLES=208        training samples on the chip, rounded up to whole batches

@@ -24,8 +24,8 @@ from backspike.golden.passes import Passes
 from backspike.golden.trainer import Trainer
 from backspike.golden.windows import delta_windows, input_windows, pooled_any, to_pixels
 from backspike.host.data.dataset import Samples
-from backspike.host.data.load import load
-from backspike.host.training.golden_training import train_golden
+from backspike.host.training.fitting import fitted
+from backspike.host.training.golden_training import accuracy_by_class, train_golden
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
 
@@ -134,6 +134,9 @@ def _train(spec: TrainingSpec, kind: str, arithmetic: Arithmetic, *, activity: b
         print(f"  weights of the best epoch: test accuracy {result.tested.accuracy:.4f}")
     if activity:
         _show("trained weights", trainer, seen)
+        shares = accuracy_by_class(spec, trainer, dataset)
+        told_shares = (f"{name} {share:.1%}" for name, share in shares.items() if share is not None)
+        print(f"  test accuracy by class: {', '.join(told_shares)}")
     print(f"  saturated: {trainer.saturated}")
     for text in diagnose(trainer, seen.spikes, seen.labels):
         print(f"  warning: {text}")
@@ -175,12 +178,8 @@ def _spec(arguments: Namespace) -> TrainingSpec:
     if arguments.hidden and arguments.network:
         raise ValueError("hidden must not be given with network")
     if arguments.network is None:
-        named = {name: given[name] for name in ("encoder", "classes") if name in given}
-        dataset = load(given.get("data", TrainingSpec.data), given.get("steps", TrainingSpec.steps), **named)
-        hidden = arguments.hidden or "128"
-        flat = hidden.replace("-", "").isdigit()
-        given["network"] = f"{dataset.inputs if flat else dataset.notation}-{hidden}-{len(dataset.classes)}"
-    return TrainingSpec.with_epochs(**given)
+        given.setdefault("data", TrainingSpec.data)
+    return TrainingSpec.with_epochs(**fitted(given, arguments.hidden))
 
 
 def run(arguments: Namespace) -> int:

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "classify test samples on a chip over a serial port",
     "nir": "networks from and to files of other programs (NIR)",
     "memory": "bytes of a training sample, in the phases of a network that does not fit",
+    "data": "show what was understood of data, and which network and chip fit them",
     "golden": "train the golden model alone; print accuracy, speed and activity",
     "energy": "energy per training sample, from the counters of a report",
 }

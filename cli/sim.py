@@ -48,17 +48,21 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Simulate the training; returns the exit code."""
+    from backspike.host.training.fitting import fitted  # noqa: PLC0415 - slow, and not needed for --help
     from backspike.sim.run.scenario import Scenario  # noqa: PLC0415 - --help works without the extra
     from backspike.sim.run.simulated_training import simulate_training  # noqa: PLC0415
 
     names = ("cores", "lanes", "idle")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    training = given_training(arguments)
+    if arguments.preset == "digits":  # the others have networks of their own
+        training = fitted(training)
     scenario = Scenario.preset(
         arguments.preset,
         chip=given_chip(arguments),
         skipping=not arguments.no_skipping,
         **given,
-        **given_training(arguments),
+        **training,
     )
     scenario.check()  # before a folder is made for it
     with output_folder(arguments.output, builds=True) as folder:

@@ -20,6 +20,7 @@ from backspike.host.driver.checks import check_run
 from backspike.host.training.checkpoint import Checkpoint, read_spec, read_weights
 from backspike.host.training.chip_group import GroupSession
 from backspike.host.training.chip_session import ChipSession
+from backspike.host.training.fitting import fitted
 from backspike.host.training.training_log import TrainingLog
 from backspike.host.training.training_run import TrainingRun
 from backspike.host.training.training_spec import TrainingSpec
@@ -161,7 +162,7 @@ def _new(arguments: Namespace) -> TrainingSpec:
     given = given_training(arguments)
     loaded = read_spec(arguments.load) if arguments.load else None
     if loaded is None:
-        return TrainingSpec.with_epochs(**given)
+        return TrainingSpec.with_epochs(**fitted(given))
     shape = {name: getattr(loaded, name) for name in _SHAPE}
     fixed = {name: value for name, value in given.items() if name in shape and name not in ("data", "classes")}
     _check_same(loaded, fixed, arguments.load)

@@ -53,7 +53,7 @@ class Trace:
     Parameters
     ----------
     inputs : array of uint8 or bool [T, B, inputs]
-        The input spikes.
+        The input spikes, or integers.
     layers : tuple of LayerTrace
         What each layer did.
     """
@@ -78,14 +78,18 @@ class Trace:
 
 
 def check_spikes(network: Network, spikes: ArrayLike) -> np.ndarray:
-    """``spikes`` as an array [T, B, inputs] of 0 and 1, uint8 or bool, else ``TypeError`` or ``ValueError``."""
+    """``spikes`` as an array [T, B, inputs], uint8 or bool, else ``TypeError`` or ``ValueError``.
+
+    They are 0 and 1, or integers up to ``largest_input`` of a network that has such.
+    """
     spikes = np.asarray(spikes)
     if spikes.dtype not in (np.uint8, np.bool_):
         raise TypeError(f"spikes must be an array of uint8 or bool, not {spikes.dtype}")
     if spikes.ndim != 3 or spikes.shape[0] != network.steps or spikes.shape[2] != network.inputs:
         raise ValueError(f"spikes must be [{network.steps}, B, {network.inputs}], not {list(spikes.shape)}")
-    if spikes.dtype == np.uint8 and spikes.max(initial=0) > 1:
-        raise ValueError(f"spikes must be 0 or 1, not {int(spikes.max())!r}")
+    most = network.largest_input
+    if spikes.dtype == np.uint8 and spikes.max(initial=0) > most:
+        raise ValueError(f"spikes must be {'0 or 1' if most == 1 else f'0 to {most}'}, not {int(spikes.max())!r}")
     return spikes
 
 
@@ -108,13 +112,15 @@ def blocks(rows: int, width: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def currents(layer: Layer, weight: np.ndarray, spikes: np.ndarray, arithmetic: Arithmetic[Sum]) -> Sum:
-    """``sum_j W_ji s_j`` for spikes [S, inputs], not rounded: [S, outputs]."""
+def currents(
+    layer: Layer, weight: np.ndarray, spikes: np.ndarray, arithmetic: Arithmetic[Sum], *, most: int = 1
+) -> Sum:
+    """``sum_j W_ji s_j`` for spikes [S, inputs], or integers up to ``most``, not rounded: [S, outputs]."""
     pixels = layer.out_height * layer.out_width
     weight = weight[row_order(layer)]
     totals = []
     for rows in blocks(len(spikes), pixels * len(weight)):
-        total = arithmetic.matmul(input_windows(layer, spikes[rows]), weight, counts=layer.pool**2)
+        total = arithmetic.matmul(input_windows(layer, spikes[rows]), weight, counts=layer.pool**2 * most)
         totals.append(arithmetic.map(total, partial(to_map, pixels)))
     return arithmetic.join(totals) if totals else arithmetic.zeros((0, layer.outputs))
 
@@ -127,10 +133,12 @@ def run_layer(
     *,
     noise: np.ndarray | None = None,
     state: State | None = None,
+    most: int = 1,
 ) -> LayerTrace:
     """What a layer does with spikes [T, B, inputs]; current = sum_j W_ji s_j[t], see ``neuron.step``.
 
     ``noise`` [T, B, N] moves its thresholds. ``state`` is that after the step before, if the samples began earlier.
+    ``most`` is the largest input: 1 of spikes.
     """
     if isinstance(arithmetic, Passes):
         done = arithmetic.run_layer(layer, weight, spikes, noise, state)
@@ -138,7 +146,7 @@ def run_layer(
             return done
     neuron = arithmetic.constants(layer.neuron)
     samples = spikes.shape[1]
-    current = currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic)
+    current = currents(layer, weight, spikes.reshape(-1, layer.inputs), arithmetic, most=most)
     state = state or initial_state((samples, layer.outputs))
     steps = []
     for t in range(len(spikes)):
@@ -166,7 +174,7 @@ def forward(
     weights : sequence of array of float64
         One for each layer, as ``layer.shape``.
     spikes : array of uint8 or bool [T, B, inputs]
-        0 and 1.
+        0 and 1, or integers up to ``network.largest_input``.
     arithmetic : Arithmetic
         How results are rounded.
     noise : sequence of array [T, B, N]
@@ -184,6 +192,7 @@ def forward(
     for number, (layer, weight) in enumerate(zip(network.layers, weights, strict=True)):
         moved = noise[number] if number < len(noise) else None
         state = None if before is None else before.layers[number].state
-        traces.append(run_layer(layer, weight, spikes, arithmetic, noise=moved, state=state))
+        most = 1 if number else network.largest_input
+        traces.append(run_layer(layer, weight, spikes, arithmetic, noise=moved, state=state, most=most))
         spikes = traces[-1].spikes
     return Trace(inputs, tuple(traces))

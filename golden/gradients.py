@@ -31,8 +31,8 @@ def accumulate(
 ) -> list[Sum]:
     """``G_ji = sum over samples and steps of delta_i[t] n_j[t]``, exact and not rounded, added to those given.
 
-    ``n_j`` is what the rule takes from an input: its spike, a trace, or a count. In a convolutional layer the sum is
-    also over all output pixels, and over the inputs of a pooling field.
+    ``n_j`` is what the rule takes from an input: its spike, an integer of the host, a trace, or a count. In a
+    convolutional layer the sum is also over all output pixels, and over the inputs of a pooling field.
 
     Parameters
     ----------

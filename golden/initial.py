@@ -40,7 +40,7 @@ def initial_weights(network: Network, seed: int) -> list[np.ndarray]:
 
     ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``. So the outputs start just below
     the threshold, inside the surrogate's window, where every one of them can learn. A bias starts at 0. All are rounded
-    to the network's format.
+    to the network's format. The first layer's are smaller by half the range of inputs that are integers.
 
     Parameters
     ----------
@@ -59,6 +59,8 @@ def initial_weights(network: Network, seed: int) -> list[np.ndarray]:
     for layer in network.layers:
         last = layer is network.layers[-1]
         bound = layer.neuron.theta * (5 / _fan_in(layer) if last else math.sqrt(6 / _fan_in(layer)))
+        if layer is network.layers[0]:
+            bound /= 1 << network.input_bits - 1
         weights.append(network.format.round(_uniform(generator, layer, bound, 0 if last else -bound)) + 0.0)
     return weights
 
@@ -85,16 +87,18 @@ def balanced_weights(network: Network, seed: int, spikes: np.ndarray) -> list[np
     arithmetic = BitExact(network.format)
     weights = initial_weights(network, seed)
     for number, layer in enumerate(network.layers[:-1]):
+        most = 1 if number else network.largest_input
         low, high = -_RANGE, _RANGE
         while low < high:
             middle = (low + high) // 2
-            trace = run_layer(layer, _scaled(weights[number], middle, network.format), spikes, arithmetic)
+            tried = _scaled(weights[number], middle, network.format)
+            trace = run_layer(layer, tried, spikes, arithmetic, most=most)
             if trace.spikes.mean() < SPIKING:
                 low = middle + 1
             else:
                 high = middle
         weights[number] = _scaled(weights[number], low, network.format)
-        spikes = run_layer(layer, weights[number], spikes, arithmetic).spikes
+        spikes = run_layer(layer, weights[number], spikes, arithmetic, most=most).spikes
     last = network.layers[-1]
     density = max(float(spikes.mean()), 1 / spikes.size)
     mean = _fan_in(last) * density * float(weights[-1][: last.shape[0] - last.bias].mean())

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from backspike.golden.constants import Neuron, Training
 from backspike.golden.layers import Conv, Dense, Layer
 from backspike.golden.notation import describe, parse_layers
+from backspike.golden.operands import MOST_BITS
 from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
@@ -31,6 +32,8 @@ class Network:
         Time steps T, at least 1.
     format : Format
         Of every stored number.
+    input_bits : int
+        Of what the host gives: 1 for spikes, up to 8 for integers, which are a current of the first layer.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Network:
     layers: Sequence[Layer]
     steps: int
     format: Format = BINARY16
+    input_bits: int = 1
 
     ends_in_pixel: ClassVar[bool] = True
     """Whether the last layer must have a single output pixel: not in a part of a network."""
@@ -65,6 +69,7 @@ class Network:
         if self.ends_in_pixel and last[1:] != (1, 1):
             raise ValueError(f"the last layer must have one output pixel, not a map of {_show(last)}")
         object.__setattr__(self, "steps", check_integer("steps", self.steps, 1))
+        object.__setattr__(self, "input_bits", check_integer("input_bits", self.input_bits, 1, MOST_BITS))
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         for layer in self.layers:
@@ -124,6 +129,11 @@ class Network:
     def inputs(self) -> int:
         """Neurons that the host gives."""
         return self.layers[0].inputs
+
+    @property
+    def largest_input(self) -> int:
+        """The largest integer that the host gives: 1 for spikes."""
+        return (1 << self.input_bits) - 1
 
     @property
     def outputs(self) -> int:

@@ -62,7 +62,7 @@ def default_rate(
     updates : int or None
         Updates of the whole training, at least 1; ``None``: 1,000.
     density : float or None
-        Share of the inputs that spike at a step, 0 to 1; ``None``: a quarter.
+        Share of the inputs that spike at a step, or the mean square of inputs that are integers; ``None``: a quarter.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def default_rate(
     """
     batch = check_integer("batch", batch, 1)
     updates = check_integer("updates", _UPDATES if updates is None else updates, 1)
-    density = check_number("density", _DENSITY if density is None else density, 0, 1)
+    density = check_number("density", _DENSITY if density is None else density, 0)
     if _kind(update, momentum) == "momentum":
         return _momentum_rate(network, batch, _MOMENTUM if momentum is None else momentum)
     reached = [_reaching(layer) * (SPIKING if number else density) for number, layer in enumerate(network.layers)]

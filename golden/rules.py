@@ -184,6 +184,11 @@ class Rule:
     def check(self, network: Network) -> None:
         """``ValueError`` where the rule cannot train the network."""
         steps, frame = network.steps, self.frame_steps(network.steps)
+        if network.input_bits > 1 and self.operand != "spike":
+            raise ValueError(
+                f"rule {self.name} must have spikes as inputs, of which it keeps traces or counts, not integers of "
+                f"{network.input_bits} bits: use encoder bits:{network.input_bits}, or rule sltt"
+            )
         if steps % frame:
             fitting = max(n for n in range(1, frame + 1) if steps % n == 0)
             raise ValueError(
@@ -262,7 +267,7 @@ class Rule:
         """The ``Operand`` of each layer's inputs."""
         one = self.one(network)
         if self.operand == "spike":
-            return (Operand(),) * len(network.layers)
+            return Operand(most=network.largest_input), *[Operand()] * (len(network.layers) - 1)
         if self.operand == "count":
             return (Operand(LEAK_ONE, 1, bias=network.steps, most=network.steps, once=True),) * len(network.layers)
         return tuple(

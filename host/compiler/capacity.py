@@ -115,6 +115,11 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
 
     ``ValueError`` where the rule cannot train the network.
     """
+    if network.input_bits > 1:
+        raise CapacityError(
+            f"the network's inputs are integers of {network.input_bits} bits and a chip takes spikes: use encoder "
+            f"bits:{network.input_bits}, which makes an input of each bit, or the golden model alone"
+        )
     if rule.backward == "ternary":
         raise CapacityError(
             f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, dfa or opzo"

@@ -79,6 +79,8 @@ class Dataset:
         Time steps T.
     bits : int
         Of an input: 1 for spikes, more for the integers of the direct encoder.
+    encoder : str or None
+        Name of what makes the inputs; ``None``: they are as in the source.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Dataset:
     shape: tuple[int, ...]
     steps: int
     bits: int = 1
+    encoder: str | None = None
 
     def with_validation(self, share: float, seed: int) -> "Dataset":
         """With a share of the training samples put aside, drawn by the seed; at least one stays on each side."""

@@ -2,6 +2,7 @@
 """From ``RawData`` to a ``Dataset``: scale, encoder, shape of the inputs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from backspike.host.data.dataset import Dataset, Samples
 from backspike.host.data.encoders.by_name import default_encoder, encoder_named
 from backspike.host.data.encoders.encoder import Encoder
-from backspike.host.data.frames import averaged, filled
+from backspike.host.data.frames import averaged, counted, filled
 from backspike.host.data.raw import RawData
 from backspike.host.data.scale import Scale, features, seen_values
 from backspike.spec.checks import check_integer
@@ -35,12 +36,14 @@ def encode_data(data: RawData, steps: int, encoder: str | None = None) -> Datase
         There is no such encoder, it does not take such data, or they have another number of steps.
     """
     steps = check_integer("steps", steps, 1)
-    if data.kind == "spikes":
+    if data.kind in ("spikes", "events"):
         if encoder is not None:
-            raise ValueError(f"encoder must be None for the data {data.name!r}, which are spikes, not {encoder!r}")
+            raise ValueError(f"encoder must be None for the data {data.name!r}, which are {data.kind}, not {encoder!r}")
+        if data.kind == "events":
+            return _dataset(data, steps, partial(_events, data.shape, steps), data.shape)
         if data.length != steps:
             raise ValueError(f"steps must be {data.length} for the data {data.name!r}, not {steps}")
-        return _dataset(data, steps, _as_steps, data.shape, 1)
+        return _dataset(data, steps, _as_steps, data.shape)
     chosen = default_encoder(data) if encoder is None else encoder_named(encoder)
     if data.kind not in chosen.kinds:
         raise ValueError(f"encoder must take {data.kind}, such as {default_encoder(data)}, not {encoder!r}")
@@ -49,7 +52,7 @@ def encode_data(data: RawData, steps: int, encoder: str | None = None) -> Datase
     chosen = chosen.fitted(scale(seen))
     encode = partial(_values if data.kind == "values" else _series, chosen, scale, steps, len(data.shape) == 3)
     shape = (chosen.inputs_per_value * data.shape[0], *data.shape[1:])
-    return _dataset(data, steps, encode, shape, chosen.bits)
+    return replace(_dataset(data, steps, encode, shape), bits=chosen.bits, encoder=str(chosen))
 
 
 def _dataset(
@@ -57,7 +60,6 @@ def _dataset(
     steps: int,
     encode: Callable[[np.ndarray, np.ndarray], np.ndarray],
     shape: tuple[int, ...],
-    bits: int,
 ) -> Dataset:
     count = len(data.train)
     return Dataset(
@@ -67,7 +69,6 @@ def _dataset(
         classes=data.classes,
         shape=shape,
         steps=steps,
-        bits=bits,
     )
 
 
@@ -78,6 +79,10 @@ def _plain(values: np.ndarray) -> np.ndarray:
 def _as_steps(rows: np.ndarray, _: np.ndarray) -> np.ndarray:
     """Spikes [B, T, ...] as [T, B, inputs]."""
     return np.moveaxis(rows.reshape(*rows.shape[:2], -1), 0, 1).astype(np.uint8)
+
+
+def _events(shape: tuple[int, ...], steps: int, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return counted(rows, shape, steps)
 
 
 def _values(

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-__all__ = ["averaged", "filled"]
+__all__ = ["averaged", "counted", "filled"]
 
 
 def averaged(series: np.ndarray, steps: int) -> np.ndarray:
@@ -28,3 +28,16 @@ def filled(values: np.ndarray) -> np.ndarray:
     steps = np.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1))
     last = np.maximum.accumulate(np.where(np.isnan(values), 0, steps), axis=0)
     return np.nan_to_num(np.take_along_axis(values, last, axis=0))
+
+
+def counted(recordings: np.ndarray, shape: tuple[int, ...], steps: int) -> np.ndarray:
+    """1 where events of a recording are in a frame, uint8 [T, B, polarity * height * width]; 0 elsewhere.
+
+    The T frames of a recording are of equal length, from its first event to its last.
+    """
+    frames = np.zeros((steps, len(recordings), *shape), dtype=np.uint8)
+    for sample, events in enumerate(recordings):
+        since = events["t"] - events["t"][0]
+        frame = since * steps // (since[-1] + 1)
+        frames[frame, sample, events["p"], events["y"], events["x"]] = 1
+    return frames.reshape(steps, len(recordings), -1)

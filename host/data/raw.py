@@ -48,10 +48,9 @@ class RawData:
     ----------
     name : str
         Of the data.
-    kind : "values", "series" or "spikes"
-        What rows are: numbers [samples, *shape] from 0 to 1, or others that are scaled; numbers
-        [samples, length, *shape], not a number behind the end of a series; or 0 and 1 in
-        [samples, steps, *shape].
+    kind : "values", "series", "spikes" or "events"
+        What rows are: numbers [samples, *shape]; numbers [samples, length, *shape], not a number behind the end of a
+        series; 0 and 1 [samples, steps, *shape]; or objects [samples], each an array of ``event_files.EVENT``.
     shape : tuple of int
         ``(features,)`` or ``(channels, height, width)``.
     train, test : Part
@@ -65,7 +64,7 @@ class RawData:
     """
 
     name: str
-    kind: Literal["values", "series", "spikes"]
+    kind: Literal["values", "series", "spikes", "events"]
     shape: tuple[int, ...]
     train: Part
     test: Part

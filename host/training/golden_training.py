@@ -4,12 +4,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from backspike.golden.trainer import Trainer
 from backspike.host.data.dataset import Dataset, Samples
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec
 
-__all__ = ["GoldenTraining", "assess", "train_golden"]
+__all__ = ["GoldenTraining", "accuracy_by_class", "assess", "train_golden"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,16 @@ def assess(spec: TrainingSpec, trainer: Trainer, samples: Samples) -> Metrics:
         part = samples[start : start + 256]
         metrics += spec.metrics(trainer.forward(part.spikes).layers[-1].spikes, part.labels)
     return metrics
+
+
+def accuracy_by_class(spec: TrainingSpec, trainer: Trainer, data: Dataset) -> dict[str, float | None]:
+    """Share of the test samples of each class, by its name, that are classified rightly; ``None`` where it has none."""
+    parts = (data.test[start : start + 256] for start in range(0, len(data.test), 256))
+    answers = np.concatenate([trainer.predictions(trainer.forward(part.spikes)) for part in parts])
+    labels, count = data.test.labels, len(data.classes)
+    totals = np.bincount(labels, minlength=count)
+    right = np.bincount(labels[answers == labels], minlength=count)
+    return {
+        name: int(found) / int(total) if total else None
+        for name, found, total in zip(data.classes, right, totals, strict=True)
+    }

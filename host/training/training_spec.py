@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -28,7 +27,7 @@ from backspike.host.compiler.cost_model import Density
 from backspike.host.data.arrays import arrays_named
 from backspike.host.data.dataset import Dataset
 from backspike.host.data.encoders.by_name import encoder_named
-from backspike.host.data.load import load
+from backspike.host.data.load import absolute, load
 from backspike.host.data.sources.labels import check_classes
 from backspike.host.training.metrics import Metrics
 from backspike.spec.checks import check_integer, check_number
@@ -163,9 +162,8 @@ class TrainingSpec:
     def _check_data(self) -> None:
         if not isinstance(self.data, str):
             raise TypeError(f"data must be a string, not {self.data!r}")
-        if Path(self.data).exists():
-            # Whoever reads this later may do so in another folder, as a simulation does
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        # Whoever reads this later may do so in another folder, as a simulation does
+        object.__setattr__(self, "data", absolute(self.data))
         if self.encoder is not None:
             encoder_named(self.encoder)
         if self.classes is not None:
@@ -193,7 +191,8 @@ class TrainingSpec:
         """The ``Network``, with the neurons of the learning rule."""
         neurons: dict[str, Any] = {"neurons": self.neuron} if isinstance(self.neuron, list) else self.neuron
         network = Network.parse(self.network, steps=self.steps, bias=self.bias, format=Format(**self.format), **neurons)
-        return self.learning_rule.adapted(network)
+        bits = 1 if self.encoder is None else encoder_named(self.encoder).bits
+        return self.learning_rule.adapted(dataclasses.replace(network, input_bits=bits))
 
     @property
     def learning_rule(self) -> Rule:
@@ -277,13 +276,14 @@ class TrainingSpec:
         )
 
     def _statistics(self) -> dict[str, Any]:
-        """What the rate follows from: updates of the whole training, and density of the input spikes."""
+        """What the rate follows from: updates of the whole training, and mean square of the inputs."""
         if self.rate is not None:
             return {}
         updates = self.epochs * -(-self.samples_trained() // self.batch)
         if self.learning_rule.step_updates:
             updates *= self.steps
-        return {"updates": updates, "density": float(self._all().train[:_SEEN].spikes.mean())}
+        seen = self._all().train[:_SEEN].spikes
+        return {"updates": updates, "density": float(np.square(seen, dtype=np.float64).mean())}
 
     def _all(self) -> Dataset:
         """All of the data, whatever the network."""

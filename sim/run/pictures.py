@@ -17,7 +17,7 @@ from backspike.host.data.dataset import Dataset
 from backspike.sim.run.program_picture import draw_program
 from backspike.sim.run.scenario import ACTIVITY_PERIOD, Scenario
 
-__all__ = ["draw_all", "draw_mesh"]
+__all__ = ["draw_all", "draw_inputs", "draw_mesh"]
 
 _BLUE, _ORANGE, _GREEN = "#1f5fa8", "#d9731a", "#3a8f4d"
 _ENGINES = (("FP", "feed-forward", _BLUE), ("BP", "back-propagation", _ORANGE), ("WG", "weight gradient", _GREEN))
@@ -142,6 +142,28 @@ def _curves(accuracy_axes, x, losses, accuracies, where):
     accuracy_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     accuracy_axes.grid(alpha=0.3)
     accuracy_axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=2, frameon=False)
+
+
+def draw_inputs(inputs: np.ndarray, shape: tuple[int, ...], path: Path) -> Path:
+    """Draw the inputs of a sample [T, inputs]: a row of maps for each channel, or a raster of inputs and steps."""
+    steps = len(inputs)
+    if len(shape) == 3:
+        channels, height, width = shape
+        figure = _figure(max(3, 1.2 * steps), max(1.6, 1.2 * channels * height / width))
+        for place, axes in enumerate(figure.subplots(channels, steps, squeeze=False).flat):
+            step, channel = place % steps, place // steps
+            axes.imshow(inputs[step].reshape(shape)[channel], cmap="gray_r", vmin=0, vmax=max(1, inputs.max()))
+            axes.set(xticks=[], yticks=[])
+            if channel == 0:
+                axes.set_title(f"step {step + 1}", fontsize=8)
+    else:
+        figure = _figure(max(3, 0.25 * steps), max(2, min(8, 0.12 * inputs.shape[1])))
+        axes = figure.subplots()
+        axes.imshow(inputs.T, cmap="gray_r", aspect="auto", origin="lower", interpolation="nearest")
+        axes.set(xlabel="step", ylabel="input")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return _save(figure, path)
 
 
 def _as_picture(data):

@@ -54,6 +54,7 @@ def make_report(
             "golden_fully_trained": golden["accuracy"],
             "golden_training_samples": golden["samples"],
             "golden_fully_trained_same_tests": golden["trained_accuracy"],
+            "golden_fully_trained_by_class": golden["classes"],
         },
         "state_bits": state_bits(scenario.config),
         "saturated": measured["saturated"],

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from backspike.golden import learning
 from backspike.golden.diagnosis import diagnose
 from backspike.host.data.dataset import Dataset
-from backspike.host.training.golden_training import train_golden
+from backspike.host.training.golden_training import accuracy_by_class, train_golden
 from backspike.host.training.metrics import Metrics
 from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.run.pictures import draw_all
@@ -131,6 +131,7 @@ def _train_golden(scenario: Scenario, data: Dataset, reporter: Reporter) -> dict
         "held": held,
         "warnings": diagnose(result.trainer, seen.spikes, seen.labels),
         "accuracy": result.tested.accuracy,
+        "classes": accuracy_by_class(scenario, result.trainer, data),
     }
 
 

@@ -60,7 +60,7 @@ def test_a_window_covers_a_silent_output():
         (ValueError, "batch must be at least 1, not 0", {"batch": 0}),
         (TypeError, "batch must be an integer, not 1.0", {"batch": 1.0}),
         (ValueError, "updates must be at least 1, not 0", {"updates": 0}),
-        (ValueError, "density must be at least 0 and at most 1, not 2", {"density": 2}),
+        (ValueError, "density must be at least 0, not -1", {"density": -1}),
     ],
 )
 def test_what_is_no_number_of_a_training_is_refused(error, text, options):

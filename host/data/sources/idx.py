@@ -97,10 +97,13 @@ def _content(path: Path) -> np.ndarray:
 
 
 def _find(folder: Path, name: str) -> Path:
-    found = [path for end in ("", ".gz") for path in sorted(folder.glob(f"*{name}{end}"))]
-    if not found:
-        raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
-    return found[0]
+    for end in ("", ".gz"):
+        found = sorted(folder.glob(f"*{name}{end}"))
+        if len(found) > 1:
+            raise ValueError(f"{folder} must have one file {name}{end}, not {found[0].name} and {found[1].name}")
+        if found:
+            return found[0]
+    raise FileNotFoundError(f"{folder} has neither {name} nor {name}.gz")
 
 
 def _pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -92,7 +92,7 @@ def test_missing_files_are_named(folder):
     (folder / NAMES[3]).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(f"{folder} has neither {NAMES[3]} nor {NAMES[3]}.gz")):
         load(folder)
-    with pytest.raises(FileNotFoundError, match=r"^data must be 'digits', 'mnist5k', a folder .* not 'digit'"):
+    with pytest.raises(FileNotFoundError, match=r"^data must be 'digits', 'mnist5k', FILE.npz, .* not 'digit'"):
         load("digit")
     with pytest.raises(FileNotFoundError, match=re.escape(f"{folder}/nothing is not a file")):
         read_idx(folder / "nothing", 1)
