@@ -26,6 +26,7 @@ COMMANDS = {
     "memory": "bytes of a training sample, in the phases of a network that does not fit",
     "data": "show what was understood of data, and which network and chip fit them",
     "golden": "train the golden model alone; print accuracy, speed and activity",
+    "federated": "workers with data of their own learn one network together, with Flower",
     "energy": "energy per training sample, from the counters of a report",
 }
 """What each command does. Its file has ``DESCRIPTION``, ``EXTRA``, ``add_options(parser)`` and ``run(arguments)``."""
