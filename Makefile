@@ -15,12 +15,14 @@ FLAGS := STRICT BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES RULE SEED OUTPUT
 BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
 SYNTH := $(filter-out CORES,$(CHIP)) BOARD UNIT
-TARGETS := help sim bench verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
+FEDERATED := WORKERS ROUNDS LOCAL_EPOCHS PARTITION DROP
+TARGETS := help sim bench federated verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
   distclean
 
 # What each target takes on the command line, apart from PYTHON.
 TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
 TAKES_bench := $(BENCH)
+TAKES_federated := $(FEDERATED) STEPS OUTPUT $(filter-out PRESET EPOCHS IDLE,$(TRAINING)) STRICT BIAS
 TAKES_verilog := $(CHIP)
 TAKES_bitstream := $(BITSTREAM) RECORD
 TAKES_synth := $(SYNTH)
@@ -51,7 +53,7 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(BITSTREAM) RECORD RENEW UNIT WAVES ARGS
+unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(FEDERATED) $(BITSTREAM) RECORD RENEW UNIT WAVES ARGS
 # Tests that share what they build stay in one process, and the longest come first: tests/conftest.py.
 PROCESSES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
@@ -66,6 +68,7 @@ help:
 
 #: make sim         generate a chip, simulate it, train it on real digits, compare it with the golden model
 #: make bench       measure a set of networks on simulated chips; tables and pictures in build/bench
+#: make federated   let workers with data of their own learn one network together; result in build/federated
 #: make verilog     write a chip as Verilog, and a JSON description beside it
 #: make bitstream   turn a chip into a bitstream for an FPGA board
 #: make boards      list the FPGA boards, and the largest chip that has been built for each
@@ -137,6 +140,13 @@ help:
 #:   RULE=bptt          learning rules joined by commas, such as bptt,sltt: each case runs with each
 #:   SEED=1             as in sim
 #:   OUTPUT             folder for everything that is written: build/bench
+#: Variables of federated, beside those of sim from STEPS and NETWORK on that are about the training:
+#:   WORKERS=5          workers, each with a share of the training samples
+#:   ROUNDS=3           rounds
+#:   LOCAL_EPOCHS=1     epochs of each worker in a round
+#:   PARTITION=iid      iid: samples are shared out at random; label: each worker sees few of the classes
+#:   DROP=0.0           chance that a worker is absent in a round
+#:   OUTPUT             folder for everything that is written: build/federated
 #: Variables of bitstream and, apart from CORES, synth (also LANES to CHAIN, by default those of the board):
 #:   BOARD=ulx3s_85f    one of those that make boards lists
 #:   CORES              cores, by default as many as the board's file says
@@ -155,6 +165,9 @@ sim: $(STAMP) tools
 
 bench: $(STAMP) tools
 	$(RUN) backspike.cli bench $(call options,$(BENCH))
+
+federated: $(VENV)/federated
+	$(RUN) backspike.cli federated $(call options,$(FEDERATED) STEPS OUTPUT $(filter-out PRESET EPOCHS IDLE,$(TRAINING))) $(call switches,STRICT BIAS)
 
 verilog: $(STAMP)
 	$(RUN) backspike.cli verilog $(call options,$(CHIP))
@@ -212,6 +225,10 @@ tools:
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 $(STAMP): FORCE
 endif
+
+$(VENV)/federated: $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[federated]'
+	@touch $@
 
 $(VENV)/docs: $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

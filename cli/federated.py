@@ -25,8 +25,8 @@ from backspike.host.training.training_spec import TrainingSpec
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "run"]
 
 DESCRIPTION = (
-    "Federated learning with Flower on this machine: each worker trains on a share of the data, in a process of its own; "
-    "the exact mean of their weights goes round. See docs/federated.md."
+    "Federated learning with Flower on this machine: each worker trains on a share of the data, in a process of its "
+    "own; the exact mean of their weights goes round. See docs/federated.md."
 )
 EXTRA = "federated"
 
@@ -65,7 +65,9 @@ def add_options(parser: ArgumentParser) -> None:
         help="serial port of the chip of the first worker; given again, of the next one, and so on; workers without a "
         "chip train in the golden model, to the same bits",
     )
-    parser.add_argument("--baud", type=positive, default=1_000_000, metavar="N", help="as of train (default %(default)s)")
+    parser.add_argument(
+        "--baud", type=positive, default=1_000_000, metavar="N", help="as of train (default %(default)s)"
+    )
     parser.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="as of train (default %(default)s)")
     parser.add_argument("--resend", type=seconds, default=0.1, metavar="S", help="as of train (default %(default)s)")
     add_output_option(parser, "build/federated")

@@ -118,7 +118,7 @@ def test_help_tells_the_defaults_of_the_command():
     assert done.returncode == 0
     told = dict(re.findall(r"^  ([A-Z_]+)=(\S+)", done.stdout, re.MULTILINE))
     options = {}
-    for command in ("bitstream", "verilog", "sim"):
+    for command in ("federated", "bitstream", "verilog", "sim"):
         options |= vars(make_parser(command).parse_args([command]))
     defaults = {field.name: field.default for kind in (ChipConfig, Scenario) for field in dataclasses.fields(kind)}
     defaults |= dataclasses.asdict(Neuron())

@@ -15,9 +15,9 @@ _BITS = 62
 
 
 def exact_mean(weights: Sequence[Sequence[np.ndarray]], samples: Sequence[int], fmt: Format) -> list[np.ndarray]:
-    """``W = round(sum_k n_k W_k / sum_k n_k)``: federated averaging (McMahan et al. 2017, arXiv 1602.05629) with one rounding.
+    """``W = round(sum_k n_k W_k / sum_k n_k)``, with one rounding.
 
-    The sum is one of integers, so that neither the order nor a grouping of the workers changes a bit.
+    This is federated averaging (McMahan et al. 2017, arXiv 1602.05629). The sum is one of integers, so that neither the order nor a grouping of the workers changes a bit.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ def exact_mean(weights: Sequence[Sequence[np.ndarray]], samples: Sequence[int], 
         if [array.shape for array in arrays] != shapes:
             raise ValueError(f"weights of worker {number} must have the shapes of the first's, {shapes}")
     return [
-        _rounded(sum(count * _integers(arrays[k], fmt) for count, arrays in zip(counts, weights, strict=True)), total, fmt)
+        _rounded(
+            sum(count * _integers(arrays[k], fmt) for count, arrays in zip(counts, weights, strict=True)), total, fmt
+        )
         for k in range(len(shapes))
     ]
 

@@ -160,9 +160,7 @@ def run_federation(
         metrics = assess(spec, spec.trainer(last), data.test)
         told(Round(number, metrics.accuracy, metrics.loss, digest(last), takers.get(number, [])))
 
-    strategy = ExactFedAvg(
-        spec.model.format, told=takers.__setitem__, min_train_nodes=count, min_available_nodes=count
-    )
+    strategy = ExactFedAvg(spec.model.format, told=takers.__setitem__, min_train_nodes=count, min_available_nodes=count)
     with LocalGrid(WorkerApp(federation, tuple(chips)), count) as grid:
         strategy.start(grid, arrays_of(spec.weights()), num_rounds=federation.rounds, evaluate_fn=evaluate)
     return last

@@ -73,9 +73,7 @@ class LocalGrid(Grid):
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
         """See ``Grid``."""
-        return Message(
-            content=content, message_type=message_type, dst_node_id=dst_node_id, group_id=group_id, ttl=ttl
-        )
+        return Message(content=content, message_type=message_type, dst_node_id=dst_node_id, group_id=group_id, ttl=ttl)
 
     def get_node_ids(self) -> Iterable[int]:
         """See ``Grid``."""
@@ -117,7 +115,7 @@ _state: dict[str, Any] = {}
 
 
 def _identify(node: int) -> None:
-    """Who this process is, which its messages carry; Flower's runtimes say so, and its public names have no other way."""
+    """Who this process is, as its messages say. Flower's runtimes set it so; its public names have no other way."""
     TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 0, 0, node
 
 

@@ -23,8 +23,8 @@ def partition(labels: np.ndarray, workers: int, kind: Partition, seed: int) -> l
     workers : int
         How many.
     kind : "iid" or "label"
-        ``iid``: drawn at random. ``label``: ordered by label, cut into two shards a worker, and the shards are drawn, so
-        that each worker sees few of the classes (McMahan et al. 2017, arXiv 1602.05629, section 3).
+        ``iid``: drawn at random. ``label``: ordered by label and cut into two shards a worker, which are drawn, so that
+        each worker sees few of the classes (McMahan et al. 2017, arXiv 1602.05629, section 3).
     seed : int
         Of what is drawn.
 

@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("flwr", reason="the extra 'federated' is not installed")
 
-from flwr.app import MetricRecord, RecordDict  # noqa: E402
-from flwr.clientapp import ClientApp  # noqa: E402
+from flwr.app import MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 
-from backspike.host.federated.federation import Federation, run_federation  # noqa: E402
-from backspike.host.federated.flower_apps import ExactFedAvg, Message, WorkerApp, arrays_of  # noqa: E402
-from backspike.host.federated.local_grid import LocalGrid  # noqa: E402
-from backspike.spec.formats import BINARY16  # noqa: E402
-from tests.support.trained_chip import SPEC  # noqa: E402
+from backspike.host.federated.federation import Federation, run_federation
+from backspike.host.federated.flower_apps import ExactFedAvg, Message, WorkerApp, arrays_of
+from backspike.host.federated.local_grid import LocalGrid
+from backspike.spec.formats import BINARY16
+from tests.support.trained_chip import SPEC
 
 FEDERATION = Federation(spec=dataclasses.replace(SPEC, epochs=2), workers=3, rounds=2)
 
