@@ -227,13 +227,13 @@ async def rules_that_train_in_frames(dut):
     names = [("sltt", 3), ("sltt-k:2", 5), ("tbptt:1", 2), ("tbptt:2", 4), ("sltt", 20)]
     names = [(name, steps) for name, steps in names if CONFIG.steps > 1 or name != "tbptt:2"]
     if CONFIG.operand_bits > 1:
-        names += [("ottt", 4), ("ottt", 20)]
+        names += [("ottt", 4), ("ottt", 20), ("ottt-o", 3)]
     for number, (name, steps) in enumerate(names):
         rule, draw = Rule.parse(name), np.random.default_rng(SEED + number)
         options = {"steps": steps, "bias": True, "reset": ("hard", "soft")[number % 2]}
         network, training, weights = lively("20-24-17-5", SEED + number, **options)
         await chip.load(network, training, weights=weights, rule=rule, strategy="shuffled", seed=SEED + number)
-        for batch, count in enumerate((2, CONFIG.slots + 1)):
+        for batch, count in enumerate((1, 1, 1) if rule.step_updates else (2, CONFIG.slots + 1)):
             samples = random_samples(network, count, SEED + 10 * number + batch, density=0.5)
             await chip.train(*samples, trained=rule.draw(network, draw))
         assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
