@@ -11,7 +11,7 @@ from backspike.golden.compiled import backward, errors, forward, gradients, roun
 from backspike.golden.compiled.buffers import Buffers
 from backspike.golden.compiled.geometry import Geometry, run_order
 from backspike.golden.constants import Training
-from backspike.golden.exact import Exact
+from backspike.golden.exact import Exact, low_bit
 from backspike.golden.forward import LayerTrace, blocks
 from backspike.golden.layers import Layer
 from backspike.golden.neuron import NOISE, State
@@ -42,6 +42,7 @@ class CompiledExact(BitExact, Passes):
     def __init__(self, format: Format) -> None:
         super().__init__(format)
         self._rounding, self._buffers = rounding.Rounding.of(format), Buffers()
+        self._zeros: dict[tuple[int, ...], Exact] = {}
         self._exact = math.ldexp(0.99, _BITS + format.lsb)  # the bounds themselves are rounded
         self._exact_products = math.ldexp(0.99, _BITS + 2 * format.lsb)
 
@@ -50,6 +51,13 @@ class CompiledExact(BitExact, Passes):
         result = np.empty(array.shape)
         self.saturated |= rounding.round_all(array.reshape(-1), self._rounding, result.reshape(-1))
         return result
+
+    def zeros(self, shape: tuple[int, ...]) -> Exact:
+        if shape not in self._zeros:
+            zeros = super().zeros(shape)
+            zeros.parts[0].setflags(write=False)
+            self._zeros[shape] = zeros
+        return self._zeros[shape]
 
     def run_layer(
         self, layer: Layer, weight: np.ndarray, spikes: np.ndarray, noise: np.ndarray | None, state: State | None
@@ -120,8 +128,9 @@ class CompiledExact(BitExact, Passes):
         if not layer.whole:
             kernels = (layer.in_channels, layer.kernel, layer.kernel, layer.out_channels)
             pieces = [piece.reshape(kernels).transpose(1, 2, 0, 3).reshape(len(weight), -1) for piece in pieces]
-        for part in blocks(len(rows), pixels * len(weight)):
-            first, end = np.searchsorted(places[:found], (part.start * pixels, part.stop * pixels))
+        parts = blocks(len(rows), pixels * len(weight))
+        ends = np.searchsorted(places[:found], [part.stop * pixels for part in parts[:-1]])
+        for part, first, end in zip(parts, (0, *ends), (*ends, found), strict=True):
             products = [picked[first:end] @ piece.T for piece in pieces]
             self.saturated |= errors.spread(
                 geometry,
@@ -174,8 +183,13 @@ class CompiledExact(BitExact, Passes):
             return None
         results = self._buffers.empty(weight.shape), self._buffers.empty(weight.shape)
         (total,) = gradient.parts
+        by_sign = constants.update != "momentum"
+        top, kept = self.format.max_finite, self.format.lsb + min(low_bit(constants.decay), 0)
+        moved = low_bit(constants.rate) + (0 if by_sign else self.format.lsb)
+        most = constants.decay * top + constants.rate * (1 if by_sign else top)
         self.saturated |= update.update(
-            constants.update != "momentum",
+            by_sign,
+            most <= math.ldexp(0.99, _BITS + min(kept, moved)),
             constants.mu,
             constants.beta,
             constants.decay,
@@ -192,8 +206,12 @@ def _largest(array: np.ndarray) -> float:
 
 
 def _most(array: np.ndarray) -> int:
-    """Bound of booleans or integers of at least 0."""
-    return 1 if array.dtype == np.bool_ else int(array.max(initial=0))
+    """Bound of booleans or integers; more than a byte where some are negative."""
+    if array.dtype == np.bool_:
+        return 1
+    if array.dtype.kind != "u" and array.min(initial=0) < 0:
+        return _BYTE + 1
+    return int(array.max(initial=0))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
 import numpy as np
 
 from backspike.golden.compiled.jit import compiled
-from backspike.golden.compiled.rounding import Rounding, rounded_sum, two_sum
+from backspike.golden.compiled.rounding import Rounding, rounded, rounded_sum, two_sum
 
 __all__ = ["update"]
 
@@ -12,6 +12,7 @@ __all__ = ["update"]
 @compiled
 def update(
     by_sign: bool,
+    simple: bool,
     mu: float,
     beta: float,
     decay: float,
@@ -27,8 +28,8 @@ def update(
 
     Parameters
     ----------
-    by_sign : bool
-        Whether weights follow a sign, not the velocity.
+    by_sign, simple : bool
+        Whether weights follow a sign, not the velocity; whether float64 holds every new weight before it is rounded.
     mu, beta, decay, rate : float
         Constants, see ``update.update``.
     rounding : Rounding
@@ -45,7 +46,10 @@ def update(
         if by_sign:
             total, _ = two_sum(beta * velocities[i], gradients[i])
             direction = float((total > 0) - (total < 0))
-        weight = rounded_sum(decay * weights[i], -rate * direction, rounding)
+        if simple:
+            weight = rounded(decay * weights[i] - rate * direction, rounding)
+        else:
+            weight = rounded_sum(decay * weights[i], -rate * direction, rounding)
         saturated |= abs(weight) > top
         new_velocities[i] = velocity
         new_weights[i] = min(max(weight, -top), top)
