@@ -2,7 +2,7 @@
 """The rules of a valid/ready stream, held by a monitor."""
 
 import cocotb
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import RisingEdge
 
 __all__ = ["HandshakeMonitor"]
 
@@ -10,7 +10,7 @@ __all__ = ["HandshakeMonitor"]
 class HandshakeMonitor:
     """Fails the test when a stream withdraws ``valid``, or changes its payload, before ``ready`` came.
 
-    Signals are read in the low phase of the clock, when everything that the next rising edge will see has settled.
+    Signals are read at a rising edge of the clock: they are what they were before it, and what the edge sees.
 
     Parameters
     ----------
@@ -33,10 +33,9 @@ class HandshakeMonitor:
         self._task = cocotb.start_soon(self._watch())
 
     async def _watch(self):
-        waiting, offered = 0, []
+        waiting, offered, edge = 0, [], RisingEdge(self.clock)
         while True:
-            await FallingEdge(self.clock)
-            await ReadOnly()
+            await edge
             if self.reset is not None and int(self.reset.value):
                 waiting = 0
                 continue

@@ -11,17 +11,17 @@ from random import Random
 
 import cocotb
 import numpy as np
-from amaranth.hdl import Cat, Module, Shape, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import RisingEdge
 
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic, request_layout
 from backspike.hw.verilog.emit import to_verilog
 from backspike.hw.verilog.ports import instance_of
 from backspike.sim.verilator.runner import build, default_seed, run
+from tests.support.codec import Codec, pack, unpack
 
 __all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
 
@@ -45,8 +45,8 @@ class _Top(Component):
             pins = instance_of(m, name, unit.signature, f"unit_{name}")
             pins = {port: value for port, (_, value, _) in _members(pins, unit.signature).items()}
             into, out_of = getattr(self, f"{name}_i"), getattr(self, f"{name}_o")
-            for port, (offset, shape) in _fields(unit, In).items():
-                m.d.comb += pins[port].eq(into[offset : offset + _size(shape)])
+            for port, (offset, codec) in _fields(unit, In).items():
+                m.d.comb += pins[port].eq(into[offset : offset + codec.width])
             m.d.comb += out_of.eq(Cat(pins[port] for port in _fields(unit, Out)))
         return m
 
@@ -60,62 +60,17 @@ def _members(interface, signature):
 
 
 def _fields(unit, direction):
-    """``{port: (offset, shape)}`` of all ports of one direction, in their order in the wide port."""
+    """``{port: (offset, Codec)}`` of all ports of one direction, in their order in the wide port."""
     fields, offset = {}, 0
     for port, (shape, value, flow) in _members(unit, unit.signature).items():
         if flow == direction:
-            fields[port] = offset, shape
+            fields[port] = offset, Codec(shape)
             offset += len(value)
     return fields
 
 
 def _width(fields):
-    return sum(_size(shape) for _, shape in fields.values())
-
-
-def _size(shape):
-    return Shape.cast(shape).width
-
-
-def pack(shape, value):
-    """An integer with the bits of ``value``: a dict for a struct, a list for an array, else an integer."""
-    if isinstance(shape, StructLayout) and isinstance(value, dict):
-        fields = dict(iter(shape))
-        return sum(pack(fields[name].shape, part) << fields[name].offset for name, part in value.items())
-    if isinstance(shape, ArrayLayout) and not isinstance(value, int):
-        size = _size(shape.elem_shape)
-        return sum(pack(shape.elem_shape, part) << size * k for k, part in enumerate(value))
-    return int(value) & (1 << _size(shape)) - 1
-
-
-def unpack(shape, bits):
-    """The reverse of :func:`pack`; integers of signed shapes are signed."""
-    return _unpacker(shape)(bits)
-
-
-_UNPACKERS = {}
-
-
-def _unpacker(shape):
-    key = repr(shape)
-    if key not in _UNPACKERS:
-        _UNPACKERS[key] = _make_unpacker(shape)
-    return _UNPACKERS[key]
-
-
-def _make_unpacker(shape):
-    size = _size(shape)
-    if isinstance(shape, StructLayout):
-        parts = [(name, field.offset, _make_unpacker(field.shape)) for name, field in shape]
-        return lambda bits: {name: part(bits >> offset) for name, offset, part in parts}
-    if isinstance(shape, ArrayLayout):
-        step, part = _size(shape.elem_shape), _make_unpacker(shape.elem_shape)
-        return lambda bits: [part(bits >> step * k) for k in range(shape.length)]
-    mask = (1 << size) - 1
-    if Shape.cast(shape).signed:
-        sign = 1 << size - 1
-        return lambda bits: (bits & mask ^ sign) - sign
-    return lambda bits: bits & mask
+    return sum(codec.width for _, codec in fields.values())
 
 
 class WithArithmetic(Component):
@@ -175,17 +130,18 @@ class Others:
 
     def __init__(self, bench, clients, idle):
         self.bench, self.clients, self.idle = bench, clients, idle
-        self.shape = bench.inputs["other__payload"][1]
+        self.codec = bench.inputs["other__payload"][1]
+        tag = self.codec.shape["tag"]
+        self.client = tag.offset + tag.shape["client"].offset, Codec(tag.shape["client"].shape).mask
         self.waiting = False
         bench.agents.append(self)
 
     def drive(self):
         bench, random = self.bench, self.bench.random
         if not self.waiting:
-            payload = unpack(self.shape, random.getrandbits(_size(self.shape)))
-            payload["tag"]["client"] = random.choice(self.clients)
+            payload, (offset, mask) = random.getrandbits(self.codec.width), self.client
+            bench.set("other__payload", payload & ~(mask << offset) | int(random.choice(self.clients)) << offset)
             self.valid = random.random() >= self.idle
-            bench.set("other__payload", payload)
             bench.set("other__valid", self.valid)
 
     def sample(self):
@@ -218,7 +174,10 @@ def check_bench(module, folder, *, long=False):
 
 
 class Bench:
-    """Drives one unit, cycle by cycle: inputs change in the low phase of the clock, outputs are read when settled.
+    """Drives one unit, cycle by cycle: inputs change after a rising edge of the clock, outputs are read at the next.
+
+    At the edge they are what they were before it, and what is written then takes effect after it: Python wakes once a
+    cycle.
 
     Parameters
     ----------
@@ -231,7 +190,8 @@ class Bench:
     random, rng: random numbers (of Python and of numpy) from the bench's seed
     cycle: number of cycles since reset
     watchers: functions that are called in every cycle when the outputs have settled, after all agents
-    peek: whether agents may read outputs that come from registers already when they drive
+    inputs, outputs: ``{port: (offset, Codec)}`` in the wide ports
+    given: bits of each input, at its offset
     """
 
     def __init__(self, dut, name, unit):
@@ -241,26 +201,27 @@ class Bench:
         self.random = Random(f"{cocotb.RANDOM_SEED} {name}")
         self.rng = np.random.default_rng(self.random.getrandbits(32))
         self.given = dict.fromkeys(self.inputs, 0)
-        self.changed = True
+        self.driven, self.driving = 0, None  # what the inputs are to be; what they are
         self.seen = 0
         self.agents, self.watchers = [], []
-        self.peek = False
         self.cycle = 0
 
     def set(self, port, value):
-        """Give an input a value (see :func:`pack`) from now on."""
-        offset, shape = self.inputs[port]
-        self.given[port] = pack(shape, value) << offset
-        self.changed = True
+        """Give an input a value (see :class:`Codec`) from now on."""
+        offset, codec = self.inputs[port]
+        bits = codec.pack(value) << offset
+        self.driven ^= self.given[port] ^ bits
+        self.given[port] = bits
 
     def bits(self, port):
         """The bits of an output in this cycle."""
-        offset, shape = self.outputs[port]
-        return self.seen >> offset & (1 << _size(shape)) - 1
+        offset, codec = self.outputs[port]
+        return self.seen >> offset & codec.mask
 
     def get(self, port):
         """An output in this cycle, unpacked."""
-        return unpack(self.outputs[port][1], self.bits(port))
+        offset, codec = self.outputs[port]
+        return codec.unpack(self.seen >> offset)
 
     async def start(self):
         """Clock and reset."""
@@ -270,30 +231,28 @@ class Bench:
     async def reset(self):
         """Reset alone; inputs of agents are driven from the first cycle on."""
         self.dut.rst.value = 1
+        self.driving = None
         for port in self.dut:
             if port._name.endswith("_i"):
                 port.value = 0
         for _ in range(3):
-            await FallingEdge(self.dut.clk)
+            await RisingEdge(self.dut.clk)
         self.dut.rst.value = 0
 
     async def step(self, cycles=1):
         """Let cycles pass."""
+        edge = RisingEdge(self.dut.clk)
         for _ in range(cycles):
-            if self.peek:
-                self.seen = int(self.out_of.value)
             for agent in self.agents:
                 agent.drive()
-            if self.changed:
-                self.into.value = sum(self.given.values())
-                self.changed = False
-            await ReadOnly()
+            if self.driven != self.driving:
+                self.into.value = self.driving = self.driven
+            await edge
             self.seen = int(self.out_of.value)
             for agent in self.agents:
                 agent.sample()
             for watcher in self.watchers:
                 watcher()
-            await FallingEdge(self.dut.clk)
             self.cycle += 1
 
     async def until(self, condition, limit=50_000):
@@ -317,15 +276,14 @@ class Source:
 
     def __init__(self, bench, name, idle=0.0):
         self.bench, self.name, self.idle = bench, name, idle
-        self.shape = bench.inputs[f"{name}__payload"][1]
-        self.size = _size(self.shape)
+        self.codec = bench.inputs[f"{name}__payload"][1]
         self.items, self.offered = [], None
         self.taken = 0
         bench.agents.append(self)
 
     def send(self, *values):
         """Queue items."""
-        self.items += [pack(self.shape, value) for value in values]
+        self.items += [self.codec.pack(value) for value in values]
 
     @property
     def empty(self):
@@ -336,7 +294,7 @@ class Source:
         if self.offered is None:
             if self.items and bench.random.random() >= self.idle:
                 self.offered = self.items.pop(0)
-            payload = bench.random.getrandbits(self.size) if self.offered is None else self.offered
+            payload = bench.random.getrandbits(self.codec.width) if self.offered is None else self.offered
             bench.set(f"{self.name}__payload", payload)
             bench.set(f"{self.name}__valid", self.offered is not None)
 
@@ -393,8 +351,8 @@ class Memory:
         self.bench, self.address, self.data, self.enable, self.banks = bench, address, data, enable, banks
         self.shared = shared
         self.lanes = len(banks)
-        self.address_bits = _size(bench.outputs[address][1]) // self.lanes
-        self.data_bits = _size(bench.inputs[data][1]) // self.lanes
+        self.address_bits = bench.outputs[address][1].width // self.lanes
+        self.data_bits = bench.inputs[data][1].width // self.lanes
         self.words = [bench.random.getrandbits(self.data_bits) for _ in banks]
         bench.agents.append(self)
 
@@ -409,7 +367,7 @@ class Memory:
     def sample(self):
         bench = self.bench
         enables = bench.bits(self.enable) if self.enable else -1
-        if self.enable and _size(bench.outputs[self.enable][1]) == 1:
+        if self.enable and bench.outputs[self.enable][1].width == 1:
             enables = -enables
         addresses = bench.bits(self.address)
         for k, bank in enumerate(self.banks):

@@ -13,9 +13,10 @@ from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.packets import NO_LABEL
+from tests.support.codec import Codec
 from tests.support.small_chips import CHIPS as PLAIN
 from tests.support.small_chips import COUNTED, LANES, Outputs, garbage_descriptor
-from tests.support.unit import Bench, Memory, Others, WithArithmetic, long_test, pack
+from tests.support.unit import Bench, Memory, Others, WithArithmetic, long_test
 
 CHIPS = PLAIN | COUNTED
 NEURONS = (
@@ -51,7 +52,7 @@ class _Deltas:
         address = bench.bits("memory__old_deltas__address")
         self.words = [bank[address] for bank in self.run.banks]
         written = bench.get("memory__deltas__address")
-        if bench.bits("memory__deltas__enable") and address == pack(self.run.shapes.delta_address(), written["place"]):
+        if bench.bits("memory__deltas__enable") and address == self.run.delta_address.pack(written["place"]):
             self.words[written["lane"]] = bench.random.getrandbits(self.run.config.format.width)
 
 
@@ -95,8 +96,8 @@ class Run:
         self.config = config = CHIPS[lanes]
         self.shapes, self.withheld, self.others = Shapes(config), withheld, others
         self.bench = bench = Bench(dut, f"delta_{lanes}", _unit(lanes))
-        bench.peek = True
-        depth, random = 1 << self.shapes.delta_address().size, bench.random
+        self.delta_address = Codec(self.shapes.delta_address())
+        depth, random = 1 << self.delta_address.width, bench.random
         self.banks = [[random.getrandbits(config.format.width) for _ in range(depth)] for _ in range(config.lanes)]
         self.sums = {}
 
@@ -239,7 +240,7 @@ class Run:
         if bench.bits("memory__deltas__enable"):
             assert bench.bits("busy"), "the memory is only the unit's while it is busy"
             address = bench.get("memory__deltas__address")
-            place = pack(self.shapes.delta_address(), address["place"])
+            place = self.delta_address.pack(address["place"])
             self.banks[address["lane"]][place] = bench.bits("memory__deltas__data")
         if bench.bits("memory__bitmaps__enable"):
             address = bench.get("memory__bitmaps__address")

@@ -20,8 +20,9 @@ from backspike.spec.config import ChipConfig
 from backspike.spec.formats import Format
 from backspike.spec.packets import Kind, header, parse_header
 from backspike.spec.tables import DESCRIPTOR_STRIDE, FAN_IN, FAN_IN_STRIDE, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
+from tests.support.codec import Codec
 from tests.support.small_chips import CHIPS
-from tests.support.unit import Bench, Sink, Source, pack
+from tests.support.unit import Bench, Sink, Source
 
 E4M3 = Format(exponent=4, mantissa=3)
 _CHIPS = {
@@ -278,11 +279,12 @@ async def tape_words(dut, name):
     run = Run(dut, name)
     await run.start()
     config, random = run.config, run.random
+    address = Codec(run.shapes.tape_address())
     for slot in range(config.slots):
         for word in run.ends(config.tape_words, 4):
             steps = range(config.steps)
             constants, spikes, masks = run.words(config.steps), *run.words(2)
-            places = [pack(run.shapes.tape_address(), {"word": word, "slot": slot, "step": t}) for t in steps]
+            places = [address.pack({"word": word, "slot": slot, "step": t}) for t in steps]
             for t in steps:
                 await run.write(Region.TAPE, slot * TAPE_SLOT_STRIDE + t * TAPE_STRIDE + word, constants[t])
             assert [await run.look("spikes", place) for place in places] == constants

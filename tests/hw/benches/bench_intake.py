@@ -30,7 +30,8 @@ from backspike.spec.packets import (
     payload_range,
 )
 from backspike.spec.tables import EXPECTATIONS, TAPE_SLOT_STRIDE, TAPE_STRIDE, Region
-from tests.support.unit import Bench, Memory, Sink, Source, pack
+from tests.support.codec import Codec
+from tests.support.unit import Bench, Memory, Sink, Source
 
 CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, fan_in=6, routes=7, momentum=True)
 LIMITS = {
@@ -183,6 +184,7 @@ class Run:
         Memory(bench, "tape_address", "arrived", [lambda address: self.laps.get(address, 0)])
         _Fetch(bench)
         bench.watchers.append(self._watch)
+        self.error_address = Codec(self.shapes.error_address())
         self.model_sums = {}
         self.needs = [0] * 2 * CONFIG.slices  # words of the table
         self.arrived, self.known = set(), {}  # (slot, step, word) that came; by slice and slot: labels, markers
@@ -203,11 +205,11 @@ class Run:
 
     async def erase(self):
         """Clear the counts and laps of arrivals, as a core does after a restart."""
-        address = self.shapes.erase_address()
+        address = Codec(self.shapes.erase_address())
         places = product(range(CONFIG.slices), range(CONFIG.slots), range(CONFIG.steps))
         self.set_erasing(1)
         for neuron, slot, step in places:
-            self.bench.set("erase_address", pack(address, {"step": step, "neuron": neuron, "slot": slot}))
+            self.bench.set("erase_address", address.pack({"step": step, "neuron": neuron, "slot": slot}))
             await self.bench.step()
         self.set_erasing(0)
         self.laps.clear()
@@ -374,7 +376,7 @@ class Run:
                 act(("inputs", *place, tag["step"], tag["train"], int(kind == Kind.MORE)))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
-                address = pack(self.shapes.error_address(), {name: tag[name] for name in ("step", "neuron", "slot")})
+                address = self.error_address.pack({name: tag[name] for name in ("step", "neuron", "slot")})
                 act(("error", tag["step"], tag["neuron"], tag["slot"]))
                 before = self.model_sums.get(address, 0 if self.sums[address] >> 96 else self.sums[address])
                 added = sum(word << 32 * n for n, word in enumerate(words[1:]))

@@ -3,7 +3,6 @@
 
 from collections import defaultdict
 from copy import copy
-from functools import partial
 
 import cocotb
 import numpy as np
@@ -11,10 +10,11 @@ import numpy as np
 from backspike.hw.arith.numbers import product_model, to_fixed_model
 from backspike.hw.engines.learning import LearningEngine
 from backspike.hw.shapes import WORD, Shapes
+from tests.support.codec import Codec
 from tests.support.engine_run import EngineRun
 from tests.support.jobs import DENSE, KINDS
 from tests.support.jobs import LANES as PLAIN
-from tests.support.unit import Memory, Sink, long_test, pack, unpack
+from tests.support.unit import Memory, Sink, long_test
 
 LANES = [*PLAIN, "operands"]
 COUNTS = ("bp_terms", "bp_row", "bp_result", "wg_terms", "wg_row")
@@ -123,10 +123,10 @@ class Run(EngineRun):
         """Weight and delta of lane k, each at its address."""
         bench, place = self.bench, self.bench.outputs[f"memory__operands_{k}__address"][1]
         width, bits = self.config.format.width, bench.random.getrandbits
-        delta_address = partial(pack, place["delta"].shape)
+        delta_address = Codec(place.shape["delta"].shape).pack
 
         def read(address):
-            at = unpack(place, address)
+            at = place.unpack(address)
             weight = int(weights[at["weight"]]) if at["weight"] < len(weights) else bits(width)
             return weight | int(deltas.get(delta_address(at["delta"]), bits(width))) << width
 

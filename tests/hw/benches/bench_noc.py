@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of the network on chip: traffic between all nodes and the host through a mesh or chain of routers alone.
 
-Every cycle is one step of one coroutine, in the low phase of the clock: when all inputs have settled, the bench knows
-which transfers the next rising edge will make.
+Every cycle is one step of one coroutine, at a rising edge of the clock: what it reads then is what the edge sees, and
+what it writes comes behind the edge.
 """
 
 import os
@@ -13,7 +13,7 @@ from random import Random
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from backspike.hw.noc.mesh import positions
 from backspike.spec.config import ChipConfig
@@ -104,7 +104,6 @@ class Mesh:
         self.reset.value = 1
         cocotb.start_soon(Clock(self.clock, 10, unit="ns").start())
         await ClockCycles(self.clock, 3)
-        await FallingEdge(self.clock)
         self.reset.value = 0
         for side in ("in", "out"):
             valid, ready = self.pins[f"{side}_valid"], self.pins[f"{side}_ready"]
@@ -121,12 +120,11 @@ class Mesh:
 
     async def step(self):
         """One clock cycle; returns the number of transfers at the edge of the mesh."""
-        await FallingEdge(self.clock)
         self.cycle += 1
         taking = sum(1 << n for n in range(self.streams) if self.random.random() < self.take_rate[n])
         self.pins["out_ready"].value = taking
         self._offer()
-        await ReadOnly()
+        await RisingEdge(self.clock)
         transfers = self._accepted(int(self.pins["in_ready"].value))
         valid, payload = int(self.pins["out_valid"].value), int(self.pins["out_payload"].value)
         for n in range(self.streams):
@@ -149,7 +147,7 @@ class Mesh:
         self.pins["in_payload"].value = payload
 
     def _accepted(self, accepting):
-        """Forget what the next edge takes; returns how much that is."""
+        """Forget what the edge takes; returns how much that is."""
         taken = [n for n, flit in enumerate(self.offered) if flit is not None and accepting >> n & 1]
         for n in taken:
             self.offered[n] = None

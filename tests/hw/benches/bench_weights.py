@@ -58,8 +58,7 @@ class Run:
     def __init__(self, dut, name):
         self.config = _CHIPS[name]
         self.shapes = Shapes(self.config)
-        self.bench = bench = Bench(dut, name, _unit(name))
-        bench.peek = True
+        self.bench = Bench(dut, name, _unit(name))
         self.fill()
         self.read = dict.fromkeys(self.MEMORIES, [0] * self.config.lanes)
         self.saturated = 0
