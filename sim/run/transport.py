@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's transport in simulation: AXI4-Stream packets to and from a simulated chip."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
-from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+from cocotb.triggers import ClockCycles, Timer
+from cocotb.utils import get_sim_steps, get_sim_time
 
 from backspike.host.driver.operation import Operation
+from backspike.sim.run.axi_stream import StreamSink, StreamSource
 
 __all__ = ["CLOCK_NS", "ChipTransport"]
 
@@ -35,37 +37,46 @@ class ChipTransport:
         self.dut, self.patience = dut, patience
         self._random = Random(seed)
         self._idle = idle
+        self._deadline: int | None = None  # of a packet that is waited for, in steps of the simulation
 
     async def start(self) -> None:
         """Start the clock, reset the chip, attach to the link."""
         dut = self.dut
         Clock(dut.clk, CLOCK_NS, unit="ns").start()
         dut.rst.value = 1
-        self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst, byte_lanes=1)
-        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst, byte_lanes=1)
-        for side in (self.source, self.sink):
-            side.log.disabled = True
-            if self._idle:
-                side.set_pause_generator(self._pauses())
+        pauses = (lambda: self._random.random() < self._idle) if self._idle else None
+        self.source = StreamSource(dut, "s_axis", pauses)
+        self.sink = StreamSink(dut, "m_axis", pauses)
+        cocotb.start_soon(self._give_up())
         await ClockCycles(dut.clk, 4)
         dut.rst.value = 0
         await ClockCycles(dut.clk, 2)
 
-    def _pauses(self) -> Iterator[bool]:
+    async def _give_up(self) -> None:
+        """End a wait of ``patience`` cycles. One timer for all waits: most packets come soon."""
+        patience = get_sim_steps(self.patience * CLOCK_NS, "ns")
         while True:
-            yield self._random.random() < self._idle
+            left = patience if self._deadline is None else self._deadline - get_sim_time("step")
+            if left <= 0:
+                self._deadline = None
+                self.sink.came.set()
+            else:
+                await Timer(left, "step")
 
     async def send(self, words: Iterable[int]) -> None:
         """Put a packet of 32-bit words on the link's queue."""
-        await self.source.send(list(words))
+        self.source.send(words)
 
     async def receive(self) -> list[int]:
         """Words of the next packet from the chip; ``TimeoutError`` where none comes."""
-        try:
-            frame = await with_timeout(self.sink.recv(), self.patience * CLOCK_NS, "ns")
-        except SimTimeoutError:
-            raise TimeoutError(f"no packet from the chip within {self.patience} cycles") from None
-        return [int(word) for word in frame.tdata]
+        if not self.sink.packets:
+            self._deadline = get_sim_time("step") + get_sim_steps(self.patience * CLOCK_NS, "ns")
+            self.sink.came.clear()
+            await self.sink.came.wait()
+            self._deadline = None
+        if not self.sink.packets:
+            raise TimeoutError(f"no packet from the chip within {self.patience} cycles")
+        return self.sink.packets.popleft()
 
     async def run(self, operation: Operation) -> Any:
         """Run one operation of the driver to its end; returns its result."""
