@@ -25,6 +25,9 @@ _ROM_BYTES = 32
 class Session(Component):
     """Judges frames.
 
+    What is for one cycle comes in that of ``end``; ``reset``, ``welcome`` and ``lost`` begin in the next one. After
+    reset there is no session.
+
     Members
     -------
     data, valid, end, good : In
@@ -121,6 +124,9 @@ class Session(Component):
 class FrameMaker(Component):
     """Decides what is sent, and makes the content of frames.
 
+    A frame that is ready to be sent waits for the one before; it has an item every third cycle. Reset ends the frame
+    under way; nothing is left to be sent.
+
     Parameters
     ----------
     welcome_payload : bytes
@@ -141,7 +147,7 @@ class FrameMaker(Component):
     repeated : Out(1)
         For one cycle: something is sent again.
     o : Out(Stream(CONTENT))
-        From registers; an item every third cycle.
+        From registers.
     """
 
     def __init__(self, welcome_payload):

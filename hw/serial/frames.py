@@ -41,7 +41,8 @@ def _checksum(m, restart, take, data, give=0):
 class FrameReceiver(Component):
     """Finds frames in received bytes, and checks them.
 
-    Whatever came before, the frame after the next delimiter is found.
+    Whatever came before, the frame after the next delimiter is found. A byte comes in the cycle of the fourth byte
+    behind it, the end in the cycle after the delimiter. Reset forgets what has come.
 
     Members
     -------
@@ -94,6 +95,9 @@ class FrameReceiver(Component):
 
 class FrameSender(Component):
     """Puts delimiters, escapes and the checksum around the bytes of a frame.
+
+    A byte is offered in the cycle in which it is there, but not sooner than nine cycles after the one before: the
+    checksum takes a bit each cycle. Reset is between two frames.
 
     Members
     -------

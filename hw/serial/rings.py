@@ -24,6 +24,9 @@ POSITION = RING_BITS + 1
 class Inbox(Component):
     """Holds the bytes of a frame until it is known to be good, and makes packets of them.
 
+    The first word comes eleven cycles after ``keep``, others eight cycles after the one before was taken, ten where a
+    packet begins. Reset empties the ring, and all positions are 0.
+
     Members
     -------
     data : In(8), valid : In(1)
@@ -101,10 +104,13 @@ class Inbox(Component):
 class Outbox(Component):
     """Makes bytes of packets and holds them until they have arrived at the other end.
 
+    A word takes four cycles, a packet two more; it counts as written from the second cycle after its last word on.
+    Reset empties the ring, and all positions are 0.
+
     Members
     -------
     i : In(AxiStream)
-        Packets of at most 16 words. A word takes four cycles.
+        Packets of at most 16 words.
     acked : In(POSITION)
         Position after the last byte that is no longer needed.
     written : Out(POSITION)

@@ -50,6 +50,9 @@ class UartReceiver(Component):
     A start bit that has gone by its middle was a disturbance. After a byte without its stop bit (such as a line that
     is held low) the line must be high before the next start bit counts.
 
+    A byte comes five or six cycles after the middle of its stop bit; bytes may follow one another without a pause.
+    Reset waits for a start bit.
+
     Parameters
     ----------
     clock_hz, baud : int
@@ -104,6 +107,9 @@ class UartReceiver(Component):
 
 class UartTransmitter(Component):
     """Sends bytes, one after the other without a pause where there are any.
+
+    The start bit begins in the cycle after a byte was taken; a byte takes ten bits. Reset ends the byte under way, and
+    the line is idle.
 
     Parameters
     ----------

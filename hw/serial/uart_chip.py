@@ -14,7 +14,7 @@ _SHOWN = 8  # ticks for which activity is shown, at least
 
 
 class UartChip(Component):
-    """A :class:`~backspike.hw.chip.Chip` and its :class:`UartLink`.
+    """A :class:`~backspike.hw.chip.Chip` and its :class:`UartLink`, whose latency and throughput it has.
 
     Parameters
     ----------

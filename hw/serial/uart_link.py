@@ -18,6 +18,10 @@ __all__ = ["UartLink"]
 class UartLink(Component):
     """Carries packets over a serial line so that they arrive whole, once and in order, whatever the line does to bytes.
 
+    A packet is on its way to the host as soon as it is whole, and behind all others; one from the host comes out when
+    its frame has ended and was checked. The line sets the pace: four bytes of ten bits for a word, one for a packet,
+    and some for each frame (docs/link.md). Reset ends the session.
+
     Parameters
     ----------
     config : ChipConfig
