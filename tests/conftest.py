@@ -13,15 +13,16 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as below nohup
 
 LONG = (
     "test_chip_training.py",
+    "test_contract.py",
     "test_simulated_training.py",
-    "test_serial_training.py",
-    "test_updates.py",
-    "test_engines.py",
-    "test_core.py",
-    "test_uart.py",
-    "test_elementwise.py",
     "test_benchmark.py",
+    "test_engines.py",
+    "test_serial_training.py",
+    "test_uart.py",
+    "test_updates.py",
+    "test_core.py",
     "test_serial_chip.py",
+    "test_elementwise.py",
 )
 """Files with the longest tests, in that order: begun last, one would keep a single process busy at the end."""
 
