@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of a training run: the plan on the mesh, learning curves, spikes of one digit, activity of the cores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
 from backspike.host.compiler.phases.program import Program
 from backspike.host.data.dataset import Dataset
@@ -58,7 +60,7 @@ def draw_mesh(plan: dict[str, Any], path: Path) -> Path:
     columns, rows = plan["mesh"]
     figure = _figure(max(4, 1.2 + 2.0 * columns), 1.8 + 1.5 * rows)
     panel = figure.subplots()
-    colors = colormaps["tab20"].colors
+    colors = colormaps["tab20"](range(20))
     loads = {tuple(core["core"]): core["load"]["cycles"] for core in plan["cores"]}
     for x in range(columns):
         for y in range(rows):
@@ -103,14 +105,14 @@ def draw_mesh(plan: dict[str, Any], path: Path) -> Path:
     return _save(figure, path)
 
 
-def _figure(*size):
+def _figure(width: float, height: float) -> Figure:
     """A figure that belongs to no window system."""
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _learning(scenario, golden, measured, path):
+def _learning(scenario: Scenario, golden: dict[str, Any], measured: dict[str, Any], path: Path) -> Path:
     """Left: the chip's stretch, batch by batch. Right: the golden model's full training."""
     figure = _figure(11, 4.2)
     left, right = figure.subplots(1, 2)
@@ -128,7 +130,7 @@ def _learning(scenario, golden, measured, path):
     return _save(figure, path)
 
 
-def _curves(accuracy_axes, x, losses, accuracies, where):
+def _curves(accuracy_axes: Axes, x: np.ndarray, losses: Sequence[float], accuracies: ArrayLike, where: str) -> None:
     """Accuracy on the left-hand scale, loss on the right-hand one."""
     loss_axes = accuracy_axes.twinx()
     marker = "." if len(x) <= 60 else None
@@ -166,13 +168,13 @@ def draw_inputs(inputs: np.ndarray, shape: tuple[int, ...], path: Path) -> Path:
     return _save(figure, path)
 
 
-def _as_picture(data):
+def _as_picture(data: Dataset) -> np.ndarray:
     """How often each input of the first test sample spikes: as a map, of all channels together, or as a column."""
     shares = data.test[:1].spikes[:, 0].mean(axis=0).reshape(data.shape)
     return shares.mean(axis=0) if len(data.shape) == 3 else shares[:, np.newaxis]
 
 
-def _raster(data, golden, path):
+def _raster(data: Dataset, golden: dict[str, Any], path: Path) -> Path:
     """Spikes of every neuron and step for the first test sample, with the fully trained weights."""
     trace = golden["trace"]
     layers = [trace.inputs[:, 0], *(layer.spikes[:, 0] for layer in trace.layers)]
@@ -201,7 +203,7 @@ def _raster(data, golden, path):
     return _save(figure, path)
 
 
-def _activity(scenario, activity, path):
+def _activity(scenario: Scenario, activity: np.ndarray, path: Path) -> Path:
     """Which engines are busy, core by core, during the first batch."""
     columns, cores = scenario.config.columns, activity.shape[1]
     window = max(1, len(activity) // 400)
@@ -232,6 +234,6 @@ def _activity(scenario, activity, path):
     return _save(figure, path)
 
 
-def _save(figure, path):
+def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=110)
     return path

@@ -72,4 +72,4 @@ def _course(panel: Any, program: dict[str, Any]) -> None:
 
 
 def _colors() -> list[Any]:
-    return list(colormaps["tab10"].colors)
+    return [colormaps["tab10"](k) for k in range(10)]

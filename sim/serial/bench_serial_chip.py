@@ -30,22 +30,24 @@ class Terminal:
 
     def __init__(self, port: str) -> None:
         self.port = Path(port)
-        self.master = self.slave = None
+        self.master: int | None = None
         self.waiting = b""
 
     def appear(self) -> None:
         """Open the terminal, and give it its name."""
-        self.master, self.slave = os.openpty()
+        master, self.slave = os.openpty()
         tty.setraw(self.slave)
-        os.set_blocking(self.master, False)
+        os.set_blocking(master, False)
+        self.master = master
         self.port.unlink(missing_ok=True)
         self.port.symlink_to(os.ttyname(self.slave))
 
     def vanish(self) -> None:
         """Take the name away, and close the terminal."""
         self.port.unlink(missing_ok=True)
-        for end in (self.slave, self.master):
-            os.close(end)
+        if self.master is not None:
+            os.close(self.slave)
+            os.close(self.master)
         self.master, self.waiting = None, b""
 
     def read(self) -> bytes:

