@@ -17,7 +17,8 @@ _BITS = 62
 def exact_mean(weights: Sequence[Sequence[np.ndarray]], samples: Sequence[int], fmt: Format) -> list[np.ndarray]:
     """``W = round(sum_k n_k W_k / sum_k n_k)``, with one rounding.
 
-    This is federated averaging (McMahan et al. 2017, arXiv 1602.05629). The sum is one of integers, so that neither the order nor a grouping of the workers changes a bit.
+    This is federated averaging (McMahan et al. 2017, arXiv 1602.05629). The sum is one of integers, so
+    that neither the order nor a grouping of the workers changes a bit.
 
     Parameters
     ----------
@@ -49,12 +50,13 @@ def exact_mean(weights: Sequence[Sequence[np.ndarray]], samples: Sequence[int], 
     for number, arrays in enumerate(weights):
         if [array.shape for array in arrays] != shapes:
             raise ValueError(f"weights of worker {number} must have the shapes of the first's, {shapes}")
-    return [
-        _rounded(
-            sum(count * _integers(arrays[k], fmt) for count, arrays in zip(counts, weights, strict=True)), total, fmt
-        )
-        for k in range(len(shapes))
-    ]
+    result = []
+    for k in range(len(shapes)):
+        sums = np.zeros(shapes[k], dtype=np.int64)
+        for count, arrays in zip(counts, weights, strict=True):
+            sums += count * _integers(arrays[k], fmt)
+        result.append(_rounded(sums, total, fmt))
+    return result
 
 
 def _integers(values: np.ndarray, fmt: Format) -> np.ndarray:
