@@ -42,7 +42,7 @@ def check_clamp(name: str, neuron: Neuron, steps: int, number_format: Format) ->
         )
 
 
-def check_ternary(name: str, neuron: Neuron, back_steps: int, number_format: Format) -> None:
+def check_ternary(name: str, neuron: Neuron) -> None:
     """``ValueError`` where ``ternary.ternary_backward`` has other constants than the neuron.
 
     Parameters
@@ -51,10 +51,6 @@ def check_ternary(name: str, neuron: Neuron, back_steps: int, number_format: For
         Of the rule.
     neuron : Neuron
         As the network has it.
-    back_steps : int
-        Steps of the backward pass.
-    number_format : Format
-        Of stored numbers.
     """
     _check_soft(name, neuron)
     once = integrating(neuron)
@@ -65,11 +61,6 @@ def check_ternary(name: str, neuron: Neuron, back_steps: int, number_format: For
         )
     if neuron.amplitude != 1:
         raise ValueError(f"rule {name} must have neurons with amplitude 1, not {neuron.amplitude!r}")
-    if not number_format.round(1 / back_steps):
-        raise ValueError(
-            f"rule {name} must have at most {2 ** (1 - number_format.lsb) - 1} steps back in {number_format}, which "
-            f"holds no smaller share of one, not {back_steps!r}"
-        )
 
 
 def _check_soft(name: str, neuron: Neuron) -> None:

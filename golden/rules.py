@@ -206,7 +206,7 @@ class Rule:
                 if self.backward == "clamp":
                     check_clamp(self.name, layer.neuron, steps, network.format)
                 else:
-                    check_ternary(self.name, layer.neuron, self.back_steps, network.format)
+                    check_ternary(self.name, layer.neuron)
         if self.feedback == "learned":
             most = network.format.max_finite / (1 + NOISE)
             for layer in network.layers[:-1]:
@@ -252,16 +252,20 @@ class Rule:
 
     @lru_cache  # noqa: B019 - a few small immutable objects
     def one(self, network: Network) -> int:
-        """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits, else 1.
-
-        Gradients and velocities are this many times the mathematical ones.
-        """
+        """What a spike adds to an operand: the largest power of two with which traces stay within 7 bits, else 1."""
         one = (MAX_OPERAND + 1) // 2 if self.operand == "trace" else 1
         leaks = {_leak(layer.neuron) for layer in network.layers[1:]}
         spikes = np.ones((network.steps, 1, 1), dtype=bool)
         while one > 1 and any(operands(spikes, leak=x, one=one, bits=OPERAND_BITS)[1].saturated for x in leaks):
             one //= 2
         return one
+
+    def scale(self, network: Network) -> int:
+        """How many times the mathematical ones gradients and velocities are.
+
+        That is what a spike adds to a trace, or the steps back, whose ternary spikes are added up.
+        """
+        return self.back_steps or self.one(network)
 
     def operands(self, network: Network) -> tuple[Operand, ...]:
         """The ``Operand`` of each layer's inputs."""

@@ -31,12 +31,12 @@ def ternary_backward(
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """A backward pass of so many steps; in each, from the last layer to the first:
 
-        p = round(p - q + g)                    g = sum_i W_ji m_i q_i, exact;  last layer: loss_scale (N - T y)
-        q = +1 if p >= 1/2, -1 if p <= -1/2, else 0;    B = round(B + q)
+        p = round(p - q + g)                    g = sum_i W_ji q_i, exact;  last layer: loss_scale (N - T y)
+        q = +1 if p >= 1/2, -1 if p <= -1/2, else 0
         m = 0 < N < T                           last layer: all set
 
-    and after the last one ``delta = round(c B)``, where c is the number ``1 / back_steps``. Neurons whose mask is clear
-    do nothing: their p, q and B stay 0. In binary16 B is an integer up to 2,048.
+    Neurons whose mask is clear do nothing: their p and q stay 0. A delta is the sum of a neuron's q, an integer that is
+    not rounded; the mathematical one is its share of the steps.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def ternary_backward(
 
     Returns
     -------
-    deltas, counts : tuple of array of float64 [1, B, N]
-        Of each layer; counts are B.
+    deltas, potentials : tuple of array of float64 [1, B, N]
+        Of each layer; potentials are p after the last step.
     """
     scale = arithmetic.constants(training).loss_scale
     steps, last = network.steps, len(network.layers) - 1
@@ -58,7 +58,7 @@ def ternary_backward(
     wrong[np.arange(len(labels)), labels] -= steps
     masks = [(n > 0) & (n < steps) for n in (layer.spikes.sum(axis=0) for layer in trace.layers)]
     masks[last][...] = True
-    potentials, spikes, counts = ([np.zeros(mask.shape) for mask in masks] for _ in range(3))
+    potentials, spikes, deltas = ([np.zeros(mask.shape) for mask in masks] for _ in range(3))
     for _ in range(back_steps):
         for number in range(last, -1, -1):
             asked = masks[number]
@@ -70,7 +70,5 @@ def ternary_backward(
                 now = arithmetic.combine(*terms, total=total[asked])
             potentials[number][asked] = now
             spikes[number][asked] = np.where(now >= _THRESHOLD, 1.0, 0.0) - np.where(now <= -_THRESHOLD, 1.0, 0.0)
-            counts[number] = arithmetic.round(counts[number] + spikes[number])
-    share = arithmetic.constant(1 / back_steps)
-    deltas = tuple(arithmetic.combine((share, count))[np.newaxis] for count in counts)
-    return deltas, tuple(count[np.newaxis] for count in counts)
+            deltas[number] += spikes[number]
+    return tuple(delta[np.newaxis] for delta in deltas), tuple(p[np.newaxis] for p in potentials)

@@ -217,12 +217,12 @@ class Trainer:
 
     def _scaled(self, training: Training) -> Training:
         """The constants for gradients in the rule's unit; ``ValueError`` where the rate is too small for that."""
-        one, number_format = self.rule.one(self.network), self.network.format
-        scaled = training.for_gradients(one)
+        scale, number_format = self.rule.scale(self.network), self.network.format
+        scaled = training.for_gradients(scale)
         if not self.arithmetic.constant(scaled.rate):
             raise ValueError(
-                f"rate must be at least {one * 2.0**number_format.lsb!r} in {number_format} with rule {self.rule}, "
-                f"whose gradients are {one} times as large, not {training.rate!r}"
+                f"rate must be at least {scale * 2.0**number_format.lsb!r} in {number_format} with rule {self.rule}, "
+                f"whose gradients are {scale} times as large, not {training.rate!r}"
             )
         return scaled
 

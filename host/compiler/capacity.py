@@ -167,15 +167,15 @@ def _check_counts(steps: int, config: ChipConfig, rule: Rule) -> None:
 
 def scaled_training(network: Network, training: Training, rule: Rule) -> Training:
     """The constants of the update for gradients in the rule's unit; ``ValueError`` where the rate is too small."""
-    one = rule.one(network)
-    scaled = training.for_gradients(one)
+    scale = rule.scale(network)
+    scaled = training.for_gradients(scale)
     try:
         scaled.rounded(network.format)
     except ValueError:
         training.rounded(network.format)
         raise ValueError(
-            f"rate must be at least {one * 2.0**network.format.lsb!r} in {network.format} with rule {rule}, whose "
-            f"gradients are {one} times as large, not {training.rate!r}"
+            f"rate must be at least {scale * 2.0**network.format.lsb!r} in {network.format} with rule {rule}, whose "
+            f"gradients are {scale} times as large, not {training.rate!r}"
         ) from None
     return scaled
 

@@ -14,7 +14,6 @@ from backspike.golden.network import Network, Training
 from backspike.golden.operands import operands
 from backspike.golden.rules import BPTT, NAMES, Rule
 from backspike.golden.trainer import Trainer
-from backspike.spec.formats import Format
 
 STEPS = 4
 EXAMPLES = ["bptt", "tbptt:2", "sltt", "sltt-k:2", "ottt", "ottt-o", "dsr", "spide:8", "dfa", "opzo"]
@@ -153,12 +152,6 @@ def test_names_that_are_none_are_refused(text, message):
             "rule spide:8 must have neurons that spike at 0.5 and lose 1, which theta 1 gives, not at 1.0 losing 1.0",
         ),
         ("spide:8", {"amplitude": 0.5}, "rule spide:8 must have neurons with amplitude 1, not 0.5"),
-        (
-            "spide:2000",
-            {"format": Format(exponent=4, mantissa=3)},
-            "rule spide:2000 must have at most 1023 steps back in Format(exponent=4, mantissa=3), which holds no "
-            "smaller share of one, not 2000",
-        ),
         (
             "dsr",
             {"theta": 30000.0},
@@ -303,6 +296,12 @@ MISUSES = [
         ValueError,
         f"rate must be at least {2.0**-18!r} in Format(exponent=5, mantissa=10) with rule ottt, whose gradients are 64 "
         f"times as large, not {2.0**-22!r}",
+    ),
+    (
+        lambda: small("spide:16", 2.0**-22),
+        ValueError,
+        f"rate must be at least {2.0**-20!r} in Format(exponent=5, mantissa=10) with rule spide:16, whose gradients "
+        f"are 16 times as large, not {2.0**-22!r}",
     ),
     (
         lambda: small("opzo", batch=10**8),

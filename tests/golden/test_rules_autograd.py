@@ -145,7 +145,7 @@ def compare(name, sizes, bias, *, loss=RATE, **neuron):
         trace = trainer.forward(spikes)
         deltas, _ = trainer.backward(trace, labels, drawn)
         sums = learning.accumulate(trainer.network, trace, deltas, trainer.arithmetic, rule=rule)
-        ours = [total / rule.one(network) for total in sums]
+        ours = [total / rule.scale(network) for total in sums]
         theirs = [torch.tensor(weight, requires_grad=True) for weight in weights]
         given = theirs, torch.tensor(spikes, dtype=torch.float64), torch.tensor(labels)
         if kind == "dsr":

@@ -81,7 +81,8 @@ class RuleTrainer(FractionTrainer):
             ]
         self.leaks = [0, *(round(Fraction(layer["kappa"]) * 256) for layer in layers[1:])]
         self.one = self._unit(steps) if self.kind in TRACED else 1
-        rate = training["rate"] / (self.one if training["update"] == "momentum" else 1)
+        scale = self.number if self.kind == "spide" else self.one
+        rate = training["rate"] / (scale if training["update"] == "momentum" else 1)
         super().__init__(rounder, layers, weights, steps, {**training, "rate": rate})
         self.host_scale = Fraction(training["loss_scale"])
         self.matrices = [[list(row) for row in matrix] for matrix in matrices]
@@ -292,11 +293,10 @@ class RuleTrainer(FractionTrainer):
                     if masks[number][i]:
                         p[number][i] = self.round(Fraction(p[number][i]) - Fraction(q[number][i]) + given[i])
                         q[number][i] = (p[number][i] >= half) - (p[number][i] <= -half)
-                        b[number][i] = self.round(Fraction(b[number][i]) + q[number][i])
+                        b[number][i] += q[number][i]
                 given = [Fraction(0)] * len(inputs[number][0])
                 for links, spike in zip(self.layers[number]["links"], q[number], strict=True):
                     for j, r, k in links:
                         given[j] += spike * Fraction(self.weights[number][r][k])
-        share = Fraction(self.round(Fraction(1, self.number)))
-        record["e"] = [[row] for row in b]
-        record["delta"] = [[[self.round(share * Fraction(n)) for n in row]] for row in b]
+        record["e"] = [[row] for row in p]
+        record["delta"] = [[row] for row in b]
