@@ -102,7 +102,7 @@ class _Passes(torch.autograd.Function):
         return torch.from_numpy(ctx.trace.layers[-1].spikes.astype(np.float64))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         golden: Trainer = ctx.golden
         network, rule = golden.network, golden.rule
         deltas, _ = learning.backward(
