@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python -m
 LINKS := $(VENV)/types/backspike
 
 CHIP := CORES LANES STEPS SLOTS SLICES WEIGHTS NEURONS TAPE_WORDS FAN_IN ROUTES LIST_DEPTH BATCH_TERMS\
-  OPERAND_BITS NOISE DENSE_ONLY CHAIN OUTPUT
+  OPERAND_BITS NOISE TERNARY DENSE_ONLY CHAIN OUTPUT
 TRAINING := PRESET NETWORK RULE LOSS LOSS_SPAN RESET KAPPA THETA WIDTH RATE UPDATE MOMENTUM DECAY LOSS_SCALE DATA SAMPLES\
   ENCODER CLASSES BATCH TESTS EPOCHS VALIDATION PATIENCE SEED IDLE
 FLAGS := STRICT BIAS NO_SKIPPING
@@ -98,6 +98,7 @@ help:
 #:   BATCH_TERMS=65536  terms of a gradient in a batch: steps x output pixels x samples
 #:   OPERAND_BITS=1     bits of what a gradient multiplies a delta with: 1 spikes, 7 traces and counts too
 #:   NOISE=0            1: noise can move thresholds, for the rule opzo; 0: not
+#:   TERNARY=0          1: errors can also go back as ternary spikes, with OPERAND_BITS of 2 to 8; 0: not
 #:   DENSE_ONLY=0       1: smaller engines, for dense layers only; 0: also convolutions
 #:   CHAIN=0            1: a chain of cores, with small routers; 0: a mesh
 #:   OUTPUT             folder for everything that is written: build/sim or build/verilog; no spaces in that of sim

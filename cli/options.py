@@ -37,6 +37,7 @@ _SIZES = (
 )
 _SWITCHES = {
     "noise": "1: noise can move thresholds, for the rule opzo; 0: not",
+    "ternary": "1: units for errors that go back as ternary spikes, with operands of several bits; 0: none",
     "dense_only": "1: smaller engines, for dense layers only; 0: others too",
     "chain": "1: a chain of cores, with small routers; 0: a mesh",
 }

@@ -48,6 +48,7 @@ class Shapes:
         self.error_sum = 96
 
         self.traced = config.operand_bits > 1  # operands are more than spikes
+        self.back = int(config.ternary)  # bits that say whether ternary spikes go back in a frame
         self.count = config.operand_bits if self.traced else 0  # a neuron's own spikes, modulo 2**count; 0: not counted
         self.noise = 16 if config.noise else 0  # state of a neuron's generator
 

@@ -21,7 +21,7 @@ def state_bits(config: ChipConfig) -> dict[str, float]:
     Returns
     -------
     dict of float
-        ``neuron``: its potential and the generator of its noise; spike, mask and error sum of each step of the frames
+        ``neuron``: its potentials and the generator of its noise; spike, mask and error sum of each step of the frames
         in its slots; delta of each step, and whether it is zero. ``input``: spike and mask of each step of the frames
         in its slots, its share of the lap of a tape word, and its operand if that is more than a spike. ``weight``:
         weight, velocity and gradient.
@@ -33,7 +33,11 @@ def state_bits(config: ChipConfig) -> dict[str, float]:
         Shape.cast(layout).width for layout in (potential_layout(shapes), history_layout(shapes), shapes.error_word())
     )
     return {
-        "neuron": potential + shapes.noise + held * (history + error) + steps * (shapes.number + 1),
+        "neuron": potential
+        + shapes.noise
+        + (shapes.number if shapes.back else 0)
+        + held * (history + error)
+        + steps * (shapes.number + 1),
         "input": held * (2 + 1 / WORD) + (config.operand_bits if shapes.traced else 0),
         "weight": shapes.number * (1 + config.momentum) + shapes.gradient_sum,
     }

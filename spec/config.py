@@ -67,6 +67,8 @@ class ChipConfig:
         for a trace or a count of its spikes, 7 being enough for all rules; then neurons count their own spikes too.
     noise : bool
         Whether noise can move the thresholds of neurons, from which feedback learns: 16 bits for each of them.
+    ternary : bool
+        Whether errors can go back as ternary spikes, for which operands must have several bits.
     momentum : bool
         Whether the core has a velocity memory (without it, momentum must be 0).
     dense_only : bool
@@ -101,6 +103,7 @@ class ChipConfig:
     batch_terms: int = 1 << 16
     operand_bits: int = 1
     noise: bool = False
+    ternary: bool = False
     momentum: bool = True
     dense_only: bool = False
     chain: bool = False
@@ -117,8 +120,10 @@ class ChipConfig:
         for name in ("weights", "neurons"):
             if getattr(self, name) % self.lanes:
                 raise ValueError(f"{name} must be a multiple of lanes ({self.lanes}), not {getattr(self, name)!r}")
-        for name in ("noise", "momentum", "dense_only", "chain"):
+        for name in ("noise", "ternary", "momentum", "dense_only", "chain"):
             object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+        if self.ternary and self.operand_bits == 1:
+            raise ValueError("operand_bits must be 2 to 8, such as 7, with ternary=True, not 1")
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         most = largest_count(self.format)

@@ -45,6 +45,7 @@ class Kind(IntEnum):
     UPDATED = 10  # reply to UPDATE
     FAULT = 11  # a packet was dropped
     MORE = 12  # as SPIKES, of a frame that goes on with the sample of the frame before
+    BACK = 14  # as MORE, of a frame in which ternary spikes go back; in chips with units for that
 
 
 HEADER = Fields(kind=4, x=3, y=3, host=1, tag=21)
@@ -63,6 +64,7 @@ TAGS = {
     Kind.UPDATED: Fields(slice=4, from_x=3, from_y=3),
     Kind.FAULT: Fields(cause=4, from_x=3, from_y=3, link=1),
     Kind.MORE: Fields(slice=4, slot=3, step=4, word=9, train=1),
+    Kind.BACK: Fields(slice=4, slot=3, step=4, word=9, train=1),
 }
 """Meaning of the header's tag for each kind; unused upper bits are 0."""
 
@@ -84,6 +86,7 @@ _PAYLOAD = {
     Kind.UPDATED: (0, 0),
     Kind.FAULT: (1, 1),  # header of the dropped packet
     Kind.MORE: (2, 2),  # spikes, masks
+    Kind.BACK: (2, 2),  # spikes, masks
 }
 
 
@@ -92,12 +95,12 @@ def payload_range(kind: Kind) -> tuple[int, int]:
     return _PAYLOAD[kind]
 
 
-INPUT_KINDS = (Kind.SPIKES, Kind.MORE)
-"""Kinds that bring inputs. They differ in what a frame starts from."""
+INPUT_KINDS = (Kind.SPIKES, Kind.MORE, Kind.BACK)
+"""Kinds that bring inputs. They differ in what a frame starts from, and what it does."""
 
 HOST_KINDS = (
     *(Kind.SPIKES, Kind.ERROR, Kind.ERRORS_DONE, Kind.CREDIT, Kind.LABEL),
-    *(Kind.WRITE, Kind.READ, Kind.UPDATE, Kind.MORE),
+    *(Kind.WRITE, Kind.READ, Kind.UPDATE, Kind.MORE, Kind.BACK),
 )
 """Kinds that a core consumes, which the host may send too; link and cores drop all others."""
 

@@ -161,6 +161,18 @@ RULES = {
         "EXPECTATIONS does not change these; after reset they are undefined, so that the first frame must be SPIKES",
         answer="MORE of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
     ),
+    Kind.BACK: Rule(
+        sender="host, or a slice of a layer before",
+        receiver="slice (the host: of the last layer), in a chip generated with ternary; in others the kind is unknown",
+        payload="as SPIKES",
+        when="as SPIKES",
+        effect="as MORE, but the neurons stay as they are, whatever the inputs: their spikes are 0, their masks are "
+        "set where a neuron has spiked in some steps of the sample and not in all DESCRIPTOR.sample, in a layer with a "
+        "loss everywhere. If the frame, which must have one step, is for training, a delta is a ternary spike: p = "
+        "round(p - q + g), then q = 1 if p >= 1/2, -1 if p <= -1/2, else 0; g is the error before it is rounded, 0 "
+        "where the mask is clear, and q the delta. Where the slice's frame before was none of these, p and q were 0",
+        answer="BACK to the targets of the slice; at the end of the frame CREDIT to its sources",
+    ),
 }
 """What each kind of packet is for, in the order of their codes."""
 
@@ -183,7 +195,8 @@ ORDER = (
     "undefined until they are written, and tables must describe one network: they are not checked.",
     "A frame is EXPECTATIONS.steps steps of a sample, one after the other: all of them, or a part. SPIKES bring the "
     "first frame of a sample, MORE those that follow. Errors do not go back from one frame to the one before it: with "
-    "frames of one step a sample may have any number of steps, and each frame is trained or not by itself.",
+    "frames of one step a sample may have any number of steps, and each frame is trained or not by itself. BACK bring "
+    "frames behind those of a sample, without inputs, in which errors go back as ternary spikes; each is for training.",
     "A write to EXPECTATIONS makes the core forget all frames of all its slices, partial counts, error sums and "
     "waiting "
     "UPDATEs. Every slice then expects its first frame in slot 0. The core is busy (CONTROL bit 1) until it has "

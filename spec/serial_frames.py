@@ -139,6 +139,7 @@ CHIP = Fields(
     chain=1,
     exponent=3,
     mantissa=4,
+    ternary=1,
 )
 """All that is fixed in a chip: the fields of ``ChipConfig``, and those of its format."""
 
@@ -160,7 +161,7 @@ def unpack_chip(words: Sequence[int]) -> ChipConfig:
     if bits >> CHIP.width:
         raise ValueError(f"a chip's description must have {CHIP.width} bits, not {bits:#x}")
     values: dict[str, Any] = dict(CHIP.unpack(bits))
-    for name in ("noise", "momentum", "dense_only", "chain"):
+    for name in ("noise", "momentum", "dense_only", "chain", "ternary"):
         values[name] = bool(values[name])
     fmt = {name: values.pop(name) for name in ("exponent", "mantissa")}
     return ChipConfig.from_dict({**values, "format": fmt})

@@ -146,7 +146,8 @@ errors are received, 1 they are those of the frame's spike rate, 2 those of each
 rate at its end, on chip.
 ``clamp``, with the soft reset, in frames for training: the mask is mask_low <= I <= mask_high, where
 I = round(kappa u[t-1] + sum + reset (N - s[t-1])) and N is the number of the neuron's spikes before step t in the
-sample. Counts are modulo 2**operand_bits, and so is what a target has too few.
+sample. In a frame of BACK the mask is 0 < N < ``sample``; with a loss it is set. Counts are modulo 2**operand_bits, and
+so is what a target has too few.
 ``reset`` is rr of the soft reset. Update: V = round(momentum V + G), W = round(decay W + minus_rate V). With ``sign``,
 for which the velocities must be there, V = round(momentum V + G + rest V), W = round(decay W + minus_rate c), where
 c is the sign of the exact momentum V + G with the old V. 16-bit numbers are in the chip's storage format,

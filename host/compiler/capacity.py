@@ -120,9 +120,10 @@ def check_rule(network: Network, config: ChipConfig, rule: Rule) -> None:
             f"the network's inputs are integers of {network.input_bits} bits and a chip takes spikes: use encoder "
             f"bits:{network.input_bits}, which makes an input of each bit, or the golden model alone"
         )
-    if rule.backward == "ternary":
+    if rule.backward == "ternary" and not config.ternary:
         raise CapacityError(
-            f"the chip has no units for rule {rule}: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, dfa or opzo"
+            f"rule {rule} has ternary spikes and the chip has no units for them: use a chip with ternary=True and "
+            f"operand_bits={OPERAND_BITS}, or rule dsr"
         )
     if rule.feedback == "learned" and not config.noise:
         raise CapacityError(
@@ -186,7 +187,9 @@ def gradient_terms(network: Network, rule: Rule = BPTT) -> list[int]:
     Where weights change after each step, those of a step.
     """
     frames = rule.frames(network.steps) if rule.trained is None else rule.trained
-    steps = 1 if once_a_sample(rule) or rule.step_updates else frames * rule.frame_steps(network.steps)
+    steps = frames * rule.frame_steps(network.steps)
+    if once_a_sample(rule) or rule.step_updates:
+        steps = max(1, rule.back_steps)
     return [
         terms(layer, steps) * operand.most
         for layer, operand in zip(network.layers, rule.operands(network), strict=True)

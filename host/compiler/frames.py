@@ -22,7 +22,10 @@ def frame_steps(rule: Rule, steps: int) -> int:
 
 
 def all_trained(rule: Rule, frames: int) -> np.ndarray:
-    """Which of so many frames of a sample a rule without choice trains: all, or the last, bool [frames]."""
+    """Which of so many frames of a sample a rule without choice trains: all, the last, or none, bool [frames].
+
+    None where errors go back in frames of their own, behind them.
+    """
     trained = np.full(frames, not once_a_sample(rule))
-    trained[-1] = True
+    trained[-1] = rule.backward != "ternary"
     return trained

@@ -65,6 +65,8 @@ class Plan:
         As given to ``compile_network``, the network's neurons as the rule has them.
     frame, frames : int
         Steps of a frame, which is what a slot of the chip holds, and frames of a sample.
+    back_frames : int
+        Frames behind those, of a sample for training, in which ternary spikes go back.
     densities : tuple of Density
         Of each layer, for the estimates.
     layers : list of list of Slice
@@ -103,7 +105,7 @@ class Plan:
         self.network, self.training, self.config, self.layers, self.loss = network, training, config, layers, loss
         self.densities, self.rule, self.input_errors = densities, rule, input_errors
         self.frame = frame_steps(rule, network.steps)
-        self.frames = network.steps // self.frame
+        self.frames, self.back_frames = network.steps // self.frame, rule.back_steps
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self.cores = sorted({part.core for part in self.slices})
         self.input_order = input_order(network.layers[0])
@@ -162,8 +164,8 @@ class Plan:
 
     def _clamp(self, part: Slice) -> dict[str, int]:
         """Whether masks are those of a clamp, which the last layer has not, and then their bounds."""
-        if not once_a_sample(self.rule):
-            return {"sample": 0, "clamp": 0}
+        if self.rule.backward != "clamp":
+            return {"sample": self.network.steps if once_a_sample(self.rule) else 0, "clamp": 0}
         last, neuron = part.layer == len(self.layers) - 1, self.network.layers[part.layer].neuron
         low, high = clamp_interval(self.config.format, neuron, self.network.steps, last=last)
         return {"sample": self.network.steps, "clamp": not last, "mask_low": low, "mask_high": high}

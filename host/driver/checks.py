@@ -117,5 +117,7 @@ def check_trained(rule: Rule, frames: int, trained: ArrayLike | None) -> np.ndar
     if rule.trained is not None and given.sum() != rule.trained:
         raise ValueError(f"trained must be {rule.trained} frames with rule {rule}, not {int(given.sum())}")
     if once_a_sample(rule) and not np.array_equal(given, all_trained(rule, frames)):
-        raise ValueError(f"trained must be None with rule {rule}, which trains the last frame, not {given.tolist()}")
+        raise ValueError(
+            f"trained must be None with rule {rule}, whose errors go back once a sample, not {given.tolist()}"
+        )
     return given

@@ -251,6 +251,7 @@ class Driver:
         update: bool,
     ) -> Script[SampleResult]:
         self._samples_since_update += inputs.shape[1]
+        frames = np.append(frames, np.ones(self.plan.back_frames, dtype=bool))
         samples = self._samples(inputs, frames, labels=labels, errors=errors)
         yield from run(samples)
         if update:

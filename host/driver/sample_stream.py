@@ -71,7 +71,7 @@ class Samples(Transaction[None]):
     spikes : array of uint8 [T, B, N]
         Inputs, 0 or 1, in the golden model's order.
     trained : array of bool [frames]
-        Which frames of each sample are for training; as many as the spikes are.
+        Which frames of each sample are for training: those of the spikes, and such behind them that errors go back in.
     first_slot : int
         Slot of the first frame; those after it follow in turn.
     more : bool
@@ -133,7 +133,10 @@ class Samples(Transaction[None]):
         return self._trained[number % self._frames]
 
     def _kind(self, number: int) -> Kind:
-        return Kind.MORE if self._more or number % self._frames else Kind.SPIKES
+        part_of_sample = number % self._frames
+        if part_of_sample * self._plan.frame >= len(self._words):
+            return Kind.BACK
+        return Kind.MORE if self._more or part_of_sample else Kind.SPIKES
 
     def packets(self) -> Script[None]:
         """Until all output spikes have come; ``settle`` then waits for the last slots."""
@@ -154,21 +157,29 @@ class Samples(Transaction[None]):
 
     def _input_packets(self, number: int) -> Iterator[Packet]:
         slot, frame, train = self._slot(number), self._plan.frame, self._trains(number)
-        sample, part_of_sample = self._frame(number)
+        sample = number // self._frames
         self._credits[slot] = {(part.x, part.y, part.index) for part in self._first}
         self._in_flight[slot].append(number)
         self._latest[slot] = number
         self._expected[number] = {(step, word) for step in range(frame) for word in range(len(self._places))}
         if train and self._labels is not None:
             yield from (self._label_packet(slot, self._labels[sample], part) for part in self._last)
-        for step in range(frame):
-            place = part_of_sample * frame + step, sample
-            words = self._words[place].tolist()
-            masks = [0] * len(words) if self._mask_words is None else self._mask_words[place].tolist()
-            for k, payload in enumerate(zip(words, masks, strict=True)):
+        for step, words in enumerate(self._inputs(number).tolist()):
+            for k, payload in enumerate(map(tuple, words)):
                 for part in self._first:
                     tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k, "train": train}
                     yield Packet(self._kind(number), tag, payload, part.x, part.y)
+
+    def _inputs(self, number: int) -> np.ndarray:
+        """The words of a frame's inputs and of their masks, [step, word, 2]; 0 where errors go back."""
+        frame, (sample, part_of_sample) = self._plan.frame, self._frame(number)
+        result = np.zeros((frame, self._words.shape[2], 2), dtype=self._words.dtype)
+        if self._kind(number) != Kind.BACK:
+            steps = slice(part_of_sample * frame, (part_of_sample + 1) * frame)
+            result[..., 0] = self._words[steps, sample]
+            if self._mask_words is not None:
+                result[..., 1] = self._mask_words[steps, sample]
+        return result
 
     def _label_packet(self, slot: int, neuron: int, part: Slice) -> Packet:
         label = neuron - part.first
@@ -241,11 +252,14 @@ class Samples(Transaction[None]):
         outputs = self._places[tag["word"]]
         if (spikes | masks) >> len(outputs):
             return False
+        if kind == Kind.BACK and spikes:
+            return False
         sample, part_of_sample = self._frame(number)
         self._expected[number].remove(place)
-        step = part_of_sample * self._plan.frame + tag["step"]
-        self.outputs[step, sample, outputs] = unpack_word(spikes, len(outputs))
-        self.masks[step, sample, outputs] = unpack_word(masks, len(outputs))
+        if kind != Kind.BACK:
+            step = part_of_sample * self._plan.frame + tag["step"]
+            self.outputs[step, sample, outputs] = unpack_word(spikes, len(outputs))
+            self.masks[step, sample, outputs] = unpack_word(masks, len(outputs))
         if not self._expected[number]:
             self._in_flight[tag["slot"]].remove(number)
             del self._expected[number]

@@ -20,6 +20,7 @@ from backspike.hw.core.update.delta import DeltaUpdate
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.core.update.operands import OperandUpdate
+from backspike.hw.core.update.ternary import TernaryUpdate
 from backspike.hw.core.update.weight_update import WeightUpdate
 from backspike.hw.engines.feed_forward import ForwardEngine
 from backspike.hw.engines.learning import LearningEngine
@@ -88,6 +89,7 @@ class Core(wiring.Component):
             "error_packets": ErrorPackets(shapes, error_result(shapes)),
             "update": WeightUpdate(shapes),
             **({"operands": OperandUpdate(shapes)} if shapes.traced else {}),
+            **({"ternary": TernaryUpdate(shapes)} if shapes.back else {}),
             "counters": Counters(self.config.lanes),
             "output": PacketOutput(shapes, (3, 2, 0, 3, 1)),
         }
@@ -143,7 +145,8 @@ class Core(wiring.Component):
 
     def _memories(self, m):
         memories, receiver, backward = self.memories, self.receiver, self.backward
-        for name in ("host", "neuron", "delta", "update", *(("operands",) if self.shapes.traced else ())):
+        more = (*(("operands",) if self.shapes.traced else ()), *(("ternary",) if self.shapes.back else ()))
+        for name in ("host", "neuron", "delta", "update", *more):
             wiring.connect(m, getattr(self, name).memory, getattr(memories, name))
         wiring.connect(m, self.engine.memory, memories.forward)
         wiring.connect(m, self.learning.memory, memories.learning)
@@ -215,7 +218,7 @@ class Core(wiring.Component):
             slots.erase.eq(backward.erase),
             slots.erase_address.eq(backward.erase_address),
             delta.start.eq(backward.delta_start),
-            backward.delta_busy.eq(delta.busy),
+            backward.delta_busy.eq(delta.busy | (self.ternary.busy if self.shapes.back else 0)),
             delta.label.eq(slots.backward_label),
             learning.start.eq(backward.gradient_start),
             learning.errors.eq(backward.errors_start),
@@ -240,6 +243,14 @@ class Core(wiring.Component):
                 operands.descriptor.eq(backward.descriptor),
                 backward.operands_busy.eq(operands.busy),
             ]
+        if self.shapes.back:
+            m.d.comb += [
+                delta.back.eq(slots.backward.job.back),
+                self.ternary.back.eq(slots.backward.job.back),
+                self.ternary.train.eq(slots.backward.job.train),
+                self.ternary.slice.eq(backward.offer.slice),
+                self.ternary.done.eq(backward.offer.done),
+            ]
         for unit in (delta, learning):
             m.d.comb += unit.slot.eq(backward.slot)
         for unit in (delta, learning, update):
@@ -248,11 +259,22 @@ class Core(wiring.Component):
     def _arithmetic(self, m):
         arithmetic = self.arithmetic
         wiring.connect(m, self.neuron.request, arithmetic.neuron)
-        wiring.connect(m, self.delta.request, arithmetic.delta)
+        self._answer_delta(m)
         wiring.connect(m, self.update.velocity_request, arithmetic.velocity)
         wiring.connect(m, self.update.weight_request, arithmetic.weight)
-        for unit in (self.neuron, self.delta, self.update):
+        for unit in (self.neuron, self.update):
             m.d.comb += unit.result.eq(arithmetic.result)
+
+    def _answer_delta(self, m):
+        """The delta update's way to the elementwise unit; in chips with ternary spikes these are made on it."""
+        delta, arithmetic = self.delta, self.arithmetic
+        if not self.shapes.back:
+            wiring.connect(m, delta.request, arithmetic.delta)
+            m.d.comb += delta.result.eq(arithmetic.result)
+            return
+        wiring.connect(m, delta.request, self.ternary.given)
+        wiring.connect(m, self.ternary.request, arithmetic.delta)
+        m.d.comb += [self.ternary.result.eq(arithmetic.result), delta.result.eq(self.ternary.found)]
 
     def _send(self, m):
         wiring.connect(m, self.learning.results, self.error_packets.results)

@@ -11,7 +11,7 @@ from backspike.hw.state import state_bits
 from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.energy.constants import SETS
 from backspike.sim.energy.energy_report import energy_report
-from backspike.sim.energy.operations import dense_terms
+from backspike.sim.energy.operations import engine_terms
 from backspike.spec.packets import LINK
 
 __all__ = ["make_benchmark_report", "run_report"]
@@ -121,9 +121,9 @@ def _without_reading(counters, reading):
 
 def _engines(scenario, total):
     """Terms, density, utilisation and share of time of each engine, summed over the cores."""
-    forward, back = (total.samples * count for count in dense_terms(scenario.model))
     engines = {}
-    for name, dense in (("FP", forward), ("BP", back), ("WG", forward)):
+    for name, each in engine_terms(scenario.model, scenario.learning_rule).items():
+        dense = total.samples * each
         terms, busy = total.sum[f"{name.lower()}_terms"], total.sum[f"{name.lower()}_busy"]
         engines[name] = {
             "terms_per_sample": terms / total.samples,

@@ -2,9 +2,10 @@
 """Multiply-accumulates of a training sample without any skipping."""
 
 from backspike.golden.network import Network
+from backspike.golden.rules import Rule
 from backspike.host.compiler.geometry import pixels, tap_count
 
-__all__ = ["dense_terms", "padded_terms"]
+__all__ = ["dense_terms", "engine_terms", "padded_terms"]
 
 
 def dense_terms(network: Network) -> tuple[int, int]:
@@ -15,6 +16,13 @@ def dense_terms(network: Network) -> tuple[int, int]:
     ]
     bias = sum(network.steps * layer.out_channels * pixels(layer) for layer in network.layers if layer.bias)
     return sum(inner) + bias, sum(inner[1:])
+
+
+def engine_terms(network: Network, rule: Rule) -> dict[str, int]:
+    """Terms of each engine, as ``dense_terms``; of BP and WG in as many steps as errors go back in, if these differ."""
+    forward, back = dense_terms(network)
+    steps = rule.back_steps or network.steps
+    return {"FP": forward, "BP": back * steps // network.steps, "WG": forward * steps // network.steps}
 
 
 def padded_terms(network: Network) -> int:

@@ -14,7 +14,7 @@ from backspike.hw.state import state_bits
 from backspike.sim.energy.accesses import summed
 from backspike.sim.energy.constants import SETS
 from backspike.sim.energy.energy_report import energy_line, energy_report
-from backspike.sim.energy.operations import dense_terms
+from backspike.sim.energy.operations import engine_terms
 from backspike.sim.run.scenario import Scenario
 from backspike.spec.packets import LINK
 
@@ -96,8 +96,8 @@ def engine_report(scenario: Scenario, counters: dict[str, dict[str, int]], sampl
     cores = {name: values for name, values in counters.items() if name != LINK}
     total = summed(counters)
     lanes = scenario.lanes
-    forward, back = (samples * count for count in dense_terms(scenario.model))
-    engines: dict[str, dict[str, Any]] = {"FP": {"dense": forward}, "BP": {"dense": back}, "WG": {"dense": forward}}
+    dense = engine_terms(scenario.model, scenario.learning_rule)
+    engines: dict[str, dict[str, Any]] = {name: {"dense": samples * count} for name, count in dense.items()}
     for name, engine in engines.items():
         busy, terms = total[f"{name.lower()}_busy"], total[f"{name.lower()}_terms"]
         engine |= {

@@ -140,6 +140,8 @@ class Scenario(TrainingSpec):
         options: dict[str, int] = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
         if rule.feedback == "learned":
             options["noise"] = True
+        if rule.backward == "ternary":
+            options["ternary"] = True
         if rule.frame is None and not once_a_sample(rule):
             return {"steps": max(4, self.steps), **options}
         return {"steps": frame_steps(rule, self.steps), "slots": 4, **options}

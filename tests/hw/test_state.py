@@ -14,11 +14,11 @@ SIZES = {"neurons": 128, "tape_words": 16, "weights": 4096}
 CHIPS = [
     ChipConfig(steps=4, slots=2, **SIZES),
     ChipConfig(steps=1, slots=4, operand_bits=7, **SIZES),
-    ChipConfig(steps=1, slots=4, operand_bits=7, noise=True, **SIZES),
+    ChipConfig(steps=1, slots=4, operand_bits=7, noise=True, ternary=True, **SIZES),
     ChipConfig(steps=2, slots=8, momentum=False, batch_terms=1 << 12, **SIZES),
 ]
 OF = {
-    "neuron": ("potentials", "noise", "history", "error_sums", "deltas_0"),
+    "neuron": ("potentials", "noise", "history", "error_sums", "deltas_0", "charges"),
     "input": ("masks", "laps", "operands"),
     "weight": ("weights_0", "gradients_0", "velocities_0"),
 }

@@ -10,7 +10,7 @@ from backspike.spec.formats import Format
 from tests.support.unit import check_bench
 
 
-@pytest.mark.parametrize("unit", ["neuron", "delta", "weights", "operands"])
+@pytest.mark.parametrize("unit", ["neuron", "delta", "ternary", "weights", "operands"])
 def test_update(unit, tmp_path_factory):
     check_bench(f"tests.hw.benches.bench_{unit}", tmp_path_factory.getbasetemp() / "units" / unit)
 

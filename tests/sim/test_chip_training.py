@@ -29,9 +29,13 @@ CHIPS = {
         **{"columns": 2, "rows": 2, "chain": True, "dense_only": True, "steps": 1},
         **SMALL | {"slots": 4, "neurons": 64, "weights": 4096},
     },
-    "2x1-dense-operands": {"columns": 2, "rows": 1, "dense_only": True, **SMALL, "slots": 3, "operand_bits": 7},
-    "2x1-2lanes-1step-operands": {
-        **{"columns": 2, "rows": 1, "lanes": 2, "steps": 1, "operand_bits": 7, "noise": True, "batch_terms": 1 << 18},
+    "2x1-dense-ternary": {
+        **{"columns": 2, "rows": 1, "dense_only": True, "operand_bits": 7, "ternary": True},
+        **SMALL | {"slots": 3},
+    },
+    "2x1-2lanes-1step-options": {
+        **{"columns": 2, "rows": 1, "lanes": 2, "steps": 1, "operand_bits": 7, "noise": True, "ternary": True},
+        "batch_terms": 1 << 18,
         **SMALL | {"slots": 4},
     },
     "2x1-2lanes-dense": {"columns": 2, "rows": 1, "lanes": 2, **SMALL, "slots": 4, "dense_only": True},
@@ -46,6 +50,7 @@ DENSE = [
     "saturation_is_flagged",
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
+    "ternary_spikes_go_back",
     "same_bits_in_frames_of_any_length",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",
@@ -54,6 +59,7 @@ DENSE = [
 ONE_STEP = [
     "rules_that_train_in_frames",
     "errors_go_back_once_a_sample",
+    "ternary_spikes_go_back",
     "maps_in_frames",
     "errors_straight_from_the_last_layer",
     "feedback_learns_from_noise",

@@ -58,13 +58,19 @@ def test_lion_is_equal_too(tmp_path):
 
 def test_the_chip_is_made_for_the_rule():
     sizes = {
-        rule: (config.steps, config.slots, config.operand_bits, config.noise)
-        for rule in ("bptt", "tbptt:2", "sltt", "ottt", "dsr", "dfa", "opzo")
+        rule: (config.steps, config.slots, config.operand_bits, config.noise, config.ternary)
+        for rule in ("bptt", "tbptt:2", "sltt", "ottt", "dsr", "spide:4", "dfa", "opzo")
         if (config := Scenario(rule=rule, steps=8).config)
     }
-    online = {"sltt": (1, 4, 1, False), **dict.fromkeys(("ottt", "dsr", "dfa"), (1, 4, 7, False))}
-    assert sizes == {"bptt": (8, 2, 1, False), "tbptt:2": (2, 4, 1, False), **online, "opzo": (1, 4, 7, True)}
-    for rule in ("ottt", "dsr", "dfa", "opzo"):
+    assert sizes == {
+        "bptt": (8, 2, 1, False, False),
+        "tbptt:2": (2, 4, 1, False, False),
+        "sltt": (1, 4, 1, False, False),
+        **dict.fromkeys(("ottt", "dsr", "dfa"), (1, 4, 7, False, False)),
+        "spide:4": (1, 4, 7, False, True),
+        "opzo": (1, 4, 7, True, False),
+    }
+    for rule in ("ottt", "dsr", "spide:4", "dfa", "opzo"):
         Scenario(rule=rule, steps=8).check()
     text = "rule ottt has traces of 7 bits and the chip's operands have 1: use a chip with operand_bits=7, or rule sltt"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):

@@ -28,7 +28,8 @@ _REST = ("rest",)
 def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     """A small network of three layers, convolutions where there are engines for them, all on one core."""
     once = loss == "step" and config.operand_bits > 1  # errors go back once a sample
-    between_layers = Neuron(width=2.0) if once else Neuron(reset="hard", width=2.0)
+    ternary = loss == "rate" and config.ternary
+    between_layers = Neuron(width=2.0) if once or ternary else Neuron(reset="hard", width=2.0)
     first = (
         Dense(inputs=37, outputs=5, bias=True)
         if config.dense_only
@@ -36,7 +37,7 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     )
     between = first.outputs
     layers = [first, Dense(inputs=between, outputs=6, neuron=between_layers), Dense(inputs=6, outputs=4, bias=True)]
-    network = Network(layers=layers, steps=5 if once else config.steps, format=config.format)
+    network = Network(layers=layers, steps=5 if once or ternary else config.steps, format=config.format)
     step = Rule.parse("sltt").framed(config.steps)
     how: Literal["learned", "fixed"] = "learned" if config.noise else "fixed"
     rule = {"step": step, "feedback": replace(step, feedback=how)}.get(loss, BPTT)
@@ -45,7 +46,8 @@ def plan_for(config: ChipConfig, loss: str = "rate") -> Plan:
     training = Training(rate=2.0**-4, loss_scale=0.5, **update)
     if config.operand_bits > 1:
         direct = "opzo" if config.noise else "dfa"
-        rule = Rule.parse("dsr" if once else direct if loss == "feedback" else "ottt")
+        names = {"step": "dsr", "feedback": direct} | ({"rate": "spide:3"} if ternary else {})
+        rule = Rule.parse(names.get(loss, "ottt"))
     loss = "external" if loss == "external" else "rate"
     return compile_network(network, training, config, loss=loss, rule=rule, input_errors=loss == "external")
 
@@ -165,7 +167,8 @@ class Sequence:
         """A frame, its label or its errors; steps and words in any order that producers may give them in."""
         random, slot = self.random, self.slot
         train = int(random.random() < 0.8)
-        inputs = self._inputs(random.choice(INPUT_KINDS), train)
+        kinds = [kind for kind in INPUT_KINDS if kind != Kind.BACK or self.config.ternary]
+        inputs = self._inputs(random.choice(kinds), train)
         if random.random() < 0.3:
             random.shuffle(inputs)
         if not train:

@@ -8,7 +8,7 @@ import numpy as np
 from backspike.hw.shapes import WORD
 from backspike.spec.config import ChipConfig
 
-__all__ = ["CHIPS", "COUNTED", "LANES", "NOISY", "Outputs", "garbage_descriptor"]
+__all__ = ["CHIPS", "COUNTED", "LANES", "NOISY", "TERNARY", "Outputs", "garbage_descriptor"]
 
 CHIPS = {
     1: ChipConfig(lanes=1, steps=4, slots=3, slices=3, tape_words=6, weights=4096, neurons=128),
@@ -55,6 +55,13 @@ NOISY = {
     ),
 }
 """Chips with noise, one of which counts spikes too."""
+TERNARY = {
+    "ternary": ChipConfig(
+        **{"lanes": 2, "steps": 1, "slots": 3, "slices": 3, "tape_words": 5, "weights": 4096, "neurons": 256},
+        **{"operand_bits": 4, "ternary": True},
+    ),
+}
+"""A chip in which ternary spikes go back."""
 
 LANES = [lanes for lanes in CHIPS if isinstance(lanes, int)]
 

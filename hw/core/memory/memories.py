@@ -11,6 +11,7 @@ from backspike.hw.core.receive.host_access import HostMemory
 from backspike.hw.core.update.delta_memory import DeltaMemory
 from backspike.hw.core.update.neuron import NeuronMemory, history_layout, potential_layout
 from backspike.hw.core.update.operands import OperandMemory
+from backspike.hw.core.update.ternary import TernaryMemory
 from backspike.hw.core.update.weight_update import WeightMemory
 from backspike.hw.engines.memory import ForwardMemory, LearningMemory
 from backspike.hw.ram import Ram, ReadPort, WritePort
@@ -64,8 +65,8 @@ class Memories(wiring.Component):
     -------
     host, receiver, neuron, delta, update, forward, learning : In
         The memories as these units see them.
-    operands : In
-        So does the operand update, in chips with operands of several bits.
+    operands, ternary : In
+        So do the operand update, in chips with operands of several bits, and the ternary update, where there is one.
     erase : In(WritePort)
         Sets an error sum to "none", and the lap of a tape word to 0.
     forward_descriptors, backward_descriptors : In(ReadPort)
@@ -89,6 +90,7 @@ class Memories(wiring.Component):
                 "delta": In(DeltaMemory(shapes)),
                 "update": In(WeightMemory(shapes)),
                 **({"operands": In(OperandMemory(shapes))} if shapes.traced else {}),
+                **({"ternary": In(TernaryMemory(shapes))} if shapes.back else {}),
                 "forward": In(ForwardMemory(shapes)),
                 "learning": In(LearningMemory(shapes)),
                 "forward_descriptors": In(descriptors),
@@ -108,6 +110,8 @@ class Memories(wiring.Component):
             self._add_operands(m)
         if self.shapes.noise:
             self._add_noise(m)
+        if self.shapes.back:
+            self._add_charges(m)
         for k in range(self.shapes.config.lanes):
             self._add_deltas(m, k)
             self._add_weights(m, k)
@@ -245,6 +249,12 @@ class Memories(wiring.Component):
         _join(m, neuron.states, reads.neuron)
         _join(m, neuron.new_states, writes.neuron)
         m.d.comb += [reads.host_claims.eq(host.claims), writes.host_claims.eq(host.noise.new_states.enable)]
+
+    def _add_charges(self, m):
+        shapes = self.shapes
+        m.submodules.charges = charges = Ram(shapes.neuron, shapes.number, shapes.config.neurons, ("ternary",))
+        _join(m, self.ternary.charges, charges.ternary)
+        _join(m, self.ternary.new_charges, charges.write)
 
     def _add_error_sums(self, m):
         shapes, receiver, delta = self.shapes, self.receiver, self.delta

@@ -16,8 +16,8 @@ from backspike.spec.tables import Region
 __all__ = ["Receiver", "fault_layout"]
 
 
-_MORE_BIT = 3
-"""Of the codes of ``INPUT_KINDS``, the one of MORE has it."""
+_MORE_BIT, _BACK_BIT = 3, 1
+"""Of the codes of ``INPUT_KINDS``, those of MORE and BACK have the first, that of BACK has the second."""
 
 
 def fault_layout():
@@ -26,7 +26,7 @@ def fault_layout():
 
 
 _CODES = {kind.name: (kind,) for kind in HOST_KINDS if kind not in INPUT_KINDS} | {"INPUTS": INPUT_KINDS}
-"""Codes of the kinds that are told apart; of those that bring inputs, a bit of the header says which it is."""
+"""Codes of the kinds that are told apart; of those that bring inputs, bits of the header say which it is."""
 
 _KINDS = StructLayout(dict.fromkeys(_CODES, 1))
 _WRONG = StructLayout({"field": 1, "state": 1})
@@ -106,6 +106,7 @@ class Receiver(wiring.Component):
         span = Signal(4)  # addresses that a READ, or a word of a WRITE, is for
         flit, kind = self.flits, Signal(_KINDS)
         fits = Signal()  # the packet's kind may end here
+        known = [code for code in HOST_KINDS if code != Kind.BACK or self.shapes.back]
         m.d.comb += [flit.ready.eq(1), begins.eq(flit.valid & ~inside), word.eq(flit.valid & inside)]
         m.d.sync += [
             fresh.eq(word & (words != MAX_PAYLOAD) & ~over),
@@ -117,7 +118,8 @@ class Receiver(wiring.Component):
         with m.If(begins):
             m.d.sync += [header.eq(flit.p.data), words.eq(0), over.eq(0)]
             m.d.sync += [
-                kind[name].eq(or_reduce(flit.p.data[:4] == code for code in codes)) for name, codes in _CODES.items()
+                kind[name].eq(or_reduce(flit.p.data[:4] == code for code in codes if code in known))
+                for name, codes in _CODES.items()
             ]
             asked = tag_of(Kind.READ, header_of(flit.p).tag).count
             m.d.sync += span.eq(Mux(flit.p.data[:4] == Kind.WRITE, 1, asked))
@@ -272,6 +274,7 @@ class Receiver(wiring.Component):
             event.brings.label.eq(done & kind.LABEL),
             event.train.eq(spikes.train),
             event.more.eq(header_of(header).kind[_MORE_BIT]),
+            *([event.back.eq(header_of(header).kind[_BACK_BIT])] if self.shapes.back else []),
             event.label.eq(label.label),
             self.tape_write.eq(event.brings.inputs),
             self.tape_address.word.eq(spikes.word),

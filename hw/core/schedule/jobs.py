@@ -22,9 +22,10 @@ def event_place(shapes):
 def job_layout(shapes):
     """A step of a frame in the feed-forward thread, a frame in the backward thread.
 
-    ``more``: the frame goes on with the sample of the frame before. A backward job has no step.
+    ``more``: the frame goes on with the sample of the frame before; ``back``: ternary spikes go back in it. A backward
+    job has no step.
     """
-    return StructLayout({"slot": shapes.slot, "step": shapes.step, "train": 1, "more": 1})
+    return StructLayout({"slot": shapes.slot, "step": shapes.step, "train": 1, "more": 1, "back": shapes.back})
 
 
 class SlotEvent(wiring.Signature):
@@ -37,9 +38,9 @@ class SlotEvent(wiring.Signature):
     brings : Out(EVENT)
         At most one of the flags is set, and ``inputs`` never in two cycles in a row and only if they are taken. Others
         have no effect where they are not taken.
-    train, more : Out(1)
-        Whether the frame is for training, and goes on with the sample of the frame before; these count with the inputs
-        of step 0.
+    train, more, back : Out(1)
+        Whether the frame is for training, goes on with the sample of the frame before, and ternary spikes go back in
+        it, where the chip has them; these count with the inputs of step 0.
     label : Out(14)
         Number of the target neuron.
     takes : In(TAKES)
@@ -53,6 +54,7 @@ class SlotEvent(wiring.Signature):
                 "brings": Out(EVENT),
                 "train": Out(1),
                 "more": Out(1),
+                **({"back": Out(1)} if shapes.back else {}),
                 "label": Out(14),
                 "takes": In(TAKES),
             }

@@ -18,6 +18,7 @@ def slot_flags(config):
             "lap": 1,  # of the frame, 0 and 1 in turn: what its tape words get when they come
             "train": 1,
             "more": 1,  # it goes on with the sample of the frame before
+            "back": int(config.ternary),  # ternary spikes go back in it
             "credited": 1,  # no consumer owes a credit
             "errors_ready": 1,  # the label or all markers have come
             "forward_done": 1,  # it waits for the backward thread, or is in work there; before, inputs arrive

@@ -130,8 +130,10 @@ class SlotTable(wiring.Component):
             that.eq(Array(slots)[backward.slot]),
             forward.train.eq(this.train),
             forward.more.eq(this.more),
+            forward.back.eq(this.back),
             backward.train.eq(that.train),
             backward.more.eq(that.more),
+            backward.back.eq(that.back),
             filling.eq(need.active & ~this.forward_done),
             complete.eq(this.complete.bit_select(forward.step, 1)),
             blocked_on_credit.eq(first & ~this.credited),
@@ -181,6 +183,8 @@ class SlotTable(wiring.Component):
             m.d.sync += slot.complete.bit_select(place.step, 1).eq(1)
         with m.If(here & event.brings.inputs & (event.place.step == 0)):
             m.d.sync += [slot.train.eq(event.train), slot.more.eq(event.more)]
+            if self.shapes.back:
+                m.d.sync += slot.back.eq(event.back)
         with m.If(here & counts.last_credit):
             m.d.sync += slot.credited.eq(1)
         with m.If(here & counts.last_answer):

@@ -13,7 +13,7 @@ __all__ = ["SpikeSender"]
 
 
 class SpikeSender(wiring.Component):
-    """One SPIKES packet, or MORE, for each word and target; two cycles for each at best. Some targets get noise.
+    """One SPIKES packet, or MORE, or BACK, for each word and target; two cycles for each at best. Some targets get noise.
 
     Parameters
     ----------
@@ -46,12 +46,15 @@ class SpikeSender(wiring.Component):
         route, packet = self.routes.data, self.packets.p
         fields = {name: route[name] for name in ("x", "y", "host", "slice")}
         fields |= {name: word[name] for name in ("slot", "step", "train")} | {"word": route.word + word.word}
+        header = Mux(word.more, packet_header(Kind.MORE, **fields), packet_header(Kind.SPIKES, **fields))
+        if self.shapes.back:
+            header = Mux(word.back, packet_header(Kind.BACK, **fields), header)
         m.d.comb += [
             self.busy.eq(self.words.valid),
             self.routes.address.eq(word.targets_base + number),
             self.routes.enable.eq(1),
             self.packets.valid.eq(self.words.valid & read),
-            packet.header.eq(Mux(word.more, packet_header(Kind.MORE, **fields), packet_header(Kind.SPIKES, **fields))),
+            packet.header.eq(header),
             packet.words[0].eq(Mux(route.noise, word.noise, word.spikes) if self.shapes.noise else word.spikes),
             packet.words[1].eq(word.masks),
             packet.length.eq(2),

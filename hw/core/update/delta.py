@@ -22,6 +22,9 @@ class DeltaUpdate(wiring.Component):
     reset and 1 for the soft.
 
     The errors are kept in the delta memory until the deltas replace them. Error sums are cleared as they are read.
+    For a frame in which ternary spikes go back, errors are all there is: they are asked for as deltas, where the mask
+    is set, and what ``TernaryUpdate`` makes of them is written as the deltas.
+
     Where the elementwise unit is free, an error takes a cycle, and a delta as many as it has products that count, but
     at least one; a step waits until the step after it is written.
 
@@ -35,8 +38,9 @@ class DeltaUpdate(wiring.Component):
 
     Members
     -------
-    start: pulse; slot, label, descriptor are stable while ``busy``; label is the target's number, counted from the
-        slice's first neuron
+    start: pulse; slot, label, back, descriptor are stable while ``busy``; label is the target's number, counted from
+        the slice's first neuron
+    back: ternary spikes go back in the frame, which has one step; only in chips with units for that
     memory: error sums, history, deltas and their bitmaps
     live: by step: whether any delta is not zero; until the next ``start``
     request, result: to and from the elementwise unit
@@ -50,6 +54,7 @@ class DeltaUpdate(wiring.Component):
                 "busy": Out(1),
                 "slot": In(shapes.slot),
                 "label": In(14),
+                **({"back": In(1)} if shapes.back else {}),
                 "descriptor": In(shapes.descriptor),
                 "memory": Out(DeltaMemory(shapes)),
                 "live": Out(shapes.config.steps),
@@ -69,6 +74,11 @@ class DeltaUpdate(wiring.Component):
                 "flush": 1,
             }
         )
+
+    @property
+    def _back(self):
+        """Whether ternary spikes go back in the frame."""
+        return self.back if self.shapes.back else Const(0)
 
     def elaborate(self, platform):
         m = Module()
@@ -147,7 +157,7 @@ class DeltaUpdate(wiring.Component):
                 with m.If(deltas | (step == 0)):
                     m.d.sync += held.eq(1)
                 with m.If(step == 0):
-                    m.d.sync += [deltas.eq(1), reading.eq(~deltas)]
+                    m.d.sync += [deltas.eq(1), reading.eq(~deltas & ~self._back)]
 
     def _read(self, m, place, read, reading, given, go, labelled, after):
         """Addresses of the memories; first the error is read, then the next step's delta."""
@@ -219,6 +229,7 @@ class DeltaUpdate(wiring.Component):
                 Mux(labelled, d.sample, 0) + (own.count ^ labelled.replicate(shapes.count)) + (own.spike ^ labelled)
             )
             value = of_count(Mux(d.loss.all(), whole, difference), fmt)[:-1]
+        asked = own.mask | ~self._back  # where ternary spikes go back: by the mask
         need_clear, follows, second, use_next = Signal(), Signal(), Signal(), Signal()
         from_label = Signal()  # errors do not come from sums
         foreign = Signal()  # the error sum at the memory's output is somebody else's
@@ -231,7 +242,7 @@ class DeltaUpdate(wiring.Component):
             go.eq(self.request.valid & self.request.ready & request.last),
             follows.eq(~(read.top | (own.spike & ~d.soft))),  # the delta of the step after this one counts
             use_next.eq(second | ~own.mask),
-            tag.client.eq(Mux(read.deltas, Client.DELTA, Client.ERROR)),
+            tag.client.eq(Mux(read.deltas | self._back, Client.DELTA, Client.ERROR)),
             tag.lane.eq(read.lane),
             tag.index.eq(after.block),
             tag.step.eq(read.step),
@@ -252,8 +263,8 @@ class DeltaUpdate(wiring.Component):
             m.d.comb += [
                 request.a.eq(d.loss_scale),
                 request.b.eq(Cat(value, labelled)),
-                request.product.eq(read.exists & from_label),
-                request.add.eq(read.exists & ~from_label & ~memory.error_sums.data.none),
+                request.product.eq(read.exists & from_label & asked),
+                request.add.eq(read.exists & ~from_label & ~memory.error_sums.data.none & asked),
             ]
 
     def _write(self, m):

@@ -57,6 +57,9 @@ class NeuronUpdate(wiring.Component):
     A chip with noise has two more thresholds for frames for training: ``threshold_lowered`` where the bit of the
     neuron's generator is 1, else ``threshold_raised``.
 
+    In a frame in which ternary spikes go back, neurons stay as they are. Their spikes are 0, and their masks say which
+    errors are asked for: m = 0 < N < ``sample``, and all of a layer with a loss. There is no noise.
+
     Parameters
     ----------
     shapes: Shapes
@@ -69,8 +72,8 @@ class NeuronUpdate(wiring.Component):
     job, descriptor: of the job; its step is in the results
     memory: potentials, read and written; the bits of each step in the history
     request, result: to and from the elementwise unit
-    words: stream of {targets_base, targets, slot, train, more, step, word, spikes, masks}, and in chips with noise
-        {noise}: where the mask is set and the threshold lowered
+    words: stream of {targets_base, targets, slot, train, more, back, step, word, spikes, masks}, and in chips with
+        noise {noise}: where the mask is set and the threshold lowered
     busy: something is inside, apart from words that wait to be sent
     """
 
@@ -83,6 +86,7 @@ class NeuronUpdate(wiring.Component):
                 "slot": shapes.slot,
                 "train": 1,
                 "more": 1,
+                "back": shapes.back,
                 "step": shapes.step,
                 "word": max(1, shapes.neuron - 5),
                 "spikes": WORD,
@@ -126,8 +130,9 @@ class NeuronUpdate(wiring.Component):
         last_lane, last, done = Signal(), Signal(), Signal()
         under_way = Signal(range(result_latency(shapes) + 1))  # cycles until the last result has come
         first, spiked, repeat, ended = Signal(), Signal(), Signal(), Signal()
+        moves = ~self.job.back if shapes.back else Const(1)
         count = Signal(shapes.number)  # of spikes, a cycle after the memory's output
-        product = resetting | (leaking & ~first & (d.soft | ~spiked))
+        product = (resetting | (leaking & ~first & (d.soft | ~spiked))) & moves
         minus_one = Const(int(fmt.encode(-1.0)), fmt.width)
         m.d.comb += [
             last_lane.eq(lane + 1 == Mux(place.block_last, d.last_lanes, lanes) if lanes > 1 else 1),
@@ -170,8 +175,8 @@ class NeuronUpdate(wiring.Component):
             wiring.connect(m, noise.memory, wiring.flipped(self.memory.noise))
             m.d.comb += [
                 noise.neuron.eq(potentials.address),
-                noise.taken.eq(done & self.job.train),
-                tag.noise.eq(noise.bit & self.job.train),
+                noise.taken.eq(done & self.job.train & moves),
+                tag.noise.eq(noise.bit & self.job.train & moves),
             ]
         with m.If(done):
             m.d.sync += [
@@ -191,6 +196,7 @@ class NeuronUpdate(wiring.Component):
         potentials, history = self.memory.new_potentials, self.memory.history
         bits, finished = Signal(history_layout(shapes)), Signal()
         value, threshold = self.result.value, d.threshold
+        mask, moves = Signal(), Const(1)
         if shapes.noise:
             moved = Mux(tag.noise, d.threshold_lowered, d.threshold_raised)
             threshold = Mux(self.job.train, moved, threshold)
@@ -198,13 +204,18 @@ class NeuronUpdate(wiring.Component):
         if shapes.count:
             with m.If(self.result.valid & (tag.client == Client.CLAMP)):
                 m.d.sync += clamped.eq(inside)
+        m.d.comb += mask.eq(Mux(d.clamp & self.job.train, clamped, inside) if shapes.count else inside)
+        if shapes.back:
+            moves = ~self.job.back
+            with m.If(self.job.back):
+                m.d.comb += mask.eq((tag.count.any() & (tag.count != d.sample)) | d.loss.any())
         m.d.comb += [
             finished.eq(self.result.valid & (tag.client == Client.NEURON)),
-            bits.spike.eq(not_below(value, threshold[number], fmt)),
+            bits.spike.eq(not_below(value, threshold[number], fmt) & moves),
             inside.eq(not_below(value, d.mask_low[number], fmt) & not_below(d.mask_high[number], value, fmt)),
-            bits.mask.eq(Mux(d.clamp & self.job.train, clamped, inside) if shapes.count else inside),
+            bits.mask.eq(mask),
             bits.count.eq(tag.count),
-            potentials.enable.eq(finished),
+            potentials.enable.eq(finished & moves),
             potentials.address.eq(tag.index),
             potentials.data.spike.eq(bits.spike),
             potentials.data.value.eq(value),
@@ -242,6 +253,7 @@ class NeuronUpdate(wiring.Component):
                 word.slot.eq(self.job.slot),
                 word.train.eq(self.job.train),
                 word.more.eq(self.job.more),
+                word.back.eq(self.job.back),
                 word.step.eq(tag.step),
                 word.word.eq(tag.word),
             ]

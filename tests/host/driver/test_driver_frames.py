@@ -3,6 +3,7 @@
 
 import re
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -153,6 +154,69 @@ def test_errors_once_a_sample_equal_the_golden_model(steps, config):
     trained(integrating_network(steps), Rule.parse("dsr"), **config)
 
 
+def ternary_network(steps):
+    """For errors that go back as ternary spikes."""
+    layers = [
+        Dense(inputs=35, outputs=41, bias=True),
+        Dense(inputs=41, outputs=9, neuron=Neuron(kappa=0.75, strict=True), bias=True),
+        Dense(inputs=9, outputs=5),
+    ]
+    return Network(layers=layers, steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "name", "config"),
+    [
+        (8, "spide:4", {"steps": 1, "slots": 4, "operand_bits": 7}),
+        (5, "spide:7", {"steps": 4, "slots": 3, "operand_bits": 3, "lanes": 2, "dense_only": True, "chain": True}),
+        (2, "spide:1", {"steps": 1, "slots": 2, "operand_bits": 2}),
+    ],
+)
+def test_ternary_spikes_equal_the_golden_model(steps, name, config):
+    trained(ternary_network(steps), Rule.parse(name), ternary=True, **config)
+
+
+def test_ternary_spikes_go_back_in_frames_behind_those_of_a_sample():
+    net, rule = ternary_network(3), Rule.parse("spide:2")
+    chip, driver, _ = start(net, options={"rule": rule}, steps=1, slots=4, operand_bits=7, ternary=True)
+    text = "trained must be None with rule spide:2, whose errors go back once a sample, not [True, False, False]"
+    with pytest.raises(ValueError, match=exactly(text)):
+        driver.train_batch(*data(net, 2), trained=[True, False, False])
+    chip.sent.clear()
+    chip.run(driver.train_batch(*data(net, 2)))
+    packets = [parse_packet(words) for words in chip.sent]
+    inputs = [(p.kind, p.tag["train"], p.tag["slot"]) for p in packets if p.kind in INPUT_KINDS]
+    kinds = [(Kind.SPIKES, 0), (Kind.MORE, 0), (Kind.MORE, 0), (Kind.BACK, 1), (Kind.BACK, 1)] * 2
+    assert [frame for frame, _ in groupby(inputs)] == [(*kind, n % 4) for n, kind in enumerate(kinds)]
+    assert all(packet.payload == (0, 0) for packet in packets if packet.kind == Kind.BACK)
+    assert sum(packet.kind == Kind.LABEL for packet in packets) == 4 * len(driver.plan.layers[-1])
+    chip.sent.clear()
+    chip.run(driver.evaluate(data(net, 2)[0]))
+    assert not [words for words in chip.sent if parse_packet(words).kind in (Kind.BACK, Kind.LABEL)]
+
+
+def test_a_gradient_has_terms_of_each_step_back():
+    """In each at most the three spikes of an input."""
+    rule, config = Rule.parse("spide:4"), ChipConfig(steps=1, operand_bits=7, ternary=True, batch_terms=24)
+    check_run(ternary_network(3), TRAINING, config, batch=2, rule=rule)
+    text = "batch is 3 and the chip's gradients hold 2 samples of this network: use batch=2, or batch_terms=36"
+    with pytest.raises(CapacityError, match=exactly(text)):
+        check_run(ternary_network(3), TRAINING, config, batch=3, rule=rule)
+
+
+def test_ternary_spikes_need_units_and_counts():
+    text = (
+        "rule spide:4 has ternary spikes and the chip has no units for them: use a chip with ternary=True and "
+        "operand_bits=7, or rule dsr"
+    )
+    config = ChipConfig(steps=1, operand_bits=7)
+    for refuse in (compile_network, check_fit):
+        with pytest.raises(CapacityError, match=exactly(text)):
+            refuse(ternary_network(3), TRAINING, config, rule=Rule.parse("spide:4"))
+    with pytest.raises(ValueError, match=exactly("operand_bits must be 2 to 8, such as 7, with ternary=True, not 1")):
+        ChipConfig(ternary=True)
+
+
 def test_a_sample_may_have_more_steps_than_any_chip():
     _, chip = trained(network(20), Rule.parse("sltt"), batches=1, samples=3, steps=1, slots=3)
     packets = [parse_packet(words) for words in chip.sent]
@@ -281,7 +345,8 @@ def test_a_batch_counts_the_steps_that_are_trained():
         ),
         (
             *(4, "spide:8", 4),
-            "the chip has no units for rule spide:8: use bptt, tbptt:C, sltt, sltt-k:K, ottt, ottt-o, dsr, dfa or opzo",
+            "rule spide:8 has ternary spikes and the chip has no units for them: use a chip with ternary=True and "
+            "operand_bits=7, or rule dsr",
         ),
         (4, "opzo", 4, "rule opzo learns from noise and the chip has none: use a chip with noise=True, or rule dfa"),
         (
@@ -331,7 +396,7 @@ def test_errors_once_a_sample_are_those_of_the_chip_and_of_the_last_frame():
     with pytest.raises(ValueError, match=exactly(text)):
         start(net, options={**options, "loss": "external"}, steps=1, operand_bits=7)
     chip, driver, _ = start(net, options=options, steps=1, slots=4, operand_bits=7)
-    text = "trained must be None with rule dsr, which trains the last frame, not [True, False, True]"
+    text = "trained must be None with rule dsr, whose errors go back once a sample, not [True, False, True]"
     with pytest.raises(ValueError, match=exactly(text)):
         driver.train_batch(*data(net, 2), trained=[True, False, True])
     chip.sent.clear()

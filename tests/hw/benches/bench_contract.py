@@ -34,6 +34,11 @@ CHIPS = {
         operand_bits=7,
         noise=True,
     ),
+    "ternary": ChipConfig(
+        **_SMALL | {"steps": 1, "slots": 3, "batch_terms": 1 << 16},
+        **{"lanes": 2, "weights": 384, "neurons": 32, "tape_words": 7, "dense_only": True},
+        **{"operand_bits": 4, "ternary": True},
+    ),
     "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=7, dense_only=True),
 }
 PLAYS = 12
@@ -190,7 +195,7 @@ async def frames_go_on_with_a_sample(dut, name):
         return _now(*(Packet(kind, p.tag | {"train": 0}, p.payload) for kind, p in pairs))
 
     def tell(sequence):
-        actions, (begin, more) = [], INPUT_KINDS
+        actions, begin, more = [], Kind.SPIKES, Kind.MORE
         for number, kinds in enumerate(((begin, begin), (more, more), (begin, more), (more, begin), (more, more))):
             actions += [*frame(sequence, number % sequence.config.slots, *kinds), ("rest",)]
         actions += [*_now(*sequence.plan.restart_packets()), ("rest",)]

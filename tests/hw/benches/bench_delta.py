@@ -15,10 +15,10 @@ from backspike.hw.shapes import WORD, Shapes
 from backspike.spec.packets import NO_LABEL
 from tests.support.codec import Codec
 from tests.support.small_chips import CHIPS as PLAIN
-from tests.support.small_chips import COUNTED, LANES, Outputs, garbage_descriptor
+from tests.support.small_chips import COUNTED, LANES, TERNARY, Outputs, garbage_descriptor
 from tests.support.unit import Bench, Memory, Others, WithArithmetic, long_test
 
-CHIPS = PLAIN | COUNTED
+CHIPS = PLAIN | COUNTED | TERNARY
 NEURONS = (
     Neuron(kappa=0.9, reset="hard"),
     Neuron(kappa=0.75, reset="soft", amplitude=2.5),
@@ -118,8 +118,11 @@ class Run:
             return 1 << 96 | self.bench.random.getrandbits(96)
         return value & (1 << 96) - 1
 
-    async def do(self, neuron, shape, steps, loss, *, at_end=False):
-        """One job, at the end of the memories or anywhere, compared with the golden model; returns its cycles."""
+    async def do(self, neuron, shape, steps, loss, *, at_end=False, back=False):
+        """One job, at the end of the memories or anywhere, compared with the golden model; returns its cycles.
+
+        ``back``: errors stand for what a ``TernaryUpdate`` would make of them.
+        """
         bench, random, config, shapes = self.bench, self.bench.random, self.config, self.shapes
         lanes, fmt = config.lanes, config.format
         bench.agents.clear()
@@ -171,6 +174,8 @@ class Run:
         Others(bench, [Client.NEURON], self.others)
         for name, value in (("descriptor", garbage_descriptor(shapes, **fields)), ("slot", slot), ("label", label)):
             bench.set(name, value)
+        if config.ternary:
+            bench.set("back", back)
         begin = bench.cycle
         await bench.pulse("start")
         await bench.until(lambda: not bench.bits("busy"), 100_000)
@@ -179,7 +184,7 @@ class Run:
         assert not bench.bits("busy")
 
         whole = fields["sample"], counts[:steps] + own[0, :steps]
-        deltas = self._golden(neuron, training, own[:, :steps], loss, label, error_sums, whole)
+        deltas = self._golden(None if back else neuron, training, own[:, :steps], loss, label, error_sums, whole)
         bitmaps = {
             (lane, first_word + word, t): 0
             for lane in range(lanes)
@@ -212,7 +217,10 @@ class Run:
         return sample, counts - spikes
 
     def _golden(self, neuron, training, own, loss, label, error_sums, whole):
-        """Deltas [steps, outputs]; ``whole``: steps of a sample, and each neuron's spikes in it [steps, outputs]."""
+        """Deltas [steps, outputs]; ``whole``: steps of a sample, and each neuron's spikes in it [steps, outputs].
+
+        ``neuron`` None: deltas are errors where the mask is set.
+        """
         fmt = self.config.format
         arithmetic, unit = BitExact(fmt), 2 * fmt.lsb
         spikes, masks = own
@@ -227,6 +235,8 @@ class Run:
             constants, labels = arithmetic.constants(training), [min(label, outputs)] * len(counts)
             error = rate_error(constants, counts, labels, total, arithmetic)[:, :outputs]
             errors = np.broadcast_to(error, (steps, outputs))
+        if neuron is None:
+            return np.where(masks, errors, 0.0)
         deltas, delta = np.empty((steps, outputs)), np.zeros(outputs)
         for t in reversed(range(steps)):
             output = Output(spikes[t], masks[t])
@@ -328,3 +338,16 @@ async def errors_of_a_samples_spikes(dut, chip, loss):
         for steps in (1, run.config.steps):
             await run.do(neuron, Outputs.random(run.bench.random, run.shapes, 24), steps, loss)
     await run.do(NEURONS[3], Outputs(1, run.config.lanes), 1, loss)
+
+
+@cocotb.test()
+@cocotb.parametrize(loss=[0, 1, 2, 3])
+async def errors_for_ternary_spikes(dut, loss):
+    """One pass: deltas are what comes back for errors; a pass of another kind before and after it."""
+    run = Run(dut, "ternary")
+    await run.start()
+    for neuron in NEURONS:
+        for back in (False, True, True):
+            await run.do(neuron, Outputs.random(run.bench.random, run.shapes, 40), 1, loss, back=back)
+    shape = Outputs(64, run.config.lanes)
+    assert await run.do(NEURONS[0], shape, 1, loss, back=True) < await run.do(NEURONS[0], shape, 1, loss)

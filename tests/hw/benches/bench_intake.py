@@ -33,7 +33,10 @@ from backspike.spec.tables import EXPECTATIONS, TAPE_SLOT_STRIDE, TAPE_STRIDE, R
 from tests.support.codec import Codec
 from tests.support.unit import Bench, Memory, Sink, Source
 
-CONFIG = ChipConfig(slots=5, steps=5, slices=3, tape_words=5, weights=96, neurons=40, fan_in=6, routes=7, momentum=True)
+CONFIG = ChipConfig(
+    **{"slots": 5, "steps": 5, "slices": 3, "tape_words": 5, "weights": 96, "neurons": 40, "fan_in": 6, "routes": 7},
+    **{"momentum": True, "operand_bits": 7, "ternary": True},
+)
 LIMITS = {
     Region.WEIGHT: 96,
     Region.GRADIENT: 96,
@@ -49,7 +52,7 @@ LIMITS = {
 }
 READ_ONLY = Region.GRADIENT, Region.GRADIENT_HIGH, Region.COUNTER
 X, Y = 5, 2
-_OF_EVENT = "place", "brings", "train", "more", "label"
+_OF_EVENT = "place", "brings", "train", "more", "back", "label"
 _FROM_RECEIVER = (
     "tape_write",
     "tape_address",
@@ -93,6 +96,7 @@ class Intake(Component):
                 "brings": Out(EVENT),
                 "train": Out(1),
                 "more": Out(1),
+                "back": Out(1),
                 "label": Out(14),
                 "takes": Out(TAKES),
                 "reading": Out(1),
@@ -235,7 +239,7 @@ class Run:
         assert sum(event.values()) < 2
         name = max(event, key=event.get)
         if event[name] and (name == "inputs" or bench.get("takes")[name]):
-            frame = at["step"], bench.bits("train"), bench.bits("more")
+            frame = at["step"], bench.bits("train"), bench.bits("more"), bench.bits("back")
             content = {"inputs": frame, "label": (bench.bits("label"),)}.get(name, ())
             act((name, at["slice"], at["slot"], *content))
         if bench.bits("tape_write"):
@@ -317,7 +321,7 @@ class Run:
         if not (0 < need["inputs"] < 8 and 0 < need["steps"] <= 8):
             return False
         match kind:
-            case Kind.SPIKES | Kind.MORE:
+            case Kind.SPIKES | Kind.MORE | Kind.BACK:
                 wanted = tag["step"] < need["steps"] and (tag["word"] - need["tape"]) % 8 < need["inputs"]
                 return wanted and (tag["slot"], tag["step"], tag["word"]) not in self.arrived
             case Kind.LABEL:
@@ -371,9 +375,10 @@ class Run:
         kind, _, tag = parse_header(words[0])
         place = tag.get("slice"), tag.get("slot")
         match kind:
-            case Kind.SPIKES | Kind.MORE:
+            case Kind.SPIKES | Kind.MORE | Kind.BACK:
                 self.arrived.add((tag["slot"], tag["step"], tag["word"]))
-                act(("inputs", *place, tag["step"], tag["train"], int(kind == Kind.MORE)))
+                goes_on = int(kind != Kind.SPIKES), int(kind == Kind.BACK)
+                act(("inputs", *place, tag["step"], tag["train"], *goes_on))
                 act(("tape", tag["slot"], tag["word"], tag["step"], words[1], words[2]))
             case Kind.ERROR:
                 address = self.error_address.pack({name: tag[name] for name in ("step", "neuron", "slot")})

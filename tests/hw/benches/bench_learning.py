@@ -289,11 +289,34 @@ async def errors_go_back_once_a_sample(dut):
 
 
 @test
+async def ternary_spikes_go_back(dut):
+    """Neurons that never spike, that do in each step, and others; in frames behind those of the spikes."""
+    if not CONFIG.ternary:
+        return
+    chip = await session(dut)
+    for steps, back_steps in ((8, 4), (3, 9)):
+        rule = Rule.parse(f"spide:{back_steps}")
+        network, training, weights = lively("20-24-17-5", SEED + steps, steps=steps, bias=True)
+        for weight in weights:
+            weight[:, 0], weight[:, 1] = 2.0, -2.0
+        samples = [random_samples(network, count, SEED + count, density=0.5) for count in (2, CONFIG.slots + 1)]
+        for place in ({}, {"strategy": "shuffled", "seed": SEED + steps}):
+            await chip.load(network, training, weights=weights, rule=rule, **place)
+            counts = [layer.spikes.sum(axis=0) for layer in chip.golden.forward(samples[0][0]).layers]
+            assert all(0 in count and steps in count for count in counts)
+            for spikes, labels in samples:
+                await chip.train(spikes, labels)
+            assert all((a != b).any() for a, b in zip(chip.golden.weights, weights, strict=True)), "nothing was learned"
+            await chip.evaluate(random_samples(network, 2, SEED)[0])
+
+
+@test
 async def maps_in_frames(dut):
     """Convolutions whose steps come one by one."""
     chip = await session(dut)
     network, training, weights = lively("2x7x5-c5k3s2p1-c6k2-7", SEED, steps=6, bias=True)
-    for name in ("sltt", *(("ottt", "dsr") if CONFIG.operand_bits > 1 else ())):
+    counted = ("ottt", "dsr") if CONFIG.operand_bits > 1 else ()
+    for name in ("sltt", *counted, *(("spide:3",) if CONFIG.ternary else ())):
         await chip.load(network, training, weights=weights, rule=Rule.parse(name))
         for batch in range(2):
             await chip.train(*random_samples(network, 3, SEED + batch))

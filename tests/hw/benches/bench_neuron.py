@@ -12,17 +12,17 @@ from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
 from backspike.golden.feedback import advance
 from backspike.golden.network import Neuron, Training
-from backspike.golden.neuron import NOISE, State, initial_state, step
+from backspike.golden.neuron import NOISE, Output, State, initial_state, step
 from backspike.host.compiler.neuron_constants import neuron_constants, noisy_thresholds
 from backspike.hw.core.update.elementwise_arbiter import Client
 from backspike.hw.core.update.neuron import NeuronUpdate
 from backspike.hw.shapes import WORD, Shapes
 from tests.support.small_chips import CHIPS as PLAIN
-from tests.support.small_chips import COUNTED, NOISY, Outputs, garbage_descriptor
+from tests.support.small_chips import COUNTED, NOISY, TERNARY, Outputs, garbage_descriptor
 from tests.support.unit import Bench, Memory, Others, Sink, Source, WithArithmetic, long_test
 
-CHIPS = PLAIN | COUNTED | NOISY
-UNITS = (1, 2, 8, "largest", *COUNTED, *NOISY)
+CHIPS = PLAIN | COUNTED | NOISY | TERNARY
+UNITS = (1, 2, 8, "largest", *COUNTED, *NOISY, *TERNARY)
 LANES = UNITS[:3]
 NEURONS = (
     Neuron(kappa=0.9, theta=1.0, width=1.0, reset="hard"),
@@ -69,11 +69,12 @@ class Run:
         choice = rng.random(shape)
         return np.where(choice < 0.7, near, np.where(choice < 0.9, exact, large)).astype(np.int64)
 
-    async def do(self, neuron, shape, steps, block=None, more=0, *, train=None, clamp=None, sums=None):
+    async def do(self, neuron, shape, steps, block=None, more=0, *, train=None, clamp=None, sums=None, back=None):
         """The jobs of a frame of a slice, compared with the golden model; returns their cycles.
 
         ``block`` is its first one. With ``more`` they start from what the memory holds of its neurons. ``clamp``:
-        lowest and highest I for which the mask is set. ``sums`` [steps, outputs] are random, by default.
+        lowest and highest I for which the mask is set. ``sums`` [steps, outputs] are random, by default. ``back``:
+        ternary spikes go back in the frame, of a sample with so many steps; 0: in the last layer.
         """
         bench, config, fmt = self.bench, self.config, self.config.format
         bench.agents.clear()
@@ -94,6 +95,8 @@ class Run:
             fields["clamp"] = clamp is not None
         if clamp is not None:
             fields |= zip(("mask_low", "mask_high"), map(int, fmt.encode(clamp)), strict=True)
+        if back is not None:
+            fields |= {"sample": back, "loss": 0 if back else 3}
         fields = garbage_descriptor(self.shapes, **fields)
         slot = bench.random.randrange(config.slots)
         train = bench.random.randrange(2) if train is None else train
@@ -103,7 +106,8 @@ class Run:
             Memory(bench, "memory__noise__states__address", "memory__noise__states__data", [self.states])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
-        for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, "more": more})):
+        kinds = {"more": more, "back": back is not None} if self.config.ternary else {"more": more}
+        for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, **kinds})):
             bench.set(name, value)
 
         sums = self._sums(neuron, steps, outputs) if sums is None else sums
@@ -117,8 +121,11 @@ class Run:
         await bench.step(20)
         assert not bench.bits("busy") and not bench.bits("words__valid")
 
-        old = before[first : first + outputs] if more else None
-        outcome, left, saturated = self._golden(neuron, sums, old, clamp, train, noise)
+        kept = before[first : first + outputs]
+        if back is None:
+            outcome, left, saturated = self._golden(neuron, sums, kept if more else None, clamp, train, noise)
+        else:
+            outcome, left, saturated = self._at_rest(kept, back), kept, False
         words, own = [], {}
         for t, (output, counts) in enumerate(outcome):
             for n in range(outputs):
@@ -135,7 +142,7 @@ class Run:
                         "targets": fields["targets"],
                         "slot": slot,
                         "train": train,
-                        "more": more,
+                        **kinds,
                         "step": t,
                         "word": word,
                         "spikes": spikes,
@@ -187,6 +194,13 @@ class Run:
         patterns = fmt.encode(state.potentials).astype(int) | counts << fmt.width
         return outcome, (patterns << 1 | state.spikes.astype(int)).tolist(), arithmetic.saturated
 
+    def _at_rest(self, kept, sample):
+        """As ``_golden`` of a frame in which ternary spikes go back: nothing changes."""
+        words = np.array(kept)
+        counts = ((words >> self.config.format.width + 1) + (words & 1)) % (1 << self.shapes.count)
+        masks = (counts > 0) & (counts != sample) if sample else counts >= 0
+        return [(Output(np.zeros(len(kept)), masks), counts)]
+
     def _results(self, shape, step, sums):
         """What the engine gives in a step for sums [pixels, channels], garbage in lanes that have none."""
         lanes, results = shape.lanes, []
@@ -209,7 +223,7 @@ class Run:
         if self.config.noise and bench.bits(states + "enable"):
             self.states[bench.bits(states + "address")] = bench.bits(states + "data")
         enables = bench.bits(history + "enable")
-        assert bool(enables) == bool(bench.bits(potentials + "enable"))
+        assert bool(enables) >= bool(bench.bits(potentials + "enable"))
         if enables:
             address, bits = bench.get(history + "address"), bench.get(history + "data")
             for t in range(self.config.steps):
@@ -378,3 +392,23 @@ async def a_clamp_takes_three_cycles(dut, chip):
     cycles = await run.do(INTEGRATING, shape, 1, 0, 1, train=1, clamp=(0.0, 2.0))
     words = -(-shape.count // WORD)
     assert cycles <= 6 * shape.count + 12 * words + 4
+
+
+@cocotb.test()
+@cocotb.parametrize(idle=[(0.0, 0.0), (0.4, 0.4)])
+async def neurons_rest_while_ternary_spikes_go_back(dut, idle):
+    """Their masks follow from counts, whatever the inputs are; behind such frames a sample could go on."""
+    run = Run(dut, "ternary", idle)
+    await run.start()
+    random, most = run.bench.random, 1 << run.shapes.count
+    for neuron in (INTEGRATING, *NEURONS):
+        shape = Outputs.random(random, run.shapes, 24)
+        block = random.randint(0, run.shapes.block_depth - shape.all_blocks)
+        await run.do(neuron, shape, 1, block)
+        masks = []
+        for sample in (1, 3, most - 1, 0, 2):
+            await run.do(neuron, shape, 1, block, 1)
+            for train in (0, 1):
+                await run.do(neuron, shape, 1, block, 1, train=train, back=sample)
+                masks.append({mask for _, mask, _ in run.own.values()})
+        assert {1} in masks

@@ -16,14 +16,16 @@ from backspike.hw.noc.flit import FlitStream
 from backspike.hw.shapes import Shapes
 from backspike.spec.packets import Kind, header
 from backspike.spec.tables import ROUTE
-from tests.support.small_chips import CHIPS
+from tests.support.small_chips import CHIPS as PLAIN
+from tests.support.small_chips import TERNARY
 from tests.support.unit import Bench, Memory, Sink, Source
 
 SOURCES = (2, 3, 5)
 _BITS = 12  # of the header: which source, which packet
 
 
-SENDERS = 1, 8, "largest"
+CHIPS = PLAIN | TERNARY
+SENDERS = 1, 8, "largest", *TERNARY
 
 
 class ErrorOutput(Component):
@@ -210,10 +212,12 @@ async def spikes(dut, chip):
             "spikes": random.getrandbits(32),
             "masks": random.getrandbits(32),
         }
+        word |= {"back": random.randrange(2)} if config.ternary else {}
+        kind = Kind.MORE if word["more"] else Kind.SPIKES
         source.send(word)
         for route in routes[word["targets_base"] : word["targets_base"] + targets]:
             head = header(
-                Kind.MORE if word["more"] else Kind.SPIKES,
+                Kind.BACK if word.get("back") else kind,
                 route["x"],
                 route["y"],
                 route["host"],

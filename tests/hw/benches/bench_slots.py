@@ -12,7 +12,7 @@ from tests.support.unit import Bench
 
 _CONFIGS = {
     "slots_2x1": ChipConfig(slots=2, slices=1, steps=5, neurons=16),
-    "slots_3x3": ChipConfig(slots=3, slices=3, steps=1, neurons=16),
+    "slots_3x3": ChipConfig(slots=3, slices=3, steps=1, neurons=16, operand_bits=7, ternary=True),
     "slots_8x4": ChipConfig(slots=8, slices=4, steps=16, neurons=16),
     "slots_2x16": ChipConfig(slots=2, slices=16, steps=2, neurons=32),
 }
@@ -33,7 +33,7 @@ class Slot:
         self.inputs = [0] * steps
         self.words = set()  # (step, word) that came
         self.markers = self.owed = 0
-        self.train = self.more = None  # no inputs have come
+        self.train = self.more = self.back = None  # no inputs have come
         self.label = None  # not come
         self.last_label = 0
 
@@ -209,6 +209,9 @@ class Run:
         bench.set("event__brings", {event: 1} if event else 0)
         bench.set("event__train", train)
         bench.set("event__more", more)
+        back = more & (label >> 1)
+        if self.config.ternary:
+            bench.set("event__back", back)
         bench.set("event__label", label)
 
         def apply():
@@ -218,7 +221,7 @@ class Run:
             if event == "inputs":
                 self.arriving = slot, step
                 if step == 0:
-                    slot.train, slot.more = train, more
+                    slot.train, slot.more, slot.back = train, more, back
                 slot.words.add((step, word))
                 self.laps[k, step, word] = bench.bits("lap")
             elif event == "marker":
@@ -317,6 +320,7 @@ class Run:
                 assert slot.more is None or job["more"] == slot.more
             if slot.train is not None:
                 assert job["train"] == slot.train
+                assert not self.config.ternary or job["back"] == slot.back
         assert self.label is None or bench.bits("backward_label") == self.label
         assert bench.bits("idle") == sum(int(model.idle) << n for n, model in enumerate(models))
         assert bench.get("event__takes") == self.taken()

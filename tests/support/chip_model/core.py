@@ -139,7 +139,7 @@ class ModelCore:
     def cause(self, words: list[int]) -> Cause | None:
         """Why a packet is dropped now, or None; the first cause that applies, and of a WRITE its first wrong word's."""
         code, length = words[0] & 15, len(words) - 1
-        if code not in HOST_KINDS:
+        if code not in HOST_KINDS or (code == Kind.BACK and not self.config.ternary):
             return Cause.KIND
         kind, tag = _parse(words)
         low, high = payload_range(kind)
@@ -190,7 +190,7 @@ class ModelCore:
                 self._add_error(tag, payload)
             case Kind.UPDATE:
                 self.slices[tag["slice"]].update = tag["clear"], tag["velocities"]
-            case Kind.SPIKES | Kind.MORE:
+            case Kind.SPIKES | Kind.MORE | Kind.BACK:
                 self._add_inputs(kind, tag, payload)
             case Kind.ERRORS_DONE:
                 self.slices[tag["slice"]].slots[tag["slot"]].markers += 1
@@ -283,7 +283,10 @@ class ModelCore:
         begins = slot.kind == Kind.SPIKES and step == 0
         if not begins and index not in self.learning.potentials:
             raise Unspecified
-        spikes, masks, noise = self.learning.forward(index, number, step, begins, slot.train)
+        if slot.kind == Kind.BACK:
+            spikes, masks, noise = self.learning.rest(index, number)
+        else:
+            spikes, masks, noise = self.learning.forward(index, number, step, begins, slot.train)
         for route in self.memory.routes(d["targets_base"], d["targets"]):
             for k in range(0, d["outputs"], 32):
                 sent = noise if self.config.noise and route["noise"] else spikes
@@ -302,8 +305,12 @@ class ModelCore:
         number, slot = own.backward, own.slots[own.backward]
         if self.config.operand_bits > 1:
             self.learning.trace(index, number, slot.kind == Kind.SPIKES)
+        back = slot.kind == Kind.BACK and slot.train
+        if not back:
+            self.learning.charges.pop(index, None)
         if slot.train:
-            self.learning.find_deltas(index, number, slot.label)
+            find = self.learning.find_spikes if back else self.learning.find_deltas
+            find(index, number, slot.label)
             slot.markers, slot.label = 0, None
             for x, y, neuron, step, total in self.learning.errors(index, number):
                 words = [total >> 32 * k & 0xFFFFFFFF for k in range(2 if -1 << 63 <= total < 1 << 63 else 3)]

@@ -27,12 +27,14 @@ class Learning:
     potentials: by slice: (potential, spike, spikes before that) that the last step has left, by output
     history: by slice and slot: (spikes, masks, all spikes of the sample) of the steps so far
     deltas: by slice: of the frame whose errors are known, by output and step
+    charges: by slice: the potentials of ternary spikes that the last frame has left, by output
     operands: by tape word: of its 32 inputs, after the last frame
     """
 
     def __init__(self, config: ChipConfig, memory: Memory):
         self.config, self.memory, self.numbers = config, memory, memory.numbers
         self.potentials, self.history, self.deltas, self.operands = {}, defaultdict(list), {}, {}
+        self.charges = {}
 
     def forward(self, index: int, number: int, step: int, begins: bool, train: int) -> tuple[list, list, list]:
         """Spikes, masks and noise of all outputs in one step of the frame in slot ``number``.
@@ -75,6 +77,15 @@ class Learning:
             states[neuron] = state
         return given & 1
 
+    def rest(self, index: int, number: int) -> tuple[list, list, list]:
+        """The same in a frame in which errors go back: neurons stay as they are."""
+        d = self.memory.descriptor(index)
+        counts = [(count + spike) % (1 << self.config.operand_bits) for _, spike, count in self.potentials[index]]
+        spikes = [0] * d["outputs"]
+        masks = [int(d["loss"] > 0 or (count != 0 and count != d["sample"])) for count in counts]
+        self.history[index, number] = [(spikes, masks, counts)]
+        return spikes, masks, spikes
+
     def _currents(self, d, number, step):
         channels, currents = d["channels"], np.zeros(d["outputs"], dtype=np.int64)
         for pixel, row, where in self._connections(d):
@@ -89,19 +100,10 @@ class Learning:
         for n in range(d["outputs"]):
             place = number, d["neuron"] + n
             column = [(spikes[n], masks[n], whole[n]) for spikes, masks, whole in self.history[index, number]]
-            count = sum(s for s, _, _ in column)
             delta, result = 0, []
             for t in reversed(range(d["steps"])):
-                spike, mask, whole = column[t]
-                spikes, steps = {1: (count, d["steps"]), 2: (spike, 1), 3: (whole, d["sample"])}.get(d["loss"], (0, 0))
-                difference = spikes - steps * (label == n)
-                if d["loss"] == 3:
-                    most = 1 << self.config.operand_bits
-                    difference = -(-difference % most) if label == n else difference % most
-                if d["loss"]:
-                    error = numbers.rounded(d["loss_scale"] * numbers.one * difference)
-                else:
-                    error = numbers.rounded(self.memory.errors.pop((*place, t), 0))
+                spike, mask, _ = column[t]
+                error = numbers.rounded(self._error(d, place, column, t, label == n))
                 total = d["amplitude"] * error * mask
                 if d["soft"] or not spike:
                     total += d["kappa_back"] * delta
@@ -110,6 +112,29 @@ class Learning:
             deltas.append(result)
         assert label is None or label == NO_LABEL or label < NO_LABEL
         self.deltas[index] = deltas
+
+    def find_spikes(self, index: int, number: int, label: int | None) -> None:
+        """The same of a frame in which ternary spikes go back: deltas are those spikes."""
+        d, numbers, half = self.memory.descriptor(index), self.numbers, self.numbers.one // 2
+        charges = self.charges.setdefault(index, [0] * d["outputs"])
+        for n, old in enumerate(charges):
+            column = [(spikes[n], masks[n], whole[n]) for spikes, masks, whole in self.history[index, number]]
+            given = self._error(d, (number, d["neuron"] + n), column, 0, label == n) * column[0][1]
+            spike = (old >= half) - (old <= -half)
+            charges[n] = numbers.rounded((old - spike * numbers.one) * numbers.one + given)
+        self.deltas[index] = [[((new >= half) - (new <= -half)) * numbers.one] for new in charges]
+
+    def _error(self, d, place, column, t, labelled):
+        """The error of an output in a step, not rounded; its sum is cleared."""
+        if not d["loss"]:
+            return self.memory.errors.pop((*place, t), 0)
+        count, (spike, _, whole) = sum(s for s, _, _ in column), column[t]
+        spikes, steps = {1: (count, d["steps"]), 2: (spike, 1), 3: (whole, d["sample"])}[d["loss"]]
+        difference = spikes - steps * labelled
+        if d["loss"] == 3:
+            most = 1 << self.config.operand_bits
+            difference = -(-difference % most) if labelled else difference % most
+        return d["loss_scale"] * self.numbers.one * difference
 
     def errors(self, index: int, number: int) -> list[tuple]:
         """(owner's x, y, its neuron, step, exact sum) of the masked inputs; sums of 0 are left out."""
