@@ -37,7 +37,7 @@ CHIPS = {
     "ternary": ChipConfig(
         **_SMALL | {"steps": 1, "slots": 3, "batch_terms": 1 << 16},
         **{"lanes": 2, "weights": 384, "neurons": 32, "tape_words": 7, "dense_only": True},
-        **{"operand_bits": 4, "ternary": True},
+        **{"operand_bits": 7, "ternary": True},
     ),
     "dense": ChipConfig(**_SMALL | {"slots": 3}, lanes=2, weights=384, neurons=32, tape_words=7, dense_only=True),
 }

@@ -106,7 +106,7 @@ class Run:
             Memory(bench, "memory__noise__states__address", "memory__noise__states__data", [self.states])
         source, sink = Source(bench, "results", self.idle[0]), Sink(bench, "words", self.idle[1])
         Others(bench, [Client.ERROR, Client.DELTA, Client.VELOCITY, Client.WEIGHT], self.others)
-        kinds = {"more": more, "back": back is not None} if self.config.ternary else {"more": more}
+        kinds = {"more": more, "back": int(back is not None)}
         for name, value in (("descriptor", fields), ("job", {"slot": slot, "train": train, **kinds})):
             bench.set(name, value)
 
