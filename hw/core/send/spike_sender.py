@@ -13,7 +13,9 @@ __all__ = ["SpikeSender"]
 
 
 class SpikeSender(wiring.Component):
-    """One SPIKES packet, or MORE, or BACK, for each word and target; two cycles for each at best. Some targets get noise.
+    """One SPIKES packet, or MORE, or BACK, for each word and target; two cycles for each at best.
+
+    Some targets get noise.
 
     Parameters
     ----------

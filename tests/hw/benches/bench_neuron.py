@@ -91,12 +91,10 @@ class Run:
             **neuron_constants(neuron, Training(rate=0.5), fmt),
             **noisy_thresholds(neuron, NOISE, fmt),
         }
-        if self.shapes.count:
-            fields["clamp"] = clamp is not None
+        fields |= {"clamp": clamp is not None} if self.shapes.count else {}
         if clamp is not None:
             fields |= zip(("mask_low", "mask_high"), map(int, fmt.encode(clamp)), strict=True)
-        if back is not None:
-            fields |= {"sample": back, "loss": 0 if back else 3}
+        fields |= {} if back is None else {"sample": back, "loss": 0 if back else 3}
         fields = garbage_descriptor(self.shapes, **fields)
         slot = bench.random.randrange(config.slots)
         train = bench.random.randrange(2) if train is None else train
