@@ -9,8 +9,17 @@ from backspike.hw.verilog.emit import CHIP_MODULE, TILE_MODULE, emit_chip
 from backspike.sim.verilator.runner import build, default_seed, run
 from backspike.spec.config import ChipConfig
 
-RULES = ["bptt", "tbptt:2", "sltt", "sltt-k:2", "ottt", "ottt-o", "dsr", "dfa", "opzo"]
-SIZES = {"steps": 4, "slots": 4, "operand_bits": 7, "noise": True, "weights": 8192, "neurons": 128, "routes": 128}
+RULES = ["bptt", "tbptt:2", "sltt", "sltt-k:2", "ottt", "ottt-o", "dsr", "spide:8", "dfa", "opzo"]
+SIZES = {
+    "steps": 4,
+    "slots": 4,
+    "operand_bits": 7,
+    "noise": True,
+    "ternary": True,
+    "weights": 8192,
+    "neurons": 128,
+    "routes": 128,
+}
 MESHES = {1: {"columns": 1, "rows": 1}, 4: {"columns": 2, "rows": 2}, 20: {"columns": 5, "rows": 4}}
 CHIPS = {
     f"{cores}-{'dense' if dense else 'general'}-{'chain' if chain else 'mesh'}": {
