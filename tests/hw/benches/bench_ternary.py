@@ -9,7 +9,7 @@ from backspike.hw.core.update.elementwise_arbiter import Client, result_latency
 from backspike.hw.core.update.ternary import TernaryUpdate
 from backspike.hw.shapes import Shapes
 from tests.support.small_chips import TERNARY
-from tests.support.unit import Bench, Memory, Others, Source, WithArithmetic, unpack
+from tests.support.unit import Bench, Memory, Others, Source, WithArithmetic
 
 CONFIG = TERNARY["ternary"]
 SHAPES = Shapes(CONFIG)
@@ -51,7 +51,7 @@ class Run:
 
     def _request(self, product, client):
         """A term with garbage where nothing is looked at."""
-        payload = unpack(self.source.shape, self.bench.random.getrandbits(self.source.size))
+        payload = self.source.codec.unpack(self.bench.random.getrandbits(self.source.codec.width))
         below = NUMBERS.round(0.4998)
         near = [NUMBERS.encode(x) for x in (0.0, -0.0, 0.5, -0.5, 1.0, below, -below, 3.25)]
         payload |= {"product": product, "add": 1 - product, "last": 1, "addend": self._sum()}
