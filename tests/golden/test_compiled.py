@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled golden model gives the bits of the one in numpy: every potential, spike, error, weight and velocity."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from backspike.golden.trainer import Trainer
 from backspike.spec.formats import BINARY16, Format
 
 pytest.importorskip("numba")
+jit = importlib.import_module("backspike.golden.compiled.jit")
 
 RULES = ("bptt", "tbptt:2", "sltt", "sltt-k:2", "ottt", "ottt-o", "dsr", "spide:6", "dfa", "opzo")
 NETWORKS = (
@@ -52,7 +55,9 @@ def train_both(pair, generator, *, samples=3, batches=3, density=0.4):
     """Some batches through both; everything is compared after each."""
     network, rule = pair[0].network, pair[0].rule
     for _ in range(batches):
-        spikes = (generator.random((network.steps, samples, network.inputs)) < density).astype(np.uint8)
+        shape = (network.steps, samples, network.inputs)
+        spikes = (generator.random(shape) < density) * generator.integers(1, network.largest_input + 1, shape)
+        spikes = spikes.astype(np.uint8)
         labels = generator.integers(0, network.outputs, samples)
         trained = rule.draw(network, generator)
         outputs = [trainer.train_batch(spikes, labels, trained=trained) for trainer in pair]
@@ -83,6 +88,8 @@ def cases(draw):
     sizes = draw(st.sampled_from(NETWORKS[1:] if rule.feedback != "weights" else NETWORKS))
     number_format = draw(st.sampled_from(FORMATS))
     network = Network.parse(sizes, steps=STEPS, format=number_format, bias=draw(st.booleans()), **neuron)
+    if rule.operand == "spike":
+        network = replace(network, input_bits=draw(st.sampled_from([1, 1, 4, 8])))
     update = draw(st.sampled_from(["momentum", "lion", "sign"]))
     training = Training(
         rate=draw(st.sampled_from([0.5, 0.07])) * max(1, rule.one(network) / 8),
@@ -182,6 +189,11 @@ def test_machine_code_is_kept_and_compiling_is_announced(tmp_path):
     assert first.stdout.startswith(f"(3.0, 0.0) {tmp_path}")
     assert first.stderr == f"compiling the loops of the golden model, once; kept in {first.stdout.split()[2]}\n"
     assert not second.stderr
+
+
+def test_where_no_cache_can_be_written_there_is_a_folder_of_the_process(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    elsewhere = run(tmp_path / "file" / "below")
-    assert elsewhere.stdout.startswith("(3.0, 0.0)") and str(tmp_path) not in elsewhere.stdout
+    monkeypatch.setenv("BACKSPIKE_CACHE", str(tmp_path / "file" / "below"))
+    folder = jit._folder()
+    assert folder.is_dir() and not folder.is_relative_to(tmp_path / "file")
+    folder.rmdir()
