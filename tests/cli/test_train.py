@@ -428,7 +428,7 @@ def test_a_network_that_no_chip_holds_is_refused_before_the_chip_is_asked(port, 
     assert "and the largest chip, of 64 cores, holds 8,388,608: use smaller layers" in capsys.readouterr().err
     assert not port.asked
     assert train(tmp_path / "a.npz", "--steps=2", "--network=64-20000-10") == 2
-    assert "layer 0 does not fit on 2 cores" in capsys.readouterr().err
+    assert "layer 1 does not fit on 2 cores" in capsys.readouterr().err
     assert train(tmp_path / "a.npz", "--steps=2", "--batch=100000") == 2
     assert "use batch=32768, or batch_terms=200000" in capsys.readouterr().err
     assert port.chip.names == []
