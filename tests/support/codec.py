@@ -6,7 +6,7 @@ from functools import cached_property
 from amaranth.hdl import Shape
 from amaranth.lib.data import ArrayLayout, StructLayout
 
-__all__ = ["Codec", "pack", "unpack"]
+__all__ = ["Codec"]
 
 
 class Codec:
@@ -75,13 +75,3 @@ class Codec:
             sign = 1 << self.width - 1
             return lambda bits: (bits & mask ^ sign) - sign
         return lambda bits: bits & mask
-
-
-def pack(shape, value):
-    """``Codec(shape).pack(value)``, once."""
-    return Codec(shape).pack(value)
-
-
-def unpack(shape, bits):
-    """``Codec(shape).unpack(bits)``, once."""
-    return Codec(shape).unpack(bits)

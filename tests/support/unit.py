@@ -21,9 +21,9 @@ from backspike.hw.core.update.elementwise_arbiter import Arithmetic, request_lay
 from backspike.hw.verilog.emit import to_verilog
 from backspike.hw.verilog.ports import instance_of
 from backspike.sim.verilator.runner import build, default_seed, run
-from tests.support.codec import Codec, pack, unpack
+from tests.support.codec import Codec
 
-__all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench", "pack", "unpack"]
+__all__ = ["Bench", "Memory", "Others", "Sink", "Source", "WithArithmetic", "check_bench"]
 
 TOP = "unit_top"
 _PERIOD = 10  # ns
