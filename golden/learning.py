@@ -26,7 +26,6 @@ from backspike.golden.rules import BPTT, Rule
 from backspike.golden.ternary import ternary_backward
 
 __all__ = [
-    "LayerTrace",
     "Trace",
     "accumulate",
     "backward",

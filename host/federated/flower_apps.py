@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Federated learning with Flower: the strategy of the server, and the app of a worker."""
 
+from __future__ import annotations  # the site is built without Flower, whose types cannot be joined then
+
 import atexit
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack

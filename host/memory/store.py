@@ -37,6 +37,7 @@ class Store:
     ----------
     traffic : Traffic
         Bytes since the batch began.
+
     Raises
     ------
     ValueError

@@ -47,6 +47,7 @@ LIMITS = {
     Region.FAN_IN: 24,
     Region.ROUTE: 7,
     Region.TAPE: 5 * TAPE_SLOT_STRIDE,
+    Region.NOISE: 0,  # of a chip without noise
     Region.CONTROL: 2,
     Region.COUNTER: len(COUNTERS),
 }
