@@ -147,7 +147,7 @@ def print_report(report: dict[str, Any], pictures: list[Path], console: Console)
     if "memory" in report:
         print_memory(report["memory"]["training"], console)
     bits = ", ".join(f"{count:,.0f} bits for each {what}" for what, count in report["state_bits"].items())
-    console.print(f"memories of the chip: {bits}")
+    console.print(f"memories of the chip: {bits}", soft_wrap=True)
     for text in report["warnings"]:
         console.print(f"[yellow]warning[/]: {text}", soft_wrap=True)
     for picture in pictures:
