@@ -77,7 +77,7 @@ class Model:
     """
 
     def __init__(self, network: str | None = None, *, backend: Backend = "golden", **options: Any) -> None:
-        self.backend = check_backend(backend)
+        self.backend = backend
         named = {} if network is None else {"network": network}
         self.spec = TrainingSpec(**_fields(named | options))
         self.weights: list[np.ndarray] | None = None
@@ -85,6 +85,15 @@ class Model:
         self.classes: tuple[str, ...] | None = self.spec.classes
         self._state: Checkpoint | None = None
         self._given: Given | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """Where it computes."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: Backend) -> None:
+        self._backend = check_backend(backend)
 
     @property
     def network(self) -> Network:
@@ -98,7 +107,7 @@ class Model:
         *,
         test: tuple[ArrayLike, ArrayLike] | None = None,
         epochs: int | None = None,
-        validation: float = 0.0,
+        validation: float | None = None,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
         compare: bool = False,
@@ -117,8 +126,9 @@ class Model:
             Samples and labels that are classified after each epoch; data with a name have their own.
         epochs : int or None
             How often each sample is taken; ``None``: 20, or as many as make 600 updates.
-        validation : float
-            Share of the samples that is put aside, and decides which epoch's weights are kept.
+        validation : float or None
+            Share of the samples that is put aside, and decides which epoch's weights are kept; ``None``: that of the
+            model, at first 0.
         progress : bool
             Whether there is a line on the console for each epoch.
         callbacks : sequence of function
@@ -137,8 +147,10 @@ class Model:
         """
         if epochs is not None:
             options["epochs"] = epochs
+        if validation is not None:
+            options["validation"] = validation
         base = replace(self.spec, **_fields(options, self.spec))
-        given = given_data(base, x, y, test=test, validation=validation)
+        given = given_data(base, x, y, test=test)
         spec = given.spec
         if epochs is None:
             spec = replace(spec, epochs=TrainingSpec.with_epochs(**_without_epochs(spec)).epochs)
@@ -228,7 +240,7 @@ class Model:
         """All of the samples as those for testing; arrays are encoded as those of the training were."""
         if isinstance(x, str | Path):
             return given_data(self.spec, x, y, **_WHOLE)
-        labels = np.zeros(len(np.asarray(x)), dtype=np.int64) if y is None else y
+        labels = np.zeros(np.shape(x)[:1], dtype=np.int64) if y is None else y
         like = self._given.held if self._given else None
         given = given_data(self.spec, x, labels, test=(x, labels), classes=self.classes, like=like, **_WHOLE)
         encoder = given.spec.encoder
@@ -262,8 +274,11 @@ class Model:
         ModuleNotFoundError
             PyTorch is missing.
         """
-        from backspike.api.torch_module import ChipNetwork  # noqa: PLC0415 - an optional package
-
+        try:
+            from backspike.api.torch_module import ChipNetwork  # noqa: PLC0415 - an optional package
+        except ModuleNotFoundError as error:
+            text = f"{error.name} is missing: pip install 'backspike[reference]', or pip install torch"
+            raise ModuleNotFoundError(text, name=error.name) from None
         weights = initial_weights(self.network, self.spec.seed) if self.weights is None else self.weights
         return ChipNetwork(self.spec, weights, exact=exact, classes=self.classes)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from backspike.host.data.arrays import array_data, name_arrays
+from backspike.host.data.arrays import array_data, hold_arrays
 from backspike.host.data.raw import RawData
 from backspike.host.training.training_spec import TrainingSpec
 
@@ -68,6 +68,8 @@ def given_data(
         if y is not None or test is not None:
             raise ValueError(f"y and test must be None with the data {str(x)!r}, which have their own")
         return Given(replace(spec, data=str(x), **changes))
+    if y is None:
+        raise ValueError("y must be given with an array: the labels of its samples")
     data, encoder = array_data(
         (x, y),
         test,
@@ -78,4 +80,5 @@ def given_data(
     )
     if like is not None and like.kind == data.kind:
         data = replace(data, name=f"{data.name}-like-{like.name}", train=like.train)
-    return Given(replace(spec, data=name_arrays(data), encoder=encoder, **changes), data)
+    held = hold_arrays(data)
+    return Given(replace(spec, data=held.name, encoder=encoder, **changes), held)

@@ -24,6 +24,8 @@ class Telling(TrainingLog):
     """
 
     def __init__(self, progress: bool, callbacks: Sequence[Callback]) -> None:
+        if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+            raise TypeError(f"callbacks must be a list of functions, not {callbacks!r}")
         super().__init__()
         self._progress, self._callbacks = progress, callbacks
         self._stop = False

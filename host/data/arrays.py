@@ -12,7 +12,7 @@ from backspike.host.data.encoders.by_name import encoder_named
 from backspike.host.data.raw import Part, RawData
 from backspike.host.data.sources.labels import numbered
 
-__all__ = ["array_data", "arrays_named", "name_arrays"]
+__all__ = ["array_data", "arrays_named", "hold_arrays"]
 
 _HELD: WeakValueDictionary[str, RawData] = WeakValueDictionary()
 
@@ -20,10 +20,9 @@ _PLAIN = "threshold"
 """The encoder of values of which each is one input, where none is named."""
 
 
-def name_arrays(data: RawData) -> str:
-    """The name by which the data are found as long as somebody holds them."""
-    _HELD[data.name] = data
-    return data.name
+def hold_arrays(data: RawData) -> RawData:
+    """The data to hold: they are found by their name until the last of its holders has gone."""
+    return _HELD.setdefault(data.name, data)
 
 
 def arrays_named(name: str) -> RawData | None:
@@ -32,8 +31,8 @@ def arrays_named(name: str) -> RawData | None:
 
 
 def array_data(
-    train: tuple[ArrayLike, ArrayLike | None],
-    test: tuple[ArrayLike, ArrayLike | None] | None,
+    train: tuple[ArrayLike, ArrayLike],
+    test: tuple[ArrayLike, ArrayLike] | None,
     *,
     in_map: tuple[int, int, int],
     steps: int,
@@ -48,7 +47,7 @@ def array_data(
     Parameters
     ----------
     train, test : tuple of array or None
-        Samples and their labels, integers or words; labels of ``None`` are all the first class.
+        Samples and their labels, integers or words.
     in_map : tuple of int
         Channels, height and width of the network's inputs.
     steps : int
@@ -63,17 +62,19 @@ def array_data(
     TypeError, ValueError
         The arrays are not such, or do not fit the network.
     """
-    samples = np.asarray(train[0])
-    others = samples[:0] if test is None else np.asarray(test[0])
+    samples = _array("x", train[0])
+    others = samples[:0] if test is None else _array("samples of test", test[0])
     kind, encoder = _kind(samples, int(np.prod(in_map)), steps, encoder)
     full = _check_values("x", samples, kind)
     if len(others):
         if others.shape[1:] != samples.shape[1:]:
-            raise ValueError(f"samples of test must be {list(samples.shape[1:])} as those of x, not {others.shape[1:]}")
+            raise ValueError(
+                f"samples of test must be {list(samples.shape[1:])} as those of x, not {list(others.shape[1:])}"
+            )
         _check_values("samples of test", others, kind)
     labels = [_labels("y", train[1], len(samples))]
     labels.append(labels[0][:0] if test is None else _labels("labels of test", test[1], len(others)))
-    digest = hashlib.sha256(repr((kind, encoder, classes)).encode())
+    digest = hashlib.sha256(repr((kind, encoder, classes, in_map)).encode())
     for array in (samples, others, *labels):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -91,10 +92,20 @@ def array_data(
     return data, encoder
 
 
+def _array(name: str, given: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{name} must be an array: its samples must be of one shape") from None
+    if array.dtype.kind not in "fiub" or array.ndim < 2:
+        raise TypeError(f"{name} must be an array of numbers [samples, ...], not {array.dtype} {list(array.shape)}")
+    if not array.size:
+        raise ValueError(f"{name} must have samples and values, not {list(array.shape)}")
+    return array
+
+
 def _kind(samples: np.ndarray, inputs: int, steps: int, encoder: str | None) -> tuple[Any, str | None]:
     """What rows are, and their encoder."""
-    if samples.dtype.kind not in "fiub" or samples.ndim < 2 or not len(samples):
-        raise TypeError(f"x must be an array of numbers [samples, ...], not {samples.dtype} {list(samples.shape)}")
     size = int(np.prod(samples.shape[1:]))
     inner = int(np.prod(samples.shape[2:])) if samples.ndim > 2 else 0
     binary = samples.dtype.kind == "b" or (samples.dtype.kind in "iu" and samples.min() >= 0 and samples.max() <= 1)
@@ -107,8 +118,9 @@ def _kind(samples: np.ndarray, inputs: int, steps: int, encoder: str | None) -> 
     if inner * _planes(series) == inputs and "series" in encoder_named(series).kinds:
         return "series", series
     raise ValueError(
-        f"x must be [samples, {inputs}] of values, or [samples, {steps}, {inputs}] of spikes, for the network's inputs"
-        f"{'' if encoder is None else f' with encoder {encoder}'}, not {list(samples.shape)}"
+        f"x must be [samples, {inputs}] of values, or [samples, {steps}, {inputs}] of spikes, integers of 0 and 1, "
+        f"for the network's inputs{'' if encoder is None else f' with encoder {encoder}'}, not {samples.dtype} "
+        f"{list(samples.shape)}"
     )
 
 
@@ -124,6 +136,8 @@ def _check_values(name: str, samples: np.ndarray, kind: str) -> float | None:
         return None
     if samples.dtype == np.uint8:
         return 255.0
+    if kind == "values" and np.isnan(samples).any():
+        raise ValueError(f"{name} must be values from 0 to 1, not nan: put a number where a value is missing")
     low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
     if not 0 <= low <= high <= 1:
         raise ValueError(
@@ -133,8 +147,8 @@ def _check_values(name: str, samples: np.ndarray, kind: str) -> float | None:
     return 1.0
 
 
-def _labels(name: str, labels: ArrayLike | None, samples: int) -> np.ndarray:
-    found = np.zeros(samples, dtype=np.int64) if labels is None else np.asarray(labels)
+def _labels(name: str, labels: ArrayLike, samples: int) -> np.ndarray:
+    found = np.asarray(labels)
     if found.shape != (samples,):
         raise ValueError(f"{name} must be [{samples}], one label for each sample, not {list(found.shape)}")
     return found
@@ -144,5 +158,8 @@ def _shape(given: tuple[int, ...], in_map: tuple[int, int, int], planes: int) ->
     """``(features,)``, or channels, height and width where the network has a map, or the samples are maps."""
     channels, height, width = in_map
     if height * width > 1:
-        return channels // planes, height, width
+        shape = channels // planes, height, width
+        if len(given) > 1 and given not in (shape, shape[1:] if shape[0] == 1 else shape):
+            raise ValueError(f"a sample of x must be {list(shape)} or flat for the network's map, not {list(given)}")
+        return shape
     return given if len(given) == 3 else (int(np.prod(given)),)

@@ -22,3 +22,10 @@ def test_the_package_loads_the_rest_when_it_is_asked_for():
 def test_other_names_are_not_there():
     with pytest.raises(AttributeError, match="module 'backspike' has no attribute 'Modell'"):
         _ = backspike.Modell
+
+
+def test_a_missing_package_is_named_with_what_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "backspike.api.torch_module", raising=False)
+    with pytest.raises(ModuleNotFoundError, match=r"^torch is missing: pip install 'backspike\[reference\]', or pip"):
+        backspike.Model("64-8-10").to_torch()

@@ -170,6 +170,19 @@ def test_files_load_here_and_in_commands(port, tmp_path, capsys):
     assert same(Model.load(tmp_path / "b.npz").weights, model.weights)
 
 
+def test_models_of_the_same_arrays_do_not_need_each_other(tmp_path):
+    model = arrays()
+    arrays()
+    model.save(tmp_path / "a.npz")
+    assert same(Model.load(tmp_path / "a.npz").weights, model.weights)
+
+
+def test_validation_and_patience_are_options_like_others():
+    given = arrays(validation=0.5, patience=1)
+    kept = Model("64-8-10", steps=2, validation=0.5, patience=1).fit(VALUES[:40], LABELS[:40], progress=False)
+    assert "validation_accuracy" in given.history[0] and "validation_accuracy" in kept.history[0]
+
+
 def test_a_model_of_arrays_is_loaded_without_them(tmp_path):
     model = arrays()
     model.save(tmp_path / "a.npz")
@@ -189,6 +202,7 @@ def test_a_model_of_arrays_is_loaded_without_them(tmp_path):
         (lambda: Model("64-8-10", kappa=2), ValueError, "kappa must be at least 0 and at most 1, not 2"),
         (lambda: Model("64-8-10", backend="chip"), ValueError, "backend must be 'golden', Simulated"),
         (lambda: Model("64-8-10", backend=4), TypeError, "backend must be 'golden', Simulated"),
+        (lambda: setattr(Model("64-8-10"), "backend", "chip"), ValueError, "backend must be 'golden', Simulated"),
         (lambda: Simulated(cores=0), ValueError, "cores must be at least 1, not 0"),
         (lambda: Model("64-8-10").predict("digits"), ValueError, "the model must have weights: train it with fit"),
         (lambda: Model("64-8-10").save("a.npz"), ValueError, "the model must have weights: train it with fit"),
@@ -210,6 +224,17 @@ def test_a_model_of_arrays_is_loaded_without_them(tmp_path):
             ValueError,
             r"y must be \[1797\], one label for each sample, not",
         ),
+        (lambda: Model("64-8-10").fit(VALUES), ValueError, "y must be given with an array"),
+        (lambda: Model("64-8-10").fit(5, LABELS), TypeError, r"x must be an array of numbers \[samples, ...\], not"),
+        (lambda: Model("2-8-10").fit([[1, 0], [1]], [0, 1]), ValueError, "x must be an array: its samples must be of"),
+        (lambda: Model("64-8-10").fit(VALUES[:0], []), ValueError, r"x must have samples and values, not \[0, 64\]"),
+        (lambda: Model("64-8-10").fit(VALUES * np.nan, LABELS), ValueError, "x must be values from 0 to 1, not nan"),
+        (
+            lambda: Model("2x8x4-c4k3-10").fit(VALUES.reshape(-1, 8, 4, 2), LABELS),
+            ValueError,
+            r"a sample of x must be \[2, 8, 4\] or flat for the network's map, not \[8, 4, 2\]",
+        ),
+        (lambda: arrays(callbacks=print), TypeError, "callbacks must be a list of functions, not <built-in"),
         (lambda: Model("64-8-5").fit(VALUES, LABELS), ValueError, "network must have at least 10 outputs"),
         (lambda: Model("64-8-10").fit("nothing"), OSError, "data must be 'digits'"),
         (lambda: Model("64-8-10").fit("digits", epochs=0), ValueError, "epochs must be at least 1, not 0"),
