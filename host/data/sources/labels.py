@@ -60,9 +60,11 @@ def _words(labels: np.ndarray, classes: tuple[str, ...] | None, source: str) -> 
     found, numbers = np.unique(labels, return_inverse=True)
     words = [str(word) for word in found]
     ordered = sorted(words, key=int) if all(map(_is_integer, words)) else words
-    if classes is not None and len(classes) != len(words) and not set(words) <= set(classes):
-        unknown = next(word for word in ordered if word not in classes)
-        raise ValueError(f"labels of the data {source} must be among the classes {', '.join(classes)}, not {unknown!r}")
+    unknown = [word for word in ordered if word not in (classes or words)]
+    if classes is not None and unknown and not len(unknown) == len(words) == len(classes):
+        raise ValueError(
+            f"labels of the data {source} must be among the classes {', '.join(classes)}, not {unknown[0]!r}"
+        )
     names = tuple(ordered) if classes is None else classes
     places = names if set(words) <= set(names) else ordered
     order = np.array([places.index(word) for word in words], dtype=np.int64)

@@ -42,6 +42,7 @@ def test_parts_have_their_classes_in_common():
         ([70000], None, ValueError, "labels of the data d must be 0 to 65535, not 70000"),
         ([0, 3], ("a", "b"), ValueError, "classes must be 4 names for the labels to 3 of the data d, not 2"),
         (["a", "x"], ("a", "b", "c"), ValueError, "labels of the data d must be among the classes a, b, c, not 'x'"),
+        (["a", "x"], ("a", "b"), ValueError, "labels of the data d must be among the classes a, b, not 'x'"),
     ],
 )
 def test_labels_that_are_none(labels, classes, error, text):
