@@ -74,7 +74,15 @@ class RawData:
 
 
 def split(rows: Rows, labels: np.ndarray, *, seed: int = 0, tests: int | None = None) -> tuple[Part, Part]:
-    """Samples for training and for testing, by default a fifth, in an order that the seed gives."""
+    """Samples for training and for testing, by default a fifth, in an order that the seed gives.
+
+    Raises
+    ------
+    ValueError
+        There are too few for one of each.
+    """
+    if len(labels) < 3 and tests is None:
+        raise ValueError(f"samples without others for testing must be 3 or more, not {len(labels)}")
     order = np.random.default_rng(seed).permutation(len(labels))
     cut = len(labels) - (round(_TESTS * len(labels)) if tests is None else tests)
     return _chosen(rows, labels, order[:cut]), _chosen(rows, labels, order[cut:])

@@ -60,5 +60,7 @@ def test_a_split_keeps_each_sample_once():
     assert len(train) == 8 and len(test) == 2
     assert sorted([*train.rows[:], *test.rows[:]]) == list(range(0, 100, 10))
     assert (train.rows[np.array([1, 2])] == 10 * train.labels[1:3]).all()
+    with pytest.raises(ValueError, match=r"^samples without others for testing must be 3 or more, not 2$"):
+        split(np.arange(2), np.arange(2))
     with pytest.raises(ValueError, match=r"^validation must leave some of 3 samples on each side, not 0.9: use 0.2$"):
         encode_data(raw(np.zeros((3, 3)), [0] * 3), 2).with_validation(0.9, 0)
