@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.cli.options import add_training_options, given_training, positive
+from backspike.cli.output import check_file
 from backspike.golden.arithmetic import Arithmetic, Float64
 from backspike.golden.diagnosis import diagnose
 from backspike.golden.engines import ENGINES, bit_exact
@@ -185,6 +186,8 @@ def _spec(arguments: Namespace) -> TrainingSpec:
 def run(arguments: Namespace) -> int:
     """Train and print; returns the exit code."""
     spec = _spec(arguments)
+    if arguments.json:
+        check_file("json", arguments.json)
     print(f"{spec.data}, {spec.network}, T = {spec.steps}, rule {spec.rule}, loss {spec.loss}, {spec.schedule()[0]}")
     kinds: dict[str, tuple[str, ...]] = {"both": ("bit-exact", "float64")}
     results: dict[str, list[float]] = {}
@@ -200,6 +203,5 @@ def run(arguments: Namespace) -> int:
             print(f"{kind}, {len(values)} seeds: mean {np.mean(values):.2%}, worst {min(values):.2%}")
     if arguments.json:
         found = {"spec": asdict(spec), "test_accuracy": results}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0

@@ -14,7 +14,7 @@ except ModuleNotFoundError:  # not a Unix: nothing is held there
 else:
     _LOCKS = True
 
-__all__ = ["claimed", "output_folder", "why_not"]
+__all__ = ["check_file", "claimed", "output_folder", "why_not"]
 
 _HOSTILE = re.compile(r"[^\w./+,@=~^-]")
 """What make, which builds simulations, does not take in a path."""
@@ -53,6 +53,18 @@ def output_folder(path: Path, *, builds: bool = False) -> Iterator[Path]:
     os.close(lock)
     with claimed(folder / ".lock", f"output {str(path)!r}"):
         yield folder
+
+
+def check_file(option: str, path: Path) -> None:
+    """Make the folder of a file; ``OSError`` where the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.exists()
+        path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise OSError(f"{option} must be a file that can be written, not {str(path)!r}: {why_not(error)}") from None
 
 
 def why_not(error: OSError) -> str:

@@ -3,6 +3,8 @@
 
 from argparse import ArgumentParser
 
+import pytest
+
 from backspike.cli import golden
 
 
@@ -21,3 +23,9 @@ def test_what_keeps_the_network_from_learning_is_said(capsys):
 def test_few_samples_get_more_epochs(capsys):
     text = told(capsys, "--samples=400", "--tests=20")
     assert "  epoch 24: " in text and "epoch 25" not in text
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_training(capsys, tmp_path):
+    with pytest.raises(OSError, match=f"^json must be a file that can be written, not '{tmp_path}': Is a directory$"):
+        told(capsys, f"--json={tmp_path}")
+    assert not capsys.readouterr().out
