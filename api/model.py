@@ -338,6 +338,7 @@ def _fields(options: dict[str, Any], spec: TrainingSpec | None = None) -> dict[s
     for name in options:
         if name not in (*known, *_NEURON):
             raise TypeError(f"options must be among {', '.join((*known, *_NEURON))}, not {name!r}")
+    options = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
     neuron = {name: value for name, value in options.items() if name in _NEURON}
     fields = {name: value for name, value in options.items() if name not in _NEURON}
     if neuron:

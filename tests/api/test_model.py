@@ -183,6 +183,12 @@ def test_validation_and_patience_are_options_like_others():
     assert "validation_accuracy" in given.history[0] and "validation_accuracy" in kept.history[0]
 
 
+def test_numbers_of_numpy_are_options(tmp_path):
+    model = Model("64-8-10", steps=np.int64(2), kappa=np.float32(0.25), validation=np.float64(0.5))
+    model.fit(VALUES[:20], LABELS[:20], epochs=np.int64(1), progress=False).save(tmp_path / "a.npz")
+    assert Model.load(tmp_path / "a.npz").spec.neuron == {"kappa": 0.25}
+
+
 def test_a_model_of_arrays_is_loaded_without_them(tmp_path):
     model = arrays()
     model.save(tmp_path / "a.npz")
