@@ -51,6 +51,11 @@ def energy_report(
         ``padded``, of a loop nest that works on the padding too; ``executed``; ``tflops_per_watt`` of each, two
         operations to a multiply-accumulate; ``reference``: pJ of the same network by the reference's own model of its
         dense array, and its TFLOPS/W; ``left_out``.
+
+    Raises
+    ------
+    ValueError
+        Nothing that the run did costs energy.
     """
     used = count_accesses(config, network, counters, batches)
     arithmetic = {"FP": constants.spike_term, "BP": constants.product_term, "WG": constants.gradient_term}
@@ -65,6 +70,8 @@ def energy_report(
     parts["clock"] = {"cores": used.core_cycles * constants.core_cycle}
     parts = {name: {key: value / samples for key, value in part.items()} for name, part in parts.items()}
     total = sum(sum(part.values()) for part in parts.values())
+    if not total:
+        raise ValueError(f"constants must have an energy above 0 for what the run did, not {constants.name!r}")
     forward, back = dense_terms(network)
     operations = {
         "inside": 2 * forward + back,

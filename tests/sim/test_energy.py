@@ -147,6 +147,10 @@ def test_command_shows_every_set_and_writes_json(report, tmp_path, capsys):
         ('{"spike_term": "1"}', "constants must have 'product_term', in pJ"),
         ("[]", "constants must be a JSON object with energies by name, not []"),
         ("{", "constants must be a JSON file, not"),
+        (
+            '{"spike_term": 0, "product_term": 0, "gradient_term": 0, "elementwise": 0}',
+            "constants must have an energy above 0 for what the run did, not 'own'",
+        ),
     ],
 )
 def test_constants_of_a_file_are_checked(text, message, report, tmp_path, capsys):
