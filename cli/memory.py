@@ -40,6 +40,7 @@ def run(arguments: Namespace) -> int:
     from backspike.golden.rules import Rule  # noqa: PLC0415
     from backspike.host.compiler.capacity import CapacityError  # noqa: PLC0415
     from backspike.host.compiler.phases.cut import compile_program  # noqa: PLC0415
+    from backspike.host.driver.checks import check_gradients  # noqa: PLC0415
     from backspike.host.memory.formula import expected_counts, node_traffic, training_traffic  # noqa: PLC0415
     from backspike.host.memory.traffic import Traffic  # noqa: PLC0415
 
@@ -52,6 +53,7 @@ def run(arguments: Namespace) -> int:
     values: dict[str, Any] = {"network": str(network), "batch": batch, "program": None}
     try:
         program = compile_program(network, Training(rate=0.25), config, rule=rule, batch=batch)
+        check_gradients(network, config, rule, batch)
     except CapacityError as error:
         print(f"in phases: {error}")
     else:

@@ -13,7 +13,7 @@ from backspike.host.compiler.phases.cut import check_program
 from backspike.spec.checks import check_flag
 from backspike.spec.config import LIMITS, ChipConfig
 
-__all__ = ["check_labels", "check_run", "check_skipping", "check_spikes", "check_trained"]
+__all__ = ["check_gradients", "check_labels", "check_run", "check_skipping", "check_spikes", "check_trained"]
 
 
 def check_run(
@@ -51,6 +51,11 @@ def check_run(
     rule.check_batch(batch)
     (check_program if phases else check_fit)(network, training, config, rule)
     check_skipping(config, skipping)
+    check_gradients(network, config, rule, batch)
+
+
+def check_gradients(network: Network, config: ChipConfig, rule: Rule, batch: int) -> None:
+    """Refuse, with ``CapacityError``, a batch of more samples than the chip's gradients hold."""
     each = max(gradient_terms(network, rule))
     most = config.batch_terms // each
     if batch > most:

@@ -166,9 +166,15 @@ class _Cutter:
             return False
         key = first, last, channels
         if key not in self._fits:
-            words = words_of(pixels(self.network.layers[last]) * channels)
-            self._fits[key] = words <= 1 << ROUTE.fields["word"] and not isinstance(self._fill(*key), int)
+            self._fits[key] = self._may_fit(*key) and not isinstance(self._fill(*key), int)
         return self._fits[key]
+
+    def _may_fit(self, first: int, last: int, channels: int) -> bool:
+        """Whether the cores have so many neurons, and tapes so many words: known without a search for places."""
+        inside = sum(layer.outputs for layer in self.network.layers[first:last])
+        outside = pixels(self.network.layers[last]) * channels
+        neurons = self.config.cores * self.config.neurons
+        return words_of(outside) <= 1 << ROUTE.fields["word"] and inside + outside <= neurons
 
     def _fill(self, first: int, last: int, channels: int) -> Any:
         """A placement, or the number of the layer that finds no room."""
