@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backspike.host.driver.checks import check_run
 from backspike.host.training.chip_session import Chip
 from backspike.host.training.port_chip import chip_on_port
 from backspike.host.training.training_spec import TrainingSpec
@@ -46,7 +47,10 @@ class Simulated:
 
         fields = {entry.name: getattr(spec, entry.name) for entry in dataclasses.fields(TrainingSpec)}
         sizes = {"cores": self.cores, "lanes": self.lanes, "chip": self.chip, "samples": 1, "tests": 1}
-        return remote_chip(Scenario(**fields | sizes).config, seed=spec.seed)
+        config = Scenario(**fields | sizes).config
+        fitted = spec.for_chip(config)  # what does not fit is refused before a program is built
+        check_run(fitted.model, fitted.schedule()[0], config, batch=spec.batch, rule=spec.learning_rule)
+        return remote_chip(config, seed=spec.seed)
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,11 @@ def test_a_model_of_arrays_is_loaded_without_them(tmp_path):
         (lambda: Model("64-8-10", backend=4), TypeError, "backend must be 'golden', Simulated"),
         (lambda: setattr(Model("64-8-10"), "backend", "chip"), ValueError, "backend must be 'golden', Simulated"),
         (lambda: Simulated(cores=0), ValueError, "cores must be at least 1, not 0"),
+        (
+            lambda: digits(Simulated(cores=1), encoder="direct"),
+            ValueError,
+            "the network's inputs are integers of 4 bits and a chip takes spikes: use encoder bits:4",
+        ),
         (lambda: Model("64-8-10").predict("digits"), ValueError, "the model must have weights: train it with fit"),
         (lambda: Model("64-8-10").save("a.npz"), ValueError, "the model must have weights: train it with fit"),
         (lambda: arrays().save("a.nir"), ValueError, r"path must end in .npz, not 'a.nir'"),
