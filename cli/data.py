@@ -11,6 +11,7 @@ from backspike.golden.network import Network
 from backspike.host.data.dataset import Dataset
 from backspike.host.data.encode import encode_data
 from backspike.host.data.load import read
+from backspike.host.data.sources.labels import check_classes
 from backspike.host.data.summary import default_steps, raster_lines, summary
 from backspike.host.training.fitting import fitting_chip
 from backspike.spec.config import ChipConfig
@@ -41,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what was found; returns the exit code."""
-    data = read(arguments.data, tuple(arguments.classes) if arguments.classes else None)
+    data = read(arguments.data, check_classes(arguments.classes) if arguments.classes else None)
     steps = default_steps(data) if arguments.steps is None else arguments.steps
     dataset = encode_data(data, steps, arguments.encoder)
     if not 0 <= arguments.sample < len(dataset.train):

@@ -52,6 +52,7 @@ def test_what_is_wrong_is_said(tmp_path, capsys):
         (["digits", "--sample=2000"], "sample must be 0 to 1436, not 2000"),
         (["digits", "--encoder=bit"], "encoder must be one of threshold, "),
         (["digits", "--classes=a,b"], "classes must be 10 names for the labels to 9 of the data digits, not 2"),
+        (["digits", "--classes=a,a"], "classes must be different names, at least one, not"),
         (["digits", "--steps=0"], "steps must be at least 1, not 0"),
     ):
         assert main(["data", *options]) == 2
