@@ -54,7 +54,7 @@ def fitting_chip(network: Network, batch: int = 16) -> ChipConfig | str:
             continue  # so many fill no mesh
         config = ChipConfig(columns=columns, rows=rows, tape_words=tape, steps=steps)
         try:
-            check_run(network, training, config, batch=batch)
+            check_run(network, training, config, batch=batch, phases=False)
         except CapacityError as error:
             reason = str(error)
             continue
