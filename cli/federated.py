@@ -19,7 +19,7 @@ from backspike.host.federated.federation import Federation, Round, one_worker, r
 from backspike.host.federated.partition import PARTITIONS
 from backspike.host.training.checkpoint import Checkpoint
 from backspike.host.training.chip_session import Chip
-from backspike.host.training.port_chip import chip_on_port
+from backspike.host.training.port_chip import check_ports, chip_on_port
 from backspike.host.training.training_spec import TrainingSpec
 
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "run"]
@@ -92,9 +92,7 @@ def run(arguments: Namespace) -> int:
 
     logging.getLogger("flwr").setLevel(logging.ERROR)
     federation = _federation(arguments)
-    for port in arguments.port:
-        if not Path(port).exists():
-            raise FileNotFoundError(f"{port} does not exist: no such serial port")
+    check_ports(arguments.port)
     if len(arguments.port) > federation.workers:
         raise ValueError(f"port must be given at most {federation.workers} times, once a worker")
     spec, rounds = federation.spec, federation.rounds

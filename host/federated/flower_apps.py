@@ -84,7 +84,8 @@ class ExactFedAvg(FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The exact mean of what the workers send; those that failed are asked again."""
-        good = {reply.metadata.src_node_id: reply for reply in replies if not reply.has_error()}
+        found = list(replies)
+        good = {reply.metadata.src_node_id: reply for reply in found if not reply.has_error()}
         for _ in range(self.retries):
             again = [
                 Message(content=sent.content, message_type=sent.metadata.message_type, dst_node_id=node)
@@ -93,10 +94,13 @@ class ExactFedAvg(FedAvg):
             ]
             if not again or self._grid is None:
                 break
-            found = self._grid.send_and_receive(again)
+            found = list(self._grid.send_and_receive(again))
             good |= {reply.metadata.src_node_id: reply for reply in found if not reply.has_error()}
         if missing := len(set(self._sent) - set(good)):
-            raise RuntimeError(f"{missing} of {len(self._sent)} workers did not answer in round {server_round}")
+            reasons = sorted({reply.error.reason for reply in found if reply.has_error()})
+            raise RuntimeError(
+                f"{missing} of {len(self._sent)} workers did not answer in round {server_round}: {'; '.join(reasons)}"
+            )
         records = [reply.content for reply in good.values()]
         taking = [record for record in records if record.metric_records[_METRICS][_SAMPLES]]
         if not taking:

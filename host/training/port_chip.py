@@ -11,7 +11,7 @@ from backspike.host.link.arq import LinkError
 from backspike.host.training.chip_group import ChipGroup
 from backspike.host.training.chip_session import Chip, ChipFault
 
-__all__ = ["chip_on_port", "chips_on_ports"]
+__all__ = ["check_ports", "chip_on_port", "chips_on_ports"]
 
 
 class _PortChip:
@@ -24,6 +24,26 @@ class _PortChip:
         return self._chip.run(operation, timeout=self._timeout)
 
 
+def check_ports(ports: Sequence[str]) -> None:
+    """Refuse what can be no serial port, without opening any.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such port.
+    ValueError
+        It is a file or a folder, or is given twice.
+    """
+    for port in ports:
+        path = Path(port)
+        if "/" in port and not path.exists():
+            raise FileNotFoundError(f"{port} does not exist: no such serial port")
+        if path.exists() and not path.is_char_device():
+            raise ValueError(f"port must be a serial port, such as /dev/ttyUSB0, not the file or folder {port!r}")
+        if ports.count(port) > 1:
+            raise ValueError(f"port must be given once for each chip, not twice {port!r}")
+
+
 @contextmanager
 def chips_on_ports(ports: Sequence[str], baud: int, *, timeout: float, resend: float) -> Iterator[Chip | ChipGroup]:
     """The chip on a serial port, or the group of those on several, as for ``open_chip``.
@@ -32,10 +52,8 @@ def chips_on_ports(ports: Sequence[str], baud: int, *, timeout: float, resend: f
 
     Raises
     ------
-    ValueError
-        A port is given twice.
-    FileNotFoundError
-        There is no such port.
+    ValueError, FileNotFoundError
+        See ``check_ports``.
     ChipFault
         No chip answers, or another protocol.
     ModuleNotFoundError
@@ -43,11 +61,7 @@ def chips_on_ports(ports: Sequence[str], baud: int, *, timeout: float, resend: f
     """
     from backspike.host.link.serial_port import open_chip  # noqa: PLC0415 - slow, and not needed for --help
 
-    for port in ports:
-        if "/" in port and not Path(port).exists():
-            raise FileNotFoundError(f"{port} does not exist: no such serial port")
-        if ports.count(port) > 1:
-            raise ValueError(f"port must be given once for each chip, not twice {port!r}")
+    check_ports(ports)
     with ExitStack() as stack:
         chips = []
         for port in ports:

@@ -279,6 +279,14 @@ def test_a_port_that_does_not_exist(port, tmp_path, capsys):
     assert not port.asked
 
 
+def test_a_file_is_no_port(port, tmp_path, capsys):
+    """It is refused at once, not after the timeout."""
+    (tmp_path / "file").touch()
+    assert main(["train", f"--port={tmp_path / 'file'}", f"--save={tmp_path / 'a.npz'}", *OPTIONS]) == 2
+    assert "port must be a serial port, such as /dev/ttyUSB0, not the file or folder" in capsys.readouterr().err
+    assert not port.asked
+
+
 def test_a_broken_chip_is_exit_code_1(port, tmp_path, capsys):
     port.chip = Chip(faults=dict.fromkeys((1, 3, 5, 7), Kind.SPIKES))
     assert train(tmp_path / "a.npz", *OPTIONS) == 1

@@ -78,7 +78,7 @@ def test_neither_the_order_of_answers_nor_a_death_changes_a_bit(tmp_path):
 def test_a_worker_that_always_fails_ends_the_federation(tmp_path):
     """No process is left, and the message says how many did not answer."""
     grid = LocalGrid(Dying(WorkerApp(FEDERATION), Path("/proc/none/mark")), 3)
-    with pytest.raises(RuntimeError, match="1 of 3 workers did not answer in round 1"):
+    with pytest.raises(RuntimeError, match="1 of 3 workers did not answer in round 1: FileNotFoundError"):
         trained(grid)
 
 
