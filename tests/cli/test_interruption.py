@@ -12,6 +12,16 @@ import pytest
 from backspike.cli import main as program
 from backspike.cli.interruption import StopRequest, Terminated
 
+NEEDED = {
+    "train": ["--port=COM9"],
+    "evaluate": ["--port=COM9", "--load=a.npz"],
+    "nir": ["import", "a.nir"],
+    "memory": ["64-10"],
+    "energy": ["report.json"],
+    "data": ["digits"],
+}
+"""What a command cannot do without."""
+
 CODE = """
 import sys, time
 from pathlib import Path
@@ -51,7 +61,7 @@ def test_a_signal_ends_a_command_in_good_order(number, code, text, tmp_path):
 
 @pytest.mark.parametrize("command", list(program.COMMANDS))
 def test_every_command_ends_with_the_code_of_its_signal(command, monkeypatch, capsys):
-    needed = {"train": ["--port=COM9"], "evaluate": ["--port=COM9", "--load=a.npz"]}.get(command, [])
+    needed = NEEDED.get(command, [])
     before = signal.getsignal(signal.SIGTERM)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         monkeypatch.setattr(program._module(command), "run", lambda _, number=number: os.kill(os.getpid(), number))

@@ -261,5 +261,5 @@ def test_a_command_loads_only_what_it_needs(command):
     others = {f"backspike.cli.{name}" for name in COMMANDS if name != command}
     never = {"backspike.sim", "backspike.fpga", "backspike.hw", "amaranth", "cocotb", "matplotlib", "rich", "serial"}
     assert not loaded & (others | never)
-    if command not in ("data", "train", "evaluate", "golden"):
+    if command not in ("data", "train", "evaluate", "golden", "federated"):
         assert "backspike.golden" not in loaded

@@ -10,7 +10,7 @@ from backspike.sim.run.progress import Reporter
 from backspike.sim.run.run_report import make_report, print_report
 from backspike.sim.run.scenario import Scenario
 
-GOLDEN = {"evaluate_accuracy": 0.1, "trained_accuracy": 0.1, "accuracy": 0.1, "samples": 1437}
+GOLDEN = {"evaluate_accuracy": 0.1, "trained_accuracy": 0.1, "accuracy": 0.1, "samples": 1437, "classes": {}}
 MEASURED = {"train_cycles": [100], "correct": [3], "losses": [0.5], "difference": None}
 
 
