@@ -56,6 +56,10 @@ _NEEDED: dict[tuple[str, object], dict[str, object]] = {
 """What a setting of a rule needs of others."""
 
 
+_BACK_STEPS = 4096
+"""At most; errors of some hundred steps are through long before."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """A learning rule. ``parse`` gives those that have a name.
@@ -114,7 +118,7 @@ class Rule:
         for field in ("frame", "trained"):
             if getattr(self, field) is not None:
                 check_integer(f"{field} of rule {self.name}", getattr(self, field), 1)
-        check_integer(f"back_steps of rule {self.name}", self.back_steps, int(self.backward == "ternary"))
+        check_integer(f"back_steps of rule {self.name}", self.back_steps, int(self.backward == "ternary"), _BACK_STEPS)
         for (reason, setting), fields in _NEEDED.items():
             for field, value in fields.items():
                 if getattr(self, reason) == setting and getattr(self, field) != value:

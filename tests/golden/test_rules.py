@@ -182,7 +182,7 @@ def test_networks_that_a_rule_cannot_train_are_refused(text, options, message):
         ({"frame": 0}, ValueError, "frame of rule x must be at least 1, not 0"),
         ({"trained": 2.0}, TypeError, "trained of rule x must be an integer, not 2.0"),
         ({"back_steps": 8}, ValueError, "back_steps of rule x must be 0 with backward 'surrogate', not 8"),
-        ({"backward": "ternary"}, ValueError, "back_steps of rule x must be at least 1, not 0"),
+        ({"backward": "ternary"}, ValueError, "back_steps of rule x must be 1 to 4096, not 0"),
         ({"operand": "trace"}, ValueError, "temporal of rule x must be False with operand 'trace', not True"),
         (
             {"operand": "count", "temporal": False},
