@@ -6,7 +6,7 @@ import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def _write(
         "one_worker_accuracy": alone,
     }
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    Checkpoint.start(replace(federation.spec), weights).save(folder / "weights.npz")
+    Checkpoint.start(federation.spec, weights).save(folder / "weights.npz")
     for path in (folder / "report.json", folder / "weights.npz", _picture(folder, found, alone)):
         print(f"written: {path}")
 

@@ -95,8 +95,10 @@ class ChipWorker(_LocalEpochs):
     """
 
     def __init__(self, chip: Chip, spec: TrainingSpec, samples: Samples, number: int, epochs: int) -> None:
-        super().__init__(replace(spec, batch=min(spec.batch, len(samples))), samples, number, epochs)
-        self.session = ChipSession(chip, self.spec, self._schedule[0])
+        super().__init__(spec, samples, number, epochs)
+        # What the chip must hold; the constants are those of the whole batch
+        part = replace(spec, batch=min(spec.batch, len(samples)))
+        self.session = ChipSession(chip, part, self._schedule[0])
 
     def train(self, weights: Sequence[np.ndarray], round_number: int) -> LocalResult:
         """See ``Worker``."""

@@ -28,6 +28,14 @@ def test_a_worker_on_a_chip_has_the_bits_of_one_in_the_golden_model():
         weights = found[0].weights
 
 
+def test_a_share_smaller_than_a_batch_changes_no_constant():
+    """The default rate depends on the batch, which is that of the federation on a chip too."""
+    spec = dataclasses.replace(FEDERATION.spec, batch=64)
+    samples, weights = spec.dataset().train[np.arange(3)], spec.weights()
+    golden = GoldenWorker(spec, samples, 0, 2).train(weights, 0)
+    assert same(ChipWorker(Chip(), spec, samples, 0, 2).train(weights, 0).weights, golden.weights)
+
+
 def test_each_worker_and_round_has_an_order_of_its_own():
     spec, data = FEDERATION.spec, FEDERATION.spec.dataset()
     samples, weights = data.train[np.arange(6)], spec.weights()
