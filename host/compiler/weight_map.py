@@ -10,10 +10,11 @@ from backspike.golden.network import Network
 from backspike.host.compiler.memory_layout import row_order
 from backspike.host.compiler.slices import Slice
 from backspike.spec.config import ChipConfig
+from backspike.spec.formats import Format
 from backspike.spec.packets import MAX_PAYLOAD, Kind, Packet, Place
 from backspike.spec.tables import Region
 
-__all__ = ["WeightMap", "read_packets", "write_packets"]
+__all__ = ["WeightMap", "encode_weights", "read_packets", "write_packets"]
 
 _STEP = MAX_PAYLOAD - 1
 
@@ -32,6 +33,45 @@ def read_packets(x: int, y: int, region: Region, start: int, end: int) -> list[P
         Packet(Kind.READ, {"region": region, "count": min(_STEP, end - address)}, (address,), x, y)
         for address in range(start, end, _STEP)
     ]
+
+
+def encode_weights(
+    network: Network, fmt: Format, weights: Sequence[ArrayLike], what: str = "weights"
+) -> list[np.ndarray]:
+    """Bit patterns of weights.
+
+    Parameters
+    ----------
+    network : Network
+        The layers.
+    fmt : Format
+        Of the numbers.
+    weights : sequence of array of float64
+        One for each layer, as ``layer.shape``.
+    what : str
+        Word for them in errors.
+
+    Raises
+    ------
+    ValueError
+        An array is missing or of another shape, or the format cannot hold a number: its layer and index are named.
+    """
+    layers = network.layers
+    if len(weights) != len(layers):
+        raise ValueError(f"{what} must have one array per layer, {len(layers)}, not {len(weights)}")
+    patterns = []
+    for number, (given, layer) in enumerate(zip(weights, layers, strict=True)):
+        values = np.asarray(given, dtype=np.float64)
+        if values.shape != layer.shape:
+            raise ValueError(f"{what} of layer {number} must have shape {layer.shape}, not {values.shape}")
+        bad = ~np.isfinite(values)
+        bad |= fmt.round(np.where(bad, 0, values)) != values
+        if bad.any():
+            index = tuple(int(k) for k in np.argwhere(bad)[0])
+            value = float(values[index])
+            raise ValueError(f"{what} of layer {number} must be finite numbers of {fmt}, not {value!r} at {index}")
+        patterns.append(fmt.encode(values))
+    return patterns
 
 
 class WeightMap:
@@ -53,36 +93,8 @@ class WeightMap:
         self._orders = [row_order(network, layers, number) for number in range(len(layers))]
 
     def encode(self, weights: Sequence[ArrayLike], what: str = "weights") -> list[np.ndarray]:
-        """Bit patterns of weights.
-
-        Parameters
-        ----------
-        weights : sequence of array of float64
-            One for each layer, as ``layer.shape``.
-        what : str
-            Word for them in errors.
-
-        Raises
-        ------
-        ValueError
-            An array is missing or of another shape, or the format cannot hold a number: its layer and index are named.
-        """
-        layers, fmt = self._network.layers, self._config.format
-        if len(weights) != len(layers):
-            raise ValueError(f"{what} must have one array per layer, {len(layers)}, not {len(weights)}")
-        patterns = []
-        for number, (given, layer) in enumerate(zip(weights, layers, strict=True)):
-            values = np.asarray(given, dtype=np.float64)
-            if values.shape != layer.shape:
-                raise ValueError(f"{what} of layer {number} must have shape {layer.shape}, not {values.shape}")
-            bad = ~np.isfinite(values)
-            bad |= fmt.round(np.where(bad, 0, values)) != values
-            if bad.any():
-                index = tuple(int(k) for k in np.argwhere(bad)[0])
-                value = float(values[index])
-                raise ValueError(f"{what} of layer {number} must be finite numbers of {fmt}, not {value!r} at {index}")
-            patterns.append(fmt.encode(values))
-        return patterns
+        """See ``encode_weights``."""
+        return encode_weights(self._network, self._config.format, weights, what)
 
     def packets(self, weights: Sequence[ArrayLike], region: Region = Region.WEIGHT) -> list[Packet]:
         """``WRITE`` packets of the weights, or of velocities; padding lanes get 0."""

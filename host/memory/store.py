@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from backspike.golden.arithmetic import BitExact
 from backspike.golden.exact import Exact
 from backspike.host.compiler.phases.program import Phase, Program, Tile
+from backspike.host.compiler.weight_map import encode_weights
 from backspike.host.memory.formula import Counted
 from backspike.host.memory.traffic import SUM_BYTES, Traffic, number_bytes
 
@@ -49,23 +50,10 @@ class Store:
         self._number = number_bytes(self._format.width)
         self._arithmetic = BitExact(self._format)
         given = {"weights": weights, "velocities": velocities}
-        self._kept = {name: self._encoded(name, numbers) for name, numbers in given.items()}
+        self._kept = {
+            name: encode_weights(program.network, self._format, numbers, name) for name, numbers in given.items()
+        }
         self.begin()
-
-    def _encoded(self, name: str, numbers: Sequence[ArrayLike]) -> list[np.ndarray]:
-        layers = self._program.network.layers
-        if len(numbers) != len(layers):
-            raise ValueError(f"{name} must have one array per layer, {len(layers)}, not {len(numbers)}")
-        patterns = []
-        for number, (given, layer) in enumerate(zip(numbers, layers, strict=True)):
-            values = np.asarray(given, dtype=np.float64)
-            if values.shape != layer.shape:
-                raise ValueError(f"{name} of layer {number} must have shape {layer.shape}, not {values.shape}")
-            try:
-                patterns.append(self._format.encode(values))
-            except ValueError as error:
-                raise ValueError(f"{name} of layer {number} must be numbers of the format: {error}") from None
-        return patterns
 
     @property
     def saturated(self) -> bool:
