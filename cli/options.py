@@ -245,7 +245,7 @@ def add_update_options(parser: ArgumentParser) -> None:
     add(
         "--update",
         choices=kinds,
-        help="what weights follow: a velocity, Lion's sign, its sign (default lion, in simulation momentum)",
+        help="what weights follow: a velocity, Lion's sign, its sign (default lion; in simulation momentum, but for ottt-o)",
     )
     add(
         "--momentum",
@@ -264,6 +264,8 @@ def given_training(arguments: Namespace) -> dict[str, Any]:
     neuron = {name: getattr(arguments, name) for name in _NEURON if getattr(arguments, name) is not None}
     if "rule" in given and Rule.parse(given["rule"]).step_updates:
         given.setdefault("batch", 1)
+        if "momentum" not in given:
+            given.setdefault("update", "lion")  # a rate of the momentum would be too large for single steps
     return given | ({"neuron": neuron} if neuron else {})
 
 
