@@ -245,7 +245,7 @@ def add_update_options(parser: ArgumentParser) -> None:
     add(
         "--update",
         choices=kinds,
-        help="what weights follow: a velocity, Lion's sign, its sign (default lion; in simulation momentum, but for ottt-o)",
+        help="what weights follow: a velocity, Lion's sign, its sign (default lion, in simulation momentum)",
     )
     add(
         "--momentum",

@@ -19,5 +19,5 @@ from backspike.cli.options import add_training_options, given_training
 )
 def test_updates_after_each_step_have_defaults_of_their_own(options, given):
     parser = ArgumentParser()
-    add_training_options(parser)
+    add_training_options(parser, samples="", tests="")
     assert given_training(parser.parse_args(options)) == given
