@@ -2,27 +2,16 @@
 """Own data of each kind on a simulated chip, by one command each: equal bits."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from backspike.cli.main import main
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.support.own_data import write_examples
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The data sets of examples/own_data.py."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from own_data import write_all  # noqa: PLC0415 - the examples are no package
-    finally:
-        sys.path.remove(str(EXAMPLES))
-    path = tmp_path_factory.mktemp("own_data")
-    write_all(path)
-    return path
+    return write_examples(tmp_path_factory.mktemp("own_data"))
 
 
 @pytest.mark.slow

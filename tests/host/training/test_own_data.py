@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Own data of each kind on a chip at packet level, beside the golden model: equal bits. tests/sim has the real chip."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from backspike.host.training.training_spec import TrainingSpec
+from tests.support.own_data import write_examples
 from tests.support.trained_chip import Chip, train
-
-EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The data sets of examples/own_data.py."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from own_data import write_all  # noqa: PLC0415 - the examples are no package
-    finally:
-        sys.path.remove(str(EXAMPLES))
-    path = tmp_path_factory.mktemp("own_data")
-    write_all(path)
-    return path
+    return write_examples(tmp_path_factory.mktemp("own_data"))
 
 
 @pytest.mark.parametrize(
