@@ -15,9 +15,10 @@ FLAGS := STRICT BIAS NO_SKIPPING
 BENCH := CASES CORES SAMPLES RULE SEED OUTPUT
 BITSTREAM := $(CHIP) BOARD CLOCK BAUD SEED
 SYNTH := $(filter-out CORES,$(CHIP)) BOARD UNIT
+ASIC := $(filter-out CORES,$(CHIP)) LIBERTY UNIT CYCLES HOLD WIRE SEED
 FEDERATED := WORKERS ROUNDS LOCAL_EPOCHS PARTITION DROP
-TARGETS := help sim bench federated verilog bitstream boards synth test test-full lint gates check-docs docs nightly setup clean\
-  distclean
+TARGETS := help sim bench federated verilog bitstream boards synth asic test test-full lint gates check-docs docs nightly setup\
+  clean distclean
 
 # What each target takes on the command line, apart from PYTHON.
 TAKES_sim := $(CHIP) $(TRAINING) $(FLAGS) WAVES
@@ -26,6 +27,7 @@ TAKES_federated := $(FEDERATED) STEPS OUTPUT $(filter-out PRESET EPOCHS IDLE,$(T
 TAKES_verilog := $(CHIP)
 TAKES_bitstream := $(BITSTREAM) RECORD
 TAKES_synth := $(SYNTH)
+TAKES_asic := $(ASIC)
 TAKES_test := ARGS
 TAKES_test-full := ARGS
 TAKES_gates := RENEW
@@ -53,7 +55,7 @@ recording = $(if $(filter 1,$(WAVES)),--waves)$(if $(filter all,$(WAVES)),--wave
 
 # Variables of this Makefile are not meant for those of Verilator, which run below it.
 MAKEOVERRIDES :=
-unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(FEDERATED) $(BITSTREAM) RECORD RENEW UNIT WAVES ARGS
+unexport $(CHIP) $(TRAINING) $(FLAGS) $(BENCH) $(FEDERATED) $(BITSTREAM) $(ASIC) RECORD RENEW WAVES ARGS
 # Tests that share what they build stay in one process, and the longest come first: tests/conftest.py.
 PROCESSES := --numprocesses auto --dist loadgroup --no-loadscope-reorder
 # The matrices are small: more threads would wait for each other.
@@ -73,6 +75,7 @@ help:
 #: make bitstream   turn a chip into a bitstream for an FPGA board
 #: make boards      list the FPGA boards, and the largest chip that has been built for each
 #: make synth       area and clock of a chip's units on an FPGA
+#: make asic        area, delay and energy of a chip's units in the standard cells of a liberty file
 #: make test        run the tests; make test ARGS='-k router' runs some
 #: make test-full   run the tests, also those that take very long
 #: make lint        check the style, the layers of imports and the types of the sources
@@ -159,6 +162,14 @@ help:
 #:   RECORD=0           1: add the result to fpga/built.json and docs/fpga.md
 #: Variables of synth:
 #:   UNIT               units joined by commas, such as router,core.forward; all, without their clocks, by default
+#: Variables of asic (also LANES to CHAIN, as in verilog):
+#:   LIBERTY            liberty file of the standard cells; needed
+#:   UNIT               units joined by commas, such as router,sums.lane_0; by default the tile
+#:   CYCLES             cycles with random inputs, for the switching energy; by default that is not computed
+#:   HOLD               input ports that keep a value in these cycles, such as valid=1, joined by commas
+#:   WIRE               capacitance of wires in femtofarads for each pin that they go to, by default none
+#:   SEED=1             of the random inputs
+#:   OUTPUT             folder for everything that is written: build/asic
 #: PYTHON=python3 is the Python that .venv is made with, 3.11 or newer.
 
 sim: $(STAMP) tools
@@ -181,6 +192,9 @@ boards: $(STAMP)
 
 synth: $(STAMP)
 	$(RUN) backspike.cli synth $(call options,$(SYNTH))
+
+asic: $(VENV)/asic
+	$(RUN) backspike.cli asic $(call options,$(ASIC))
 
 test: $(STAMP) tools
 	$(RUN) pytest $(PROCESSES) $(ARGS)
@@ -229,6 +243,10 @@ endif
 
 $(VENV)/federated: $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[federated]'
+	@touch $@
+
+$(VENV)/asic: $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[asic]'
 	@touch $@
 
 $(VENV)/docs: $(STAMP)

@@ -20,6 +20,7 @@ COMMANDS = {
     "boards": "list the FPGA boards",
     "bitstream": "turn a chip into a bitstream for an FPGA board",
     "synth": "area and clock of a chip's units",
+    "asic": "area, delay and switching energy of a chip's units in standard cells",
     "train": "train a network on a chip over a serial port",
     "evaluate": "classify test samples on a chip over a serial port",
     "nir": "networks from and to files of other programs (NIR)",

@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
     family, folder = board.family, arguments.output
     with output_folder(folder):
         if arguments.unit:
-            units, text = unit_sources(config, family)
+            units, text = unit_sources(config, late_reset=family.late_reset)
             paths = [find_unit(units, unit) for unit in arguments.unit.split(",")]
             rows = [synthesise_unit(path, units[path], text, family, folder, say=say) for path in paths]
         else:

@@ -18,7 +18,7 @@ PARTS = {
     "hw": "hardware generator",
     "host": "compiler, driver, training",
     "sim": "simulations",
-    "fpga": "boards and bitstreams",
+    "fpga": "boards, bitstreams, standard cells",
     "api": "networks in Python",
     "cli": "command line",
 }
@@ -35,7 +35,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_heading_anchors = 4  # links to headings, as on code forges
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["flwr", "torch"]  # of extras that are not needed for the pages
+autodoc_mock_imports = ["flwr", "liberty", "sympy", "torch"]  # of extras that are not needed for the pages
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True

@@ -64,6 +64,10 @@ def command(*arguments):
             ["bitstream", "--cores=4", "--lanes=1", "--board=ulx3s_85f", "--clock=50", "--record"],
         ),
         (
+            ["asic", "LIBERTY=a.lib", "UNIT=lane_0", "CYCLES=9", "HOLD=valid=1", "LANES=2"],
+            ["asic", "--lanes=2", "--liberty=a.lib", "--unit=lane_0", "--cycles=9", "--hold=valid=1"],
+        ),
+        (
             ["synth", "UNIT=router", "DENSE_ONLY=1", "CHAIN=0"],
             ["synth", "--dense-only=1", "--chain=0", "--unit=router"],
         ),
@@ -81,7 +85,7 @@ def test_variables_become_options(arguments, options):
     assert command(*arguments)[1:] == ["-m", "backspike.cli", *options]
 
 
-@pytest.mark.parametrize("target", ["sim", "bench", "bitstream", "synth"])
+@pytest.mark.parametrize("target", ["sim", "bench", "bitstream", "synth", "asic"])
 def test_every_variable_is_an_option_of_the_command(target, capsys):
     """And the other way round; so nothing can be set in one way only."""
     listed = make(target, "NONSENSE=1").stderr.split("it has PYTHON ")[1].split(".")[0].split()

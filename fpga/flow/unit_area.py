@@ -24,7 +24,7 @@ _MODULE = re.compile(r"^module (?:\\(\S+)|(\w+)) ?\(", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;", re.MULTILINE)
 
 
-def unit_sources(config: ChipConfig, family: Family) -> tuple[dict[str, str], str]:
+def unit_sources(config: ChipConfig, *, late_reset: bool = False) -> tuple[dict[str, str], str]:
     """All units of a chip with a serial link.
 
     A unit's name is its path: ``tile`` is a core with its router, ``chip`` the tiles and what is around them.
@@ -32,8 +32,8 @@ def unit_sources(config: ChipConfig, family: Family) -> tuple[dict[str, str], st
     Parameters
     ----------
     config : ChipConfig
-    family : Family
-        With ``late_reset``, a tile's registers have no reset, as when a build synthesises it.
+    late_reset : bool
+        Whether a tile's registers have no reset, as when a build for a family with ``late_reset`` synthesises it.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def unit_sources(config: ChipConfig, family: Family) -> tuple[dict[str, str], st
     from backspike.hw.serial import UartChip  # noqa: PLC0415
 
     chip = UartChip(config, clock_hz=50_000_000, baud=1_000_000, tile_module=TILE_MODULE)
-    text = to_verilog(Tile(config), TILE_MODULE, reset=not family.late_reset) + to_verilog(chip, _CHIP)
+    text = to_verilog(Tile(config), TILE_MODULE, reset=not late_reset) + to_verilog(chip, _CHIP)
     modules = [match[1] or match[2] for match in _MODULE.finditer(text)]
     return {_path(module): module for module in modules}, text
 
@@ -87,7 +87,7 @@ def synthesise_all(
     list of dict
         ``{"unit": path, resource: amount, "mhz": None}``, each with what is inside, ``chip`` with all tiles.
     """
-    units, text = unit_sources(config, family)
+    units, text = unit_sources(config, late_reset=family.late_reset)
     counted = _synthesise(text, _CHIP, family, folder, options="-noflatten", say=say)
     rows = [{"unit": path, **counted[module], "mhz": None} for path, module in units.items() if module in counted]
     return sorted(rows, key=lambda row: row["unit"].split("."))

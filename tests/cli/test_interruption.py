@@ -18,6 +18,7 @@ NEEDED = {
     "nir": ["import", "a.nir"],
     "memory": ["64-10"],
     "energy": ["report.json"],
+    "asic": ["--liberty=cells.lib"],
     "data": ["digits"],
 }
 """What a command cannot do without."""

@@ -34,7 +34,7 @@ endmodule
 
 @pytest.fixture(scope="module")
 def units():
-    return unit_sources(ChipConfig(columns=1, rows=1, **SMALL), FAMILIES["ecp5"])
+    return unit_sources(ChipConfig(columns=1, rows=1, **SMALL), late_reset=True)
 
 
 def test_all_units_are_named_by_their_path(units):
@@ -78,7 +78,7 @@ def test_a_unit_of_wires_costs_nothing(tmp_path):
 @pytest.mark.parametrize("dense_only", [True, False])
 def test_engines_and_their_lanes_reach_100_mhz_alone(dense_only, tmp_path):
     config = ChipConfig(columns=1, rows=1, **SMALL | {"dense_only": dense_only})
-    units, text = unit_sources(config, FAMILIES["ecp5"])
+    units, text = unit_sources(config, late_reset=True)
     lanes = ("engine.sums.lane_0", "learning.errors_0.lane_0", "learning.gradients_0.sum_0")
     for engine in ("engine", "learning", *lanes):
         path = f"tile.core.{engine}"
