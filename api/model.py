@@ -25,13 +25,21 @@ from backspike.host.data.encoders.by_name import encoder_named
 from backspike.host.exchange.nir_export import export_nir
 from backspike.host.exchange.nir_import import import_nir
 from backspike.host.exchange.nir_neuron import Steps
-from backspike.host.training.checkpoint import Checkpoint, read_history, read_spec, read_weights, save_weights
+from backspike.host.training.checkpoint import (
+    Checkpoint,
+    read_fitted,
+    read_history,
+    read_spec,
+    read_weights,
+    save_weights,
+)
 from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.golden_training import train_golden
 from backspike.host.training.history import epoch_line, history_entry
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_run import TrainingRun
 from backspike.host.training.training_spec import TrainingSpec
+from backspike.spec.checks import check_flag
 
 if TYPE_CHECKING:
     import nir
@@ -85,6 +93,7 @@ class Model:
         self.classes: tuple[str, ...] | None = self.spec.classes
         self._state: Checkpoint | None = None
         self._given: Given | None = None
+        self._fitted = False
 
     @property
     def backend(self) -> Backend:
@@ -150,20 +159,30 @@ class Model:
         if validation is not None:
             options["validation"] = validation
         base = replace(self.spec, **_fields(options, self.spec))
-        given = given_data(base, x, y, test=test)
+        check_flag("progress", progress)
+        check_flag("compare", compare)
+        telling = Telling(progress, callbacks)
+        given = given_data(base, x, y, test=test, **self._known(x))
         spec = given.spec
         if epochs is None:
             spec = replace(spec, epochs=TrainingSpec.with_epochs(**_without_epochs(spec)).epochs)
         data = spec.dataset()
-        telling = Telling(progress, callbacks)
         with threadpool_limits(1):  # the matrices are too small for threads
             if self.backend == "golden":
                 state = self._fit_golden(spec, telling)
             else:
                 state = self._fit_chip(spec, telling, compare=compare)
-        self.spec, self._state, self._given = state.spec, state, given
+        self.spec, self._state, self._given = state.spec, state, Given(state.spec, given.held)
         self.weights, self.history, self.classes = state.weights, state.history, data.classes
+        self._fitted = data.fitted
         return self
+
+    def _known(self, x: str | Path | ArrayLike) -> dict[str, Any]:
+        """What a network that has learned something knows of its data, for ``given_data``."""
+        if self.weights is None:
+            return {}
+        like = None if self._given is None or isinstance(x, str | Path) else self._given.source
+        return {"classes": self.classes, "like": like}
 
     def _fit_golden(self, spec: TrainingSpec, telling: Telling) -> Checkpoint:
         state = Checkpoint.start(spec, self.weights)
@@ -238,16 +257,16 @@ class Model:
 
     def _to_classify(self, x: str | Path | ArrayLike, y: ArrayLike | None) -> Given:
         """All of the samples as those for testing; arrays are encoded as those of the training were."""
+        known = self._known(x)
         if isinstance(x, str | Path):
-            return given_data(self.spec, x, y, **_WHOLE)
-        labels = np.zeros(np.shape(x)[:1], dtype=np.int64) if y is None else y
-        like = self._given.held if self._given else None
-        given = given_data(self.spec, x, labels, test=(x, labels), classes=self.classes, like=like, **_WHOLE)
+            return given_data(self.spec, x, y, **known, **_WHOLE)
+        labels = np.full(np.shape(x)[:1], self.classes[0] if self.classes else 0) if y is None else y
+        given = given_data(self.spec, x, labels, test=(x, labels), **known, **_WHOLE)
         encoder = given.spec.encoder
-        if encoder is not None and like is None and encoder_named(encoder).fits:
+        if encoder is not None and not known.get("like") and (self._fitted or encoder_named(encoder).fits):
             raise ValueError(
-                f"x must be spikes, as encoder {encoder} was fitted to samples of a training that this model has not "
-                f"seen: train it with arrays first"
+                f"x must be spikes, as other values are encoded by the samples of the training, {self.spec.data!r}, "
+                f"which are not there: train the model with some first"
             )
         return given
 
@@ -316,7 +335,8 @@ class Model:
         if self._state is not None and self._state.finished and self._state.weights is self.weights:
             self._state.save(path)
         else:
-            save_weights(path, self.spec, self._learned(), classes=self.classes, history=self.history)
+            weights, classes = self._learned(), self.classes
+            save_weights(path, self.spec, weights, classes=classes, history=self.history, fitted=self._fitted)
 
     @classmethod
     def load(cls, path: str | Path, *, backend: Backend = "golden") -> Self:
@@ -328,7 +348,8 @@ class Model:
         model = cls(backend=backend)
         model.spec, model.classes = spec, spec.classes
         model.weights, _ = read_weights(path, spec.model)
-        model.history = read_history(path)
+        model.history, model._fitted = read_history(path), read_fitted(path)
+        model._given = Given(spec) if model.history else None
         return model
 
 

@@ -4,12 +4,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from backspike.host.training.training_log import TrainingLog
 
 __all__ = ["Callback", "Telling"]
 
 Callback = Callable[[dict[str, Any]], Any]
-"""Called with an entry of the history; true where the training is to end."""
+"""Called with an entry of the history; ``True`` where the training is to end."""
 
 
 class Telling(TrainingLog):
@@ -39,4 +41,12 @@ class Telling(TrainingLog):
         if text and self._progress and name != "batch":
             self.say(text)
         if name == "epoch":
-            self._stop |= any([bool(callback(values)) for callback in self._callbacks])
+            self._stop |= any([_asks(callback, values) for callback in self._callbacks])
+
+
+def _asks(callback: Callback, values: dict[str, Any]) -> bool:
+    """Whether a callback asks to end the training."""
+    answer = callback(values)
+    if answer is not None and not isinstance(answer, bool | np.bool_):
+        raise TypeError(f"a callback must return True, False or nothing, not {answer!r}")
+    return bool(answer)

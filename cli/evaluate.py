@@ -8,6 +8,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from backspike.cli.port import add_port_options, chip_on_port
+from backspike.host.data.load import absolute, check_words
 from backspike.host.training.checkpoint import read_spec, read_weights
 from backspike.host.training.chip_session import ChipSession
 from backspike.host.training.compare import first_spike_difference
@@ -34,6 +35,8 @@ def run(arguments: Namespace) -> int:
     if spec is None:
         raise ValueError(f"{arguments.load} must describe its network, not only hold weights")
     given = {name: getattr(arguments, name) for name in ("data", "tests") if getattr(arguments, name) is not None}
+    if arguments.data is not None and spec.classes is not None and absolute(arguments.data) != spec.data:
+        check_words(arguments.data, spec.classes)
     spec = replace(spec, samples=None, **{"tests": None} | given)
     weights, moved = read_weights(arguments.load, spec.model, rounded=arguments.round)
     data = spec.dataset()

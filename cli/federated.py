@@ -120,7 +120,8 @@ def run(arguments: Namespace) -> int:
                     flush=True,
                 )
 
-        weights = run_federation(federation, data, told, chips=chips)
+        print(f"starting {federation.workers} workers, each a process that loads its libraries", flush=True)
+        weights = run_federation(federation, data, told, chips=chips, started=_starter(federation.workers))
         _write(folder, federation, weights, found, alone)
     return 0
 
@@ -143,6 +144,16 @@ def _federation(arguments: Namespace) -> Federation:
 
 def _teller(what: str, rounds: int) -> Callable[[int, float], None]:
     return lambda number, accuracy: print(f"{what}, round {number}/{rounds}: accuracy {accuracy:.1%}", flush=True)
+
+
+def _starter(workers: int) -> Callable[[int], None]:
+    """Tells of some ten steps on the way to all workers."""
+
+    def started(count: int) -> None:
+        if count % -(-workers // 10) == 0 or count == workers:
+            print(f"{count} of {workers} workers are ready", flush=True)
+
+    return started
 
 
 def _write(

@@ -2,12 +2,14 @@
 """The ``backspike`` command: its parser and its exit codes. The commands are in the files of their names."""
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
+from typing import Any
 
 from backspike.cli.interruption import Terminated, terminable
 
@@ -33,6 +35,19 @@ COMMANDS = {
 """What each command does. Its file has ``DESCRIPTION``, ``EXTRA``, ``add_options(parser)`` and ``run(arguments)``."""
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """Of a command: an option that it has not is told with its own usage, and with the option that is most like it."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # called by the parser above it
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            like = difflib.get_close_matches(name, self._option_string_actions, 1)
+            hint = f"; did you mean {like[0]}?" if like else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
+
+
 def _module(command: str) -> ModuleType:
     return importlib.import_module(f"backspike.cli.{command}")
 
@@ -48,7 +63,7 @@ def make_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"backspike {version('backspike')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_CommandParser)
     for name, text in COMMANDS.items():
         if name != chosen:
             commands.add_parser(name, help=text, allow_abbrev=False)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from backspike.host.data.encoders.by_name import encoder_named
 from backspike.host.data.raw import Part, RawData
-from backspike.host.data.sources.labels import numbered
+from backspike.host.data.sources.labels import are_numbers, numbered
 
 __all__ = ["array_data", "arrays_named", "hold_arrays"]
 
@@ -35,14 +35,19 @@ def array_data(
     test: tuple[ArrayLike, ArrayLike] | None,
     *,
     in_map: tuple[int, int, int],
+    outputs: int,
     steps: int,
     encoder: str | None = None,
     classes: tuple[str, ...] | None = None,
+    like: tuple[str, RawData] | None = None,
 ) -> tuple[RawData, str | None]:
     """Arrays as the data of a network, and the name of their encoder, which is ``None`` where they are spikes.
 
     An array is ``[samples, ...]``: values from 0 to 1, or bytes; series of values ``[samples, length, ...]``; or spikes
     ``[samples, steps, ...]`` of 0 and 1. Which of them follows from the inputs of the network.
+
+    Integer labels are numbers of classes, from 0 on. They count from 1 where none is 0 and the largest one is the
+    number of outputs: the names of the classes are "1", "2", ... then. Where names are integers, labels stand for them.
 
     Parameters
     ----------
@@ -50,12 +55,16 @@ def array_data(
         Samples and their labels, integers or words.
     in_map : tuple of int
         Channels, height and width of the network's inputs.
+    outputs : int
+        Of the network.
     steps : int
         Time steps T.
     encoder : str or None
         Name of the encoder; ``None``: by threshold, series in levels.
     classes : tuple of str or None
-        Names of the classes; ``None``: as the labels say.
+        Names of the classes, which the labels must be among; ``None``: as the labels say.
+    like : tuple of str and RawData, or None
+        Name and content of data whose scale, fitted encoder and shape these get, where they are of the same kind.
 
     Raises
     ------
@@ -65,21 +74,24 @@ def array_data(
     samples = _array("x", train[0])
     others = samples[:0] if test is None else _array("samples of test", test[0])
     kind, encoder = _kind(samples, int(np.prod(in_map)), steps, encoder)
-    full = _check_values("x", samples, kind)
+    if like is not None and (like[1].kind != kind or np.prod(like[1].shape) * _planes(encoder) != np.prod(in_map)):
+        like = None
+    scaled = like is not None and like[1].full is None
+    full = _check_values("x", samples, kind, scaled)
     if len(others):
         if others.shape[1:] != samples.shape[1:]:
             raise ValueError(
                 f"samples of test must be {list(samples.shape[1:])} as those of x, not {list(others.shape[1:])}"
             )
-        _check_values("samples of test", others, kind)
+        _check_values("samples of test", others, kind, scaled)
     labels = [_labels("y", train[1], len(samples))]
     labels.append(labels[0][:0] if test is None else _labels("labels of test", test[1], len(others)))
-    digest = hashlib.sha256(repr((kind, encoder, classes, in_map)).encode())
+    digest = hashlib.sha256(repr((kind, encoder, classes, in_map, outputs, like and like[0])).encode())
     for array in (samples, others, *labels):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     name = f"arrays-{digest.hexdigest()[:16]}"
-    numbers, names = numbered(labels, classes, name)
+    numbers, names = _numbered(labels, classes, outputs)
     shape = _shape(samples.shape[1 if kind == "values" else 2 :], in_map, 1 if kind == "spikes" else _planes(encoder))
     parts = [
         Part(rows.reshape(len(rows), *(() if kind == "values" else samples.shape[1:2]), *shape), found)
@@ -89,7 +101,19 @@ def array_data(
     data = RawData(
         name=name, kind=kind, shape=shape, train=parts[0], test=parts[1], classes=names, length=length, full=full
     )
-    return data, encoder
+    return data if like is None else data.like(like[1], name), encoder
+
+
+def _numbered(
+    labels: list[np.ndarray], classes: tuple[str, ...] | None, outputs: int
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    together = np.concatenate(labels)
+    if together.dtype.kind in "iu":
+        if classes is None and together.min() > 0 and together.max() == outputs:
+            classes = tuple(map(str, range(1, outputs + 1)))
+        elif classes is not None and are_numbers(classes) and together.max() >= len(classes):
+            classes = None  # numbers that stand for themselves: there are more of them now
+    return numbered(labels, classes, "given", known=True)
 
 
 def _array(name: str, given: ArrayLike) -> np.ndarray:
@@ -108,8 +132,9 @@ def _kind(samples: np.ndarray, inputs: int, steps: int, encoder: str | None) -> 
     """What rows are, and their encoder."""
     size = int(np.prod(samples.shape[1:]))
     inner = int(np.prod(samples.shape[2:])) if samples.ndim > 2 else 0
-    binary = samples.dtype.kind == "b" or (samples.dtype.kind in "iu" and samples.min() >= 0 and samples.max() <= 1)
-    if binary and samples.shape[1] == steps and inner == inputs:
+    spikes = samples.shape[1] == steps and inner == inputs
+    binary = spikes and bool(np.isin(samples, (0, 1)).all())
+    if binary and samples.dtype.kind != "f":
         return "spikes", None
     for name in [encoder] if encoder else [_PLAIN, f"{_PLAIN}+off"]:
         if size * _planes(name) == inputs:
@@ -117,8 +142,12 @@ def _kind(samples: np.ndarray, inputs: int, steps: int, encoder: str | None) -> 
     series = encoder or "levels"
     if inner * _planes(series) == inputs and "series" in encoder_named(series).kinds:
         return "series", series
+    if binary:
+        return "spikes", None
+    if spikes:
+        raise ValueError(f"x must be spikes of 0 and 1, as [samples, {steps}, {inputs}], not {_odd(samples):g}")
     raise ValueError(
-        f"x must be [samples, {inputs}] of values, or [samples, {steps}, {inputs}] of spikes, integers of 0 and 1, "
+        f"x must be [samples, {inputs}] of values, or [samples, {steps}, {inputs}] of spikes, 0 and 1, "
         f"for the network's inputs{'' if encoder is None else f' with encoder {encoder}'}, not {samples.dtype} "
         f"{list(samples.shape)}"
     )
@@ -128,16 +157,25 @@ def _planes(encoder: str | None) -> int:
     return 1 if encoder is None else encoder_named(encoder).inputs_per_value
 
 
-def _check_values(name: str, samples: np.ndarray, kind: str) -> float | None:
-    """The value that stands for 1."""
+def _odd(samples: np.ndarray) -> float:
+    """The first value that is neither 0 nor 1."""
+    return float(samples[~np.isin(samples, (0, 1))][0])
+
+
+def _check_values(name: str, samples: np.ndarray, kind: str, scaled: bool) -> float | None:
+    """The value that stands for 1; ``None`` for spikes, and where values are ``scaled`` as those of other data."""
     if kind == "spikes":
-        if samples.min() < 0 or samples.max() > 1:
-            raise ValueError(f"{name} must be spikes of 0 and 1, not {samples.max()!r}")
+        if not np.isin(samples, (0, 1)).all():
+            raise ValueError(f"{name} must be spikes of 0 and 1, not {_odd(samples):g}")
+        return None
+    if kind == "values" and np.isnan(samples).any():
+        raise ValueError(f"{name} must be values from 0 to 1, not nan: put a number where a value is missing")
+    if scaled:
+        if np.isinf(samples).any():
+            raise ValueError(f"{name} must be finite, not inf")
         return None
     if samples.dtype == np.uint8:
         return 255.0
-    if kind == "values" and np.isnan(samples).any():
-        raise ValueError(f"{name} must be values from 0 to 1, not nan: put a number where a value is missing")
     low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
     if not 0 <= low <= high <= 1:
         raise ValueError(
@@ -149,6 +187,8 @@ def _check_values(name: str, samples: np.ndarray, kind: str) -> float | None:
 
 def _labels(name: str, labels: ArrayLike, samples: int) -> np.ndarray:
     found = np.asarray(labels)
+    if found.dtype.kind == "O" and all(isinstance(label, str) for label in found.reshape(-1)):
+        found = found.astype(str)  # a column of a table in memory
     if found.shape != (samples,):
         raise ValueError(f"{name} must be [{samples}], one label for each sample, not {list(found.shape)}")
     return found

@@ -81,6 +81,8 @@ class Dataset:
         Of an input: 1 for spikes, more for the integers of the direct encoder.
     encoder : str or None
         Name of what makes the inputs; ``None``: they are as in the source.
+    fitted : bool
+        Whether scale or encoder follow from training samples.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Dataset:
     steps: int
     bits: int = 1
     encoder: str | None = None
+    fitted: bool = False
 
     def with_validation(self, share: float, seed: int) -> "Dataset":
         """With a share of the training samples put aside, drawn by the seed; at least one stays on each side."""

@@ -49,10 +49,11 @@ def encode_data(data: RawData, steps: int, encoder: str | None = None) -> Datase
         raise ValueError(f"encoder must take {data.kind}, such as {default_encoder(data)}, not {encoder!r}")
     seen = seen_values(data, steps)
     scale = Scale.of(data, seen) if chosen.scaled else _plain
+    fitted = chosen.fits or (chosen.scaled and data.full is None)
     chosen = chosen.fitted(scale(seen))
     encode = partial(_values if data.kind == "values" else _series, chosen, scale, steps, len(data.shape) == 3)
     shape = (chosen.inputs_per_value * data.shape[0], *data.shape[1:])
-    return replace(_dataset(data, steps, encode, shape), bits=chosen.bits, encoder=str(chosen))
+    return replace(_dataset(data, steps, encode, shape), bits=chosen.bits, encoder=str(chosen), fitted=fitted)
 
 
 def _dataset(

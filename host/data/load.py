@@ -9,12 +9,13 @@ from backspike.host.data.encode import encode_data
 from backspike.host.data.raw import RawData
 from backspike.host.data.sources import idx
 from backspike.host.data.sources.bundled import BUNDLED
+from backspike.host.data.sources.labels import are_numbers
 from backspike.host.data.sources.npz import read_arrays
 from backspike.host.data.sources.recordings import has_recordings, read_recordings
 from backspike.host.data.sources.series import find_pair, read_series
 from backspike.host.data.sources.table import TABLES, read_table
 
-__all__ = ["absolute", "load", "read"]
+__all__ = ["absolute", "check_words", "load", "read"]
 
 _SOURCES = (
     "'digits', 'mnist5k', FILE.npz, FILE.csv, NAME_TRAIN.ts, or a folder of IDX files, of train.csv and test.csv, or "
@@ -52,6 +53,17 @@ def read(source: Path | str, classes: tuple[str, ...] | None = None) -> RawData:
     if source in BUNDLED:
         return BUNDLED[str(source)](classes)
     return _read_path(source, classes)
+
+
+def check_words(source: Path | str, classes: tuple[str, ...]) -> None:
+    """``ValueError`` where a class of other data is a word, but none of those that a network has learned."""
+    own = read(source).classes
+    for word in () if are_numbers(own) else own:
+        if word not in classes:
+            raise ValueError(
+                f"data must have the classes {', '.join(classes)}, which the network has learned, not {word!r}, which "
+                f"{str(source)!r} has"
+            )
 
 
 def _read_path(source: Path | str, classes: tuple[str, ...] | None) -> RawData:

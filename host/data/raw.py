@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data before they are spikes: what every reader makes, and what every encoder takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -61,6 +61,8 @@ class RawData:
         Steps of a series or of spikes; 1 for values.
     full : float or None
         The value that stands for 1, where values are from 0 to that; ``None``: training samples say what is scaled.
+    fitted_to : Rows or None
+        Samples that scale and encoder are fitted to; ``None``: those for training.
     """
 
     name: str
@@ -71,6 +73,27 @@ class RawData:
     classes: tuple[str, ...]
     length: int = 1
     full: float | None = None
+    fitted_to: Rows | None = None
+
+    def like(self, other: "RawData", name: str) -> "RawData":
+        """Arrays with shape, scale and encoder of other data of this kind and as many features, under another name."""
+
+        def part(mine: Part) -> Part:
+            rows = np.asarray(mine.rows)
+            if self.full is not None and other.full is not None and self.full != other.full:
+                rows = rows / self.full * other.full
+            return replace(mine, rows=rows.reshape(*rows.shape[: rows.ndim - len(self.shape)], *other.shape))
+
+        fitted_to = other.train.rows if other.fitted_to is None else other.fitted_to
+        return replace(
+            self,
+            name=name,
+            shape=other.shape,
+            train=part(self.train),
+            test=part(self.test),
+            full=other.full,
+            fitted_to=fitted_to,
+        )
 
 
 def split(rows: Rows, labels: np.ndarray, *, seed: int = 0, tests: int | None = None) -> tuple[Part, Part]:

@@ -55,10 +55,11 @@ def features(rows: np.ndarray) -> np.ndarray:
 
 
 def seen_values(data: RawData, steps: int) -> np.ndarray:
-    """Values of training samples [many, features]; of series the means that their T steps take."""
-    count = len(data.train)
+    """Values of samples that encoders are fitted to [many, features]; of series the means that their T steps take."""
+    fitted_to = data.train.rows if data.fitted_to is None else data.fitted_to
+    count = len(fitted_to)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SEEN)).astype(np.int64))
-    rows = np.asarray(data.train.rows[chosen], dtype=np.float64)
+    rows = np.asarray(fitted_to[chosen], dtype=np.float64)
     size = int(np.prod(data.shape))
     if data.kind == "series":
         rows = averaged(rows.reshape(len(rows), -1, size), steps)

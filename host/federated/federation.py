@@ -118,6 +118,7 @@ def run_federation(
     told: Callable[[Round], None],
     *,
     chips: Sequence[Callable[[], AbstractContextManager[Chip]]] = (),
+    started: Callable[[int], None] = lambda _: None,
 ) -> list[np.ndarray]:
     """Train all rounds, each worker in a process of its own; all of them end with it.
 
@@ -129,6 +130,8 @@ def run_federation(
         Called with each ``Round``; first with that of the initial weights.
     chips : sequence of function
         Each opens the chip of a worker, in its process; the others train in the golden model.
+    started : function
+        Called with the number of processes that are ready, whenever one more is.
 
     Returns
     -------
@@ -161,6 +164,6 @@ def run_federation(
         told(Round(number, metrics.accuracy, metrics.loss, digest(last), takers.get(number, [])))
 
     strategy = ExactFedAvg(spec.model.format, told=takers.__setitem__, min_train_nodes=count, min_available_nodes=count)
-    with LocalGrid(WorkerApp(federation, tuple(chips)), count) as grid:
+    with LocalGrid(WorkerApp(federation, tuple(chips)), count, started=started) as grid:
         strategy.start(grid, arrays_of(spec.weights()), num_rounds=federation.rounds, evaluate_fn=evaluate)
     return last

@@ -7,7 +7,7 @@ Flower's own simulation needs Ray, ten times as large as all the rest of Flower.
 import itertools
 import multiprocessing
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Self
@@ -34,10 +34,16 @@ class LocalGrid(Grid):
         Makes the ``ClientApp``, in the process of each worker; it must be one that can be pickled.
     workers : int
         Nodes. The partition of node n is n - 1.
+    started : function
+        Called each time that a process is ready, with how many are: each takes seconds to load its libraries.
     """
 
-    def __init__(self, app: Callable[[], ClientApp], workers: int) -> None:
-        self._app, self._workers = app, workers
+    def __init__(
+        self, app: Callable[[], ClientApp], workers: int, *, started: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._app, self._workers, self._started = app, workers, started
+        self._starting: list[Future[int]] = []
+        self._ready = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[str, tuple[Message, Future[Message]]] = {}
         self._run: Any = None
@@ -58,6 +64,7 @@ class LocalGrid(Grid):
             self._pools[node] = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self._app, node)
             )
+            self._starting.append(self._pools[node].submit(abs, node))
         return self._pools[node]
 
     def set_run(self, run: Any) -> None:
@@ -95,7 +102,13 @@ class LocalGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """See ``Grid``; there is no limit of time."""
-        return [self._reply(name) for name in self.push_messages(messages)]
+        names = list(self.push_messages(messages))
+        for start in as_completed(self._starting):
+            if start.exception() is None:  # one that died is told by its answer
+                self._ready += 1
+                self._started(self._ready)
+        self._starting.clear()
+        return [self._reply(name) for name in names]
 
     def _reply(self, name: str) -> Message:
         """The answer of a worker; an error where it raised or died, and then it has a new process next time."""
@@ -104,6 +117,7 @@ class LocalGrid(Grid):
             return future.result()
         except BrokenProcessPool as error:
             self._pools.pop(message.metadata.dst_node_id).shutdown()
+            self._ready -= 1
             problem = str(error)
         except Exception as error:  # whatever the worker's code raises is its answer
             problem = f"{type(error).__name__}: {error}"

@@ -25,7 +25,7 @@ from backspike.golden.network import Network
 from backspike.host.training.metrics import Metrics
 from backspike.host.training.training_spec import TrainingSpec, fingerprint
 
-__all__ = ["Checkpoint", "read_history", "read_spec", "read_weights", "save_weights"]
+__all__ = ["Checkpoint", "read_fitted", "read_history", "read_spec", "read_weights", "save_weights"]
 
 _VERSION = 4
 """Of the description. A file of another version is refused."""
@@ -108,6 +108,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file."""
+        data = self.spec.dataset()
         description = {
             "version": _VERSION,
             "spec": dataclasses.asdict(self.spec),
@@ -119,7 +120,8 @@ class Checkpoint:
             "samples": self.samples,
             "constants": self.spec.constants(),
             "data": self.data,
-            "classes": self.spec.dataset().classes,
+            "classes": data.classes,
+            "fitted": data.fitted,
             "chip": self.chip,
             "written_by": _versions(),
         }
@@ -188,12 +190,14 @@ def save_weights(
     *,
     classes: tuple[str, ...] | None = None,
     history: Sequence[dict[str, Any]] = (),
+    fitted: bool = False,
 ) -> None:
     """Write weights and what they are for, which a training can begin with, but not go on with."""
     description = {
         "version": _VERSION,
         "spec": dataclasses.asdict(spec),
         "classes": classes,
+        "fitted": fitted,
         "history": list(history),
         "written_by": _versions(),
     }
@@ -221,6 +225,12 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The results of each epoch of the training that a file describes; none where it holds only weights."""
     arrays = _read(path)
     return list(_description(path, arrays).get("history", ())) if "description" in arrays else []
+
+
+def read_fitted(path: Path) -> bool:
+    """Whether scale or encoder of the data follow from the samples of the training that a file describes."""
+    arrays = _read(path)
+    return bool(_description(path, arrays).get("fitted", False)) if "description" in arrays else False
 
 
 def read_weights(path: Path, model: Network, *, rounded: bool = False) -> tuple[list[np.ndarray], float]:

@@ -117,7 +117,11 @@ def test_an_encoder_is_fitted_to_the_training_alone(tmp_path):
     together = model.inputs(series[:3])
     assert np.array_equal(np.concatenate([model.inputs(series[n : n + 1]) for n in range(3)], axis=1), together)
     model.save(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="x must be spikes, as encoder levels was fitted to samples of a training"):
+    assert np.array_equal(Model.load(tmp_path / "a.npz").inputs(series[:3]), together), "as they are still held"
+    del model
+    with pytest.raises(
+        ValueError, match="x must be spikes, as other values are encoded by the samples of the training"
+    ):
         Model.load(tmp_path / "a.npz").predict(series)
 
 

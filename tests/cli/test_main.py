@@ -125,6 +125,22 @@ def test_what_cannot_be_parsed_is_refused(arguments, text, capsys):
     assert text in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage", "hint"),
+    [
+        (["sim", "--coers=6"], "backspike sim", "--coers=6; did you mean --cores?"),
+        (["evaluate", "--load=a", "--port=b", "--test=9"], "backspike evaluate", "--test=9; did you mean --tests?"),
+        (["nir", "import", "a.nir", "--rest=hard"], "backspike nir import", "--rest=hard; did you mean --reset?"),
+        (["boards", "ulx3s"], "backspike boards", "unrecognized arguments: ulx3s\n"),
+    ],
+)
+def test_a_misspelled_option_is_told_with_the_usage_of_its_command(arguments, usage, hint, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: {usage} [-h]") and hint in told
+
+
 def test_verilog_is_written_with_its_description(capsys, tmp_path):
     folder = tmp_path / "new" / "verilog"
     assert main(["verilog", "--cores=2", "--weights=64", "--neurons=16", "--steps=3", f"--output={folder}"]) == 0

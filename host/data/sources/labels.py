@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["check_classes", "numbered"]
+__all__ = ["are_numbers", "check_classes", "numbered"]
 
 _MOST = 65_535
 """The largest label: no chip has as many outputs."""
@@ -20,14 +20,20 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
+def are_numbers(classes: Sequence[str]) -> bool:
+    """Whether names of classes are their numbers, from 0 on."""
+    return list(classes) == [str(number) for number in range(len(classes))]
+
+
 def numbered(
-    labels: Sequence[np.ndarray], classes: tuple[str, ...] | None, source: str
+    labels: Sequence[np.ndarray], classes: tuple[str, ...] | None, source: str, *, known: bool = False
 ) -> tuple[list[np.ndarray], tuple[str, ...]]:
     """Numbers of the classes [samples] of each array of labels, and the names of the classes.
 
-    Integers are numbers of classes, from 0 to the largest one; where names are given and no label is 0, they count from
-    1 to the number of names. Words are numbered in the order of the names, without names in that of the alphabet, or of
-    their size where all are integers; names that are none of the words rename them in that order.
+    Integers are numbers of classes, from 0 to the largest one; where all names are integers and the labels are among
+    them, they stand for these; where other names are given and no label is 0, they count from 1 to the number of names.
+    Words are numbered in the order of the names, without names in that of the alphabet, or of their size where all are
+    integers; names that are none of the words rename them in that order.
 
     Parameters
     ----------
@@ -37,6 +43,9 @@ def numbered(
         Names of all classes in the order of their numbers; ``None``: they follow from the labels.
     source : str
         What the sentence of an error names.
+    known : bool
+        Whether the names are those of a network that has learned them: words must be among them then, and integers
+        that stand for no name count from 0.
 
     Raises
     ------
@@ -51,17 +60,19 @@ def numbered(
     if together.dtype.kind not in "iubU":
         raise TypeError(f"labels of the data {source} must be integers or words, not {together.dtype}")
     find = _words if together.dtype.kind == "U" else _counted
-    found, names = find(together, classes, source)
+    found, names = find(together, classes, source, known)
     ends = np.cumsum([len(part) for part in labels])[:-1]
     return list(np.split(found, ends)), names
 
 
-def _words(labels: np.ndarray, classes: tuple[str, ...] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _words(
+    labels: np.ndarray, classes: tuple[str, ...] | None, source: str, known: bool
+) -> tuple[np.ndarray, tuple[str, ...]]:
     found, numbers = np.unique(labels, return_inverse=True)
     words = [str(word) for word in found]
     ordered = sorted(words, key=int) if all(map(_is_integer, words)) else words
     unknown = [word for word in ordered if word not in (classes or words)]
-    if classes is not None and unknown and not len(unknown) == len(words) == len(classes):
+    if classes is not None and unknown and (known or not len(unknown) == len(words) == len(classes)):
         raise ValueError(
             f"labels of the data {source} must be among the classes {', '.join(classes)}, not {unknown[0]!r}"
         )
@@ -75,14 +86,25 @@ def _is_integer(word: str) -> bool:
     return word.isascii() and word.removeprefix("-").isdecimal()
 
 
-def _counted(labels: np.ndarray, classes: tuple[str, ...] | None, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _counted(
+    labels: np.ndarray, classes: tuple[str, ...] | None, source: str, known: bool
+) -> tuple[np.ndarray, tuple[str, ...]]:
     labels = labels.astype(np.int64)
     least, largest = int(labels.min()), int(labels.max())
     if least < 0 or largest > _MOST:
         raise ValueError(f"labels of the data {source} must be 0 to {_MOST}, not {least if least < 0 else largest}")
     if classes is None:
         return labels, tuple(map(str, range(largest + 1)))
-    first = 1 if least > 0 and largest == len(classes) else 0
+    if all(map(_is_integer, classes)):
+        words = labels.astype(str)
+        if known or np.isin(words, classes).all():
+            return _words(words, classes, source, True)
+    if known and largest >= len(classes):
+        raise ValueError(
+            f"labels of the data {source} must be 0 to {len(classes) - 1}, the numbers of {', '.join(classes)}, not "
+            f"{largest}: give these names"
+        )
+    first = 1 if not known and least > 0 and largest == len(classes) else 0
     if largest - first >= len(classes):
         raise ValueError(
             f"classes must be {largest + 1} names for the labels to {largest} of the data {source}, not {len(classes)}"

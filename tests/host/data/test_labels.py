@@ -21,6 +21,8 @@ from backspike.host.data.sources.labels import check_classes, numbered
         (["b", "a"], ("c", "b", "a"), [1, 2], ("c", "b", "a")),
         (["1", "2"], ("sick", "well"), [0, 1], ("sick", "well")),
         ([True, False], None, [1, 0], ("0", "1")),
+        ([2, 1], ("1", "2", "3"), [1, 0], ("1", "2", "3")),
+        ([2, 0], ("1", "2", "3"), [2, 0], ("1", "2", "3")),
     ],
 )
 def test_numbers_and_names(labels, classes, numbers, names):
@@ -57,3 +59,15 @@ def test_names_that_are_none():
     for wrong in ("ab", [1], [""], 5):
         with pytest.raises(TypeError, match=r"^classes must be a sequence of names, not "):
             check_classes(wrong)
+
+
+def test_labels_of_classes_that_a_network_has_learned():
+    (found,), _ = numbered([np.array([2, 1])], ("a", "b", "c"), "d", known=True)
+    assert found.tolist() == [2, 1]
+    for labels, names, text in (
+        ([3, 1], "abc", "must be 0 to 2, the numbers of a, b, c, not 3: give these names"),
+        (["x", "y", "z"], "abc", "must be among the classes a, b, c, not 'x'"),
+        ([0, 1], "123", "must be among the classes 1, 2, 3, not '0'"),
+    ):
+        with pytest.raises(ValueError, match=f"^labels of the data d {re.escape(text)}$"):
+            numbered([np.array(labels)], tuple(names), "d", known=True)

@@ -65,7 +65,9 @@ def trained(grid):
 @pytest.mark.slow
 def test_neither_the_order_of_answers_nor_a_death_changes_a_bit(tmp_path):
     rounds = []
-    weights = run_federation(FEDERATION, FEDERATION.spec.dataset(), rounds.append)
+    ready: list[int] = []
+    weights = run_federation(FEDERATION, FEDERATION.spec.dataset(), rounds.append, started=ready.append)
+    assert ready == [1, 2, 3]
     assert [entry.number for entry in rounds] == [0, 1, 2] and rounds[1].workers == [0, 1, 2]
     app = WorkerApp(FEDERATION)
     for _ in range(3):
