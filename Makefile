@@ -119,7 +119,7 @@ help:
 #:   STRICT=0           1: a neuron spikes above the threshold only, not at it
 #:   BIAS=0             1: every neuron has a bias
 #:   RATE               learning rate of the first epochs; by default it follows from network and data
-#:   UPDATE=momentum    what weights follow: momentum, lion or sign
+#:   UPDATE             what weights follow: momentum, lion or sign; by default momentum, with ottt-o lion
 #:   MOMENTUM           momentum of the weight updates, by default 0.875, with lion and sign 0.984375
 #:   DECAY=1.0          share of a weight that an update keeps: weight decay
 #:   LOSS_SCALE         factor of the loss, by default 1 / STEPS
