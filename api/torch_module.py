@@ -43,7 +43,7 @@ class ChipNetwork(torch.nn.Module):
     Attributes
     ----------
     weights : torch.nn.ParameterList
-        The weights of each layer.
+        The weights of each layer; those of a maximum pooling stay.
 
     Raises
     ------
@@ -69,7 +69,8 @@ class ChipNetwork(torch.nn.Module):
             spec.model, Training(rate=1.0), weights=weights, rule=rule, feedback_seed=spec.seed, arithmetic=arithmetic
         )
         self.weights = torch.nn.ParameterList(
-            torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64)) for weight in weights
+            torch.nn.Parameter(torch.tensor(weight, dtype=torch.float64), requires_grad=layer.learns)
+            for layer, weight in zip(spec.model.layers, weights, strict=True)
         )
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How errors come to a layer: through the weights of the layer behind it, or from the last layer by others."""
+"""How errors come to a layer: through the weights of the layers behind it, or from the last layer by others."""
 
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
 
 import numpy as np
 
@@ -11,7 +12,29 @@ from backspike.golden.layers import Dense, Layer
 from backspike.golden.passes import Passes
 from backspike.golden.windows import delta_windows, pooled_any, to_map, transposed, unpooled
 
-__all__ = ["active", "error_sums", "fed_back", "pass_back"]
+__all__ = ["active", "error_sums", "fed_back", "pass_back", "passed_back"]
+
+
+def passed_back(
+    takers: Sequence[tuple[Layer, np.ndarray, np.ndarray]], masks: np.ndarray, arithmetic: Arithmetic[Sum]
+) -> np.ndarray:
+    """As ``pass_back``, from all layers that take the spikes: one sum and one rounding.
+
+    Parameters
+    ----------
+    takers : sequence of (Layer, array of float64, array of float64 [T, B, outputs])
+        These layers, their weights and deltas.
+    masks : array of bool [T, B, N]
+        Of the layer that gets the errors.
+    arithmetic : Arithmetic
+        How results are rounded.
+    """
+    if len(takers) == 1:
+        return pass_back(*takers[0], masks, arithmetic)
+    sums = [
+        error_sums(layer, weight, deltas.reshape(-1, layer.outputs), arithmetic) for layer, weight, deltas in takers
+    ]
+    return arithmetic.masked(reduce(arithmetic.add, sums), masks.reshape(-1, masks.shape[2])).reshape(masks.shape)
 
 
 def pass_back(

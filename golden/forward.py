@@ -17,6 +17,7 @@ from backspike.golden.layers import Layer
 from backspike.golden.network import Network
 from backspike.golden.neuron import State, initial_state, step
 from backspike.golden.passes import Passes
+from backspike.golden.sources import added
 from backspike.golden.windows import input_windows, row_order, to_map
 
 __all__ = ["LayerTrace", "Trace", "blocks", "check_labels", "check_spikes", "currents", "forward", "run_layer"]
@@ -70,6 +71,10 @@ class Trace:
             np.concatenate([part.inputs for part in parts]),
             tuple(LayerTrace(*(np.concatenate([getattr(each, n) for each in own]) for n in names)) for own in layers),
         )
+
+    def given(self, taken: Sequence[int]) -> np.ndarray:
+        """What the layers of these numbers give to a layer that takes their spikes, or the inputs to the first."""
+        return added([self.layers[number].spikes for number in taken]) if taken else self.inputs
 
     @property
     def counts(self) -> np.ndarray:
@@ -138,7 +143,7 @@ def run_layer(
     """What a layer does with spikes [T, B, inputs]; current = sum_j W_ji s_j[t], see ``neuron.step``.
 
     ``noise`` [T, B, N] moves its thresholds. ``state`` is that after the step before, if the samples began earlier.
-    ``most`` is the largest input: 1 of spikes.
+    ``most`` is the largest input: 1 of spikes, more of their sums.
     """
     if isinstance(arithmetic, Passes):
         done = arithmetic.run_layer(layer, weight, spikes, noise, state)
@@ -187,12 +192,12 @@ def forward(
     TypeError, ValueError
         ``spikes`` are of another kind or shape.
     """
-    inputs = spikes = check_spikes(network, spikes)
+    inputs = check_spikes(network, spikes)
     traces: list[LayerTrace] = []
-    for number, (layer, weight) in enumerate(zip(network.layers, weights, strict=True)):
+    for number, (layer, weight, taken) in enumerate(zip(network.layers, weights, network.taken, strict=True)):
         moved = noise[number] if number < len(noise) else None
         state = None if before is None else before.layers[number].state
-        most = 1 if number else network.largest_input
-        traces.append(run_layer(layer, weight, spikes, arithmetic, noise=moved, state=state, most=most))
-        spikes = traces[-1].spikes
+        given = Trace(inputs, tuple(traces)).given(taken)
+        most = len(taken) or network.largest_input
+        traces.append(run_layer(layer, weight, given, arithmetic, noise=moved, state=state, most=most))
     return Trace(inputs, tuple(traces))

@@ -14,6 +14,7 @@ from backspike.golden.network import Network
 from backspike.golden.operands import OPERAND_BITS, Operand
 from backspike.golden.passes import Passes
 from backspike.golden.rules import BPTT, Rule
+from backspike.golden.sources import added
 from backspike.golden.windows import input_windows, row_order, to_pixels
 
 __all__ = ["accumulate", "given_operands"]
@@ -32,7 +33,8 @@ def accumulate(
     """``G_ji = sum over samples and steps of delta_i[t] n_j[t]``, exact and not rounded, added to those given.
 
     ``n_j`` is what the rule takes from an input: its spike, an integer of the host, a trace, or a count. In a
-    convolutional layer the sum is also over all output pixels, and over the inputs of a pooling field.
+    convolutional layer the sum is also over all output pixels, and over the inputs of a pooling field. Where spikes of
+    several layers are added up, so is what they give. A layer that does not learn has none: 0.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def accumulate(
     """
     given = given_operands(network, trace, rule, arithmetic) if given is None else given
     sums = [
-        correlated(layer, values, delta, operand, arithmetic)
+        correlated(layer, values, delta, operand, arithmetic) if layer.learns else arithmetic.zeros(layer.shape)
         for layer, operand, values, delta in zip(network.layers, rule.operands(network), given, deltas, strict=True)
     ]
     if gradients is None:
@@ -67,12 +69,12 @@ def accumulate(
 
 def given_operands(network: Network, trace: Trace, rule: Rule, arithmetic: Arithmetic[Sum]) -> list[np.ndarray]:
     """What the inputs of each layer give at each step [T, B, N], or once a sample [1, B, N]."""
-    spikes = (trace.inputs, *(layer.spikes for layer in trace.layers[:-1]))
     result = []
-    for operand, before in zip(rule.operands(network), spikes, strict=True):
-        values = before
+    for operand, taken in zip(rule.operands(network), network.taken, strict=True):
+        parts = [trace.layers[number].spikes for number in taken] or [trace.inputs]
         if not operand.spikes:
-            values = arithmetic.operands(before, operand.leak, operand.one, OPERAND_BITS)
+            parts = [arithmetic.operands(part, operand.leak, operand.one, OPERAND_BITS) for part in parts]
+        values = added(parts)
         result.append(values[-1:] if operand.once else values)
     return result
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from backspike.golden.arithmetic import BitExact
-from backspike.golden.layers import Layer
-from backspike.golden.learning import run_layer
+from backspike.golden.forward import LayerTrace, Trace, run_layer
+from backspike.golden.layers import Layer, MaxPool
 from backspike.golden.network import Network
 from backspike.golden.presets import SPIKING
 from backspike.spec.formats import Format
@@ -30,16 +30,18 @@ def _uniform(generator: np.random.Generator, layer: Layer, bound: float, low: fl
     return weight
 
 
-def _fan_in(layer: Layer) -> int:
-    """Inputs that reach one output."""
-    return layer.in_channels * layer.kernel**2 * layer.pool**2
+def _fan_in(network: Network, number: int) -> int:
+    """Inputs that reach one output of a layer."""
+    layer = network.layers[number]
+    return layer.in_channels * layer.kernel**2 * layer.pool**2 * max(1, len(network.taken[number]))
 
 
 def initial_weights(network: Network, seed: int) -> list[np.ndarray]:
     """Uniform in ``+-theta * sqrt(6 / inputs)``, last layer from 0 to ``5 theta / inputs``.
 
-    ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``. So the outputs start just below
-    the threshold, inside the surrogate's window, where every one of them can learn. A bias starts at 0. All are rounded
+    ``inputs`` are those that reach one output: ``in_channels * kernel**2 * pool**2``, times the layers that it takes.
+    So the outputs start just below the threshold, inside the surrogate's window, where every one of them can learn. A
+    bias starts at 0; a maximum pooling has the identity. All are rounded
     to the network's format. The first layer's are smaller by half the range of inputs that are integers.
 
     Parameters
@@ -56,10 +58,13 @@ def initial_weights(network: Network, seed: int) -> list[np.ndarray]:
     """
     generator = np.random.default_rng(seed)
     weights = []
-    for layer in network.layers:
-        last = layer is network.layers[-1]
-        bound = layer.neuron.theta * (5 / _fan_in(layer) if last else math.sqrt(6 / _fan_in(layer)))
-        if layer is network.layers[0]:
+    for number, layer in enumerate(network.layers):
+        if isinstance(layer, MaxPool):
+            weights.append(layer.weights)
+            continue
+        last, inputs = number == len(network.layers) - 1, _fan_in(network, number)
+        bound = layer.neuron.theta * (5 / inputs if last else math.sqrt(6 / inputs))
+        if not number:
             bound /= 1 << network.input_bits - 1
         weights.append(network.format.round(_uniform(generator, layer, bound, 0 if last else -bound)) + 0.0)
     return weights
@@ -86,22 +91,26 @@ def balanced_weights(network: Network, seed: int, spikes: np.ndarray) -> list[np
     """
     arithmetic = BitExact(network.format)
     weights = initial_weights(network, seed)
-    for number, layer in enumerate(network.layers[:-1]):
-        most = 1 if number else network.largest_input
-        low, high = -_RANGE, _RANGE
+    traces: list[LayerTrace] = []
+    for number, (layer, taken) in enumerate(zip(network.layers, network.taken, strict=True)):
+        given, most = Trace(spikes, tuple(traces)).given(taken), len(taken) or network.largest_input
+        if number == len(network.layers) - 1:
+            break
+        low, high = (-_RANGE, _RANGE) if layer.learns else (0, 0)
         while low < high:
             middle = (low + high) // 2
             tried = _scaled(weights[number], middle, network.format)
-            trace = run_layer(layer, tried, spikes, arithmetic, most=most)
+            trace = run_layer(layer, tried, given, arithmetic, most=most)
             if trace.spikes.mean() < SPIKING:
                 low = middle + 1
             else:
                 high = middle
         weights[number] = _scaled(weights[number], low, network.format)
-        spikes = run_layer(layer, weights[number], spikes, arithmetic, most=most).spikes
+        traces.append(run_layer(layer, weights[number], given, arithmetic, most=most))
     last = network.layers[-1]
-    density = max(float(spikes.mean()), 1 / spikes.size)
-    mean = _fan_in(last) * density * float(weights[-1][: last.shape[0] - last.bias].mean())
+    density = max(float(given.mean()), 1 / given.size)
+    inputs = _fan_in(network, number) / (len(taken) or 1)
+    mean = inputs * density * float(weights[-1][: last.shape[0] - last.bias].mean())
     power = round(_FINEST * math.log2(_CURRENT * last.neuron.theta / mean))
     weights[-1] = _scaled(weights[-1], max(-_RANGE, min(power, _RANGE)), network.format)
     return weights

@@ -1,29 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of spiking neurons: fully connected, and convolutional with average pooling of the inputs.
+"""Layers of spiking neurons: fully connected, convolutional with average pooling of the inputs, and maximum pooling.
 
-Both have the attributes of a convolution: ``in_channels, in_height, in_width, out_channels, out_height, out_width,
+All have the attributes of a convolution: ``in_channels, in_height, in_width, out_channels, out_height, out_width,
 kernel, stride, padding, pool``. To a ``Dense`` every input and every output is a channel of a single pixel.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from backspike.golden.constants import Neuron
 from backspike.spec.checks import check_flag, check_integer
 
-__all__ = ["Conv", "Dense", "Layer"]
+__all__ = ["Conv", "Dense", "Layer", "MaxPool"]
 
 _NEURON = Neuron()
 
 
 class _Layer:
-    """What follows from the attributes that both kinds of layer have."""
+    """What follows from the attributes that all kinds of layer have."""
 
-    neuron: Neuron
     bias: bool
 
+    learns = True
+    """Whether there are weights that training changes."""
+
     if TYPE_CHECKING:
-        # Fields of one kind of layer, properties or constants of the other
+        # Fields of one kind of layer, properties or constants of another
+        @property
+        def neuron(self) -> Neuron: ...
         @property
         def in_channels(self) -> int: ...
         @property
@@ -90,6 +97,26 @@ class _Layer:
         return (self.in_channels * self.kernel**2 + self.bias, self.out_channels)
 
 
+class _Maps(_Layer):
+    """What follows from the maps of a layer that has some."""
+
+    @property
+    def inputs(self) -> int:
+        """Neurons of the layer before."""
+        return self.in_channels * self.in_height * self.in_width
+
+    @property
+    def outputs(self) -> int:
+        """Neurons."""
+        return self.out_channels * self.out_height * self.out_width
+
+    def _check_fields(self) -> None:
+        """Refuse a map that pooling fields do not divide."""
+        for name in ("in_height", "in_width"):
+            if getattr(self, name) % self.pool:
+                raise ValueError(f"{name} must be divisible by pool {self.pool}, not {getattr(self, name)!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dense(_Layer):
     """A fully connected layer of spiking neurons.
@@ -136,7 +163,7 @@ class Dense(_Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv(_Layer):
+class Conv(_Maps):
     """A convolutional layer of spiking neurons; average pooling of its inputs is part of it.
 
         S[c, Y, X] = sum of s over the pool x pool field of inputs c, Y * pool + i, X * pool + j
@@ -186,9 +213,7 @@ class Conv(_Layer):
     def __post_init__(self) -> None:
         for name in ("in_channels", "out_channels", "in_height", "in_width", "kernel", "stride", "pool"):
             self._keep_integer(name)
-        for name in ("in_height", "in_width"):
-            if getattr(self, name) % self.pool:
-                raise ValueError(f"{name} must be divisible by pool {self.pool}, not {getattr(self, name)!r}")
+        self._check_fields()
         self._keep_integer("padding", 0, self.kernel - 1)
         for name, size in (("in_height", self.pooled_height), ("in_width", self.pooled_width)):
             most = size + 2 * self.padding
@@ -206,16 +231,73 @@ class Conv(_Layer):
         """Width of the map of the outputs."""
         return (self.pooled_width + 2 * self.padding - self.kernel) // self.stride + 1
 
-    @property
-    def inputs(self) -> int:
-        """Neurons of the layer before."""
-        return self.in_channels * self.in_height * self.in_width
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool(_Maps):
+    """Maximum pooling of spikes: a neuron spikes whenever an input of its field does, and keeps nothing.
+
+        u[c, Y, X] = sum of s over the pool x pool field of inputs c, Y * pool + i, X * pool + j
+        s[c, Y, X] = u[c, Y, X] >= 1
+
+    It is a convolution of 1 x 1 behind average pooling, whose weights are the identity, and stay. Every potential is
+    within the surrogate's window, so that the error of a neuron goes to all inputs of its field.
+
+    Parameters
+    ----------
+    in_channels, in_height, in_width : int
+        The map of the inputs; height and width must be divisible by ``pool``.
+    pool : int
+        Side of a field in pixels, at least 2.
+
+    Raises
+    ------
+    TypeError
+        A parameter is of the wrong kind.
+    ValueError
+        A parameter is out of range.
+    """
+
+    in_channels: int
+    in_height: int
+    in_width: int
+    pool: int
+
+    learns = False
+    kernel = stride = 1
+    padding = 0
+    bias = False
+
+    def __post_init__(self) -> None:
+        for name, low in (("in_channels", 1), ("in_height", 1), ("in_width", 1), ("pool", 2)):
+            self._keep_integer(name, low)
+        self._check_fields()
 
     @property
-    def outputs(self) -> int:
-        """Neurons."""
-        return self.out_channels * self.out_height * self.out_width
+    def neuron(self) -> Neuron:
+        """What spikes at one input spike or more, without leak or reset."""
+        width = 2.0 ** math.ceil(math.log2(2 * self.pool**2))
+        return Neuron(kappa=0, theta=1, width=width, reset="hard", kappa_back=0, amplitude=1)
+
+    @property
+    def out_channels(self) -> int:
+        """As many as of the inputs."""
+        return self.in_channels
+
+    @property
+    def out_height(self) -> int:
+        """Height of the map of the outputs."""
+        return self.pooled_height
+
+    @property
+    def out_width(self) -> int:
+        """Width of the map of the outputs."""
+        return self.pooled_width
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The identity, as ``shape``."""
+        return np.eye(self.in_channels)
 
 
-Layer: TypeAlias = Dense | Conv
-"""Either kind of layer."""
+Layer: TypeAlias = Dense | Conv | MaxPool
+"""Any kind of layer."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from backspike.golden.arithmetic import Arithmetic, Sum
 from backspike.golden.clamp import clamp_backward
 from backspike.golden.constants import Training
-from backspike.golden.errors import fed_back, pass_back
+from backspike.golden.errors import fed_back, passed_back
 from backspike.golden.forward import LayerTrace, Trace, check_labels, check_spikes, forward, run_layer
 from backspike.golden.gradients import accumulate
 from backspike.golden.layers import Layer
@@ -51,7 +51,7 @@ def backward(
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """A backward pass.
 
-        e_j[t] = round(sum_i W_ji delta_i[t])        from the layer above, needed where m_j[t] = 1
+        e_j[t] = round(sum_i W_ji delta_i[t])        from all layers that take s_j, needed where m_j[t] = 1
         delta[t], and e of the last layer            see ``neuron.step_back`` and ``losses.rate_errors``
 
     Parameters
@@ -102,22 +102,18 @@ def backward(
         if not np.isfinite(error).all():
             raise ValueError(f"errors must be finite, not {float(error[~np.isfinite(error)][0])!r}")
         error = arithmetic.round(np.where(last.masks, error, 0.0))
-    all_deltas, all_errors = [], []
-    top = None
-    for number in reversed(range(len(network.layers))):
+    layers, top = network.layers, len(network.layers) - 1
+    deltas: dict[int, np.ndarray] = {}
+    errors_of = {top: error}
+    for number in range(top, -1, -1):
         traced = trace.layers[number]
-        deltas = layer_back(network.layers[number], traced, error, arithmetic, rule, trained)
-        all_deltas.append(deltas)
-        all_errors.append(error)
-        top = deltas if top is None else top
-        if not number:
-            break
-        below = trace.layers[number - 1].masks
-        if feedback:
-            error = fed_back(feedback[number - 1], top, below, arithmetic)
-        else:
-            error = pass_back(network.layers[number], weights[number], deltas, below, arithmetic)
-    return tuple(reversed(all_deltas)), tuple(reversed(all_errors))
+        if number < top and feedback:
+            errors_of[number] = fed_back(feedback[number], deltas[top], traced.masks, arithmetic)
+        elif number < top:
+            takers = [(layers[taker], weights[taker], deltas[taker]) for taker in network.takers[number]]
+            errors_of[number] = passed_back(takers, traced.masks, arithmetic)
+        deltas[number] = layer_back(layers[number], traced, errors_of[number], arithmetic, rule, trained)
+    return tuple(deltas[n] for n in range(top + 1)), tuple(errors_of[n] for n in range(top + 1))
 
 
 def _check_rule(

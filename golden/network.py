@@ -4,17 +4,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 from backspike.golden.constants import Neuron, Training
-from backspike.golden.layers import Conv, Dense, Layer
+from backspike.golden.layers import Conv, Dense, Layer, MaxPool
 from backspike.golden.notation import describe, parse_layers
 from backspike.golden.operands import MOST_BITS
+from backspike.golden.sources import chain, check_sources
 from backspike.spec.checks import check_flag, check_integer
 from backspike.spec.formats import BINARY16, Format
 
-__all__ = ["Conv", "Dense", "Network", "Neuron", "Training"]
+__all__ = ["Conv", "Dense", "MaxPool", "Network", "Neuron", "Training"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +26,17 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense or Conv
-        At least one; each takes what the one before gives.
+    layers : sequence of Dense, Conv or MaxPool
+        At least one.
     steps : int
         Time steps T, at least 1.
     format : Format
         Of every stored number.
     input_bits : int
         Of what the host gives: 1 for spikes, up to 8 for integers, which are a current of the first layer.
+    sources : sequence of sequence of int or None
+        For each layer the numbers of the layers before it whose spikes, added up, are its inputs; none for the first,
+        whose inputs are the network's. ``None``: each takes those of the layer before.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Network:
     steps: int
     format: Format = BINARY16
     input_bits: int = 1
+    sources: Sequence[Sequence[int]] | None = None
 
     ends_in_pixel: ClassVar[bool] = True
     """Whether the last layer must have a single output pixel: not in a part of a network."""
@@ -56,20 +60,18 @@ class Network:
         if not self.layers:
             raise ValueError("layers must be at least one Dense or Conv, not ()")
         for layer in self.layers:
-            if not isinstance(layer, Dense | Conv):
-                raise TypeError(f"layers must be Dense or Conv, not {layer!r}")
-        for number, (before, layer) in enumerate(pairwise(self.layers), start=1):
-            if isinstance(layer, Conv) and layer.in_map != before.out_map:
-                raise ValueError(
-                    f"layers[{number}] must have inputs of {_show(before.out_map)}, not {_show(layer.in_map)}"
-                )
-            if before.outputs != layer.inputs:
-                raise ValueError(f"layers[{number}].inputs must be {before.outputs}, not {layer.inputs!r}")
+            if not isinstance(layer, Dense | Conv | MaxPool):
+                raise TypeError(f"layers must be Dense, Conv or MaxPool, not {layer!r}")
+        check_sources(self)
+        if not self.layers[-1].learns:
+            raise ValueError("the last layer must be a Dense or Conv, whose spikes are the outputs, not a MaxPool")
         last = self.layers[-1].out_map
         if self.ends_in_pixel and last[1:] != (1, 1):
-            raise ValueError(f"the last layer must have one output pixel, not a map of {_show(last)}")
+            raise ValueError(f"the last layer must have one output pixel, not a map of {' x '.join(map(str, last))}")
         object.__setattr__(self, "steps", check_integer("steps", self.steps, 1))
         object.__setattr__(self, "input_bits", check_integer("input_bits", self.input_bits, 1, MOST_BITS))
+        if self.input_bits > 1 and not self.layers[0].learns:
+            raise ValueError(f"input_bits must be 1 with maximum pooling of the inputs, not {self.input_bits!r}")
         if not isinstance(self.format, Format):
             raise TypeError(f"format must be a Format, not {self.format!r}")
         for layer in self.layers:
@@ -91,7 +93,7 @@ class Network:
         Parameters
         ----------
         sizes : str
-            Such as ``"64-128-10"`` or ``"1x28x28-c16k3s2p1-a2-10"``; see ``notation``.
+            Such as ``"64-128-10"`` or ``"1x28x28-c16k3s2p1-m2-10"``; see ``notation``.
         steps, format
             As for ``Network``.
         bias : bool
@@ -114,16 +116,27 @@ class Network:
             return found if "width" in given else replace(found, width=min(thresholds * found.theta, most))
 
         hidden, last = described(neuron, 2), described(neuron, 4)
-        layers = parse_layers(sizes, neuron=hidden, last=last, bias=check_flag("bias", bias))
+        layers, sources = parse_layers(sizes, neuron=hidden, last=last, bias=check_flag("bias", bias))
         if neurons is not None:
             if neuron or len(neurons) != len(layers):
                 raise ValueError(f"neurons must be those of all {len(layers)} layers of {sizes}, not {neurons!r}")
             widths = [2] * (len(layers) - 1) + [4]
             layers = tuple(
-                replace(layer, neuron=described(given, width))
+                layer if isinstance(layer, MaxPool) else replace(layer, neuron=described(given, width))
                 for layer, given, width in zip(layers, neurons, widths, strict=True)
             )
-        return cls(layers=layers, steps=steps, format=format)
+        return cls(layers=layers, sources=sources, steps=steps, format=format)
+
+    @property
+    def taken(self) -> tuple[tuple[int, ...], ...]:
+        """``sources``, with their default filled in."""
+        return tuple(map(tuple, self.sources)) if self.sources is not None else chain(len(self.layers))
+
+    @property
+    def takers(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer the numbers of those that take its spikes."""
+        numbers = range(len(self.layers))
+        return tuple(tuple(taker for taker in numbers if number in self.taken[taker]) for number in numbers)
 
     @property
     def inputs(self) -> int:
@@ -141,8 +154,4 @@ class Network:
         return self.layers[-1].outputs
 
     def __str__(self) -> str:
-        return describe(self.layers)
-
-
-def _show(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
+        return describe(self.layers, self.taken)

@@ -76,7 +76,11 @@ def default_rate(
     density = check_number("density", _DENSITY if density is None else density, 0)
     if _kind(update, momentum) == "momentum":
         return _momentum_rate(network, batch, _MOMENTUM if momentum is None else momentum)
-    reached = [_reaching(layer) * (SPIKING if number else density) for number, layer in enumerate(network.layers)]
+    reached = [
+        _reaching(layer) * (SPIKING * len(taken) if taken else density)
+        for layer, taken in zip(network.layers, network.taken, strict=True)
+        if layer.learns
+    ]
     active = max(1.0, sum(reached) / len(reached))
     theta = network.layers[-1].neuron.theta
     return 2.0 ** round(math.log2(_WALK * theta / math.sqrt(active * updates)))

@@ -28,9 +28,11 @@ import numpy as np
 
 from backspike.golden.constants import Neuron
 from backspike.golden.integrating import check_clamp, check_ternary, integrating
+from backspike.golden.layers import MaxPool
 from backspike.golden.network import Network
 from backspike.golden.neuron import NOISE
 from backspike.golden.operands import LEAK_ONE, MAX_OPERAND, OPERAND_BITS, Operand, operands
+from backspike.golden.sources import check_chain
 from backspike.spec.checks import check_flag, check_integer
 
 __all__ = ["BPTT", "NAMES", "Rule"]
@@ -219,6 +221,12 @@ class Rule:
                         f"rule {self.name} must have neurons with theta at most {most:g}, as noise adds to it, not "
                         f"{layer.neuron.theta!r}"
                     )
+        self._check_layers(network)
+
+    def _check_layers(self, network: Network) -> None:
+        """``ValueError`` where the rule needs other layers."""
+        if self.backward != "surrogate" or self.feedback != "weights":
+            check_chain(self.name, network)
         if self.feedback != "weights" and len(network.layers) < 2:
             raise ValueError(
                 f"rule {self.name} must have a hidden layer to bring errors to: {network} has none; use ottt"
@@ -252,7 +260,11 @@ class Rule:
                 return replace(neuron, kappa_back=0.0)
             return integrating(neuron)
 
-        return replace(network, layers=[replace(layer, neuron=adapt(layer.neuron)) for layer in network.layers])
+        layers = [
+            layer if isinstance(layer, MaxPool) else replace(layer, neuron=adapt(layer.neuron))
+            for layer in network.layers
+        ]
+        return replace(network, layers=layers)
 
     @lru_cache  # noqa: B019 - a few small immutable objects
     def one(self, network: Network) -> int:
@@ -272,15 +284,17 @@ class Rule:
         return self.back_steps or self.one(network)
 
     def operands(self, network: Network) -> tuple[Operand, ...]:
-        """The ``Operand`` of each layer's inputs."""
+        """The ``Operand`` of each layer's inputs; its bound is that of their sum, where those of layers are added."""
         one = self.one(network)
         if self.operand == "spike":
-            return Operand(most=network.largest_input), *[Operand()] * (len(network.layers) - 1)
+            return tuple(Operand(most=len(taken) or network.largest_input) for taken in network.taken)
         if self.operand == "count":
             return (Operand(LEAK_ONE, 1, bias=network.steps, most=network.steps, once=True),) * len(network.layers)
         return tuple(
-            Operand(_leak(layer.neuron), one, bias=one, most=MAX_OPERAND) if number else Operand(0, one, one, one)
-            for number, layer in enumerate(network.layers)
+            Operand(_leak(layer.neuron), one, bias=one, most=MAX_OPERAND * len(taken))
+            if taken
+            else Operand(0, one, one, one)
+            for layer, taken in zip(network.layers, network.taken, strict=True)
         )
 
     def draw(self, network: Network, generator: np.random.Generator) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from backspike.golden.engines import Engine, bit_exact
 from backspike.golden.feedback import Feedback
 from backspike.golden.gradients import given_operands
 from backspike.golden.initial import initial_weights
+from backspike.golden.layers import MaxPool
 from backspike.golden.losses import RATE, Loss, host_errors
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
@@ -119,6 +120,8 @@ class Trainer:
             values = self.arithmetic.check(f"weights[{number}]", weight)
             if values.shape != layer.shape:
                 raise ValueError(f"weights[{number}] must be {list(layer.shape)}, not {list(values.shape)}")
+            if isinstance(layer, MaxPool) and (values != layer.weights).any():
+                raise ValueError(f"weights[{number}] must be the identity, as those of all maximum poolings")
             checked.append(values.copy())
         return checked
 
@@ -212,7 +215,14 @@ class Trainer:
     def apply(self) -> None:
         """The update at the end of a batch; clears the gradients."""
         training = self._scaled(self.training)
-        self.weights, self.velocities = update(self.weights, self.velocities, self.gradients, training, self.arithmetic)
+        moved = [number for number, layer in enumerate(self.network.layers) if layer.learns]
+        weights, velocities, gradients = (
+            [values[number] for number in moved] for values in (self.weights, self.velocities, self.gradients)
+        )
+        updated = update(weights, velocities, gradients, training, self.arithmetic)
+        self.weights, self.velocities = list(self.weights), list(self.velocities)
+        for number, weight, velocity in zip(moved, *updated, strict=True):
+            self.weights[number], self.velocities[number] = weight, velocity
         self._clear()
 
     def _scaled(self, training: Training) -> Training:

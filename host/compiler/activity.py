@@ -23,8 +23,10 @@ def measure_densities(trainer: Trainer, spikes: np.ndarray, labels: np.ndarray) 
     """
     trace = trainer.forward(spikes)
     deltas, _ = trainer.backward(trace, labels)
-    inputs = [trace.inputs, *(layer.spikes for layer in trace.layers[:-1])]
-    masks = [np.zeros(1), *(layer.masks for layer in trace.layers[:-1])]  # the host wants no errors
+    taken = trainer.network.taken
+    inputs = [[trace.layers[number].spikes for number in own] or [trace.inputs] for own in taken]
+    # The host wants no errors
+    masks = [[trace.layers[number].masks for number in own] or [np.zeros(1)] for own in taken]
     return tuple(
         Density(spikes=float(np.mean(s)), masks=float(np.mean(m)), deltas=float(np.mean(d != 0)))
         for s, m, d in zip(inputs, masks, deltas, strict=True)

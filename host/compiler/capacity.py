@@ -60,13 +60,13 @@ def _longer_lists(least: int) -> str:
 def most_channels(network: Network, config: ChipConfig, number: int) -> int:
     """Channels of a layer that one slice can have, so that the engines' lists hold the windows; at least 1.
 
-    A slice of a layer whose maps the layer after it sees as maps is a group there, whose window must fit.
+    A slice of a layer whose maps a layer after it sees as maps is a group there, whose window must fit.
     """
     layer = network.layers[number]
     most = config.list_depth // layer.kernel**2 * config.lanes
-    after = network.layers[number + 1] if number + 1 < len(network.layers) else None
-    if after is not None and not flat(after) and same_maps(after, layer):
-        most = min(most, config.list_depth // window(after))
+    for after in (network.layers[taker] for taker in network.takers[number]):
+        if not flat(after) and same_maps(after, layer):
+            most = min(most, config.list_depth // window(after))
     return min(most, layer.out_channels)
 
 
@@ -217,8 +217,9 @@ def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> Non
     """
     for number, (layer, most) in enumerate(zip(network.layers, gradient_terms(network, rule), strict=True)):
         if config.dense_only and not flat(layer):
+            kind = "convolution" if layer.learns else "maximum pooling"
             raise CapacityError(
-                f"layer {number} is a convolution, which a dense_only chip cannot do: use dense layers, or a chip with "
+                f"layer {number} is a {kind}, which a dense_only chip cannot do: use dense layers, or a chip with "
                 f"dense_only=False"
             )
         _check_shape(number, layer)
@@ -289,10 +290,12 @@ def core_use(layers: Iterable[Iterable["Slice"]]) -> dict[Core, dict[str, int]]:
     return dict(sorted(use.items()))
 
 
-def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]], *, feedback: bool = False) -> None:
+def check_memories(
+    network: Network, config: ChipConfig, layers: Sequence[Sequence["Slice"]], *, feedback: bool = False
+) -> None:
     """Refuse, with ``CapacityError``, slices that a core's memories, or fields of packets or tables, cannot hold.
 
-    ``feedback``: errors go from the last layer to each hidden one.
+    ``network``: the layers; ``feedback``: errors go from the last layer to each hidden one.
     """
     for core, use in core_use(layers).items():
         for name in MEMORIES:
@@ -303,8 +306,8 @@ def check_memories(config: ChipConfig, layers: Sequence[Sequence["Slice"]], *, f
                     remedy += f", or {name}={use[name]}"
                 raise CapacityError(f"core {core} needs {name}={use[name]} and has {limit}: use {remedy}")
     last, most = len(layers) - 1, (1 << EXPECTATIONS.fields["credits"]) - 1
-    for number in range(1, len(layers)):
-        consumers = {number, last} if feedback else {number}
+    for number in range(last):
+        consumers = {number + 1, last} if feedback else set(network.takers[number])
         count = sum(len(layers[consumer]) for consumer in consumers)
         if count > most:
             names = " and ".join(f"layer {consumer}" for consumer in sorted(consumers))

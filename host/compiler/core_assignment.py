@@ -22,12 +22,12 @@ def flits(partition: Partition, producer: Piece, consumer: Piece) -> float:
     Packets of three flits: forward for 32 outputs and step, backward for each error that a mask asks for.
     """
     network, last = partition.network, len(partition.network.layers) - 1
-    follows = consumer.layer == producer.layer + 1
+    follows = producer.layer in network.taken[consumer.layer]
     sends = producer.layer < consumer.layer == last if partition.feedback else follows
     outputs = pixels(network.layers[producer.layer]) * producer.channels
     copies = follows + sends if partition.learned else follows or sends
     words = words_of(outputs) * copies
-    errors = outputs * partition.densities[producer.layer + 1].masks if sends else 0
+    errors = outputs * partition.densities[network.takers[producer.layer][0]].masks if sends else 0
     return 3 * network.steps * (words + errors)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backspike.golden.network import Network
-from backspike.host.compiler.geometry import pixels, tap_count, window
+from backspike.host.compiler.geometry import pixels, takes_matrix, tap_count, window
 from backspike.spec.checks import check_number
 from backspike.spec.config import ChipConfig
 
@@ -107,6 +107,9 @@ class CostModel:
         input_errors: bool = False,
     ) -> None:
         steps, layers = network.steps, network.layers
+        self._takes = takes_matrix(network)
+        # Layers, or the host, of which each layer takes spikes
+        sources = [max(1, len(taken)) for taken in network.taken]
         last = len(layers) - 1
         # Layers that send to the last one because of it
         self._feedback = last - (not learned) if feedback else None
@@ -119,20 +122,22 @@ class CostModel:
         points = column(steps * pixels(layer) for layer in layers)
         # Inputs that an output pixel sees, in the mean, and the tape words in which they lie for each group
         seen = column(layer.in_channels * tap_count(layer) * layer.pool**2 / pixels(layer) for layer in layers)
+        seen *= column(sources)
         seen += column(layer.bias for layer in layers)
         spiking = seen * column(density.spikes for _, density in pairs)
         rows = column(layer.kernel * layer.pool for layer in layers)
-        scan = rows * rows * column(layer.in_channels / 32 for layer in layers)
+        inputs = [layer.inputs * count for layer, count in zip(layers, sources, strict=True)]
+        scan = rows * rows * column(layer.in_channels / 32 for layer in layers) * column(sources)
         # Of the deltas of a block's lanes, any one makes work for all
         hit = column(1 - (1 - density.deltas) ** config.lanes for _, density in pairs)
         # Inputs whose masks ask for errors; with feedback, all hidden neurons ask the last layer
         asked = [number > 0 or input_errors for number in range(len(layers))]
-        asking = [layer.inputs * density.masks * asks for asks, (layer, density) in zip(asked, pairs, strict=True)]
+        asking = [count * density.masks * asks for asks, count, density in zip(asked, inputs, densities, strict=True)]
         # Engines for dense layers find an input's deltas once, for its error and for the gradients of its weights
         unused = [
             (1 - density.masks * asks) * (1 - density.spikes) for asks, density in zip(asked, densities, strict=True)
         ]
-        using = [layer.inputs * (1 - unused[number]) for number, layer in enumerate(layers)]
+        using = [count * (1 - unused[number]) for number, count in enumerate(inputs)]
         if feedback:
             hidden = sum(layer.outputs * density.masks for layer, density in zip(layers, densities[1:], strict=False))
             asking = [hidden * (number == last) for number in range(len(layers))]
@@ -143,7 +148,10 @@ class CostModel:
         reached = column(
             tap_count(layer) / ((layer.in_height // layer.pool) * (layer.in_width // layer.pool)) for layer in layers
         )
-        self._replay = column(layer.in_channels * window(layer) + layer.bias <= config.list_depth for layer in layers)
+        self._replay = column(
+            layer.in_channels * window(layer) * count + layer.bias <= config.list_depth
+            for layer, count in zip(layers, sources, strict=True)
+        )
         self._points, self._rows, self._scan = points, rows, scan
         self._fp_terms, self._wg_terms = points * spiking, points * hit * spiking
         self._wg_rows = points * hit
@@ -155,9 +163,9 @@ class CostModel:
             self._silent = reached * np.log(zero)
         self._outputs = column(layer.out_channels for layer in layers)
         self._spike_flits = _SPIKES_FLITS * points / 32
-        masks = [density.masks for density in densities[1:]] + [0]
+        masks = [densities[takers[0]].masks if takers else 0 for takers in network.takers]
         self._error_flits = _ERROR_FLITS * points * column(masks)  # of each channel to each consumer, at most
-        words = [-(-layer.inputs // 32) for layer in layers]
+        words = [-(-layer.inputs // 32) * count for layer, count in zip(layers, sources, strict=True)]
         if feedback:
             words[last] += sum(words[1 : 1 + (self._feedback or 0)])
         self._in_flits = _SPIKES_FLITS * steps * column(words)
@@ -192,22 +200,19 @@ class CostModel:
 
     def _groups(self, slices: np.ndarray) -> np.ndarray:
         """Producers of each layer, [..., layers, 1]; the host is one."""
-        counts = slices.sum(axis=-1, keepdims=True)
-        return np.concatenate([np.ones_like(counts[..., :1, :]), counts[..., :-1, :]], axis=-2)
+        counts = self._takes @ slices.sum(axis=-1, keepdims=True)
+        return np.concatenate([np.ones_like(counts[..., :1, :]), counts[..., 1:, :]], axis=-2)
 
     def ports(self, channels: np.ndarray, slices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flits ``(in, out)`` per sample of the network port, each [..., layers, cores]."""
         counts = slices.sum(axis=-1, keepdims=True)
-        ones = np.ones_like(counts[..., :1, :])
-        consumers = np.concatenate([counts[..., 1:, :], ones], axis=-2)
-        shares, senders = self._share(self._outputs, counts), consumers
-        above = np.concatenate([shares[..., 1:, :], np.zeros_like(shares[..., :1, :])], axis=-2)
+        shares = counts * self._share(self._outputs, counts)
+        consumers, above = self._takes.T @ counts, self._takes.T @ shares
+        consumers[..., -1, :] = 1
         if self._feedback is not None:
             above[..., :-1, :] = shares[..., -1:, :]
-            senders = consumers.copy()
-            senders[..., :-1, :] = counts[..., -1:, :]
             consumers[..., : self._feedback, :] += counts[..., -1:, :]
-        inward = self._in_flits * slices + senders * above * self._error_flits * channels
+        inward = self._in_flits * slices + above * self._error_flits * channels
         sent = _ERROR_FLITS * self._errors * slices * self._share(channels, slices)
         outward = consumers * self._spike_flits * channels + sent
         return inward, outward

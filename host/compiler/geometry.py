@@ -21,6 +21,7 @@ __all__ = [
     "output_order",
     "pixels",
     "same_maps",
+    "takes_matrix",
     "tap_count",
     "terms",
     "window",
@@ -91,6 +92,14 @@ def same_maps(layer: Layer, before: Layer) -> bool:
         before.out_height,
         before.out_width,
     )
+
+
+def takes_matrix(network: Network) -> np.ndarray:
+    """1 where the layer of a row takes the spikes of the layer of a column, else 0: int64 [layers, layers]."""
+    result = np.zeros((len(network.layers),) * 2, dtype=np.int64)
+    for number, taken in enumerate(network.taken):
+        result[number, list(taken)] = 1
+    return result
 
 
 def input_rows(layer: Layer, before: Layer | None, first: int, channels: int) -> np.ndarray:

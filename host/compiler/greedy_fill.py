@@ -84,10 +84,11 @@ def slice_needs(partition: Partition, number: int, channels: Sequence[Sequence[i
     layers, depth = partition.network.layers, partition.config.list_depth
     layer, last, slices = layers[number], len(layers) - 1, 1
     outputs = [[pixels(layers[k]) * count for count in own] for k, own in enumerate(channels)]
-    inputs = outputs[-1] if outputs else [layer.inputs]
+    network = partition.network
+    inputs = [count for source in network.taken[number] for count in outputs[source]] or [layer.inputs]
     tape = sum(words_of(count) for count in inputs)
     groups = sum(-(-count // depth) for count in inputs) if flat(layer) else len(inputs)
-    routes = len(inputs) + 1
+    routes = len(inputs) + max(1, len(network.takers[number]))
     if partition.feedback and number == last:
         tape += sum(words_of(count) for own in (outputs if partition.learned else outputs[:-1]) for count in own)
         slices += partition.learned

@@ -7,7 +7,6 @@ own.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -58,20 +57,34 @@ def lay_out(
         for piece in sorted((p for p in pieces if p.layer == number), key=lambda p: p.first):
             room = used.setdefault((piece.x, piece.y), dict(_START))
             back = layers if feedback and number == len(network.layers) - 1 else []
-            own.append(_slice(layer, config, piece, room, layers[-1] if layers else [], back, learned=learned))
+            producers = [layers[source] for source in network.taken[number]]
+            own.append(_slice(layer, config, piece, room, producers, back, learned=learned))
         layers.append(own)
-    _connect(layers, learned=learned)
-    check_memories(config, layers, feedback=feedback)
+    _connect(network, layers, learned=learned)
+    check_memories(network, config, layers, feedback=feedback)
     return layers
 
 
 def _groups(
-    layer: Layer, config: ChipConfig, blocks: int, room: dict[str, int], producers: Sequence[Slice]
+    layer: Layer, config: ChipConfig, blocks: int, room: dict[str, int], producers: Sequence[Sequence[Slice]]
 ) -> Iterator[Group]:
-    """The groups of a slice with this many blocks but its bias, from where its core's memories are free."""
-    tape, row = room["tape"], room["weight"]
+    """The groups of a slice with this many blocks but its bias, from where its core's memories are free.
+
+    The same inputs of several layers, whose spikes are added, are in several groups with the same weights.
+    """
+    tape = room["tape"]
+    sources: Sequence[Sequence[Slice | Host]] = producers or [[HOST]]
+    for origins in sources:
+        for group in _groups_of(layer, config, blocks, tape, room["weight"], origins):
+            tape = group.tape + group.words
+            yield group
+
+
+def _groups_of(
+    layer: Layer, config: ChipConfig, blocks: int, tape: int, row: int, origins: Sequence[Slice | Host]
+) -> Iterator[Group]:
+    """The groups of all inputs from one layer, or of the host, from a tape word and a row of weights on."""
     plain, field_end = flat(layer), 1 << FAN_IN.fields["row_stride"]
-    origins: Sequence[Slice | Host] = producers or [HOST]
     for origin in origins:
         if isinstance(origin, Host):
             channels, neuron = layer.in_channels, 0
@@ -115,12 +128,12 @@ def _slice(
     config: ChipConfig,
     piece: Piece,
     room: dict[str, int],
-    producers: Sequence[Slice],
+    producers: Sequence[Sequence[Slice]],
     hidden: Sequence[Sequence[Slice]],
     *,
     learned: bool,
 ) -> Slice:
-    """A slice; ``hidden``: the slices by layer to which it sends errors directly."""
+    """A slice; ``producers``, ``hidden``: those by layer from which it takes spikes, and to which it sends errors."""
     blocks, count = -(-piece.channels // config.lanes), pixels(layer)
     groups = tuple(_groups(layer, config, blocks, room, producers))
     tape, row = groups[-1].tape + groups[-1].words, room["weight"] + layer.shape[0] * blocks
@@ -147,7 +160,7 @@ def _slice(
         fan_in_base=room["group"],
         groups=groups,
         order=output_order(layer, piece.first, piece.channels),
-        sources=tuple(part for own in hidden for part in own) or tuple(producers) or (HOST,),
+        sources=tuple(part for own in hidden or producers for part in own) or (HOST,),
         feedback=feedback,
         learned=learned and bool(feedback),
     )
@@ -163,17 +176,18 @@ def _slice(
 def row_order(network: Network, layers: Sequence[Sequence[Slice]], number: int) -> np.ndarray:
     """Golden weight rows of a layer in the order in which all its slices keep them, [rows]."""
     layer = network.layers[number]
-    before = network.layers[number - 1] if number else None
-    producers = [(part.first, part.channels) for part in layers[number - 1]] if number else [(0, layer.in_channels)]
+    source = network.taken[number][0] if number else None
+    before = None if source is None else network.layers[source]
+    producers = [(0, layer.in_channels)] if source is None else [(part.first, part.channels) for part in layers[source]]
     rows = [input_rows(layer, before, first, channels) for first, channels in producers]
     return np.concatenate([*rows, np.arange(layer.shape[0] - bool(layer.bias), layer.shape[0])])
 
 
-def _connect(layers: Sequence[Sequence[Slice]], *, learned: bool) -> None:
+def _connect(network: Network, layers: Sequence[Sequence[Slice]], *, learned: bool) -> None:
     """Fill targets, and give every slice its range of its core's route table."""
-    for producers, consumers in pairwise(layers):
+    for consumers, taken in zip(layers, network.taken, strict=True):
         offset = 0
-        for producer in producers:
+        for producer in (part for source in taken for part in layers[source]):
             producer.targets.extend((consumer, consumer.tape_base + offset, False) for consumer in consumers)
             offset += producer.words
     for last in layers[-1]:

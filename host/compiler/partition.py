@@ -13,7 +13,7 @@ import numpy as np
 from backspike.golden.network import Network
 from backspike.host.compiler.capacity import most_channels, words_of
 from backspike.host.compiler.cost_model import CostModel, Density
-from backspike.host.compiler.geometry import FEEDBACK_GROUP, Core, feedback_rows, flat, pixels
+from backspike.host.compiler.geometry import FEEDBACK_GROUP, Core, feedback_rows, flat, pixels, takes_matrix
 from backspike.spec.config import ChipConfig
 from backspike.spec.tables import EXPECTATIONS, ROUTE
 
@@ -67,6 +67,8 @@ class Partition:
         Channels of a unit, by layer.
     counts : list of int
         Units, by layer.
+    takes : array of int64 [layers, layers]
+        1 where the layer of a row takes the spikes of the layer of a column.
     most : list of int
         Units that one slice can have, by layer.
     cost : CostModel
@@ -88,6 +90,7 @@ class Partition:
         how = {"feedback": feedback, "learned": learned, "input_errors": input_errors}
         self.cost = CostModel(network, config, densities, **how)
         layers = network.layers
+        self.takes = takes_matrix(network)
         self.rows = [
             layer.shape[0] + feedback_rows(network, number, feedback=feedback) for number, layer in enumerate(layers)
         ]
@@ -105,10 +108,9 @@ class Partition:
             unit * count - layer.out_channels for layer, unit, count in zip(layers, self.unit, self.counts, strict=True)
         ]
         self._absent = [pixels(layer) * channels // 32 for layer, channels in zip(layers, missing, strict=True)]
-        after = [flat(layer) for layer in layers[1:]] + [False]
+        self._flat = [flat(layer) for layer in layers]
         self._groups = [
-            self._table(number, lambda outputs: -(-outputs // config.list_depth)) if after[number] else None
-            for number in range(len(layers))
+            self._table(number, lambda outputs: -(-outputs // config.list_depth)) for number in range(len(layers))
         ]
         back = range(len(layers) - 1) if feedback else ()
         self._back_groups = [self._table(number, lambda outputs: -(-outputs // FEEDBACK_GROUP)) for number in back]
@@ -153,20 +155,23 @@ class Partition:
         """
         lanes, slices = self.config.lanes, self.slices(cuts)
         counts = slices.sum(axis=-1)
-        by_word = [np.full_like(counts[..., 0], self._host_words)]
-        by_group = [np.full_like(counts[..., 0], self._host_groups)]
+        words, groups = np.empty_like(counts), np.empty_like(counts)
         for number, table in enumerate(self._words):
             own = cuts[..., number, :]
-            by_word.append(table[own].sum(axis=-1) - self._absent[number])
-            of_groups = self._groups[number]
-            by_group.append(counts[..., number] if of_groups is None else of_groups[own].sum(axis=-1))
-        words, groups = np.stack(by_word, axis=-1), np.stack(by_group, axis=-1)
-        tape, entries, host = words[..., :-1] + self._bias, groups[..., :-1] + self._bias, np.ones_like(counts[..., :1])
-        routes = np.concatenate([host, counts[..., :-1]], axis=-1) + np.concatenate([counts[..., 1:], host], axis=-1)
+            words[..., number] = table[own].sum(axis=-1) - self._absent[number]
+            groups[..., number] = self._groups[number][own].sum(axis=-1)
+        takes = self.takes
+        tape = words @ takes.T + self._bias
+        entries = np.where(self._flat, groups @ takes.T, counts @ takes.T) + self._bias
+        tape[..., 0] += self._host_words
+        entries[..., 0] += self._host_groups
+        routes = counts @ takes.T + counts @ takes
+        routes[..., 0] += 1
+        routes[..., -1] += 1
         if self.feedback:
             # The layer before the last one sends its spikes there anyway
             others = len(self.network.layers) - (1 if self.learned else 2)
-            tape[..., -1] += words[..., 1 : 1 + others].sum(axis=-1)
+            tape[..., -1] += words[..., :others].sum(axis=-1)
             for number, table in enumerate(self._back_groups):
                 entries[..., -1] += table[cuts[..., number, :]].sum(axis=-1)
             routes[..., -1] += counts[..., :-2].sum(axis=-1)
@@ -190,9 +195,9 @@ class Partition:
             total = total + (np.maximum(values - limit, 0) / limit).sum(axis=-1)
         consumers = (1 << EXPECTATIONS.fields["credits"]) - 1
         last = 1 << ROUTE.fields["word"]
-        senders = counts[..., 1:].copy()
+        senders = counts @ self.takes
         if self.feedback:
-            senders[..., :-1] += counts[..., -1:]
+            senders[..., :-2] += counts[..., -1:]
         total = total + (np.maximum(senders - consumers, 0) / consumers).sum(axis=-1)
         return total + np.maximum(words - last, 0) / last
 

@@ -273,12 +273,14 @@ class Plan:
         placed = self.network, training, self.config, self.layers, self.loss, self.densities, self.rule
         return Plan(*placed, self.feedback_seed, self.batch, self.input_errors)
 
-    def updates(self) -> list[list[tuple[int, int, int]]]:
+    def updates(self, *, clear: bool = False) -> list[list[tuple[int, int, int]]]:
         """Column, row and number of the slices that are updated, in parts: each waits for the one before.
 
-        That of a feedback comes last: only its slice's own says that all gradients are there.
+        That of a feedback comes last: only its slice's own says that all gradients are there. Slices that do not learn
+        are only cleared.
         """
-        own = [(part.x, part.y, part.index) for part in self.slices]
+        learning = [part for part in self.slices if clear or self.network.layers[part.layer].learns]
+        own = [(part.x, part.y, part.index) for part in learning]
         behind = [(part.x, part.y, part.indices[-1]) for part in self.slices if part.learned]
         return [own, behind] if behind else [own]
 
@@ -377,9 +379,12 @@ class Plan:
     def decode_gradients(
         self, low: Mapping[Place, Mapping[int, int]], high: Mapping[Place, Mapping[int, int]]
     ) -> list[np.ndarray]:
-        """Per layer, the exact sums as int64 in units of ``2**format.lsb``, from the words of both gradient regions."""
-        words = self._weights.words
-        return [_wide(a, b) for a, b in zip(words(low), words(high), strict=True)]
+        """Per layer, the exact sums as int64 in units of ``2**format.lsb``, from the words of both gradient regions.
+
+        Those of layers that do not learn are 0, whatever the chip has added up for them.
+        """
+        words, layers = self._weights.words, self.network.layers
+        return [_wide(a, b) * layer.learns for layer, a, b in zip(layers, words(low), words(high), strict=True)]
 
     @property
     def hops(self) -> float:

@@ -296,7 +296,7 @@ class Driver:
     def _update(self, run: Run, *, clear: bool = False, velocities: bool = False) -> Script[None]:
         known = self.weights_known
         self.weights_known = known and clear
-        for slices in self.plan.updates():
+        for slices in self.plan.updates(clear=clear):
             yield from run(Updates(slices, clear=clear, velocities=velocities))
         self._samples_since_update, self.weights_known = 0, known
 

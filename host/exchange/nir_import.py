@@ -11,7 +11,7 @@ import numpy as np
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.constants import Neuron
 from backspike.golden.forward import forward
-from backspike.golden.layers import Layer
+from backspike.golden.layers import Conv, Dense, Layer
 from backspike.golden.network import Network
 from backspike.golden.notation import describe
 from backspike.host.exchange.nir_graph import chain, read_graph
@@ -190,7 +190,7 @@ def import_nir(
     steps = steps or Steps()
     nodes = chain(read_graph(Path(source)) if isinstance(source, str | Path) else source)
     shape = _input_shape(*nodes[0])
-    parts: list[tuple[list[str], Layer, np.ndarray, np.ndarray | None]] = []
+    parts: list[tuple[list[str], Conv | Dense, np.ndarray, np.ndarray | None]] = []
     kernel, names = Kernel(shape), list[str]()
     for name, node in nodes[1:]:
         kind = type(node).__name__
@@ -231,7 +231,7 @@ def _input_shape(name: str, node: Any) -> tuple[int, ...]:
 
 def _layer(
     name: str, node: Any, kernel: Kernel, steps: Steps, number_format: Format
-) -> tuple[Layer, np.ndarray, np.ndarray | None]:
+) -> tuple[Conv | Dense, np.ndarray, np.ndarray | None]:
     """The layer whose neurons the node is, its weights and biases: the neurons' factors are in the weights."""
     layer, weight, bias = kernel.finish()
     found = discrete(name, node, steps, number_format)
@@ -259,7 +259,7 @@ def _layer(
 
 
 def _rounded(
-    parts: Sequence[tuple[list[str], Layer, np.ndarray, np.ndarray | None]], number_format: Format
+    parts: Sequence[tuple[list[str], Conv | Dense, np.ndarray, np.ndarray | None]], number_format: Format
 ) -> list[ImportedLayer]:
     """All layers have biases, or none has."""
     biased = any(bias is not None for *_, bias in parts)

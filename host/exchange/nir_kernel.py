@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backspike.golden.layers import Conv, Dense, Layer
+from backspike.golden.layers import Conv, Dense
 
 __all__ = ["KERNELS", "Kernel", "by_channel"]
 
@@ -55,14 +55,14 @@ class Kernel:
             self.shape = (int(np.prod(self.shape)),)
         self._last = name
 
-    def finish(self) -> tuple[Layer, np.ndarray, np.ndarray | None]:
+    def finish(self) -> tuple[Conv | Dense, np.ndarray, np.ndarray | None]:
         """The layer, without its neurons, weights [rows, channels], and biases, if there are any."""
         if self._weight is None:  # each neuron takes one input
             self.shape = self._seen
             weight = np.diag(by_channel(self._last, "scale", self._scale, self._seen))
             self._weight = weight.reshape(*weight.shape, 1, 1) if len(self._seen) == 3 else weight
         weight = self._weight
-        layer: Layer
+        layer: Conv | Dense
         if weight.ndim == 4:
             channels, height, width = self.in_shape
             layer = Conv(

@@ -131,7 +131,7 @@ ERRORS = [
         ValueError,
         "layers[1] must have inputs of 96 x 1 x 1, not 2 x 8 x 6",
     ),
-    (lambda: Network(layers=["conv"], steps=2), TypeError, "layers must be Dense or Conv, not 'conv'"),
+    (lambda: Network(layers=["conv"], steps=2), TypeError, "layers must be Dense, Conv or MaxPool, not 'conv'"),
     (lambda: Network.parse(784), TypeError, "sizes must be a string, not 784"),
     (
         lambda: Network.parse("1x28x28-c3k3p3-10"),
@@ -150,8 +150,8 @@ ERRORS = [
     ),
 ]
 RULE = (
-    "sizes must be two or more items joined by '-': an input (784 or 1x28x28), then layers (128 or c16k3s2p1) "
-    "and poolings before a layer (a2), not "
+    "sizes must be two or more items joined by '-': an input (784 or 1x28x28), then layers (128 or c16k3s2p1), "
+    "maximum poolings (m2) and average poolings before a layer (a2), not "
 )
 MALFORMED = [
     "4",

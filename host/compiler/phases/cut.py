@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import BPTT, Rule
+from backspike.golden.sources import is_chain
 from backspike.host.compiler.capacity import CapacityError, check_layers, words_of
 from backspike.host.compiler.capacity_advice import capacity_advice
 from backspike.host.compiler.compile import check_chip, check_kinds, compile_network, feedback_kind
@@ -138,6 +139,9 @@ class _Cutter:
         if not in_phases(self.rule):
             reason = self._reason or self._advice(0, last, every)
             raise CapacityError(f"{reason}, or rule {RULES}, which can run in phases")
+        if not is_chain(self.network):
+            reason = self._reason or self._advice(0, last, every)
+            raise CapacityError(f"{reason}; residual connections and maximum pooling cannot run in phases")
         costs: list[float] = [0.0]
         choices: list[list[Cut]] = [[]]
         for end in range(self.count):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from backspike.golden.layers import Conv, Layer
+from backspike.golden.layers import Conv, Layer, MaxPool
 from backspike.golden.network import Network, Training
 from backspike.golden.rules import Rule
 from backspike.host.compiler.capacity import gradient_terms
@@ -31,6 +31,8 @@ def part_of(network: Network, first: int, last: int, channels: int | None = None
 
 
 def _narrowed(layer: Layer, channels: int) -> Layer:
+    if isinstance(layer, MaxPool):
+        raise TypeError(f"layer must have weights that can be divided, not be {layer!r}")
     return replace(layer, out_channels=channels) if isinstance(layer, Conv) else replace(layer, outputs=channels)
 
 

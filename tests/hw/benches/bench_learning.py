@@ -11,7 +11,7 @@ from dataclasses import replace
 import cocotb
 import numpy as np
 
-from backspike.golden.network import Dense, Network, Neuron, Training
+from backspike.golden.network import Dense, MaxPool, Network, Neuron, Training
 from backspike.golden.presets import default_training
 from backspike.golden.rules import BPTT, Rule
 from backspike.host.data.load import load
@@ -34,6 +34,9 @@ def lively(sizes, seed, **options):
     generator = np.random.default_rng(seed)
     weights = []
     for layer in network.layers:
+        if isinstance(layer, MaxPool):
+            weights.append(layer.weights)
+            continue
         scale = 3 / np.sqrt(layer.shape[0])
         weights.append(network.format.round(generator.normal(0.15 * scale, scale, layer.shape)) + 0.0)
     return network, replace(default_training(network, batch=4, momentum=0.0), rate=2.0**-5), weights
@@ -119,6 +122,35 @@ async def networks_are_loaded_at_run_time(dut):
         for batch, count in enumerate((2, CONFIG.slots + 3)):  # also more samples than can be in flight
             await chip.train(*random_samples(network, count, SEED + 10 * number + batch, density=0.5))
         await chip.evaluate(random_samples(network, 3, SEED, density=0.5)[0])
+
+
+@test
+async def spikes_of_layers_are_added(dut):
+    """Fully connected layers that take the spikes of several layers, on one core and on all."""
+    chip = await session(dut)
+    network, training, weights = lively("40-33-33-33+1-10+1+2", SEED + 3, bias=True)
+    for place in ({"cores": 1}, {"strategy": "shuffled", "seed": SEED}):
+        await chip.load(network, training, weights=weights, **place)
+        for batch in range(2):
+            await chip.train(*random_samples(network, CONFIG.slots + 1, SEED + batch, density=0.4))
+        await chip.evaluate(random_samples(network, 2, SEED, density=0.4)[0])
+
+
+@test
+async def residual_maps_and_maximum_pooling_train(dut):
+    """Shortcuts past layers and by a kernel of their own, maximum pooling of inputs, of a layer and of a sum."""
+    chip = await session(dut)
+    variants = [
+        ("1x8x8-c3k3p1-c3k3p1-m2+1-c5k3p1-c5k1@3-a2-10+4", {"steps": 3, "bias": True}),
+        ("2x8x8-m2-c4k3p1-c4k3p1-m2+2-6", {"steps": 2, "reset": "hard"}),
+    ]
+    for number, (text, options) in enumerate(variants):
+        network, training, weights = lively(text, SEED + number, **options)
+        for place in ({"cores": 1}, {"strategy": "shuffled", "seed": SEED + number}):
+            await chip.load(network, training, weights=weights, **place)
+            for batch in range(2):
+                await chip.train(*random_samples(network, 3, SEED + batch, density=0.4))
+        await chip.evaluate(random_samples(network, 2, SEED, density=0.4)[0])
 
 
 @test
