@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A NIR file as a chain of nodes, one after the other; anything else is refused by the name of a node.
+"""The nodes of a NIR file in an order in which each stands behind those that it takes; loops are refused by name.
 
 NIR is described in Pedersen et al., "Neuromorphic intermediate representation", Nature Communications 15, 8122 (2024).
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["chain", "read_graph"]
+__all__ = ["ordered", "read_graph"]
 
 _Edge = tuple[str, str]
 
@@ -36,15 +36,16 @@ def read_graph(path: Path) -> Any:
         raise ValueError(f"{path} is not a NIR file that the package nir can read: {error}") from None
 
 
-def chain(graph: Any) -> list[tuple[str, Any]]:
-    """The nodes of a ``nir.NIRGraph`` by name, from the input to the output, without those of class ``Output``.
+def ordered(graph: Any) -> list[tuple[str, Any, list[str]]]:
+    """Name, node and names of the nodes before it, of a ``nir.NIRGraph`` from the input on, but for class ``Output``.
 
-    Graphs within the graph are opened: their nodes are named ``graph.node``.
+    Of nodes that could be next, that of the first edge is. Graphs within the graph are opened: their nodes are named
+    ``graph.node``.
 
     Raises
     ------
     ValueError
-        There is a loop, a node with several inputs or outputs, or not one input and one output.
+        There is a loop, a node that is not between input and output, or not one input and one output.
     """
     nodes, edges = _opened(graph)
     names = {
@@ -58,26 +59,28 @@ def chain(graph: Any) -> list[tuple[str, Any]]:
             f"node {loop[0]!r} is part of a loop ({' -> '.join([*loop, loop[0]])}): recurrent networks cannot be "
             f"expressed; train the network without the recurrent weights, such as with Leaky in place of RLeaky"
         )
-    name, target = names["Input"][0], names["Output"][0]
-    path: list[tuple[str, Any]] = []
-    while name != target:
-        path.append((name, nodes[name]))
-        after = [end for start, end in edges if start == name]
-        if len(after) != 1:
-            raise ValueError(
-                f"node {name!r} must have one node behind it, not {after or 'none'}: networks with branches cannot be "
-                f"expressed; layers must form a chain"
-            )
-        before = [start for start, end in edges if end == after[0]]
-        if len(before) != 1:
-            raise ValueError(
-                f"node {after[0]!r} must have one node before it, not {before}: layers with several inputs cannot be "
-                f"expressed; layers must form a chain"
-            )
-        name = after[0]
-    if unused := sorted(nodes.keys() - {name for name, _ in path} - {target}):
+    source, target = names["Input"][0], names["Output"][0]
+    before: dict[str, list[str]] = {name: [] for name in nodes}
+    for start, end in edges:
+        before[end].append(start)
+    reached = _reached(source, edges) & _reached(target, [(end, start) for start, end in edges])
+    if unused := sorted(nodes.keys() - reached):
         raise ValueError(f"node {unused[0]!r} must lie between input and output: take it out of the graph")
-    return path
+    if len(before[target]) != 1:
+        raise ValueError(f"node {target!r} must have one node before it, not {before[target]}: end with one layer")
+    done = [source]
+    while len(done) < len(nodes):
+        done.append(next(end for _, end in edges if end not in done and set(before[end]) <= set(done)))
+    return [(name, nodes[name], before[name]) for name in done if name != target]
+
+
+def _reached(name: str, edges: Iterable[_Edge]) -> set[str]:
+    """A node and all that edges lead to from it."""
+    found, new = {name}, {name}
+    while new:
+        new = {end for start, end in edges if start in new} - found
+        found |= new
+    return found
 
 
 def _opened(graph: Any) -> tuple[dict[str, Any], list[_Edge]]:

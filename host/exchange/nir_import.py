@@ -4,33 +4,28 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.constants import Neuron
 from backspike.golden.forward import forward
-from backspike.golden.layers import Conv, Dense, Layer
+from backspike.golden.layers import Conv, Dense, Layer, MaxPool
 from backspike.golden.network import Network
 from backspike.golden.notation import describe
-from backspike.host.exchange.nir_graph import chain, read_graph
-from backspike.host.exchange.nir_kernel import KERNELS, Kernel, by_channel
-from backspike.host.exchange.nir_neuron import NEURONS, Steps, discrete
+from backspike.host.exchange.nir_graph import ordered, read_graph
+from backspike.host.exchange.nir_kernel import Kernel, by_channel
+from backspike.host.exchange.nir_layers import layers_of
+from backspike.host.exchange.nir_neuron import Steps, discrete
 from backspike.host.training.checkpoint import save_weights
 from backspike.host.training.training_spec import TrainingSpec
 from backspike.spec.formats import BINARY16, Format
 
 __all__ = ["ImportedLayer", "ImportedNetwork", "import_nir"]
 
-_WAYS_OUT = {
-    "CubaLIF": "a neuron has no synaptic current: train with LIF, such as snnTorch's Leaky in place of Synaptic",
-    "CubaLI": "the outputs of a chip are spikes: end the network with LIF, or leave this node out",
-    "LI": "the outputs of a chip are spikes: end the network with LIF, or leave this node out",
-    "I": "the outputs of a chip are spikes: end the network with IF, or leave this node out",
-    "Delay": "spikes arrive at the step of their origin: train without delays",
-    "Conv1d": "maps have two dimensions: use Conv2d with a map of N x 1 and a square kernel, or Affine",
-}
+_Part: TypeAlias = tuple[list[str], Layer, np.ndarray, np.ndarray | None]
+"""Names of the nodes of a layer, the layer, its weights and biases."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +67,14 @@ class ImportedNetwork:
         How time was read.
     format : Format
         Of the weights.
+    sources : tuple of tuple of int
+        For each layer the numbers of those whose spikes it takes.
     """
 
     layers: tuple[ImportedLayer, ...]
     steps: Steps
     format: Format
+    sources: tuple[tuple[int, ...], ...]
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -91,12 +89,16 @@ class ImportedNetwork:
     @property
     def notation(self) -> str:
         """The layers in the notation of ``Network.parse``."""
-        return describe([layer.layer for layer in self.layers])
+        return describe([layer.layer for layer in self.layers], self.sources)
 
     def spec(self, **fields: Any) -> TrainingSpec:
         """The ``TrainingSpec`` of the network, and other fields of it: ``steps``, ``data`` ..."""
-        given: dict[str, Any] = {"network": self.notation, "bias": self.layers[0].layer.bias, "neuron": self._neurons()}
+        given: dict[str, Any] = {"network": self.notation, "bias": self._biased, "neuron": self._neurons()}
         return TrainingSpec(**given | {"format": asdict(self.format)} | fields)
+
+    @property
+    def _biased(self) -> bool:
+        return any(layer.layer.bias for layer in self.layers)
 
     def _neurons(self) -> list[dict[str, Any]]:
         """Fields of each layer's neuron that are not the defaults; the surrogate is not in the file."""
@@ -109,9 +111,7 @@ class ImportedNetwork:
 
     def network(self, steps: int) -> Network:
         """The ``Network`` with so many time steps."""
-        return Network.parse(
-            self.notation, steps=steps, format=self.format, bias=self.layers[0].layer.bias, neurons=self._neurons()
-        )
+        return Network.parse(self.notation, steps=steps, format=self.format, bias=self._biased, neurons=self._neurons())
 
     def save(self, path: Path, **fields: Any) -> TrainingSpec:
         """Write a file that ``backspike train --load`` takes, with other fields of the specification."""
@@ -188,35 +188,23 @@ def import_nir(
         The package ``nir`` is missing.
     """
     steps = steps or Steps()
-    nodes = chain(read_graph(Path(source)) if isinstance(source, str | Path) else source)
-    shape = _input_shape(*nodes[0])
-    parts: list[tuple[list[str], Conv | Dense, np.ndarray, np.ndarray | None]] = []
-    kernel, names = Kernel(shape), list[str]()
-    for name, node in nodes[1:]:
-        kind = type(node).__name__
-        names.append(name)
-        if kind in KERNELS:
-            kernel.add(name, node)
-        elif kind in NEURONS:
-            layer, weight, bias = _layer(name, node, kernel, steps, number_format)
-            parts.append((names, layer, weight, bias))
-            shape = layer.out_map if layer.out_map[1:] != (1, 1) else (layer.outputs,)
-            kernel, names = Kernel(shape), []
+    nodes = ordered(read_graph(Path(source)) if isinstance(source, str | Path) else source)
+    found = layers_of(nodes, _input_shape(*nodes[0][:2]))
+    parts: list[_Part] = []
+    for own in found:
+        if own.maximum:
+            parts.append((own.names, own.kernel.maximum(), np.zeros(0), None))
         else:
-            way_out = _WAYS_OUT.get(kind, f"these kinds can: {', '.join(KERNELS + NEURONS)}")
-            raise ValueError(f"node {name!r} of kind {kind} cannot be expressed: {way_out}")
-    if [name for name in names if type(dict(nodes)[name]).__name__ != "Flatten"] or not parts:
-        last = names[-1] if names else nodes[0][0]
-        raise ValueError(
-            f"node {last!r} must have neurons behind it, as the outputs of a chip are spikes: end with a LIF or an IF"
-        )
+            parts.append((own.names, *_layer(own.names[-1], own.neurons, own.kernel, steps, number_format)))
     last_name, last_layer = parts[-1][0][-1], parts[-1][1]
     if last_layer.out_map[1:] != (1, 1):
         raise ValueError(
             f"node {last_name!r} must give one pixel, as the last layer, not a map of "
             f"{' x '.join(map(str, last_layer.out_map))}: end with Flatten, Affine and neurons"
         )
-    return ImportedNetwork(tuple(_rounded(parts, number_format)), steps, number_format)
+    return ImportedNetwork(
+        tuple(_rounded(parts, number_format)), steps, number_format, tuple(own.sources for own in found)
+    )
 
 
 def _input_shape(name: str, node: Any) -> tuple[int, ...]:
@@ -258,13 +246,14 @@ def _layer(
     return replace(layer, neuron=neuron), weight, bias
 
 
-def _rounded(
-    parts: Sequence[tuple[list[str], Conv | Dense, np.ndarray, np.ndarray | None]], number_format: Format
-) -> list[ImportedLayer]:
+def _rounded(parts: Sequence[_Part], number_format: Format) -> list[ImportedLayer]:
     """All layers have biases, or none has."""
     biased = any(bias is not None for *_, bias in parts)
     layers = []
     for names, layer, weight, bias in parts:
+        if isinstance(layer, MaxPool):
+            layers.append(ImportedLayer(tuple(names), layer, layer.weights, layer.weights))
+            continue
         exact = np.ascontiguousarray(weight)
         if biased:
             exact = np.vstack([exact, np.zeros(layer.out_channels) if bias is None else bias])
@@ -280,6 +269,8 @@ def _rounded(
 
 
 def _described(layer: Layer) -> str:
+    if isinstance(layer, MaxPool):
+        return f"maximum pooling, fields of {layer.pool} x {layer.pool}"
     count = f"{layer.inputs} inputs, {layer.outputs} neurons"
     if layer.whole and layer.pool == 1:
         return f"dense, {count}"

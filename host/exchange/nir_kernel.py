@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from backspike.golden.layers import Conv, Dense
+from backspike.golden.layers import Conv, Dense, MaxPool
 
 __all__ = ["KERNELS", "Kernel", "by_channel"]
 
@@ -54,6 +54,18 @@ class Kernel:
         else:  # neurons of a map are in the order of the flat one
             self.shape = (int(np.prod(self.shape)),)
         self._last = name
+
+    @property
+    def pooled(self) -> np.ndarray | None:
+        """What one spike gives to each neuron, if there is a pooling and nothing but that, else ``None``."""
+        alone = self._weight is None and self._bias is None and self._pool > 1
+        return self._scale if alone else None
+
+    def maximum(self) -> MaxPool:
+        """The maximum pooling that stands in place of the sum."""
+        channels, height, width = self.in_shape
+        self.shape = self._seen
+        return MaxPool(in_channels=channels, in_height=height, in_width=width, pool=self._pool)
 
     def finish(self) -> tuple[Conv | Dense, np.ndarray, np.ndarray | None]:
         """The layer, without its neurons, weights [rows, channels], and biases, if there are any."""

@@ -4,16 +4,19 @@
 import numpy as np
 
 
-def run_chain(nodes, inputs, *, dt=1e-4, reset="hard", fire=">"):
-    """Spikes [T, B, ...] of each node of neurons in a chain, for inputs [T, B, ...]; states start at v_reset."""
-    values, spikes = np.asarray(inputs, dtype=np.float64), []
-    for node in nodes:
-        kind = type(node).__name__
+def run_nodes(nodes, inputs, *, dt=1e-4, reset="hard", fire=">"):
+    """Spikes [T, B, ...] of each node of neurons, for inputs [T, B, ...]; states start at v_reset.
+
+    Nodes are (name, node, names of those before it), each behind those, the input first; what comes in is added up.
+    """
+    given, spikes = {nodes[0][0]: np.asarray(inputs, dtype=np.float64)}, []
+    for name, node, before in nodes[1:]:
+        kind, values = type(node).__name__, sum(given[each] for each in before)
         if kind in ("LIF", "IF", "Threshold"):
-            values = _neurons(kind, node, values, dt, reset, fire)
-            spikes.append(values)
+            given[name] = _neurons(kind, node, values, dt, reset, fire)
+            spikes.append(given[name])
         else:
-            values = np.stack([np.stack([_linear(kind, node, one) for one in step]) for step in values])
+            given[name] = np.stack([np.stack([_linear(kind, node, one) for one in step]) for step in values])
     return spikes
 
 

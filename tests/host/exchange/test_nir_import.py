@@ -11,11 +11,11 @@ import pytest
 from backspike.golden.arithmetic import BitExact, Float64
 from backspike.golden.forward import forward
 from backspike.golden.network import Network
-from backspike.host.exchange.nir_graph import chain, read_graph
+from backspike.host.exchange.nir_graph import ordered, read_graph
 from backspike.host.exchange.nir_import import import_nir
 from backspike.host.exchange.nir_neuron import Steps
 from backspike.host.training.checkpoint import read_spec, read_weights
-from tests.support.nir_equations import run_chain
+from tests.support.nir_equations import run_nodes
 
 FILES = Path(__file__).parents[2] / "data" / "nir"
 STEPS, SAMPLES = 24, 2
@@ -31,8 +31,7 @@ def spikes_of(found, inputs, arithmetic=None):
 
 
 def expected(graph, inputs, steps):
-    nodes = [node for _, node in chain(graph)[1:]]
-    found = run_chain(nodes, inputs, dt=steps.dt, reset=steps.reset or "hard", fire=steps.fire or ">")
+    found = run_nodes(ordered(graph), inputs, dt=steps.dt, reset=steps.reset or "hard", fire=steps.fire or ">")
     return [spikes.reshape(*spikes.shape[:2], -1) for spikes in found]
 
 
@@ -308,3 +307,21 @@ def test_steps_are_checked(given, text):
     with pytest.raises(ValueError) as caught:
         Steps(**given)
     assert str(caught.value) == text
+
+
+def test_kernels_that_are_added_without_neurons_are_named():
+    weight = {"a": nir.Linear(np.eye(3)), "b": nir.Linear(np.eye(3)), "c": nir.Linear(np.eye(3))}
+    nodes = {
+        "input": nir.Input(np.array([3])),
+        **weight,
+        "lif": lif(3),
+        "end": lif(3),
+        "output": nir.Output(np.array([3])),
+    }
+    edges = [("input", "a"), ("a", "lif"), ("lif", "b"), ("lif", "c"), ("b", "end"), ("c", "end"), ("end", "output")]
+    with pytest.raises(ValueError) as caught:
+        import_nir(nir.NIRGraph(nodes, edges, type_check=False))
+    assert str(caught.value) == (
+        "node 'end' must take spikes of neurons alone, as it takes several inputs, not 'b': put neurons behind 'b', "
+        "whose spikes can be added (ADD of SEW-ResNet)"
+    )
