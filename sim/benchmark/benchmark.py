@@ -126,7 +126,7 @@ def trained_weights(
         with (reporter or Reporter()).stage(f"training {case.name} in the golden model") as update:
             trainer = _train(scenario, data, case.epochs, update)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **{f"weights_{k}": weight for k, weight in enumerate(trainer.weights)})
+        np.savez(path, **_numbered("weights", trainer.weights))
     with np.load(path) as stored:
         missing = [f"weights_{k}" for k in range(len(network.layers)) if f"weights_{k}" not in stored]
         if missing:
@@ -195,9 +195,14 @@ def _write_expected(name: str, scenario: Scenario, data: Dataset, weights: list[
         spikes=np.concatenate(spikes, axis=1),
         tests=tests,
         test_spikes=trainer.forward(tests).layers[-1].spikes,
-        **{f"initial_{k}": weight for k, weight in enumerate(weights)},
-        **{f"trained_{k}": weight for k, weight in enumerate(trainer.weights)},
+        **_numbered("initial", weights),
+        **_numbered("trained", trainer.weights),
     )
+
+
+def _numbered(name: str, weights: list[np.ndarray]) -> dict[str, Any]:
+    """Arrays for a file, one of each layer."""
+    return {f"{name}_{k}": weight for k, weight in enumerate(weights)}
 
 
 def _build(config: ChipConfig, key: str, directory: Path, reporter: Reporter) -> tuple[Built, dict[str, Any]]:

@@ -44,14 +44,14 @@ def draw_benchmark(report: dict[str, Any], directory: Path) -> list[Path]:
     return paths
 
 
-def _figure(*size):
+def _figure(width: float, height: float) -> Figure:
     """A figure that belongs to no window system."""
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _time(runs, path):
+def _time(runs: list[dict[str, Any]], path: Path) -> Path:
     """Stacked bars: what the two threads of the cores do, in the mean."""
     figure = _figure(11, 2.2 + 0.4 * len(runs))
     for panel, title, parts in zip(
@@ -77,7 +77,7 @@ def _time(runs, path):
     return _save(figure, path)
 
 
-def _skipping(runs, path):
+def _skipping(runs: list[dict[str, Any]], path: Path) -> Path:
     """Speed-up of each engine beside the one that its density allows."""
     figure = _figure(11, 4.5)
     panels = figure.subplots(1, 3)
@@ -99,7 +99,7 @@ def _skipping(runs, path):
     return _save(figure, path)
 
 
-def _scaling(scaling, path):
+def _scaling(scaling: dict[str, Any], path: Path) -> Path:
     """Measured and estimated speed-up over cores."""
     figure = _figure(6.5 * len(scaling), 4.5)
     for panel, (name, rows) in zip(figure.subplots(1, len(scaling), squeeze=False)[0], scaling.items(), strict=True):
@@ -120,6 +120,6 @@ def _scaling(scaling, path):
     return _save(figure, path)
 
 
-def _save(figure, path):
+def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=110)
     return path

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmark's counters say, as plain values. ``docs/performance.md`` explains the keys."""
 
-import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 from backspike.host.compiler.plan import Plan
 from backspike.host.compiler.plan_report import plan_dict
@@ -12,6 +11,7 @@ from backspike.sim.benchmark.benchmark_cases import Measurement
 from backspike.sim.energy.constants import SETS
 from backspike.sim.energy.energy_report import energy_report
 from backspike.sim.energy.operations import engine_terms
+from backspike.sim.run.scenario import Scenario
 from backspike.spec.packets import LINK
 
 __all__ = ["make_benchmark_report", "run_report"]
@@ -20,6 +20,9 @@ _FORWARD = ("fp_busy", "fp_no_input", "fp_no_credit")
 _BACKWARD = ("delta_busy", "bp_busy", "wg_busy", "update_busy", "no_errors")
 _STALLED = ("fp_stalled", "bp_stalled", "wg_stalled")
 _WORD = 4  # bytes of a word of link and network
+
+_Counters: TypeAlias = dict[str, dict[str, int]]
+"""By core, and of the link."""
 
 
 def run_report(
@@ -57,7 +60,9 @@ def run_report(
         "chip": chip,
         "accuracy": accuracy,
         "difference": differences[0] if differences else None,
-        "densities": [dataclasses.asdict(density) for density in densities],
+        "densities": [
+            {name: getattr(density, name) for name in ("spikes", "masks", "deltas")} for density in densities
+        ],
         "plan": {name: layout[name] for name in ("cycles", "balance", "link", "hops", "cores")}
         | {"slices": len(layout["slices"])},
     }
@@ -79,7 +84,7 @@ def run_report(
         "energy": _energy(scenario, total),
         "simulation": whole["simulation"],
     }
-    if "dense" in measured:
+    if measurement.compared and "dense" in measured:
         batch = measurement.compared.batch
         _compare(report, *(_Totals(measured[name], batch, 1) for name in ("skipping", "dense")))
     return report
@@ -98,7 +103,7 @@ class _Totals:
         Counters over all cores, and those of the host link.
     """
 
-    def __init__(self, measured, batch, count=None):
+    def __init__(self, measured: dict[str, Any], batch: int, count: int | None = None) -> None:
         batches = measured["batches"][:count]
         self.samples = len(batches) * batch
         self.cycles = sum(part["cycles"] for part in batches)
@@ -112,14 +117,14 @@ class _Totals:
         self.sum = {name: sum(core[name] for core in counters.values()) for name in next(iter(counters.values()))}
 
 
-def _without_reading(counters, reading):
+def _without_reading(counters: _Counters, reading: _Counters) -> _Counters:
     return {
         core: {name: max(0, value - reading[core][name]) for name, value in values.items()}
         for core, values in counters.items()
     }
 
 
-def _engines(scenario, total):
+def _engines(scenario: Scenario, total: _Totals) -> dict[str, dict[str, Any]]:
     """Terms, density, utilisation and share of time of each engine, summed over the cores."""
     engines = {}
     for name, each in engine_terms(scenario.model, scenario.learning_rule).items():
@@ -136,7 +141,7 @@ def _engines(scenario, total):
     return engines
 
 
-def _time(scenario, total):
+def _time(scenario: Scenario, total: _Totals) -> dict[str, float]:
     """Shares of all cores' cycles: by what the two threads do or wait for; ``unused`` are cores without a slice."""
     whole = scenario.cores * total.cycles
     unused = sum(not core["update_busy"] for core in total.cores.values()) / scenario.cores
@@ -151,7 +156,7 @@ def _time(scenario, total):
     return share
 
 
-def _balance(total):
+def _balance(total: _Totals) -> dict[str, float]:
     """Work of the busier thread of each core: the mean over the busiest, and the busiest's share of the time."""
     works = [
         max(core["fp_busy"], core["delta_busy"] + max(core["bp_busy"], core["wg_busy"]) + core["update_busy"])
@@ -165,7 +170,7 @@ def _balance(total):
     }
 
 
-def _network(total):
+def _network(total: _Totals) -> dict[str, float]:
     """Flits through all routers, words and packets of the cores and of the host link."""
     names = {"router_flits": "router_flits", "packets_in": "packets_in", "packets_out": "packets_out"}
     found = {name: total.sum[key] / total.samples for name, key in names.items()}
@@ -177,7 +182,7 @@ def _network(total):
     return found | link | share
 
 
-def _memory(measurement, plan, total):
+def _memory(measurement: Measurement, plan: dict[str, Any], total: _Totals) -> dict[str, Any]:
     """Accesses of the weight, gradient and velocity memories, in numbers and in bytes."""
     scenario = measurement.scenario
     bits = scenario.config.format.width
@@ -202,7 +207,7 @@ def _memory(measurement, plan, total):
     }
 
 
-def _energy(scenario, total):
+def _energy(scenario: Scenario, total: _Totals) -> dict[str, Any]:
     """Energy of a sample by each set of constants."""
     return {
         name: energy_report(
@@ -217,7 +222,7 @@ def _energy(scenario, total):
     }
 
 
-def _evaluation(evaluation, reading):
+def _evaluation(evaluation: dict[str, Any] | None, reading: _Counters) -> dict[str, Any] | None:
     """Cycles per evaluation sample; ``None`` without such samples."""
     if evaluation is None:
         return None
@@ -231,7 +236,7 @@ def _evaluation(evaluation, reading):
     }
 
 
-def _compare(report, skipping, dense):
+def _compare(report: dict[str, Any], skipping: _Totals, dense: _Totals) -> None:
     """Add what skipping saves: the same batch on the same chip, once with it and once without."""
     report["dense"] = {
         "samples": dense.samples,
@@ -282,10 +287,10 @@ def make_benchmark_report(
     }
 
 
-def _scaling(results):
+def _scaling(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Of each case that was measured on several numbers of cores: speed-up over the smallest of them."""
-    found = {}
-    groups = {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for result in results:
         if not result["difference"]:
             groups.setdefault((result["case"], result["lanes"]), []).append(result)

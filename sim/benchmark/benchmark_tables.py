@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmark's report as Markdown, and its first table for the terminal."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 __all__ = ["markdown", "print_benchmark"]
+
+_Rows: TypeAlias = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Head and rows of a table."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -27,35 +31,35 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _state(report):
+def _state(report: dict[str, Any]) -> str:
     done = f"{report['finished']} of {len(report['runs_asked_for'])} runs are finished."
     if report["differences"]:
         return f"{done} **Chip and golden model differ** in {', '.join(report['differences'])}.\n"
     return f"{done} Output spikes and weights of each are those of the golden model, bit for bit.\n"
 
 
-def _section(title, head, rows):
+def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"## {title}\n", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
-def _count(value):
+def _count(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _share(value):
+def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _times(value):
+def _times(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _small(value):
+def _small(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _overview(runs):
+def _overview(runs: list[dict[str, Any]]) -> _Rows:
     head = (
         "run",
         "network",
@@ -86,7 +90,7 @@ def _overview(runs):
     return head, rows
 
 
-def _costs(runs):
+def _costs(runs: list[dict[str, Any]]) -> _Rows:
     """Of each rule: time, work, and memory of the chip that was generated for it."""
     head = (
         "run",
@@ -111,7 +115,7 @@ def _costs(runs):
     ]
 
 
-def _engines(runs):
+def _engines(runs: list[dict[str, Any]]) -> _Rows:
     head = (
         "run",
         "engine",
@@ -143,7 +147,7 @@ def _engines(runs):
     return head, rows
 
 
-def _time(runs):
+def _time(runs: list[dict[str, Any]]) -> _Rows:
     head = (
         "run",
         "FP busy",
@@ -180,7 +184,7 @@ def _time(runs):
     return head, [(run["name"], *(_share(run["time"][key]) for key in keys)) for run in runs]
 
 
-def _scaling(rows):
+def _scaling(rows: list[dict[str, Any]]) -> _Rows:
     head = (
         "cores",
         "cycles per sample",
@@ -203,7 +207,7 @@ def _scaling(rows):
     ]
 
 
-def _traffic(runs):
+def _traffic(runs: list[dict[str, Any]]) -> _Rows:
     head = (
         "run",
         "router flits",
@@ -229,7 +233,7 @@ def _traffic(runs):
     return head, rows
 
 
-def _memories(runs):
+def _memories(runs: list[dict[str, Any]]) -> _Rows:
     head = (
         "run",
         "weights of the network",
@@ -250,7 +254,7 @@ def _memories(runs):
     ]
 
 
-def _chips(chips, runs):
+def _chips(chips: dict[str, Any], runs: list[dict[str, Any]]) -> _Rows:
     head = ("chip", "Verilog (bytes)", "lines", "generated (s)", "Verilator build (s)", "simulated cycles per second")
     rows = []
     for key, chip in chips.items():

@@ -10,7 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.golden.arithmetic import Float64
-from backspike.golden.engines import bit_exact
+from backspike.golden.engines import Engine, bit_exact
 from backspike.golden.initial import balanced_weights
 from backspike.golden.layers import Dense, Layer
 from backspike.golden.network import Network
@@ -113,14 +113,14 @@ def measure(
     """
     network = Network.parse(sizes, steps=len(spikes))
     training, weights = default_training(network), balanced_weights(network, 1, spikes[:, :64])
-    trainers, trains = {}, {}
-    for name in COLUMNS[:3]:
-        try:
-            arithmetic = Float64() if name == "float64" else bit_exact(network.format, name)
-        except ValueError:
-            continue
-        trainers[name] = Trainer(network, training, weights=weights, arithmetic=arithmetic)
-        trains[name] = trainers[name].train_batch
+    engines: tuple[Engine, ...] = ("numpy", "compiled")
+    trainers: dict[str, Trainer] = {}
+    for engine in engines:
+        with suppress(ValueError):
+            arithmetic = bit_exact(network.format, engine)
+            trainers[engine] = Trainer(network, training, weights=weights, arithmetic=arithmetic)
+    trainers["float64"] = Trainer(network, training, weights=weights, arithmetic=Float64())
+    trains: dict[str, Train] = {name: trainer.train_batch for name, trainer in trainers.items()}
     with _other(network, weights) as other:
         if other:
             trains["spikingjelly"] = other

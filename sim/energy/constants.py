@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["SETS", "EnergyConstants", "load_constants"]
 
@@ -102,7 +103,7 @@ def load_constants(name: str) -> EnergyConstants:
     if not path.is_file():
         raise ValueError(f"constants must be one of {', '.join(SETS)}, or a JSON file, not {name!r}")
     try:
-        given = json.loads(path.read_text())
+        given: Any = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"constants must be a JSON file, not {name!r}: {error}") from None
     if not isinstance(given, dict):

@@ -26,7 +26,7 @@ _OUTPUTS = 1 << 17
 have the change between 100,352 and 150,528."""
 
 
-def forward_energy(inputs: int, outputs: int, kernel: int, size: int) -> float:
+def forward_energy(inputs: int, outputs: int, kernel: int, size: float) -> float:
     """Energy in pJ of FP for one step: ``size`` x ``size`` output pixels, channels in and out."""
     macs, cells = _macs(inputs, outputs, kernel, size), outputs * size**2
     weights, chunks = inputs * outputs * kernel**2, -(-inputs // _ARRAY) * kernel**2
@@ -43,7 +43,7 @@ def forward_energy(inputs: int, outputs: int, kernel: int, size: int) -> float:
     )
 
 
-def backward_energy(inputs: int, outputs: int, kernel: int, size: int) -> float:
+def backward_energy(inputs: int, outputs: int, kernel: int, size: float) -> float:
     """Energy in pJ of BP for one step: as ``forward_energy``, ``size`` of the inputs' map."""
     macs, cells = _macs(inputs, outputs, kernel, size), inputs * size**2
     weights, chunks = inputs * outputs * kernel**2, -(-outputs // _ARRAY) * kernel**2
@@ -58,7 +58,7 @@ def backward_energy(inputs: int, outputs: int, kernel: int, size: int) -> float:
     )
 
 
-def gradient_energy(inputs: int, outputs: int, kernel: int, size: int) -> float:
+def gradient_energy(inputs: int, outputs: int, kernel: int, size: float) -> float:
     """Energy in pJ of WG for one step: ``size`` x ``size`` output pixels."""
     macs, weights = _macs(inputs, outputs, kernel, size), inputs * outputs * kernel**2
     return (
