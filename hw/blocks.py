@@ -111,25 +111,7 @@ def pipe_register(m, valid, payload, ready, name):
 def skid_buffer(m, valid, payload, ready, name):
     """A ``pipe_register`` with a spare one behind it: a chain of those who wait for each other ends here.
 
-    Parameters
-    ----------
-    m : Module
-    valid : Value(1)
-        Whether ``payload`` may enter.
-    payload : Value or View
-    ready : Value(1)
-        Whether what is held may leave.
-    name : str
-        Of the register; the names of its other signals begin with it.
-
-    Returns
-    -------
-    full : Value(1)
-        Whether it holds a payload.
-    held : Value or View
-        The payload.
-    free : Value(1)
-        Whether a payload may enter in this cycle.
+    Parameters and returns are those of ``pipe_register``.
 
     Latency is one cycle, throughput one payload per cycle. ``free`` comes from a register.
     """
@@ -152,25 +134,7 @@ def skid_buffer(m, valid, payload, ready, name):
 def half_rate_register(m, valid, payload, ready, name):
     """A ``pipe_register`` that takes only while it is empty: a chain of those who wait for each other ends here.
 
-    Parameters
-    ----------
-    m : Module
-    valid : Value(1)
-        Whether ``payload`` may enter.
-    payload : Value or View
-    ready : Value(1)
-        Whether what is held may leave.
-    name : str
-        Of the register; the names of its other signals begin with it.
-
-    Returns
-    -------
-    full : Value(1)
-        Whether it holds a payload.
-    held : Value or View
-        The payload.
-    free : Value(1)
-        Whether a payload may enter in this cycle.
+    Parameters and returns are those of ``pipe_register``.
 
     Latency is one cycle, throughput one payload in two cycles. ``free`` comes from a register and costs no logic.
     """

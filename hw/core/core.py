@@ -223,7 +223,7 @@ class Core(wiring.Component):
             learning.start.eq(backward.gradient_start),
             learning.errors.eq(backward.errors_start),
             learning.skip_off.eq(self.skip_off),
-            learning.active_steps.eq(delta.live),
+            learning.active_steps.eq(delta.active_steps),
             learning.clear.eq(update.busy),
             backward.errors_busy.eq(learning.bp_busy),
             backward.gradient_busy.eq(learning.busy),

@@ -42,7 +42,7 @@ class DeltaUpdate(wiring.Component):
         the slice's first neuron
     back: ternary spikes go back in the frame, which has one step; only in chips with units for that
     memory: error sums, history, deltas and their bitmaps
-    live: by step: whether any delta is not zero; until the next ``start``
+    active_steps: by step: whether any delta is not zero; until the next ``start``
     request, result: to and from the elementwise unit
     """
 
@@ -57,7 +57,7 @@ class DeltaUpdate(wiring.Component):
                 **({"back": In(1)} if shapes.back else {}),
                 "descriptor": In(shapes.descriptor),
                 "memory": Out(DeltaMemory(shapes)),
-                "live": Out(shapes.config.steps),
+                "active_steps": Out(shapes.config.steps),
                 "request": Out(stream.Signature(request_layout(shapes))),
                 "result": In(result_layout(shapes)),
             }
@@ -296,6 +296,6 @@ class DeltaUpdate(wiring.Component):
         with m.Elif(delta):
             m.d.sync += place.eq(place.rotate_left(1))
         with m.If(self.start):
-            m.d.sync += self.live.eq(0)
+            m.d.sync += self.active_steps.eq(0)
         with m.Elif(delta & nonzero):
-            m.d.sync += self.live.bit_select(tag.step, 1).eq(1)
+            m.d.sync += self.active_steps.bit_select(tag.step, 1).eq(1)
