@@ -31,15 +31,20 @@ class TracedCore(Core):
     Members
     -------
     those of a core; packet, dropped: for one cycle for each packet
+    awake: something is to be seen in this cycle: one of these two, or a flit
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
-        Component.__init__(self, {**CORE_MEMBERS, "packet": Out(1), "dropped": Out(1)})
+        Component.__init__(self, {**CORE_MEMBERS, "packet": Out(1), "dropped": Out(1), "awake": Out(1)})
 
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        m.d.comb += [self.packet.eq(self.receiver.packet), self.dropped.eq(self.receiver.dropped)]
+        m.d.comb += [
+            self.packet.eq(self.receiver.packet),
+            self.dropped.eq(self.receiver.dropped),
+            self.awake.eq(self.packet | self.dropped | self.tx.valid),
+        ]
         return m
 
 
@@ -54,6 +59,18 @@ class _Feeder:
     @property
     def empty(self):
         return not (self.host or self.back or self.flits)
+
+    @property
+    def quiet(self):
+        """Cycles in which it will give nothing, if nothing comes back."""
+        if self.flits or self.back:
+            return 0
+        return self.host[0][0] if self.host else _PATIENCE
+
+    def skip(self, cycles):
+        """So many of these have passed."""
+        if self.host:
+            self.host[0][0] -= cycles
 
     def _choose(self):
         if self.back and (not self.host or self.host[0][0] or self.bench.random.random() < 0.5):
@@ -126,7 +143,7 @@ class Play:
                 await self._rest()
             else:
                 self.feeder.host.append([action[1], list(action[2])])
-                await self.bench.until(lambda: not self.feeder.host, 20_000)
+                await self._pass(lambda: not self.feeder.host, 20_000)
         await self._rest()
         for words in self._reads():
             self.feeder.host.append([0, words])
@@ -152,13 +169,25 @@ class Play:
             before = len(self.packets)
             if self.feeder.empty and looks:
                 self.feeder.host.append([0, list(_LOOK)])
-            await bench.step(60)
+            look = bench.cycle + 60
+            await self._pass(lambda look=look: bench.cycle >= look, 60)
             new = self.packets[before:]
             idle = len(new) == 1 and _is_look(new[0]) and not new[0][2] & 2
             quiet = quiet + 1 if idle else 0
         await bench.step(4)
         assert len(self.verdicts) == len(self.feeder.log), "a packet was neither taken nor dropped"
         self.rests.append(len(self.feeder.log))
+
+    async def _pass(self, condition, limit):
+        """Let at most ``limit`` cycles pass, until ``condition()`` holds; Python sleeps while nothing is to be done."""
+        bench, end = self.bench, self.bench.cycle + limit
+        while not condition():
+            assert bench.cycle < end, f"nothing came to an end within {limit} cycles"
+            quiet = min(self.feeder.quiet, end - bench.cycle)
+            if quiet > 1 and not bench.bits("awake"):
+                self.feeder.skip(await bench.sleep(quiet) - 1)
+            else:
+                await bench.step()
 
     def _data_missing(self):
         """A READ that was taken has not been answered in full."""

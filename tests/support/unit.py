@@ -15,7 +15,8 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Component, In, Out
 from cocotb.clock import Clock
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import First, RisingEdge, Timer
+from cocotb.utils import get_sim_time
 
 from backspike.hw.core.update.elementwise_arbiter import Arithmetic, request_layout
 from backspike.hw.verilog.emit import to_verilog
@@ -30,13 +31,17 @@ _PERIOD = 10  # ns
 
 
 class _Top(Component):
-    """Units side by side, each with all its inputs in port ``<name>_i`` and all outputs in ``<name>_o``."""
+    """Units side by side, each with all its inputs in port ``<name>_i`` and all outputs in ``<name>_o``.
+
+    An output ``awake`` of a unit is also the port ``<name>_awake``, on which Python can wait.
+    """
 
     def __init__(self, units):
         self.units, members = units, {}
         for name, unit in units.items():
             inputs, outputs = (_fields(unit, direction) for direction in (In, Out))
             members |= {f"{name}_i": In(_width(inputs)), f"{name}_o": Out(_width(outputs))}
+            members |= {f"{name}_awake": Out(1)} if "awake" in outputs else {}
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -48,6 +53,8 @@ class _Top(Component):
             for port, (offset, codec) in _fields(unit, In).items():
                 m.d.comb += pins[port].eq(into[offset : offset + codec.width])
             m.d.comb += out_of.eq(Cat(pins[port] for port in _fields(unit, Out)))
+            if "awake" in pins:
+                m.d.comb += getattr(self, f"{name}_awake").eq(pins["awake"])
         return m
 
 
@@ -197,6 +204,7 @@ class Bench:
     def __init__(self, dut, name, unit):
         self.dut = dut
         self.into, self.out_of = getattr(dut, f"{name}_i"), getattr(dut, f"{name}_o")
+        self.awake = getattr(dut, f"{name}_awake", None)
         self.inputs, self.outputs = _fields(unit, In), _fields(unit, Out)
         self.random = Random(f"{cocotb.RANDOM_SEED} {name}")
         self.rng = np.random.default_rng(self.random.getrandbits(32))
@@ -243,17 +251,38 @@ class Bench:
         """Let cycles pass."""
         edge = RisingEdge(self.dut.clk)
         for _ in range(cycles):
-            for agent in self.agents:
-                agent.drive()
-            if self.driven != self.driving:
-                self.into.value = self.driving = self.driven
+            self._drive()
             await edge
-            self.seen = int(self.out_of.value)
-            for agent in self.agents:
-                agent.sample()
-            for watcher in self.watchers:
-                watcher()
+            self._sample()
             self.cycle += 1
+
+    async def sleep(self, cycles):
+        """Let at most so many cycles pass, 2 or more, the last of them one in which the output ``awake`` is 1.
+
+        It was 0 in the cycle before. Agents are asked in the first cycle, and told of the last one alone. Returns how
+        many have passed.
+        """
+        begin = get_sim_time("ns")
+        self._drive()
+        await First(RisingEdge(self.awake), Timer(cycles * _PERIOD - _PERIOD // 2, "ns"))
+        await RisingEdge(self.dut.clk)
+        self._sample()
+        passed = round((get_sim_time("ns") - begin) / _PERIOD)
+        self.cycle += passed
+        return passed
+
+    def _drive(self):
+        for agent in self.agents:
+            agent.drive()
+        if self.driven != self.driving:
+            self.into.value = self.driving = self.driven
+
+    def _sample(self):
+        self.seen = int(self.out_of.value)
+        for agent in self.agents:
+            agent.sample()
+        for watcher in self.watchers:
+            watcher()
 
     async def until(self, condition, limit=50_000):
         """Let cycles pass until ``condition()`` holds after one; more than ``limit`` are an error."""
