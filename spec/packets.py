@@ -49,7 +49,8 @@ class Kind(IntEnum):
 
 
 HEADER = Fields(kind=4, x=3, y=3, host=1, tag=21)
-"""First word of every packet. ``host`` = 1 addresses the host link whatever x and y are."""
+"""First word of every packet. ``host`` = 1 addresses the host link whatever x and y are; from the host, inputs with
+``host`` = 1 go to many cores: to all up to column x and row y, or in a chain to all up to core (x, y)."""
 
 TAGS = {
     Kind.SPIKES: Fields(slice=4, slot=3, step=4, word=9, train=1),
@@ -137,7 +138,7 @@ class Packet:
     x, y : int
         Core to which it goes.
     host : int
-        1 if it goes to the host link, whatever x and y are.
+        1 if it goes to the host link, whatever x and y are; of inputs from the host: if they go to many cores.
     """
 
     kind: Kind

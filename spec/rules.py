@@ -54,7 +54,7 @@ class Rule:
 RULES = {
     Kind.SPIKES: Rule(
         sender="host, or a slice of a layer before",
-        receiver="slice (the host: of the last layer)",
+        receiver="slice (the host: of the last layer), or from the host to slices of many cores (header.host = 1)",
         payload="spikes, surrogate masks: bit k is input 32 * word + k of the slice; bits that are no inputs must be "
         "0, as a dense_only chip takes them for inputs; of groups from whose noise a slice learns, the first word is 1 "
         "where the threshold was lowered, 0 elsewhere and where the mask is 0",
@@ -63,7 +63,8 @@ RULES = {
         "EXPECTATIONS.inputs words from EXPECTATIONS.tape on and has not come for this step and frame, the core "
         "does not erase; and, "
         "for step 0, no UPDATE of the slice waits",
-        effect="the inputs are there; a step starts when all of its words are, in the order of steps and slots. The "
+        effect="none with header.host = 1 where the slice's EXPECTATIONS.shared is 0 or there is no such slice; else "
+        "the inputs are there; a step starts when all of its words are, in the order of steps and slots. The "
         "last packet of step 0 says whether the frame is for training, and with its kind whether it begins a sample: "
         "then all potentials, counts and operands start from 0",
         answer="SPIKES of each step to the targets of the slice; at the end of the frame CREDIT to its sources",
@@ -152,7 +153,7 @@ RULES = {
     ),
     Kind.MORE: Rule(
         sender="host, or a slice of a layer before",
-        receiver="slice (the host: of the last layer)",
+        receiver="as SPIKES",
         payload="as SPIKES",
         when="as SPIKES",
         effect="as SPIKES, but the frame goes on with the sample of the frame before: each neuron starts from the "
@@ -163,7 +164,7 @@ RULES = {
     ),
     Kind.BACK: Rule(
         sender="host, or a slice of a layer before",
-        receiver="slice (the host: of the last layer), in a chip generated with ternary; in others the kind is unknown",
+        receiver="as SPIKES, in a chip generated with ternary; in others the kind is unknown",
         payload="as SPIKES",
         when="as SPIKES",
         effect="as MORE, but the neurons stay as they are, whatever the inputs: their spikes are 0, their masks are "
@@ -206,6 +207,10 @@ ORDER = (
     "Send its inputs to every slice of the "
     "first layer when every one of them has sent CREDIT for the slot's frame before (at first: at once). Steps and "
     "words may come in any order, each word once; all of one kind, and with the same train.",
+    "Inputs that slices of several cores want go out once where these have the same number, the same "
+    "EXPECTATIONS.tape, and EXPECTATIONS.shared = 1: in packets with host = 1, whose x and y are the last column and "
+    "row that have such a slice, or in a chain the last core. Cores that are nearer get them too, and take no "
+    "notice where EXPECTATIONS.shared of this slice is 0.",
     "For a training frame with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not "
     "hold the target with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all spikes "
     "of the frame have come, then ERRORS_DONE to every slice of the last layer.",
@@ -274,7 +279,8 @@ def protocol_page() -> str:
         "",
         "A packet is a header word and up to 15 payload words of 32 bits; AXI4-Stream marks the last one with `TLAST`.",
         "",
-        f"Bits of the header: {_fields(HEADER)}. With `host` = 1 it goes to the host, or from there to the host link.",
+        f"Bits of the header: {_fields(HEADER)}. With `host` = 1 it goes to the host, or from there to the host link;",
+        "inputs from there go to many cores: to all up to column x and row y, in a chain to all up to core (x, y).",
         "",
         "## Order",
         "",

@@ -47,9 +47,10 @@ TAPE_STRIDE = 512
 TAPE_SLOT_STRIDE = 16 * TAPE_STRIDE
 """Addresses from one step's and from one slot's tape words to the next one's in region TAPE."""
 
-EXPECTATIONS = Fields(inputs=14, credits=6, errors_done=6, label=1, steps=5, tape=9)
+EXPECTATIONS = Fields(inputs=14, credits=6, errors_done=6, label=1, steps=5, tape=9, shared=1)
 """Per slice: packets of spikes per step of a frame, one for each tape word from ``tape`` on, which no other slice has;
-consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps of a frame."""
+consumers that give credits, consumers that send ERRORS_DONE, loss on chip, steps of a frame; ``shared``: it takes
+inputs that go to many cores."""
 
 FAN_IN = Fields(tape=9, channels=14, row_base=17, tap_stride=17, row_stride=17, constant=1, x=3, y=3, neuron=14)
 """Inputs of a slice that come from one producer (the host, or one slice of the layer before), or its bias.

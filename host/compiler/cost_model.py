@@ -93,7 +93,7 @@ class CostModel:
     Attributes
     ----------
     link_flits : int
-        Flits per sample that the host sends to each slice of the first layer.
+        Flits per sample of the host's inputs, for each copy that it sends.
     """
 
     def __init__(
@@ -225,5 +225,5 @@ class CostModel:
         return np.stack([part.sum(axis=-2) for part in parts], axis=-2)
 
     def link(self, slices: np.ndarray) -> np.ndarray:
-        """Flits of the host's link per sample, [...]: each slice of the first layer gets its own copy of the inputs."""
-        return self.link_flits * slices[..., 0, :].sum(axis=-1)
+        """Flits of the host's link per sample, [...]: a copy of the inputs does for one slice of each core."""
+        return self.link_flits * slices[..., 0, :].max(axis=-1)

@@ -16,6 +16,7 @@ from backspike.host.compiler.capacity import check_training, core_use, gradient_
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, input_order
+from backspike.host.compiler.input_delivery import input_deliveries
 from backspike.host.compiler.neuron_constants import (
     clamp_interval,
     neuron_constants,
@@ -75,6 +76,10 @@ class Plan:
         All of them, in order of core and index.
     cores : list of (int, int)
         Cores in use, sorted.
+    deliveries : list of Delivery
+        Which slices of the first layer get the inputs in the same packets.
+    shared : set of (int, int, int)
+        Column, row and number of slices that take inputs for many cores.
     input_order : array of int64 [inputs]
         Golden numbers of the inputs in the order of the host's words.
     sample_terms : int
@@ -108,6 +113,8 @@ class Plan:
         self.frames, self.back_frames = network.steps // self.frame, rule.back_steps
         self.slices = sorted((part for own in layers for part in own), key=lambda part: (part.core, part.index))
         self.cores = sorted({part.core for part in self.slices})
+        self.deliveries = input_deliveries(config, layers[0])
+        self.shared = {(*part.core, part.index) for each in self.deliveries if each.shared for part in each.slices}
         self.input_order = input_order(network.layers[0])
         self.sample_terms = max(gradient_terms(network, rule))
         self._scaled, self._operands = scaled_training(network, training, rule), rule.operands(network)
@@ -198,6 +205,7 @@ class Plan:
             "errors_done": senders + (last and self.loss == "external"),
             "label": self._label(part),
             "tape": part.tape_base,
+            "shared": (*part.core, part.index) in self.shared,
         }
 
     def fan_in(self, part: Slice) -> Iterator[dict[str, int]]:

@@ -74,7 +74,7 @@ def plan_dict(plan: "Plan") -> dict[str, Any]:
         "memories": {name: getattr(config, name) for name in MEMORIES},
         "cycles": max(load["cycles"] for load in loads.values()),
         "balance": _balance(plan, loads),
-        "link": CostModel(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0]),
+        "link": CostModel(plan.network, plan.config, plan.densities).link_flits * len(plan.deliveries),
         "slices": [
             {
                 "core": list(s.core),

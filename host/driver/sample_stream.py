@@ -166,9 +166,9 @@ class Samples(Transaction[None]):
             yield from (self._label_packet(slot, self._labels[sample], part) for part in self._last)
         for step, words in enumerate(self._inputs(number).tolist()):
             for k, payload in enumerate(map(tuple, words)):
-                for part in self._first:
-                    tag = {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + k, "train": train}
-                    yield Packet(self._kind(number), tag, payload, part.x, part.y)
+                for to in self._plan.deliveries:
+                    tag = {"slice": to.index, "slot": slot, "step": step, "word": to.tape + k, "train": train}
+                    yield Packet(self._kind(number), tag, payload, to.x, to.y, int(to.shared))
 
     def _inputs(self, number: int) -> np.ndarray:
         """The words of a frame's inputs and of their masks, [step, word, 2]; 0 where errors go back."""

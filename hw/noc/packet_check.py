@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from backspike.hw.noc.flit import header_of, tag_of
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import LINK_COUNTERS
-from backspike.spec.packets import HOST_KINDS, MAX_PAYLOAD, TAGS, Cause, Kind, payload_range
+from backspike.spec.packets import HOST_KINDS, INPUT_KINDS, MAX_PAYLOAD, TAGS, Cause, Kind, payload_range
 from backspike.spec.tables import Region
 
 __all__ = ["PacketCheck"]
@@ -20,7 +20,8 @@ class PacketCheck(Component):
     The first cause that applies, in the order of their codes, is given: ``KIND`` for a kind that the host may not send,
     ``LENGTH`` for too few or too many payload words, ``ADDRESS`` for a core that is not there, ``FIELD`` for unused
     tag bits that are not 0, ``STATE`` while an earlier request to the host link is unanswered. A packet
-    to the host link (``host`` = 1) must be a READ of counters that exist, else it has the wrong ``ADDRESS``.
+    with ``host`` = 1 goes to many cores if it brings inputs, up to one that must be there; others go to the host link,
+    and must be a READ of counters that exist, else they have the wrong ``ADDRESS``.
 
     Parameters
     ----------
@@ -39,8 +40,11 @@ class PacketCheck(Component):
         The host link has not yet answered an earlier READ.
     cause : Out(Cause)
         0 for a packet that may pass.
+    to_link : Out(1)
+        It is not for cores.
 
-    ``cause`` is a combinational function of what is known of the header, in registers, and of the other inputs.
+    ``cause`` and ``to_link`` are combinational functions of what is known of the header, in registers, and of the other
+    inputs.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class PacketCheck(Component):
                 "last_word": In(32),
                 "busy": In(1),
                 "cause": Out(4),
+                "to_link": Out(1),
             }
         )
 
@@ -74,7 +79,7 @@ class PacketCheck(Component):
                 "longest": words,
                 "wrong_field": 1,
                 "elsewhere": 1,
-                "host": 1,
+                "to_link": 1,
                 "no_read": 1,
                 "count": read.count.shape(),
             }
@@ -83,7 +88,7 @@ class PacketCheck(Component):
         m.d.comb += [
             now.wrong_kind.eq(1),
             now.elsewhere.eq((header.x >= self.config.columns) | (header.y >= self.config.rows)),
-            now.host.eq(header.host),
+            now.to_link.eq(header.host),
             now.no_read.eq((header.kind != Kind.READ) | (read.region != Region.COUNTER) | (read.count == 0)),
             now.count.eq(read.count),
         ]
@@ -97,6 +102,8 @@ class PacketCheck(Component):
                         now.longest.eq(longest),
                         now.wrong_field.eq(header.tag[TAGS[kind].width :].any()),
                     ]
+                    if kind in INPUT_KINDS:
+                        m.d.comb += now.to_link.eq(0)
         with m.If(self.begins):
             m.d.sync += kept.eq(now)
         end = self.last_word[:3] + kept.count
@@ -104,10 +111,11 @@ class PacketCheck(Component):
         causes = (
             (kept.wrong_kind, Cause.KIND),
             ((self.payload_words < kept.shortest) | (self.payload_words > kept.longest), Cause.LENGTH),
-            (Mux(kept.host, no_counters, kept.elsewhere), Cause.ADDRESS),
+            (Mux(kept.to_link, no_counters, kept.elsewhere), Cause.ADDRESS),
             (kept.wrong_field, Cause.FIELD),
-            (kept.host & self.busy, Cause.STATE),
+            (kept.to_link & self.busy, Cause.STATE),
         )
+        m.d.comb += self.to_link.eq(kept.to_link)
         for condition, cause in reversed(causes):
             with m.If(condition):
                 m.d.comb += self.cause.eq(cause)

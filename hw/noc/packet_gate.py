@@ -114,7 +114,7 @@ class PacketGate(Component):
                 self._accept(m, check, header_of(first), count, lengths, filled)
 
     def _accept(self, m, check, header, count, lengths, filled):
-        with m.If((check.cause == 0) & header.host):
+        with m.If((check.cause == 0) & check.to_link):
             m.d.sync += [
                 self.read.valid.eq(1),
                 self.read.payload.address.eq(check.last_word),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's router: wormhole packets, in a mesh X first and then Y, or along a chain."""
+"""A node's router: wormhole packets, in a mesh X first and then Y, or along a chain; the host's also to many nodes."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out, Signature, connect, flipped
@@ -8,7 +8,7 @@ from backspike.hw.noc.flit import FLIT, LINK, FlitStream, LinkStream, header_of
 from backspike.hw.noc.flow import FlitBuffer, FlitMerge, round_begins
 from backspike.spec.config import ChipConfig
 
-__all__ = ["Router", "link_members", "router_signature"]
+__all__ = ["Router", "forks_of", "link_members", "router_signature", "turns_of"]
 
 _MESH_TURNS = {  # output: inputs whose packets can need it; x grows to the east, y to the south
     "local": ("local", "west", "north", "east", "south"),
@@ -20,13 +20,23 @@ _MESH_TURNS = {  # output: inputs whose packets can need it; x grows to the east
 _CHAIN_TURNS = {"local": ("local", "west", "east"), "west": ("local", "east"), "east": ("local", "west")}
 
 
-def _turns(config):
+def turns_of(config):
+    """By output of a router: the inputs whose packets can need it."""
     return _CHAIN_TURNS if config.chain else _MESH_TURNS
+
+
+def forks_of(config):
+    """By input of packets for many nodes: the outputs that such a packet may need at once."""
+    return (
+        {"west": ("local", "east")}
+        if config.chain
+        else {"west": ("local", "east", "south"), "north": ("local", "south")}
+    )
 
 
 def link_members(config):
     """``<port>_in`` and ``<port>_out`` for each port to a neighbour: west, north, east, south, or west, east."""
-    links = [port for port in _turns(config) if port != "local"]
+    links = [port for port in turns_of(config) if port != "local"]
     return {f"{port}_in": In(LinkStream) for port in links} | {f"{port}_out": Out(LinkStream) for port in links}
 
 
@@ -54,8 +64,13 @@ class Router(Component):
     What a packet cannot need (turning back to where it came from) is not built, and its header is compared only as
     far as is open where it comes from.
 
+    A packet that comes from the west or the north with ``host`` = 1 is the host's, and for many nodes: those from the
+    host on to column ``x`` and row ``y``. It goes along row 0, from there down each column, and into every node that it
+    passes. Each output takes a flit when it can; the next flit comes when all have. Such packets come from one place
+    and never overtake each other, and what one of them waits for lies behind all that it holds: no deadlock either.
+
     In a chain (``config.chain``) the nodes follow each other row by row, west to east as seen from the router; a packet
-    to the host goes west, out of the west port of node (0, 0).
+    to the host goes west, out of the west port of node (0, 0), and one for many nodes into all up to (``x``, ``y``).
 
     Parameters
     ----------
@@ -94,25 +109,25 @@ class Router(Component):
 
     def elaborate(self, platform):
         m = Module()
-        turns = _turns(self.config)
+        turns = turns_of(self.config)
         merges = {port: FlitMerge(len(inputs), sources=[inputs.index("local")]) for port, inputs in turns.items()}
         for port in turns:
             layout = FLIT if port == "local" else LINK
             m.submodules[f"{port}_buffer"] = buffer = FlitBuffer(layout)
             connect(m, flipped(getattr(self, f"{port}_in")), buffer.i)
             begins = 0 if port == "local" else round_begins(m, buffer.o, port)
-            sent = []
-            for output, wanted in self._ways(m, port, buffer.o).items():
+            branches = []
+            ways = self._ways(m, port, buffer.o)
+            for output in ways:
                 merge, place = merges[output], turns[output].index(port)
                 branch = merge.i[place]
                 m.d.comb += [
                     branch.payload.data.eq(buffer.o.payload.data),
                     branch.payload.last.eq(buffer.o.payload.last),
-                    branch.valid.eq(buffer.o.valid & wanted),
                     merge.begins[place].eq(begins),  # also if the packet goes elsewhere
                 ]
-                sent.append(branch.ready & wanted)
-            m.d.comb += buffer.o.ready.eq(Cat(sent).any())
+                branches.append(branch)
+            self._send(m, port, buffer.o, list(ways.values()), branches)
         for port, merge in merges.items():
             m.submodules[f"{port}_merge"] = merge
             out = getattr(self, f"{port}_out")
@@ -129,6 +144,20 @@ class Router(Component):
         self._count(m, self.stalled, Cat(o.valid & ~o.ready for o in outputs))
         return m
 
+    def _send(self, m, port, flits, wanted, branches):
+        """Offer the flit at hand to its outputs; it is gone when all of them have taken it."""
+        ready, valid = Cat(branch.ready for branch in branches), Cat(branch.valid for branch in branches)
+        wanted = Cat(wanted)
+        if port not in forks_of(self.config):
+            m.d.comb += [valid.eq(wanted & flits.valid.replicate(len(wanted))), flits.ready.eq((ready & wanted).any())]
+            return
+        taken = Signal(len(wanted), name=f"{port}_taken")  # outputs that have the flit, while others have not
+        m.d.comb += [
+            valid.eq(wanted & ~taken & flits.valid.replicate(len(wanted))),
+            flits.ready.eq((~wanted | taken | ready).all()),
+        ]
+        m.d.sync += taken.eq(Mux(flits.ready, 0, taken | (valid & ready)))
+
     def _ways(self, m, port, flits):
         """For every output that ``port`` has a path to: whether the flit at hand goes there."""
         outputs, decided = self._decide(m, port, flits)
@@ -140,15 +169,22 @@ class Router(Component):
         return dict(zip(outputs, Mux(inside, kept, decided), strict=True))
 
     def _decide(self, m, port, flits):
-        """The outputs that ``port`` has a path to, and which of them a header goes to, as one bit for each."""
+        """The outputs that ``port`` has a path to, and which of them a header goes to, as one bit for each.
+
+        A packet for one node takes the first way that is open, the last of which is the node itself; one for many nodes
+        takes all, as they are all on its way.
+        """
         header = header_of(flits.payload)
         directions = self._chain_directions(header) if self.config.chain else self._mesh_directions(header)
-        outputs = [output for output, inputs in _turns(self.config).items() if port in inputs]
+        outputs = [output for output, inputs in turns_of(self.config).items() if port in inputs]
         decided = Signal(len(outputs), name=f"{port}_decided")
         m.d.comb += decided.eq(1 << outputs.index("local"))
         for output, condition in reversed(directions[port].items()):
             with m.If(condition):
                 m.d.comb += decided.eq(1 << outputs.index(output))
+        for fork in forks_of(self.config).get(port, ()):
+            with m.If(header.host):
+                m.d.comb += decided[outputs.index(fork)].eq(directions[port].get(fork, 1))
         return outputs, decided
 
     def _chain_directions(self, header):
@@ -166,7 +202,7 @@ class Router(Component):
         above, below = host | (y < self.y), ~host & (y > self.y)  # the host is north of row 0
         return {
             "local": {"west": Mux(host, self.x != 0, before), "east": ~host & behind, "north": above, "south": below},
-            "west": {"east": x != self.x, "north": above, "south": below},
+            "west": {"east": x != self.x, "north": y < self.y, "south": y > self.y},
             "east": {"west": Mux(host, self.x != 0, x != self.x), "north": above, "south": below},
             "north": {"south": y != self.y},
             "south": {"north": host | (y != self.y)},

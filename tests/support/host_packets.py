@@ -3,7 +3,7 @@
 
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import LINK_COUNTERS
-from backspike.spec.packets import HEADER, HOST_KINDS, MAX_PAYLOAD, TAGS, Cause, Kind, payload_range
+from backspike.spec.packets import HEADER, HOST_KINDS, INPUT_KINDS, MAX_PAYLOAD, TAGS, Cause, Kind, payload_range
 from backspike.spec.tables import Region
 
 __all__ = ["CONFIG", "bad_packet", "cause_of", "good_packet", "random_words"]
@@ -25,7 +25,7 @@ def cause_of(words):
     shortest, longest = payload_range(kind)
     if not shortest <= len(payload) <= longest:
         return Cause.LENGTH
-    if fields["host"]:
+    if fields["host"] and kind not in INPUT_KINDS:
         tag = TAGS[Kind.READ].unpack(fields["tag"])
         readable = kind == Kind.READ and tag["region"] == Region.COUNTER and tag["count"]
         if not readable or payload[0] + tag["count"] > len(LINK_COUNTERS):
@@ -37,11 +37,15 @@ def cause_of(words):
     return None
 
 
-def good_packet(random, kind=None, length=None, config=CONFIG):
-    """Words of a packet to some core that the link must pass on; any tag that fits, any payload."""
+def good_packet(random, kind=None, length=None, config=CONFIG, *, many=True):
+    """Words of a packet to some core that the link must pass on; any tag that fits, any payload.
+
+    With ``many``, inputs may be for many cores.
+    """
     kind = random.choice(HOST_KINDS) if kind is None else kind
     length = random.randint(*payload_range(kind)) if length is None else length
-    fields = {"x": random.randrange(config.columns), "y": random.randrange(config.rows), "host": 0}
+    host = random.randrange(2) if many and kind in INPUT_KINDS else 0
+    fields = {"x": random.randrange(config.columns), "y": random.randrange(config.rows), "host": host}
     word = HEADER.pack(kind=kind, tag=random.getrandbits(TAGS[kind].width), **fields)
     return [word, *(random.getrandbits(32) for _ in range(length))]
 

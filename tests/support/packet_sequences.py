@@ -66,6 +66,8 @@ class Sequence:
         self.config, self.random, self.plan = config, random, plan_for(config, loss)
         self.last, self.loss = self.plan.layers[-1][0], loss
         self.slot, self.lazy = 0, random.random()
+        if random.random() < 0.5:
+            self.plan.shared = {(0, 0, part.index) for part in self.plan.slices if random.random() < 0.7}
         self.inputs = {}  # by tape word: bits that are inputs
         for part in self.plan.slices:
             layer = self.plan.network.layers[part.layer]
@@ -181,13 +183,15 @@ class Sequence:
 
     def _inputs(self, kind, train):
         """Of a frame in the next slot, in order."""
-        part, slot = self.plan.layers[0][0], self.slot
+        random, part, slot = self.random, self.plan.layers[0][0], self.slot
+        shared = (0, 0, part.index) in self.plan.shared
         self.slot = (slot + 1) % self.config.slots
         return [
             Packet(
                 kind,
                 {"slice": part.index, "slot": slot, "step": step, "word": part.tape_base + word, "train": train},
                 tuple(self._bits() & self.inputs[part.tape_base + word] for _ in range(2)),
+                host=random.randrange(2) if shared else int(random.random() < 0.02),
             )
             for step in range(self.config.steps)
             for word in range(part.external_words)
@@ -236,10 +240,10 @@ class Sequence:
         """The same packet with another field, such as a step that the chip has not; or of the other kind."""
         random = self.random
         if packet.kind in INPUT_KINDS and random.random() < 0.2:
-            return Packet(random.choice(INPUT_KINDS), packet.tag, packet.payload)
+            return Packet(random.choice(INPUT_KINDS), packet.tag, packet.payload, host=packet.host)
         name = random.choice([name for name in packet.tag if name != "neuron"])
         value = random.choice((packet.tag[name] ^ 1, random.randrange(1 << TAGS[packet.kind].fields[name])))
-        return Packet(packet.kind, packet.tag | {name: value}, packet.payload)
+        return Packet(packet.kind, packet.tag | {name: value}, packet.payload, host=packet.host)
 
     def _update(self):
         random = self.random
@@ -263,7 +267,7 @@ class Sequence:
             return [Packet(kind, place)]
         step, word = random.randrange(config.steps), random.randrange(config.tape_words)
         tag = {**place, "step": step, "word": word, "train": random.randrange(2)}
-        return [Packet(kind, tag, (self._bits(), self._bits()))]
+        return [Packet(kind, tag, (self._bits(), self._bits()), host=random.randrange(2))]
 
     def _access(self):
         """READs and WRITEs of what is there, and of what is not."""
@@ -304,7 +308,8 @@ class Sequence:
                     kind, (1, 2)
                 )
                 tag = dict.fromkeys(TAGS[kind].fields, 0) | ({"count": 1} if kind == Kind.READ else {})
-                return [Packet(kind, tag, tuple(range(random.choice(wrong)))).words()]
+                many = random.randrange(2) if kind in INPUT_KINDS else 0
+                return [Packet(kind, tag, tuple(range(random.choice(wrong))), host=many).words()]
         kind = random.choice((Kind.LABEL, Kind.CREDIT, Kind.ERRORS_DONE, Kind.UPDATE))
         tag = dict.fromkeys(TAGS[kind].fields, 0) | {"slice": random.randrange(self.config.slices, 16)}
         return [Packet(kind, tag)]

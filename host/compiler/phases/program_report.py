@@ -19,7 +19,7 @@ def _tile_cycles(tile: "Tile") -> dict[str, float]:
     """Estimated cycles of a tile: of the forward pass and of both passes of a sample; of its weights."""
     plan, config = tile.plan, tile.plan.config
     loads = core_loads(plan).values()
-    link = CostModel(plan.network, plan.config, plan.densities).link_flits * len(plan.layers[0])
+    link = CostModel(plan.network, plan.config, plan.densities).link_flits * len(plan.deliveries)
     busiest = max(core["weights"] for core in plan.core_use().values())
     return {
         "forward": max(link, *(load["forward"] for load in loads)),

@@ -203,7 +203,7 @@ class Receiver(wiring.Component):
     def _check(self, m, kind, header, begins, stored, address, exists, wrong, good):
         """What is wrong with the content of the packet; a WRITE is refused from its first wrong word on.
 
-        Returns whether a packet that is not for the memories is right.
+        Returns whether a packet that is not for the memories is right, and for this core.
         """
         config = self.shapes.config
         tag = header_of(header).tag
@@ -216,7 +216,8 @@ class Receiver(wiring.Component):
             (read.region != Region.TAPE) | ((word < config.tape_words) & (step < config.steps))
         )
         readable = is_one_of(read.region, READABLE) & (read.count > 0) & (read.count < MAX_PAYLOAD)
-        placed, accepted = Signal(), Signal()  # of packets with payload, known a cycle after their header
+        # Of packets with payload, known a cycle after their header; inputs for other cores are ignored
+        placed, accepted, ignored = Signal(), Signal(), Signal()
         m.d.sync += [
             placed.eq(
                 Mux(
@@ -225,6 +226,7 @@ class Receiver(wiring.Component):
                     (error.neuron < config.neurons) & (error.slot < config.slots) & (error.step < config.steps),
                 )
             ),
+            ignored.eq(kind.INPUTS & header_of(header).host & ~(takes.shared & (slot.slice < config.slices))),
         ]
         with m.If(kind.INPUTS):
             m.d.sync += accepted.eq(takes.inputs)
@@ -233,11 +235,11 @@ class Receiver(wiring.Component):
         found, refused, missing, unwanted = Signal(_WRONG), Signal(_WRONG), Signal(), Signal()
         m.d.comb += [
             missing.eq(
-                ((kind.INPUTS | kind.ERROR) & ~placed)
+                ((kind.INPUTS | kind.ERROR) & ~placed & ~ignored)
                 | ((kind.ERRORS_DONE | kind.CREDIT | kind.LABEL) & ~here)
                 | (kind.UPDATE & (update.slice >= config.slices))
             ),
-            unwanted.eq(((kind.INPUTS | kind.ERROR) & ~accepted) | (kind.UPDATE & ~takes.update)),
+            unwanted.eq(((kind.INPUTS | kind.ERROR) & ~accepted & ~ignored) | (kind.UPDATE & ~takes.update)),
             found.field.eq(missing | (kind.WRITE & ~(writable & exists)) | (kind.READ & ~(readable & exists))),
             found.state.eq(
                 unwanted
@@ -255,7 +257,7 @@ class Receiver(wiring.Component):
             m.d.sync += refused.eq(0)
         with m.Elif(stored):
             m.d.sync += refused.eq(wrong)
-        return ~missing & ~unwanted
+        return ~missing & ~unwanted & ~(kind.INPUTS & ignored)
 
     def _act(self, m, kind, header, done):
         """What a complete and correct packet does."""

@@ -10,8 +10,8 @@ __all__ = ["EVENT", "TAKES", "JobOffer", "SlotEvent", "event_place", "job_layout
 EVENT = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1})
 """What a packet for a slot brings."""
 
-TAKES = StructLayout({"inputs": 1, "marker": 1, "credit": 1, "label": 1, "update": 1, "error": 1})
-"""What would be taken now; a packet that brings something else is dropped."""
+TAKES = StructLayout({"inputs": 1, "shared": 1, "marker": 1, "credit": 1, "label": 1, "update": 1, "error": 1})
+"""What would be taken now; a packet that brings something else is dropped. ``shared``: also inputs for many cores."""
 
 
 def event_place(shapes):

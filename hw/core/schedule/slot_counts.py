@@ -54,7 +54,8 @@ class SlotCounts:
     def _read_needs(self, m):
         """What each slice needs, as its EXPECTATIONS entry says."""
         shapes, table = self.shapes, self.table
-        written = StructLayout({name: width for name, width in EXPECTATIONS.fields.items() if name != "tape"})(
+        behind = "tape", "shared"  # in the second word
+        written = StructLayout({name: width for name, width in EXPECTATIONS.fields.items() if name not in behind})(
             table.need
         )
         inputs = shapes.config.tape_words.bit_length()  # each packet of a step brings another word of the tape
@@ -66,6 +67,7 @@ class SlotCounts:
                 "errors_done": 6,
                 "label": 1,
                 "tape": shapes.tape_word,  # first word
+                "shared": 1,  # it takes inputs that go to many cores
                 "active": 1,  # it takes inputs
                 "needs_no_credit": 1,
                 "needs_no_errors": 1,  # no markers and no label
@@ -84,9 +86,9 @@ class SlotCounts:
         for n, need in enumerate(needs):
             with m.If(table.need_write & (table.need_slice == n)):
                 with m.If(table.need_tape):
-                    m.d.sync += need.tape.eq(table.need)
+                    m.d.sync += [need.tape.eq(table.need), need.shared.eq(table.need[EXPECTATIONS.fields["tape"]])]
                 with m.Else():
-                    m.d.sync += [need[name].eq(new[name]) for name, _ in layout if name != "tape"]
+                    m.d.sync += [need[name].eq(new[name]) for name, _ in layout if name not in behind]
         return needs
 
     def _count_inputs(self, m):
@@ -147,6 +149,7 @@ class SlotCounts:
                 & ~slot.complete.bit_select(at.step, 1)
                 & ~(updating & (at.step == 0))  # so that no frame begins that the update would wait for
             ),
+            takes.shared.eq(need.shared),
             takes.marker.eq(open_ & ~slot.errors_ready & ~need.label & ~need.needs_no_errors),
             takes.label.eq(open_ & ~slot.errors_ready & need.label),
             takes.credit.eq(open_ & ~slot.credited),

@@ -381,6 +381,7 @@ def test_what_a_slice_needs_is_what_the_others_send(plan):
             "errors_done": markers[key] + external,
             "label": part.layer == last and not external,
             "tape": part.tape_base,
+            "shared": (*part.core, part.index) in plan.shared,
         }
         assert (d["loss"], d["steps"]) == (need["label"], plan.network.steps)
 

@@ -39,7 +39,7 @@ async def every_core_answers(dut):
     HandshakeMonitor(dut.clk, dut.rst, pins[0], pins[1], pins[2:], name="m_axis")
     expected = defaultdict(list)
     for _ in range(PACKETS):
-        words = good_packet(random, config=CONFIG)
+        words = good_packet(random, config=CONFIG, many=False)
         fields = HEADER.unpack(words[0])
         answer = [HEADER.pack(**fields | {"host": 1}), *words[1:]]
         expected[fields["x"], fields["y"]].append(answer)

@@ -205,7 +205,7 @@ class Run:
 
     async def write_need(self, **need):
         """Restart all slices."""
-        words = EXPECTATIONS.words(**{"credits": 0, "errors_done": 0, "label": 0, "tape": 0, **need})
+        words = EXPECTATIONS.words(**{"credits": 0, "errors_done": 0, "label": 0, "tape": 0, "shared": 0, **need})
         await self.packet(header(Kind.WRITE, region=Region.EXPECTATION), 0, *words * CONFIG.slices)
 
     async def erase(self):
@@ -299,6 +299,8 @@ class Run:
         if not low <= length <= high:
             return Cause.LENGTH
         tag = TAGS[kind].unpack(HEADER.unpack(words[0])["tag"])
+        if self._ignores(words, tag):
+            return 0
         bounds = {
             "slice": CONFIG.slices,
             "slot": CONFIG.slots,
@@ -313,12 +315,21 @@ class Run:
         taken = kind in (Kind.UPDATE, Kind.WRITE) or (not self.erasing and self._takes(kind, tag))
         return 0 if taken else Cause.STATE
 
+    def _ignores(self, words, tag):
+        """Whether it brings inputs for many cores, and not for this one; it counts as a packet, and does nothing."""
+        if words[0] & 15 not in INPUT_KINDS or not HEADER.unpack(words[0])["host"]:
+            return False
+        return tag["slice"] >= CONFIG.slices or not self._need(tag["slice"])["shared"]
+
+    def _need(self, slice_):
+        first, last = self.needs[2 * slice_ : 2 * slice_ + 2]
+        return EXPECTATIONS.unpack(last << 32 | first)
+
     def _takes(self, kind, tag):
         """Whether anybody waits for the packet; no job starts in this bench, so no slot is in use."""
         if kind == Kind.ERROR:
             return True
-        first, last = self.needs[2 * tag["slice"] : 2 * tag["slice"] + 2]
-        need, place = EXPECTATIONS.unpack(last << 32 | first), (tag["slice"], tag["slot"])
+        need, place = self._need(tag["slice"]), (tag["slice"], tag["slot"])
         if not (0 < need["inputs"] < 8 and 0 < need["steps"] <= 8):
             return False
         match kind:
@@ -369,7 +380,8 @@ class Run:
             fault = header(Kind.FAULT, host=1, cause=cause, from_x=X, from_y=Y, link=0)
             self.expected_faults.append({"header": fault, "words": [words[0]], "length": 1})
             return
-        self._accepted(words, act)
+        if not self._ignores(words, parse_header(words[0])[2]):
+            self._accepted(words, act)
         act(("packet",))
 
     def _accepted(self, words, act):
@@ -435,7 +447,8 @@ def random_packet(random):
         tag[name] = random.randrange(1 << width) if random.random() < 0.04 else random.randrange(bound)
         if random.random() < 0.1 and bound < 1 << width:
             tag[name] = random.choice((bound - 1, bound))
-    words = [header(kind, X, Y, **tag), *(random.getrandbits(32) for _ in range(length))]
+    many = random.randrange(2) if kind in INPUT_KINDS else 0
+    words = [header(kind, X, Y, many, **tag), *(random.getrandbits(32) for _ in range(length))]
     if kind in (Kind.WRITE, Kind.READ) and length:
         limit = LIMITS.get(tag["region"], 0)
         words[1] = random.choice(
@@ -454,7 +467,7 @@ def random_packet(random):
             words[1] = random.randrange(6) * TAPE_SLOT_STRIDE + step * TAPE_STRIDE + word
         if tag["region"] == Region.EXPECTATION and length > 1:
             words[2:] = [
-                random.randrange(3)
+                random.randrange(3) | random.randrange(2) << 9
                 if address & 1
                 else EXPECTATIONS.pack(
                     inputs=random.choice((1, 2, 5, 8)),
@@ -463,6 +476,7 @@ def random_packet(random):
                     label=random.randrange(2),
                     steps=random.choice((0, 3, 5, 9)),
                     tape=0,
+                    shared=0,
                 )
                 for address, _ in enumerate(words[2:], start=words[1])
             ]
@@ -506,7 +520,9 @@ async def inputs_of_each_step_as_many_as_needed(dut):
     words = [
         word
         for inputs, tape in needs
-        for word in EXPECTATIONS.words(inputs=inputs, credits=0, errors_done=0, label=0, steps=steps, tape=tape)
+        for word in EXPECTATIONS.words(
+            inputs=inputs, credits=0, errors_done=0, label=0, steps=steps, tape=tape, shared=0
+        )
     ]
     await run.packet(header(Kind.WRITE, region=Region.EXPECTATION), 0, *words)
     sizes = CONFIG.slices, CONFIG.slots, CONFIG.steps, CONFIG.tape_words

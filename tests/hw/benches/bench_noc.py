@@ -42,6 +42,14 @@ def origin(word):
     return HEADER.unpack(word)["tag"] >> 12
 
 
+def many(last):
+    """Numbers of the nodes that get a packet of the host which is for all up to node ``last``."""
+    if CONFIG.chain:
+        return range(last + 1)
+    x, y = NODES[last]
+    return [n for n, position in enumerate(NODES) if position[0] <= x and position[1] <= y]
+
+
 def path(source, destination):
     """Numbers of the routers on the way, in a mesh columns first."""
     if CONFIG.chain:
@@ -117,6 +125,18 @@ class Mesh:
         self.outstanding += 1
         for router in path(source, destination):
             self.flits_through[router] += len(words)
+
+    def queue_many(self, last, length, sequence=0):
+        """A packet of the host for all nodes up to ``last``."""
+        x, y = NODES[last]
+        head = HEADER.pack(kind=1, x=x, y=y, host=1, tag=HOST << 12 | sequence)
+        words = (head, *(self.random.getrandbits(32) for _ in range(length)))
+        self.to_send[HOST].extend((word, n == length) for n, word in enumerate(words))
+        for node in many(last):
+            self.expected[HOST, node].append(words)
+            self.outstanding += 1
+            for router in path(HOST, node)[-2:]:  # the one before sends it on, and the node's own into the node
+                self.flits_through[router] += len(words)
 
     async def step(self):
         """One clock cycle; returns the number of transfers at the edge of the mesh."""
@@ -233,6 +253,40 @@ async def everything_arrives(dut):
                 mesh.queue(source, mesh.random.choice(mesh.destinations(source)), length, sequence)
         await mesh.finish()
     assert mesh.counters("flits") == mesh.flits_through
+
+
+@cocotb.test()
+async def the_host_sends_to_many(dut):
+    """Packets of the host for one node and for many arrive in the order of the host, whatever else is under way."""
+    mesh = await _new_mesh(dut)
+    for rates in ((1.0,), (0.1, 0.3, 1.0), (0.1,)):
+        mesh.send_rate = [mesh.random.choice((0.3, 1.0)) for _ in range(mesh.streams)]
+        mesh.take_rate = [mesh.random.choice(rates) for _ in range(mesh.streams)]
+        for sequence in range(15):
+            length = mesh.random.choice((0, 2, 2, 3, mesh.random.randint(0, MAX_PAYLOAD)))
+            if mesh.random.random() < 0.7:
+                mesh.queue_many(mesh.random.randrange(HOST), length, sequence)
+            else:
+                mesh.queue(HOST, mesh.random.randrange(HOST), length, sequence)
+        for source in range(HOST):
+            for sequence in range(8):
+                destination = mesh.random.choice(mesh.destinations(source))
+                mesh.queue(source, destination, mesh.random.randint(0, MAX_PAYLOAD), sequence)
+        await mesh.finish()
+    assert mesh.counters("flits") == mesh.flits_through
+
+
+@cocotb.test()
+async def packets_for_many_take_a_cycle_for_each_flit(dut):
+    """On idle ways they follow each other without a gap, whatever their length, and reach all nodes."""
+    mesh = await _new_mesh(dut)
+    lengths = [*range(MAX_PAYLOAD + 1), 0, 0, 0, 0, 2, 2, 2]
+    for sequence, length in enumerate(lengths):
+        mesh.queue_many(HOST - 1, length, sequence)
+    start = mesh.cycle + 1
+    await mesh.finish()
+    latency = mesh.arrivals[-1][0] - start - (sum(length + 1 for length in lengths) - 1)
+    assert latency <= 2 * LONGEST, f"{latency} cycles through {LONGEST} routers"
 
 
 @cocotb.test()

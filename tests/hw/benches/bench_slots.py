@@ -59,6 +59,7 @@ class Model:
             "marker": not need["label"] and slot.markers < need["errors_done"],
             "label": bool(need["label"]) and slot.label is None,
             "credit": slot.owed > 0,
+            "shared": bool(need["shared"]),
             "update": not updating,
         }
 
@@ -132,7 +133,7 @@ class Run:
 
     async def write_need(self, n, need):
         """All slices start anew. Each has tape words of its own."""
-        need = {"tape": n * (self.config.tape_words // self.config.slices), **need}
+        need = {"tape": n * (self.config.tape_words // self.config.slices), "shared": self.random.randrange(2), **need}
         self.bench.set("need_slice", n)
         self.bench.set("updates", 0)
         self.updates = 0
@@ -154,7 +155,9 @@ class Run:
             bench.set("erase_address", number)
             self.ask(*self.anywhere())
             await bench.step()
-            assert [name for name, taken in bench.get("event__takes").items() if taken] == ["update"]
+            assert [name for name, taken in bench.get("event__takes").items() if taken and name != "shared"] == [
+                "update"
+            ]
         bench.set("erase", 0)
         bench.set("closed", 0)
         self.laps.clear()

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import LINK_COUNTERS
-from backspike.spec.packets import HEADER, Kind, Packet, parse_header
+from backspike.spec.packets import HEADER, INPUT_KINDS, Kind, Packet, parse_header
 from backspike.spec.tables import Region
 from tests.support.chip_model.core import ModelCore
 from tests.support.chip_model.host_link import link_cause, link_fault, link_reply
@@ -72,10 +72,22 @@ class ModelChip:
         if cause := link_cause(self.config, words):
             self.counters["dropped"] += 1
             self._post(_LINK, link_fault(words, cause).words())
+        elif words[0] & 15 in INPUT_KINDS:
+            for place in self._places(HEADER.unpack(words[0])):
+                self._channels[_HOST, place].append(words)
         elif _place_of(words[0]) == _HOST:
             self._post(_LINK, link_reply(words, self.counters).words())
         else:
             self._post(_HOST, words)
+
+    def _places(self, header):
+        """The cores that get inputs of the host."""
+        place = header["x"], header["y"]
+        if not header["host"]:
+            return [place]
+        if self.config.chain:
+            return list(self.cores)[: list(self.cores).index(place) + 1]
+        return [(x, y) for x, y in self.cores if x <= place[0] and y <= place[1]]
 
     def receive(self) -> list[int] | None:
         """The next packet's words for the host, or None where the chip has come to rest."""

@@ -9,6 +9,7 @@ from backspike.spec.counters import COUNTERS
 from backspike.spec.packets import (
     HEADER,
     HOST_KINDS,
+    INPUT_KINDS,
     MAX_PAYLOAD,
     TAGS,
     Cause,
@@ -152,13 +153,21 @@ class ModelCore:
             "word": self.config.tape_words,
             "neuron": self.config.neurons,
         }
-        if any(tag[name] >= limit for name, limit in limits.items() if name in tag):
+        ignored = self._ignores(words)
+        if not ignored and any(tag[name] >= limit for name, limit in limits.items() if name in tag):
             return Cause.FIELD
         if kind == Kind.WRITE:
             return self._write_cause(tag, words)[0]
         if kind == Kind.READ and not self.memory.readable(tag["region"], words[1], tag["count"]):
             return Cause.FIELD
-        return None if self._now().wants(kind, tag) else Cause.STATE
+        return None if ignored or self._now().wants(kind, tag) else Cause.STATE
+
+    def _ignores(self, words):
+        """Whether a packet brings inputs for other cores only."""
+        kind, tag = _parse(words)
+        if kind not in INPUT_KINDS or not HEADER.unpack(words[0])["host"]:
+            return False
+        return tag["slice"] >= len(self.slices) or not self.slices[tag["slice"]].need["shared"]
 
     def _write_cause(self, tag, words):
         """Cause, and how many words are written before it."""
@@ -179,6 +188,8 @@ class ModelCore:
 
     def _act(self, words):
         self._count("packets_in")
+        if self._ignores(words):
+            return
         kind, tag = _parse(words)
         payload = words[1:]
         match kind:

@@ -3,7 +3,7 @@
 
 from backspike.spec.config import ChipConfig
 from backspike.spec.counters import LINK_COUNTERS
-from backspike.spec.packets import HEADER, HOST_KINDS, TAGS, Cause, Kind, Packet, payload_range
+from backspike.spec.packets import HEADER, HOST_KINDS, INPUT_KINDS, TAGS, Cause, Kind, Packet, payload_range
 from backspike.spec.tables import Region
 
 __all__ = ["link_cause", "link_fault", "link_reply"]
@@ -18,7 +18,8 @@ def link_cause(config: ChipConfig, words: list[int], busy: bool = False) -> Caus
     low, high = payload_range(kind)
     if not low <= length <= high:
         return Cause.LENGTH
-    if fields["host"]:
+    to_link = fields["host"] and kind not in INPUT_KINDS
+    if to_link:
         tag = TAGS[kind].unpack(fields["tag"])
         counters = kind == Kind.READ and tag["region"] == Region.COUNTER and tag["count"] > 0
         if not counters or words[1] + tag["count"] > len(LINK_COUNTERS):
@@ -27,7 +28,7 @@ def link_cause(config: ChipConfig, words: list[int], busy: bool = False) -> Caus
         return Cause.ADDRESS
     if fields["tag"] >> TAGS[kind].width:
         return Cause.FIELD
-    return Cause.STATE if fields["host"] and busy else None
+    return Cause.STATE if to_link and busy else None
 
 
 def link_fault(words: list[int], cause: Cause) -> Packet:
