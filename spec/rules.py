@@ -210,7 +210,8 @@ ORDER = (
     "Inputs that slices of several cores want go out once where these have the same number, the same "
     "EXPECTATIONS.tape, and EXPECTATIONS.shared = 1: in packets with host = 1, whose x and y are the last column and "
     "row that have such a slice, or in a chain the last core. Cores that are nearer get them too, and take no "
-    "notice where EXPECTATIONS.shared of this slice is 0.",
+    "notice where EXPECTATIONS.shared of this slice is 0: so write it also where only an earlier network had the "
+    "slice.",
     "For a training frame with EXPECTATIONS.label, send LABEL to every slice of the last layer, to those that do not "
     "hold the target with no_label, when the inputs may be sent. Without, send ERROR for the outputs when all spikes "
     "of the frame have come, then ERRORS_DONE to every slice of the last layer.",

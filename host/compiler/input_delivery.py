@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backspike.host.compiler.geometry import Core
 from backspike.host.compiler.slices import Slice
 from backspike.spec.config import ChipConfig
 
-__all__ = ["Delivery", "input_deliveries"]
+__all__ = ["Delivery", "bystanders", "input_deliveries"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,19 @@ def input_deliveries(config: ChipConfig, slices: Sequence[Slice]) -> list[Delive
         else:
             deliveries += [Delivery((part,), part.x, part.y, False) for part in own]
     return deliveries
+
+
+def bystanders(config: ChipConfig, delivery: Delivery) -> list[Core]:
+    """Cores that packets for many cores come to besides those of the slices."""
+    if not delivery.shared:
+        return []
+    cores = [(x, y) for y in range(config.rows) for x in range(config.columns)]
+    if config.chain:
+        reached = cores[: cores.index((delivery.x, delivery.y)) + 1]
+    else:
+        reached = [(x, y) for x, y in cores if x <= delivery.x and y <= delivery.y]
+    own = {part.core for part in delivery.slices}
+    return [core for core in reached if core not in own]
 
 
 def _last(config: ChipConfig, slices: Sequence[Slice]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from backspike.host.compiler.capacity import check_training, core_use, gradient_
 from backspike.host.compiler.cost_model import Density
 from backspike.host.compiler.frames import frame_steps, once_a_sample
 from backspike.host.compiler.geometry import Core, input_order
-from backspike.host.compiler.input_delivery import input_deliveries
+from backspike.host.compiler.input_delivery import bystanders, input_deliveries
 from backspike.host.compiler.neuron_constants import (
     clamp_interval,
     neuron_constants,
@@ -257,7 +257,20 @@ class Plan:
             ]
             for region, address, words in regions:
                 packets += write_packets(part.x, part.y, region, address, words)
-        return packets
+        return packets + self._forgetting_packets()
+
+    def _forgetting_packets(self) -> list[Packet]:
+        """``WRITE`` packets after which slices of a plan that was on the chip before take no inputs of this one."""
+        own = {(*part.core, index) for part in self.slices for index in part.indices}
+        return [
+            packet
+            for each in self.deliveries
+            for core in bystanders(self.config, each)
+            if (*core, each.index) not in own
+            for packet in write_packets(
+                *core, Region.EXPECTATION, each.index * EXPECTATIONS_STRIDE, [0] * EXPECTATIONS_STRIDE
+            )
+        ]
 
     def descriptor_packets(self) -> list[Packet]:
         """``WRITE`` packets of the descriptors, which alone depend on ``training``."""

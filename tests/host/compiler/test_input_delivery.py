@@ -7,6 +7,7 @@ from backspike.golden.network import Dense, Network, Training
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.partition import Piece
 from backspike.spec.config import ChipConfig
+from backspike.spec.tables import Region
 
 NETWORK = Network(layers=[Dense(inputs=40, outputs=6), Dense(inputs=6, outputs=2)], steps=2)
 
@@ -28,6 +29,14 @@ def test_slices_with_the_same_place_in_their_cores_share_a_copy(chain, last):
     assert plan.shared == {(1, 0, 0), (0, 1, 0)}, "not the slice with number 0 of core (0, 0), of another layer"
     shared = {part.core: plan.expectations(part)["shared"] for part in plan.slices}
     assert shared == {(0, 0): False, (1, 0): True, (0, 1): True}
+
+
+def test_other_cores_on_the_way_are_told_to_take_nothing():
+    """An earlier network may have used them; those that this one uses have entries of their own."""
+    plan = plan_of([*(Piece(0, x, y, 3 * y, 3) for x, y in ((1, 0), (0, 1))), Piece(1, 0, 0, 0, 2)])
+    entries = [p for p in plan.table_packets() if p.tag["region"] == Region.EXPECTATION]
+    assert [(p.x, p.y) for p in entries] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert entries[-1].payload == (0, 0, 0)
 
 
 def test_second_slices_of_cores_share_another_copy_and_one_alone_gets_its_own():

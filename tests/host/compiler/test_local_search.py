@@ -47,13 +47,12 @@ def test_work_is_spread_over_the_cores(sizes, cores, balance, slices):
     assert len(plan.cores) == cores
 
 
-def test_the_link_limits_the_slices_of_the_first_layer():
-    """Each takes its own copy of 784 inputs, 300 flits in 4 steps: more than its share of the work, with 64 cores."""
+def test_the_link_does_not_limit_the_slices_of_the_first_layer():
+    """One copy of 784 inputs, 300 flits in 4 steps, does for all of them, also with 64 cores."""
     plan = compiled("784-256-10", 64)
     report = plan.to_dict()
-    assert report["link"] == 300 * len(plan.layers[0])
-    assert report["link"] < 1.4 * report["cycles"]
-    assert len(plan.layers[0]) < 40
+    assert report["link"] == 300
+    assert len(plan.layers[0]) > 60
 
 
 def test_the_cost_of_a_convolution():
@@ -78,7 +77,7 @@ def test_the_cost_of_a_convolution():
     assert inward[0].tolist() == [3 * 2 * 1 + 3 * 2 * 16 * 0.5, 3 * 2 * 1 + 3 * 2 * 16 * 0.5 * 3]
     assert inward[1].tolist() == [0, 3 * 2 * 2]
     assert outward[1, 1] == 3 * 64 + 3 * 2 * 3 / 32
-    assert cost.link(slices) == 2 * 3 * 2
+    assert cost.link(slices) == 2 * 3  # one copy, though two cores have a slice of the first layer
 
 
 def test_engines_for_dense_layers_find_an_input_once_for_both():

@@ -250,10 +250,10 @@ def test_only_the_frames_that_are_trained_get_a_label():
     chip.sent.clear()
     chip.run(driver.train_batch(spikes, labels, trained=[False, True, True, False]))
     packets = [parse_packet(words) for words in chip.sent]
-    first, word = driver.plan.layers[0][0], driver.plan.layers[0][0].tape_base
-    place = first.x, first.y, first.index
-    inputs = [p for p in packets if p.kind in (Kind.SPIKES, Kind.MORE) and (p.x, p.y, p.tag["slice"]) == place]
-    frames = [(p.kind, p.tag["train"], p.tag["slot"]) for p in inputs if p.tag["word"] == word]
+    (to,) = driver.plan.deliveries
+    inputs = [p for p in packets if p.kind in (Kind.SPIKES, Kind.MORE)]
+    assert {(p.x, p.y, p.host, p.tag["slice"]) for p in inputs} == {(to.x, to.y, to.shared, to.index)}
+    frames = [(p.kind, p.tag["train"], p.tag["slot"]) for p in inputs if p.tag["word"] == to.tape]
     kinds = [Kind.SPIKES, Kind.MORE, Kind.MORE, Kind.MORE] * 3
     assert frames == [(kind, n % 4 in (1, 2), n % 3) for n, kind in enumerate(kinds)]
     assert sum(packet.kind == Kind.LABEL for packet in packets) == 3 * 2 * len(driver.plan.layers[-1])

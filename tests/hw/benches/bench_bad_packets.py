@@ -41,7 +41,8 @@ def dropped_by_link():
         ([HEADER.pack(kind=Kind.ERROR, x=0, y=0, host=0, tag=0), 1], Cause.LENGTH),
         ([HEADER.pack(kind=Kind.SPIKES, x=7, y=7, host=0, tag=0), 1, 2], Cause.ADDRESS),
         ([HEADER.pack(kind=Kind.SPIKES, x=CONFIG.columns, y=0, host=0, tag=0), 1, 2], Cause.ADDRESS),
-        ([HEADER.pack(kind=Kind.SPIKES, x=0, y=0, host=1, tag=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.SPIKES, x=CONFIG.columns, y=0, host=1, tag=0), 1, 2], Cause.ADDRESS),
+        ([HEADER.pack(kind=Kind.ERROR, x=0, y=0, host=1, tag=0), 1, 2], Cause.ADDRESS),
         ([HEADER.pack(kind=Kind.WRITE, x=0, y=0, host=0, tag=1 << 20 | Region.CONTROL), 0, 0], Cause.FIELD),
     ]
 
