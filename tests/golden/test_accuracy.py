@@ -74,6 +74,16 @@ def test_convolutions_with_and_without_pooling_learn():
         assert np.mean(accuracies) >= 0.95
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["m2", "a2"])
+def test_maximum_pooling_learns_nearly_as_well_as_average_pooling(pooling):
+    dataset = load("digits", 4)
+    network = Network.parse(f"1x8x8-c8k3p1-{pooling}-c16k3p1-32-10", steps=4)
+    accuracies = [learn(network, dataset, BitExact(network.format), seed)[1] for seed in SEEDS]
+    print(f"{network}: {np.round(accuracies, 4)}")
+    assert np.mean(accuracies) >= 0.96
+
+
 @pytest.mark.parametrize("steps", [2, 8, 16])
 def test_the_number_of_steps_needs_no_other_constants(steps):
     dataset = load("digits", steps)

@@ -166,6 +166,30 @@ def test_spikingjelly_to_ours_and_back(kind):
     assert np.array_equal(run_spikingjelly(back, inputs), wanted)
 
 
+def test_a_residual_network_of_spikingjelly_to_ours():
+    """snnTorch's exporter loses a sum of spikes: it makes a second input of it."""
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2, self.fc3 = nn.Linear(20, 12), nn.Linear(12, 12), nn.Linear(12, 5)
+            lif = partial(neuron.LIFNode, tau=4.0, v_reset=0.0, decay_input=False)
+            self.lif1, self.lif2, self.lif3 = lif(), lif(), lif()
+
+        def forward(self, x):
+            first = self.lif1(self.fc1(x))
+            return self.lif3(self.fc3(self.lif2(self.fc2(first)) + first))
+
+    net = settle(Residual())
+    inputs = inputs_of((20,), 4)
+    wanted = run_spikingjelly(net, inputs)
+    assert 0.02 < wanted.mean() < 0.98
+    functional.reset_net(net)
+    found = import_nir(nir_exchange.export_to_nir(net, torch.zeros((1, 20)).double()), Steps(fire=">="))
+    assert len(found.sources[2]) == 2
+    assert np.array_equal(spikes_of(found, inputs), wanted)
+
+
 def test_batch_norms_elsewhere_are_named():
     with pytest.raises(ValueError, match=r"batch norm '1' must follow a Conv2d or a Linear, not Flatten"):
         fold_batch_norm(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(5)))
