@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``backspike data``: what was understood of data, as inputs, and which network and chip fit them."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from backspike.cli.options import add_data_options
+from backspike.cli.output import check_files, write_json
 from backspike.golden.network import Network
 from backspike.host.data.dataset import Dataset
 from backspike.host.data.encode import encode_data
@@ -42,6 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what was found; returns the exit code."""
+    check_files(arguments, "json", "picture")
     data = read(arguments.data, check_classes(arguments.classes) if arguments.classes else None)
     steps = default_steps(data) if arguments.steps is None else arguments.steps
     dataset = encode_data(data, steps, arguments.encoder)
@@ -52,8 +53,7 @@ def run(arguments: Namespace) -> int:
     print(f"training sample {arguments.sample}, {dataset.class_name(int(dataset.train.labels[arguments.sample]))}:")
     print("\n".join(raster_lines(dataset, arguments.sample)))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, found)
     if arguments.picture:
         from backspike.sim.run.pictures import draw_inputs  # noqa: PLC0415 - needs the extra
 

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
+from backspike.cli.output import check_files, write_json
+
 __all__ = ["DESCRIPTION", "EXTRA", "add_options", "run"]
 
 DESCRIPTION = "Energy per training sample by engine and memory, from the hardware counters in a report of sim."
@@ -33,6 +35,7 @@ def run(arguments: Namespace) -> int:
     from backspike.sim.energy.energy_report import energy_report, print_energy  # noqa: PLC0415
     from backspike.sim.run.scenario import Scenario  # noqa: PLC0415
 
+    check_files(arguments, "json")
     sets = [load_constants(name) for name in arguments.constants.split(",")]
     path = arguments.report / "report.json" if arguments.report.is_dir() else arguments.report
     report = _read(path)
@@ -52,8 +55,7 @@ def run(arguments: Namespace) -> int:
         )
         print_energy(found[-1], Console())
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, found)
     return 0
 
 

@@ -4,7 +4,6 @@
 Activity, the share of spikes, masks and deltas that are not zero, is what the chip's speed depends on.
 """
 
-import json
 import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backspike.cli.options import add_training_options, given_training, positive
-from backspike.cli.output import check_file
+from backspike.cli.output import check_files, write_json
 from backspike.golden.arithmetic import Arithmetic, Float64
 from backspike.golden.diagnosis import diagnose
 from backspike.golden.engines import ENGINES, bit_exact
@@ -186,8 +185,7 @@ def _spec(arguments: Namespace) -> TrainingSpec:
 def run(arguments: Namespace) -> int:
     """Train and print; returns the exit code."""
     spec = _spec(arguments)
-    if arguments.json:
-        check_file("json", arguments.json)
+    check_files(arguments, "json")
     print(f"{spec.data}, {spec.network}, T = {spec.steps}, rule {spec.rule}, loss {spec.loss}, {spec.schedule()[0]}")
     kinds: dict[str, tuple[str, ...]] = {"both": ("bit-exact", "float64")}
     results: dict[str, list[float]] = {}
@@ -202,6 +200,5 @@ def run(arguments: Namespace) -> int:
         for kind, values in results.items():
             print(f"{kind}, {len(values)} seeds: mean {np.mean(values):.2%}, worst {min(values):.2%}")
     if arguments.json:
-        found = {"spec": asdict(spec), "test_accuracy": results}
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(arguments.json, {"spec": asdict(spec), "test_accuracy": results})
     return 0

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a command writes to: checked before any work is done, and held, so that no other run uses it meanwhile."""
 
+import json
 import os
 import re
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -14,7 +17,7 @@ except ModuleNotFoundError:  # not a Unix: nothing is held there
 else:
     _LOCKS = True
 
-__all__ = ["check_file", "claimed", "output_folder", "why_not"]
+__all__ = ["check_file", "check_files", "claimed", "output_folder", "why_not", "write_json"]
 
 _HOSTILE = re.compile(r"[^\w./+,@=~^-]")
 """What make, which builds simulations, does not take in a path."""
@@ -65,6 +68,18 @@ def check_file(option: str, path: Path) -> None:
             path.unlink()
     except OSError as error:
         raise OSError(f"{option} must be a file that can be written, not {str(path)!r}: {why_not(error)}") from None
+
+
+def check_files(arguments: Namespace, *options: str) -> None:
+    """The same of options that may not be given, before any work is done."""
+    for option in options:
+        if (path := getattr(arguments, option)) is not None:
+            check_file(option, path)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write what a command has shown to a file that has been checked."""
+    path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def why_not(error: OSError) -> str:

@@ -53,7 +53,7 @@ def test_the_wheel_names_its_command_and_needs(wheel):
     assert "backspike = backspike.cli.main:main" in commands
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: Apache-2.0" in metadata
-    for extra in ("sim", "fpga", "fast", "nir", "test", "docs", "reference"):
+    for extra in ("sim", "fpga", "fast", "nir", "gpu", "test", "docs", "reference"):
         assert f"Provides-Extra: {extra}" in metadata
     needs = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
     assert all(">=" in line and "<" in line for line in needs), needs

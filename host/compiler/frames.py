@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from backspike.golden.rules import Rule
+from backspike.golden.rules import OPERAND_BITS, Rule
 
-__all__ = ["all_trained", "frame_steps", "once_a_sample"]
+__all__ = ["all_trained", "frame_steps", "once_a_sample", "rule_sizes"]
 
 
 def once_a_sample(rule: Rule) -> bool:
@@ -29,3 +29,18 @@ def all_trained(rule: Rule, frames: int) -> np.ndarray:
     trained = np.full(frames, not once_a_sample(rule))
     trained[-1] = rule.backward != "ternary"
     return trained
+
+
+def rule_sizes(rule: Rule, steps: int) -> dict[str, int]:
+    """Fields of ``ChipConfig`` that a rule needs, for samples of so many steps.
+
+    All steps of a sample, or those of a frame and more slots; operands; noise; ternary spikes.
+    """
+    options: dict[str, int] = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
+    if rule.feedback == "learned":
+        options["noise"] = True
+    if rule.backward == "ternary":
+        options["ternary"] = True
+    if rule.frame is None and not once_a_sample(rule):
+        return {"steps": max(4, steps), **options}
+    return {"steps": frame_steps(rule, steps), "slots": 4, **options}

@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from backspike.golden.constants import Training, Update
-from backspike.golden.rules import OPERAND_BITS, Rule
+from backspike.golden.rules import Rule
 from backspike.host.compiler.compile import compile_network
 from backspike.host.compiler.cost_model import Density
-from backspike.host.compiler.frames import frame_steps, once_a_sample
+from backspike.host.compiler.frames import frame_steps, rule_sizes
 from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.phases.cut import compile_program
 from backspike.host.compiler.phases.program import Program
@@ -128,23 +128,11 @@ class Scenario(TrainingSpec):
                 "columns": columns,
                 "rows": rows,
                 "lanes": self.lanes,
-                **self._rule_sizes(),
+                **rule_sizes(self.learning_rule, self.steps),
                 "format": self.format,
                 **self.chip,
             }
         )
-
-    def _rule_sizes(self) -> dict[str, int]:
-        """What the rule needs: all steps of a sample, or those of a frame and more slots; operands; noise."""
-        rule = self.learning_rule
-        options: dict[str, int] = {} if rule.operand == "spike" else {"operand_bits": OPERAND_BITS}
-        if rule.feedback == "learned":
-            options["noise"] = True
-        if rule.backward == "ternary":
-            options["ternary"] = True
-        if rule.frame is None and not once_a_sample(rule):
-            return {"steps": max(4, self.steps), **options}
-        return {"steps": frame_steps(rule, self.steps), "slots": 4, **options}
 
     @property
     def training(self) -> Training:

@@ -17,6 +17,6 @@ from backspike.cli.main import main
     ],
 )
 def test_memory_says_in_a_moment_why_there_are_no_phases(arguments, text, capsys):
-    assert main(["memory", *arguments]) == 0
+    assert main(["memory", *arguments]) == 2
     told = capsys.readouterr().out
     assert told.startswith(text) and "memory node" in told and "in phases  " not in told
