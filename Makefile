@@ -81,7 +81,7 @@ help:
 #: make lint        check the style, the layers of imports and the types of the sources
 #: make gates       compare cycles and area with committed values, after make sim; RENEW=1 commits those of today
 #: make check-docs  compare the numbers of the pages with what .ci/run has printed; RENEW=1 puts those into the pages
-#: make docs        build the site of the pages and of the reference in build/site
+#: make docs        build the site of the pages and of the reference in build/site; runs the tutorials
 #: make nightly     run what takes too long for every change
 #: make setup       only install everything into .venv, which every other target does when needed
 #: make clean       remove what was built, and the simulations kept in build/cache; make distclean removes .venv too
@@ -215,7 +215,7 @@ gates: $(STAMP) tools
 check-docs: $(STAMP)
 	$(RUN) tests.check_documents $(call switches,RENEW)
 
-docs: $(VENV)/docs
+docs: $(VENV)/docs tools
 	$(RUN) sphinx -q -W --keep-going -b html -c docs . build/site
 	@echo "site: build/site/index.html"
 

@@ -4,7 +4,8 @@
 The sources are the whole checkout, so that links between README and pages are checked too: ``sphinx -c docs . SITE``.
 """
 
-import importlib
+import importlib.util
+import os
 import pkgutil
 import re
 import sys
@@ -31,9 +32,16 @@ version = release = tomllib.loads((ROOT / "pyproject.toml").read_text())["projec
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**"]
 exclude_patterns = [".venv", "build"]
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
 myst_heading_anchors = 4  # links to headings, as on code forges
+nb_execution_mode = "force"  # tutorials are run each time, so that one that is broken is an error
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+suppress_warnings = ["misc.highlighting_failure"]  # of commands of IPython, where they are taken for Python
+nb_merge_streams = True
+nb_execution_timeout = 1800  # seconds a cell: a simulation may have to be compiled, beside other work
+nb_execution_excludepatterns = [] if importlib.util.find_spec("torch") else ["docs/tutorials/pytorch.md"]
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["flwr", "liberty", "sympy", "torch"]  # of extras that are not needed for the pages
 autodoc_typehints = "signature"
@@ -132,6 +140,11 @@ def _write_reference(app):
             path.write_text(text)
 
 
+def _tutorials(app, env, added, changed, removed):
+    """Tutorials are always read, and so run: what they use may have changed."""
+    return {name for name in env.found_docs if name.startswith("docs/tutorials/")} - added
+
+
 def _redirect(app, exception):
     """The site begins at the index of the pages."""
     if exception is None and app.builder.format == "html":
@@ -141,7 +154,11 @@ def _redirect(app, exception):
 
 def setup(app):
     sys.path.insert(0, str(ROOT))
+    # For what tutorials run: the commands of this environment, and the examples
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")])
     app.connect("builder-inited", _write_reference)
+    app.connect("env-get-outdated", _tutorials)
     app.connect("autodoc-process-docstring", _process)
     app.connect("autodoc-process-signature", _signature)
     app.connect("build-finished", _redirect)

@@ -59,6 +59,26 @@ def test_the_wheel_names_its_command_and_needs(wheel):
     assert all(">=" in line and "<" in line for line in needs), needs
 
 
+@pytest.mark.slow
+def test_three_lines_train_a_network_in_an_empty_environment(wheel, tmp_path):
+    """From ``pip install`` to the first trained network: under a minute of a processor."""
+    folder = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python, begin = folder / "bin" / "python", os.times()
+    lines = (
+        (ROOT / "README.md").read_text().partition("## In Python")[2].partition("```python\n")[2].partition("```")[0]
+    )
+    assert len(lines.split("\n\n")) == 2 and lines.count("\n") == 4, "an import, an empty line, two more"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel], check=True)
+    installed = os.times()
+    told = subprocess.run([python, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    end = os.times()
+    seconds = [sum(b[2:4]) - sum(a[2:4]) for a, b in ((begin, installed), (installed, end))]
+    print(f"installation {seconds[0]:.1f} s, training {seconds[1]:.1f} s of a processor")
+    assert float(told.splitlines()[-1]) > 0.97
+    assert sum(seconds) < 60
+
+
 def test_the_installed_package_works(wheel, tmp_path):
     """In an environment of its own, which sees the dependencies of this one but not this checkout."""
     folder = tmp_path / "environment"
