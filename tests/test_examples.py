@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples run, and do what they say."""
 
+import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +65,43 @@ def test_compare_pytorch():
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [row[:3] for row in cells] == [["wine", "26-128-3, 8", "125, 53"], ["iris", "8-128-3, 8", "105, 45"]]
     assert all(float(row[3].split()[0]) > 90 and row[4:] == ["-", "-"] for row in cells)
+
+
+def loaded(path):
+    """A file of the examples as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_deployment(tmp_path):
+    """Flower's server and nodes give the bits of workers that this process starts."""
+    pytest.importorskip("flwr", reason="the extra 'federated' is not installed")
+    from backspike.host.federated.federation import run_federation  # noqa: PLC0415
+    from backspike.host.training.checkpoint import Checkpoint  # noqa: PLC0415
+
+    federation = loaded(EXAMPLES / "flower_app/digits_federation.py").FEDERATION
+    rounds = []
+    weights = run_federation(federation, federation.spec.dataset(), rounds.append)
+    told = run("deployment.py", "--weights", tmp_path / "weights.npz")
+    lines = [f"round {entry.number}/2: accuracy {entry.accuracy:.1%}, weights {entry.digest}" for entry in rounds]
+    assert told.splitlines() == lines
+    found = Checkpoint.load(tmp_path / "weights.npz").weights
+    assert all((a == b).all() for a, b in zip(found, weights, strict=True))
+
+
+@pytest.mark.slow
+def test_all_processes_of_an_interrupted_deployment_end():
+    pytest.importorskip("flwr", reason="the extra 'federated' is not installed")
+    example = loaded(EXAMPLES / "deployment.py")
+    with subprocess.Popen([sys.executable, example.__file__], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("round 0/2: ")
+        started = example.descendants([process.pid])
+        assert (
+            len(started) > 6
+        )  # itself, the server, three nodes, the command that runs the app, and what those started
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    assert not started & example.running().keys()
