@@ -339,7 +339,7 @@ class Plan:
         ValueError
             An array is missing or of another shape, or the chip's format cannot hold a number.
         """
-        patterns = self._weights.packets(weights)
+        patterns = self.weight_packets(weights)
         back = self._weights.feedback_packets(self.feedback if feedback is None else feedback)
         return self.table_packets() + patterns + back + self._noise_packets(self.noise if noise is None else noise)
 
@@ -384,6 +384,10 @@ class Plan:
         """The exact sums of the feedback, as ``decode_gradients``."""
         words = self._weights.feedback_words
         return [_wide(a, b) for a, b in zip(words(low), words(high), strict=True)]
+
+    def weight_packets(self, weights: Sequence[ArrayLike]) -> list[Packet]:
+        """Those of ``load_packets`` that write weights."""
+        return self._weights.packets(weights)
 
     def velocity_packets(self, velocities: Sequence[ArrayLike]) -> list[Packet]:
         """``WRITE`` packets of the momentum's velocities, given as the weights of ``load_packets``."""

@@ -145,13 +145,32 @@ class Driver:
             Velocities are given and the chip has no memory for them, or another operation runs.
         """
         packets = self.plan.load_packets(weights, feedback, noise)
+        return self._writing("load", packets, velocities, first_slot=0)
+
+    def write_weights(
+        self, weights: Sequence[ArrayLike], velocities: Sequence[ArrayLike] | None = None
+    ) -> Operation[None]:
+        """Write weights into a chip that has been loaded, as ``load`` does; tables and slots stay as they are.
+
+        Parameters
+        ----------
+        weights, velocities : sequence of array of float64
+            As of ``load``, which raises the same errors.
+        """
+        return self._writing("write_weights", self.plan.weight_packets(weights), velocities)
+
+    def _writing(
+        self, name: str, packets: list[Packet], velocities: Sequence[ArrayLike] | None, first_slot: int | None = None
+    ) -> Operation[None]:
         more: list[Packet] = []
         if velocities is not None:
-            self._check_velocities("load with velocities")
+            self._check_velocities(f"{name} with velocities")
             more = self.plan.velocity_packets(velocities)
 
         def script(run: Run) -> Script[None]:
-            self.next_slot, self.weights_known = 0, False
+            self.weights_known = False
+            if first_slot is not None:
+                self.next_slot = first_slot
             yield from run(Writes(packets))
             yield from run(Reads(control_reads(self.plan.cores)))
             yield from self._update(run, clear=True, velocities=True)
@@ -160,7 +179,7 @@ class Driver:
                 yield from run(Reads(control_reads(self.plan.cores)))
             self.weights_known = True
 
-        return self._start("load", script)
+        return self._start(name, script)
 
     def _check_velocities(self, what: str) -> None:
         if not self.plan.config.momentum:

@@ -91,6 +91,11 @@ class PhasedDriver(Driver):
 
         return self._start("load", script)
 
+    def write_weights(
+        self, weights: Sequence[ArrayLike], velocities: Sequence[ArrayLike] | None = None
+    ) -> Operation[None]:
+        return self.load(weights, velocities)
+
     def change_training(self, training: Training) -> Operation[None]:
         program = self.program.retrained(training)
 

@@ -152,7 +152,7 @@ class GroupSession:
         sums = [np.sum([gradients[k] for _, gradients in found], axis=0) for k in range(len(self._golden.weights))]
         self._golden.gradients = [Exact.of_integers(total, self.spec.model.format.lsb) for total in sums]
         self._golden.apply()
-        self.load(self._golden.weights, self._golden.velocities)
+        self._all(lambda _, session: session.write_weights(self._golden.weights, self._golden.velocities))
         return SampleResult(np.concatenate([outputs for outputs, _ in found], axis=1))
 
     def classify(

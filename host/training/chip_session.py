@@ -114,6 +114,10 @@ class ChipSession:
         momentum = self.chip.config.momentum
         self.call("load", weights, velocities if momentum else None, **learned)
 
+    def write_weights(self, weights: list[np.ndarray], velocities: list[np.ndarray]) -> None:
+        """Replace weights and velocities of a network that is loaded."""
+        self.call("write_weights", weights, velocities if self.chip.config.momentum else None)
+
     @property
     def training(self) -> Training:
         """The constants in use."""

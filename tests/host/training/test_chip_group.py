@@ -13,7 +13,7 @@ from backspike.host.training.chip_session import ChipFault
 from backspike.spec.formats import Format
 from backspike.spec.packets import Kind
 from tests.host.driver.test_driver import same
-from tests.support.trained_chip import SPEC, Chip, golden, train
+from tests.support.trained_chip import BATCHES, EPOCHS, SPEC, Chip, golden, train
 
 SHAPES = ({}, {"columns": 1, "lanes": 4}, {"rows": 2, "slots": 3}, {"dense_only": True}, {"columns": 3, "chain": True})
 
@@ -33,8 +33,10 @@ def test_several_chips_give_the_bits_of_one(count, tmp_path):
     for folder in (one, many):
         folder.mkdir()
     train(one)
-    result, _ = train(many, ChipGroup([Chip(**shape) for shape in SHAPES[:count]]), compare=True)
+    chips = [Chip(**shape) for shape in SHAPES[:count]]
+    result, _ = train(many, ChipGroup(chips), compare=True)
     assert result == "finished" and finished(many) == finished(one)
+    assert all(chip.names.count("write_weights") == BATCHES * EPOCHS for chip in chips)  # tables stay
 
 
 @pytest.mark.parametrize("options", [{"rule": "sltt", "update": "lion"}, {"loss": "cross-entropy", "decay": 0.5}])
@@ -62,7 +64,7 @@ def test_a_part_may_be_all_that_a_chip_can_add_up(tmp_path):
 
 @pytest.mark.parametrize(("kind", "loads"), [(Kind.SPIKES, False), (Kind.UPDATED, True)])
 def test_a_fault_of_one_chip_is_cleared_up_on_all(kind, loads, tmp_path, capsys):
-    """Operations of a chip: load, then train_batch, read_gradients, load for each batch."""
+    """Operations of a chip: load, then train_batch, read_gradients, write_weights for each batch."""
     disturbed = Chip(faults={3 if loads else 4: kind})
     result, _ = train(tmp_path, ChipGroup([Chip(), disturbed]), compare=True)
     assert result == "finished" and finished(tmp_path)
