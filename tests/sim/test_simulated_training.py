@@ -56,6 +56,26 @@ def test_lion_is_equal_too(tmp_path):
     assert report["scenario"]["update"] == "lion"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("cores", [1, 20])
+def test_a_deep_residual_network_with_maximum_pooling_trains(tmp_path, cores):
+    """Nine layers with weights, shortcuts past two layers and by a kernel, on one core and on many: equal bits."""
+    scenario = Scenario(
+        cores=cores,
+        network="1x8x8-c4k3p1-c4k3p1-c4k3p1-c4k3p1+1-m2-c8k3p1-c8k3p1-c8k1@5-c8k3p1+7-a2-10+8",
+        samples=16,
+        batch=8,
+        tests=8,
+        epochs=1,
+        seed=1,
+        bias=True,
+        chip={"slices": 12, "neurons": 2048, "tape_words": 256, "routes": 128, "fan_in": 64},
+    )
+    report = training.simulate_training(scenario, tmp_path)
+    assert report["difference"] is None and report["mismatching_bits"] == 0
+    assert report["training"]["samples"] == 16
+
+
 def test_the_chip_is_made_for_the_rule():
     sizes = {
         rule: (config.steps, config.slots, config.operand_bits, config.noise, config.ternary)
