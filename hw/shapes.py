@@ -13,6 +13,9 @@ __all__ = ["WORD", "Shapes", "index_bits"]
 WORD = 32
 """Neurons in one word of a spike tape, mask tape or delta bitmap."""
 
+LOW_RANGE = 8
+"""The low part of a gradient is from -2**(LOW_RANGE - 1) on, and below 2**(LOW_RANGE - 1): 32 bits of binary16."""
+
 
 def index_bits(count):
     """Bits of an index into ``count`` things, at least 1."""
@@ -54,6 +57,9 @@ class Shapes:
 
         self.fan_in = index_bits(config.fan_in)
         self.gradient_sum = config.format.fixed_width + ceil_log2(config.batch_terms)
+        # A gradient is kept as low + 2**gradient_low high, low signed: few terms reach the high part.
+        self.gradient_low = min(LOW_RANGE - config.format.lsb, self.gradient_sum - 1)
+        self.gradient_high = self.gradient_sum - self.gradient_low
         self.fan_in_entry = layout_of(tables.FAN_IN)
         self.fan_in_words = ArrayLayout(32, tables.FAN_IN.word_count)
         self.descriptor = layout_of(tables.DESCRIPTOR)

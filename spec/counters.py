@@ -30,14 +30,16 @@ COUNTERS = (
     "packets_out",
     "router_flits",
     "router_stalled",
+    "wg_carries",
 )
 """Hardware counters of a core, 32 bits each, in the order of their addresses.
 
 ``busy`` are cycles with a job, ``terms`` useful terms of all lanes, ``results`` potentials and errors sent, ``rows``
 masked inputs (BP) and non-zero deltas (WG) that were worked on, once for each group and word of inputs; ``stalled``
 cycles in which a term was ready and had to wait: for the neuron update (FP), for the network (BP), for a gradient that
-is being written (WG). Cycles without a job: the feed-forward thread waits for inputs (``fp_no_input``) or, with inputs,
-for a free slot at a consumer (``fp_no_credit``), the backward thread for errors or a label (``no_errors``)."""
+is being written (WG); ``wg_carries`` terms that reached the high part of a gradient. Cycles without a job: the feed-
+forward thread waits for inputs (``fp_no_input``) or, with inputs, for a free slot at a consumer (``fp_no_credit``), the
+backward thread for errors or a label (``no_errors``)."""
 
 LINK_COUNTERS = ("words_in", "words_out", "packets_in", "packets_out", "dropped")
 """Hardware counters of the host link, 32 bits each."""

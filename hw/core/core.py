@@ -308,6 +308,7 @@ class Core(wiring.Component):
             "wg_terms": self.learning.wg_terms,
             "wg_rows": self.learning.wg_row,
             "wg_stalled": self.learning.wg_stalled,
+            "wg_carries": self.learning.wg_carries,
             "no_errors": slots.no_errors & ~self.backward.busy,
             "delta_busy": self.delta.busy,
             "update_busy": self.update.busy,

@@ -58,7 +58,9 @@ class Counters(wiring.Component):
     """
 
     def __init__(self, lanes):
-        self.most = dict.fromkeys(COUNTERS, 1) | dict.fromkeys(("fp_terms", "bp_terms", "wg_terms"), lanes)
+        self.most = dict.fromkeys(COUNTERS, 1) | dict.fromkeys(
+            ("fp_terms", "bp_terms", "wg_terms", "wg_carries"), lanes
+        )
         self.most |= dict.fromkeys(("router_flits", "router_stalled"), 5)
         self.low = bits_for(PERIOD * max(self.most.values()))  # bits of all small counters that count more than one
         super().__init__(

@@ -75,6 +75,7 @@ class LearningEngine(wiring.Component):
             self.bp_result.eq(self.results.valid & self.results.ready),
             self.bp_terms.eq(sum(bp.terms for bp, _, _ in parts)),
             self.wg_terms.eq(sum(wg.terms for _, wg, _ in parts)),
+            self.wg_carries.eq(sum(wg.carries for _, wg, _ in parts)),
             self.bp_stalled.eq(Cat(bp.waits for bp, _, _ in parts).any()),
             self.wg_stalled.eq(Cat(wg.waits for _, wg, _ in parts).any()),
         ]
@@ -130,9 +131,9 @@ class LearningEngine(wiring.Component):
         ]
         sign = self.shapes.config.format.width - 1
         for n in range(count):
-            operands, gradients, new = (
-                getattr(self.memory, f"{name}_{k * count + n}") for name in ("operands", "gradients", "new_gradients")
-            )
+            operands = getattr(self.memory, f"operands_{k * count + n}")
+            for part in ("gradients", "highs"):
+                self._connect_gradients(m, wg, part, n, k * count + n)
             m.d.comb += [
                 operands.enable.eq(move),
                 operands.address.weight.eq(address),
@@ -140,11 +141,19 @@ class LearningEngine(wiring.Component):
                 bp.weights[n].eq(operands.data.weight),
                 bp.deltas[n].eq(operands.data.delta),
                 wg.deltas[n].eq(operands.data.delta ^ (read.minus << sign if self.shapes.noise else 0)),
-                gradients.enable.eq(wg.gradients.enable),
-                gradients.address.eq(wg.gradients.address),
-                wg.gradients.data[n].eq(gradients.data),
-                new.enable.eq(wg.new_gradients.enable[n]),
-                new.address.eq(wg.new_gradients.address),
-                new.data.eq(wg.new_gradients.data[n]),
             ]
         return bp, wg, one | two | bp.busy | wg.busy
+
+    def _connect_gradients(self, m, wg, part, n, bank):
+        """The ports of a lane's low or high parts of gradients, with those of its bank."""
+        (read, own), (new, own_new) = (
+            (getattr(self.memory, f"{name}_{bank}"), getattr(wg, name)) for name in (part, f"new_{part}")
+        )
+        m.d.comb += [
+            read.enable.eq(own.enable),
+            read.address.eq(own.address),
+            own.data[n].eq(read.data),
+            new.enable.eq(own_new.enable[n]),
+            new.address.eq(own_new.address),
+            new.data.eq(own_new.data[n]),
+        ]

@@ -51,10 +51,15 @@ class LearningMemory(wiring.Signature):
         Operands of the inputs, by bit of the tape; only where they are more than spikes.
     gradients_<lane> : ReadPort
     new_gradients_<lane> : WritePort
+        Of the low parts of gradients.
+    highs_<lane> : ReadPort
+    new_highs_<lane> : WritePort
+        Of the high parts.
     """
 
     def __init__(self, shapes):
-        lanes, total = shapes.config.lanes, shapes.gradient_sum
+        lanes, weight = range(shapes.config.lanes), shapes.weight_address
+        parts = {"gradients": shapes.gradient_low, "highs": shapes.gradient_high}
         address = StructLayout({"weight": shapes.weight_address, "delta": shapes.delta_address()})
         operands = StructLayout({"weight": shapes.number, "delta": shapes.number})
         presynaptic = ReadPort(shapes.tape_bit, shapes.config.operand_bits)
@@ -62,10 +67,10 @@ class LearningMemory(wiring.Signature):
             {
                 "fan_in": Out(ReadPort(shapes.fan_in, shapes.fan_in_words)),
                 "tape": Out(ReadPort(shapes.tape_address(), StructLayout({"masks": WORD, "spikes": WORD}))),
-                "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, lanes))),
+                "bitmaps": Out(ReadPort(shapes.bitmap_address(), ArrayLayout(WORD, shapes.config.lanes))),
                 **({"presynaptic": Out(presynaptic)} if shapes.traced else {}),
-                **{f"operands_{k}": Out(ReadPort(address, operands)) for k in range(lanes)},
-                **{f"gradients_{k}": Out(ReadPort(shapes.weight_address, total)) for k in range(lanes)},
-                **{f"new_gradients_{k}": Out(WritePort(shapes.weight_address, total)) for k in range(lanes)},
+                **{f"operands_{k}": Out(ReadPort(address, operands)) for k in lanes},
+                **{f"{part}_{k}": Out(ReadPort(weight, bits)) for part, bits in parts.items() for k in lanes},
+                **{f"new_{part}_{k}": Out(WritePort(weight, bits)) for part, bits in parts.items() for k in lanes},
             }
         )

@@ -117,6 +117,7 @@ def learning_ports(shapes):
     clear: new gradients are 0 in the cycle after, for the weight update, which writes them
     bp_busy: as ``busy``, in a job with errors
     bp_terms, wg_terms: for the counters: useful terms of all lanes in this cycle
+    wg_carries: for the counters: terms that reach the high part of a gradient in this cycle
     bp_row, wg_row: for the counters: an input has been found that is masked, that spikes
     bp_result: for the counters: a result has been taken
     bp_stalled, wg_stalled: for the counters: a term has to wait for the network, for a gradient that is being written
@@ -129,7 +130,7 @@ def learning_ports(shapes):
         "results": Out(stream.Signature(error_result(shapes))),
         "clear": In(1),
         "bp_busy": Out(1),
-        **{name: Out(range(lanes + 1)) for name in ("bp_terms", "wg_terms")},
+        **{name: Out(range(lanes + 1)) for name in ("bp_terms", "wg_terms", "wg_carries")},
         **{name: Out(1) for name in ("bp_row", "bp_result", "bp_stalled", "wg_row", "wg_stalled")},
     }
 

@@ -15,7 +15,7 @@ __all__ = ["GradientLanes", "GradientSum"]
 
 
 class GradientSum(wiring.Component):
-    """sum = gradient + delta n, exactly, in units of ``2**fmt.lsb``, modulo the width of a gradient.
+    """sum + 2**low carry = gradient + delta n, exactly, in units of ``2**fmt.lsb``, for the low part of a gradient.
 
     The delta is taken while ``move`` is 1, which also moves the delta before it on; the gradient belongs to the delta
     that was taken ``latency`` moves before, and ``sum`` is there a cycle after it.
@@ -33,42 +33,53 @@ class GradientSum(wiring.Component):
     move, delta, gradient, sum: as above
     operand: n, taken with the delta; only in those chips, and else 1
     clear: ``sum`` is 0 in the cycle after
+    beyond: with ``sum``: carry = (beyond + 1) >> 1
+    carries: with ``sum``: the carry is not 0
     """
 
     def __init__(self, shapes):
         self.shapes = shapes
-        self.latency = CountedTerm.latency if shapes.traced else FixedTerm.latency
+        config = shapes.config
+        self._number = CountedTerm(config.format, config.operand_bits) if shapes.traced else FixedTerm(config.format)
+        self.latency = self._number.latency
+        whole = max(shapes.gradient_low, len(self._number.term)) + 1
         super().__init__(
             {
                 "move": In(1),
                 "delta": In(shapes.number),
                 **({"operand": In(shapes.config.operand_bits)} if shapes.traced else {}),
-                "gradient": In(signed(shapes.gradient_sum)),
+                "gradient": In(signed(shapes.gradient_low)),
                 "clear": In(1),
-                "sum": Out(signed(shapes.gradient_sum)),
+                "sum": Out(signed(shapes.gradient_low)),
+                "beyond": Out(signed(whole - shapes.gradient_low + 1)),
+                "carries": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.shapes.config
-        number = CountedTerm(config.format, config.operand_bits) if self.shapes.traced else FixedTerm(config.format)
+        low, number = self.shapes.gradient_low, self._number
         m.submodules.number = EnableInserter(self.move)(number)
         # The carry enters a bit below the sum, so that one carry chain does.
         total = Cat(Const(1, 1), self.gradient).as_signed() + Cat(number.carry, number.term).as_signed()
+        whole = Signal(signed(low - 1 + len(self.beyond)))
         m.d.comb += [
             number.operand.eq(self.delta),
             number.count.eq(self.operand) if self.shapes.traced else number.nonzero.eq(1),
+            self.sum.eq(whole[:low]),
+            self.beyond.eq(whole[low - 1 :].as_signed()),
+            self.carries.eq(self.beyond.any() & ~self.beyond.all()),
         ]
-        m.d.sync += self.sum.eq(Mux(self.clear, 0, total >> 1))  # the synchronous clear of the flip-flops
+        m.d.sync += whole.eq(Mux(self.clear, 0, total >> 1))  # the synchronous clear of the flip-flops
         return m
 
 
 class GradientLanes(wiring.Component):
     """Reads gradients, adds deltas to them, writes them: for lanes that work on the same address.
 
-    A gradient is read while its delta is shifted, then it is added to, then it is written. A term that would read what
-    is being added to or written waits.
+    The low part of a gradient is read while its delta is shifted, then it is added to, then it is written; a term that
+    would read what is being added to or written waits. Where the sum is beyond the low part, the high part follows at
+    the same pace: it is read while the low part is written.
 
     Parameters
     ----------
@@ -80,32 +91,38 @@ class GradientLanes(wiring.Component):
     move: all terms move on; only while not ``waits``
     valid, hits, address: a term whose delta is being read: the lanes for which it counts, and its gradient
     deltas: of the term before the last move; operand: of its input, only in chips with operands of several bits
-    gradients: ReadPort of the lanes' banks at one address; it reads in each cycle
+    gradients: ReadPort of the low parts, the lanes' banks at one address; it reads in each cycle
     new_gradients: WritePort of the banks at one address, a part for each lane
+    highs, new_highs: of the high parts; read and written on a carry only
     terms: useful terms in this cycle
+    carries: terms in this cycle that reach the high part
     clear: new gradients are 0 in the cycle after
     waits: a term has to wait
     busy: a gradient is not written
 
-    A term each cycle, but two of the same gradient are three cycles apart. A gradient is written 2 moves after the
-    latency of a ``GradientSum``.
+    A term each cycle, but two of the same gradient are three cycles apart. A low part is written 2 moves after the
+    latency of a ``GradientSum``, a high part two cycles later.
     """
 
     def __init__(self, shapes, lanes):
         self.shapes, self.lanes = shapes, lanes
-        totals = ArrayLayout(shapes.gradient_sum, lanes)
+        address = shapes.weight_address
+        low, high = (ArrayLayout(width, lanes) for width in (shapes.gradient_low, shapes.gradient_high))
         super().__init__(
             {
                 "move": In(1),
                 "valid": In(1),
                 "hits": In(lanes),
-                "address": In(shapes.weight_address),
+                "address": In(address),
                 "deltas": In(ArrayLayout(shapes.number, lanes)),
                 **({"operand": In(shapes.config.operand_bits)} if shapes.traced else {}),
-                "gradients": Out(ReadPort(shapes.weight_address, totals)),
-                "new_gradients": Out(WritePort(shapes.weight_address, totals, parts=lanes)),
+                "gradients": Out(ReadPort(address, low)),
+                "new_gradients": Out(WritePort(address, low, parts=lanes)),
+                "highs": Out(ReadPort(address, high)),
+                "new_highs": Out(WritePort(address, high, parts=lanes)),
                 "clear": In(1),
                 "terms": Out(range(lanes + 1)),
+                "carries": Out(range(lanes + 1)),
                 "waits": Out(1),
                 "busy": Out(1),
             }
@@ -137,9 +154,10 @@ class GradientLanes(wiring.Component):
             adding.lanes.eq(Mux(self.move, reading.lanes, 0)),
             writing.eq(adding),
         ]
+        carrying = self._carry(m, writing, sums)
         m.d.comb += [
             self.waits.eq(at_adding | at_writing),
-            self.busy.eq(Cat(stage.lanes for stage in (*before, reading, adding, writing)).any()),
+            self.busy.eq(Cat(stage.lanes for stage in (*before, reading, adding, writing)).any() | carrying),
             self.terms.eq(sum(Mux(self.move, reading.lanes, 0))),
             self.gradients.address.eq(reading.address),
             self.gradients.enable.eq(1),
@@ -157,3 +175,31 @@ class GradientLanes(wiring.Component):
                 self.new_gradients.data[k].eq(lane.sum),
             ]
         return m
+
+    def _carry(self, m, writing, sums):
+        """Read, add to and write the high parts of what is written beyond the low part; returns whether any is under
+        way.
+
+        A term of the same gradient comes three cycles later, when the high part is written.
+        """
+        reading, adding, changing = (Signal(writing.shape(), name=f"{name}_high") for name in ("read", "add", "write"))
+        m.d.comb += [
+            reading.address.eq(writing.address),
+            reading.lanes.eq(writing.lanes & Cat(lane.carries for lane in sums)),
+            self.carries.eq(sum(reading.lanes)),
+            self.highs.enable.eq(reading.lanes.any()),
+            self.highs.address.eq(reading.address),
+            self.new_highs.enable.eq(changing.lanes),
+            self.new_highs.address.eq(changing.address),
+        ]
+        m.d.sync += [adding.eq(reading), changing.eq(adding)]
+        for k, lane in enumerate(sums):
+            beyond, high = (
+                Signal.like(lane.beyond, name=f"beyond_{k}"),
+                Signal(self.shapes.gradient_high, name=f"high_{k}"),
+            )
+            # (beyond + 1) >> 1 + high
+            total = Cat(Const(1, 1), self.highs.data[k]) + beyond
+            m.d.sync += [beyond.eq(lane.beyond), high.eq(Mux(self.clear, 0, total >> 1))]
+            m.d.comb += self.new_highs.data[k].eq(high)
+        return Cat(adding.lanes, changing.lanes).any()

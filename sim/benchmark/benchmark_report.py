@@ -186,17 +186,21 @@ def _memory(measurement: Measurement, plan: dict[str, Any], total: _Totals) -> d
     """Accesses of the weight, gradient and velocity memories, in numbers and in bytes."""
     scenario = measurement.scenario
     bits = scenario.config.format.width
-    sums = Shapes(scenario.config).gradient_sum
+    shapes = Shapes(scenario.config)
+    sums, low, high = shapes.gradient_sum, shapes.gradient_low, shapes.gradient_high
     weights = sum(layer.shape[0] * layer.shape[1] for layer in scenario.model.layers)
     updated = weights / scenario.batch
     reads = (total.sum["fp_terms"] + total.sum["bp_terms"]) / total.samples
-    gradients = total.sum["wg_terms"] / total.samples
+    gradients, carries = (total.sum[name] / total.samples for name in ("wg_terms", "wg_carries"))
     moments = 2 * bool(scenario.training.mu) * updated
     return {
         "weights_read": reads,
         "gradients_read_and_written": gradients,
         "weights_updated": updated,
-        "bytes": (reads * bits + 2 * gradients * sums + updated * (2 * bits + 2 * sums) + moments * bits) / 8,
+        "bytes": (
+            reads * bits + 2 * (gradients * low + carries * high) + updated * (2 * bits + 2 * sums) + moments * bits
+        )
+        / 8,
         "weights": weights,
         "weight_bits": bits,
         "gradient_bits": sums,

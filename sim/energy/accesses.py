@@ -63,6 +63,8 @@ class Accesses:
 def count_accesses(config: ChipConfig, network: Network, counters: Mapping[str, int], batches: int) -> Accesses:
     """What a training did, from counters that are summed over the cores.
 
+    A term of WG reads and writes the low part of a gradient, and the high part where it carries.
+
     BP and WG share one search: a delta and an entry of a list are read once for a pair that both use. There is no
     counter of pairs; each of the two is taken to read for itself, which is an upper bound.
 
@@ -88,7 +90,8 @@ def count_accesses(config: ChipConfig, network: Network, counters: Mapping[str, 
         ("BP", "weights", weights, number * terms["BP"]),
         ("BP", "deltas", deltas, number * terms["BP"]),
         ("WG", "deltas", deltas, number * terms["WG"]),
-        ("WG", "gradients", weights, 2 * gradient * terms["WG"]),
+        ("WG", "gradients", weights, 2 * shapes.gradient_low * terms["WG"]),
+        ("WG", "gradients", weights, 2 * shapes.gradient_high * counters["wg_carries"]),
         (
             "neurons",
             "error sums",

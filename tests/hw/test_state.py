@@ -20,7 +20,7 @@ CHIPS = [
 OF = {
     "neuron": ("potentials", "noise", "history", "error_sums", "deltas_0", "charges"),
     "input": ("masks", "laps", "operands"),
-    "weight": ("weights_0", "gradients_0", "velocities_0"),
+    "weight": ("weights_0", "gradients_0", "highs_0", "velocities_0"),
 }
 
 

@@ -59,16 +59,22 @@ def test_energy_is_counters_times_constants():
         "elementwise": 10**6,
         "bp_rows": 10**7,
         "wg_rows": 10**8,
+        "wg_carries": 10**9,
     }
     config = ChipConfig(dense_only=True, batch_terms=1 << 16)
     network = Network.parse("64-16-10", steps=4)
     report = energy_report(config, network, counters, samples=1, batches=1, constants=COUNTING)
-    gradient = 57  # a number of 41 bits, and 16 for 65,536 terms
+    gradient, low, high = 57, 32, 25  # a number of 41 bits, and 16 for 65,536 terms
     weights = 64 * 16 + 16 * 10
     assert report["parts"] == {
         "FP": {"arithmetic": 10, "weights": 16 * 10},
         "BP": {"arithmetic": 100, "weights": 1600, "deltas": 1600, "bitmaps": 32 * 10**7},
-        "WG": {"arithmetic": 1000, "deltas": 16000, "gradients": 2 * gradient * 1000, "bitmaps": 32 * 10**8},
+        "WG": {
+            "arithmetic": 1000,
+            "deltas": 16000,
+            "gradients": 2 * (low * 1000 + high * 10**9),
+            "bitmaps": 32 * 10**8,
+        },
         "neurons": {
             "arithmetic": 10**6,
             "error sums": 2 * 97 * 10**5,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memories of a core, and who has which port of them."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Cat, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
@@ -310,37 +310,52 @@ class Memories(wiring.Component):
     def _add_weights(self, m, k):
         """Weights, gradients and velocities of lane k: for the host while it reads, for the update while it runs."""
         shapes, config = self.shapes, self.shapes.config
-        address, number, total = shapes.weight_address, shapes.number, signed(shapes.gradient_sum)
-        operands, sums = (getattr(self.learning, f"{name}_{k}") for name in ("operands", "gradients"))
+        address, number = shapes.weight_address, shapes.number
+        operands = getattr(self.learning, f"operands_{k}")
         depth = shapes.weight_depth
         m.submodules[f"weights_{k}"] = weights = Ram(address, number, depth, ("forward", "learning"), shared="learning")
-        m.submodules[f"gradients_{k}"] = gradients = Ram(address, total, depth, ("any",))
         self._read_banks(m, k, "weights", weights.forward, self.forward.weights, self.forward.weights.data[k])
-        self._read_banks(m, k, "gradients", gradients.any, sums, sums.data)
         m.d.comb += [
             weights.learning.enable.eq(operands.enable),
             weights.learning.address.eq(operands.address.weight),
             operands.data.weight.eq(weights.learning.data),
         ]
         self._write_bank(m, k, "weights", weights.write)
-        self._write_gradients(m, k, gradients.write)
+        self._add_gradients(m, k)
         if config.momentum:
             m.submodules[f"velocities_{k}"] = velocities = Ram(address, number, depth, ("any",))
             self._read_banks(m, k, "velocities", velocities.any)
             self._write_bank(m, k, "velocities", velocities.write)
 
+    def _add_gradients(self, m, k):
+        """Low and high parts in memories of their own; host and update see their sum."""
+        shapes = self.shapes
+        words = []
+        for part, bits in (("gradients", shapes.gradient_low), ("highs", shapes.gradient_high)):
+            m.submodules[f"{part}_{k}"] = ram = Ram(shapes.weight_address, bits, shapes.weight_depth, ("any",))
+            sums = getattr(self.learning, f"{part}_{k}")
+            self._read_bank(m, f"{part}_{k}", ram.any, sums, sums.data)
+            self._write_gradients(m, part, k, ram.write)
+            words.append(ram.any.data)
+        low, high = words
+        whole = Cat(low, (high - low[-1])[: shapes.gradient_high])
+        for owner in (self.host, self.update):
+            m.d.comb += owner.banks.data.gradients[k].eq(whole.as_signed())
+
     def _read_banks(self, m, k, name, port, engine=None, word=None):
-        """Host, update and, where it reads this bank, an engine share a read port."""
+        """Host, update and, where it reads this bank, an engine share a read port; the two former get its words."""
+        self._read_bank(m, f"{name}_{k}", port, engine, word)
+        for owner in (self.host, self.update):
+            m.d.comb += getattr(owner.banks.data, name)[k].eq(port.data)
+
+    def _read_bank(self, m, name, port, engine, word):
+        """Host, update and, where it reads this bank, an engine, which gets the word, share a read port."""
         owners = ("host", "update", *(() if engine is None else ("engine",)))
-        m.submodules[f"{name}_{k}_read"] = arbiter = PortArbiter(port.signature.flip(), owners)
+        m.submodules[f"{name}_read"] = arbiter = PortArbiter(port.signature.flip(), owners)
         wiring.connect(m, arbiter.port, port)
         for owner in ("host", "update"):
             banks, own = getattr(self, owner).banks, getattr(arbiter, owner)
-            m.d.comb += [
-                own.enable.eq(banks.enable),
-                own.address.eq(banks.address),
-                getattr(banks.data, name)[k].eq(own.data),
-            ]
+            m.d.comb += [own.enable.eq(banks.enable), own.address.eq(banks.address)]
         m.d.comb += arbiter.host_claims.eq(self.host.claims)
         if engine is not None:
             m.d.comb += [
@@ -350,10 +365,10 @@ class Memories(wiring.Component):
                 word.eq(arbiter.engine.data),
             ]
 
-    def _write_gradients(self, m, k, port):
+    def _write_gradients(self, m, part, k, port):
         """The engine's sums are 0 while the update runs, which only clears gradients."""
-        address, sums = self.shapes.weight_address, getattr(self.learning, f"new_gradients_{k}")
-        m.submodules[f"gradients_{k}_write"] = arbiter = PortArbiter(WritePort(address, None), ("update", "engine"))
+        address, sums = self.shapes.weight_address, getattr(self.learning, f"new_{part}_{k}")
+        m.submodules[f"{part}_{k}_write"] = arbiter = PortArbiter(WritePort(address, None), ("update", "engine"))
         self._write_lane(m, self.update.gradients, k, arbiter.update)
         m.d.comb += [
             arbiter.update_claims.eq(self.update.claims),

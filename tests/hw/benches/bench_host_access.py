@@ -113,12 +113,16 @@ class HostMemories(Component):
                 Value.cast(getattr(self, name)).eq(data),
             ]
         for k in range(self.config.lanes):
-            gradients = getattr(memories.learning, f"new_gradients_{k}")
-            m.d.comb += [
-                gradients.enable.eq(self.write_gradient[k]),
-                gradients.address.eq(self.look),
-                gradients.data.eq(self.gradient),
-            ]
+            # value = low + 2**width high, with a signed low part
+            low = self.gradient[: self.shapes.gradient_low]
+            parts = {"gradients": low, "highs": self.gradient[len(low) :] + low[-1]}
+            for part, value in parts.items():
+                port = getattr(memories.learning, f"new_{part}_{k}")
+                m.d.comb += [
+                    port.enable.eq(self.write_gradient[k]),
+                    port.address.eq(self.look),
+                    port.data.eq(value),
+                ]
         for name in ("write", "region", "address", "data", "tape_write", "tape_address", "spikes"):
             m.d.comb += getattr(host, name).eq(getattr(receiver, name))
         m.d.comb += [

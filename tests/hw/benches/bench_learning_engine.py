@@ -68,7 +68,7 @@ class Run(EngineRun):
 
         Without ``errors`` there are masks as well, which must not count; nor do those of constant inputs.
         """
-        bench, self.width = self.bench, job.shapes.gradient_sum
+        bench, self.shapes = self.bench, job.shapes
         self.forget(self._count, self._write)
         self.counts = dict.fromkeys(COUNTS, 0)
         masks = [job.random_bits(group["bits"].shape[1], masks) for group in job.groups]
@@ -83,7 +83,11 @@ class Run(EngineRun):
             job = _with_bits(job, [bits if own is None else bits & own for bits, own in behind])
             own = [bits if own is None else own for bits, own in behind]
         spiking = _with_bits(job, own)
-        self.banks = [[bench.random.getrandbits(self.width) for _ in bank] for bank in job.weights]
+        self.parts = {"gradients": job.shapes.gradient_low, "highs": job.shapes.gradient_high}
+        self.banks = {
+            part: [[bench.random.getrandbits(bits) for _ in bank] for bank in job.weights]
+            for part, bits in self.parts.items()
+        }
         gradients = self.expected_gradients(spiking, [group["bits"] for group in job.groups])
         Memory.behind(bench, "memory__fan_in", [job.group_table()])
         self._tape(_with_bits(job, masks).tape(), job.tape())
@@ -92,17 +96,20 @@ class Run(EngineRun):
             Memory.behind(bench, "memory__presynaptic", [job.presynaptic()])
         for k, (weights, deltas) in enumerate(zip(job.weights, job.delta_banks(), strict=True)):
             self._operands(k, weights, deltas)
-            Memory.behind(bench, f"memory__gradients_{k}", [self.banks[k]])
+            for part, banks in self.banks.items():
+                Memory.behind(bench, f"memory__{part}_{k}", [banks[k]])
         sink = Sink(bench, "results", self.idle)
         self.set_job(job, errors=errors, active_steps=job.active_steps(), skip_off=skip_off)
         cycles = await self.work()
         for _ in range(12):
             await bench.step()
             assert not any(bench.bits(name) for name in ("busy", "bp_busy", "results__valid"))
-            assert not any(bench.bits(f"memory__new_gradients_{k}__enable") for k in range(len(self.banks)))
+            assert not any(
+                bench.bits(f"memory__new_{part}_{k}__enable") for part in self.parts for k in range(self.config.lanes)
+            )
         about = (job.shape, job.channels, job.blocks)
         assert sink.items == expected_errors(masked), about
-        assert self.banks == gradients, about
+        assert self._gradients() == gradients, about
         self._check_counts(masked, spiking, skip_off, len(sink.items))
         pairs = zip(masked.groups, spiking.groups, strict=True)
         either = _with_bits(job, [one["bits"] | other["bits"] for one, other in pairs])
@@ -155,14 +162,22 @@ class Run(EngineRun):
         ``noise``: bits of each group, of which those that learn have operands of +1 and -1.
         """
         fixed = to_fixed_model(job.deltas, job.config.format).astype(object)
-        banks = [list(bank) for bank in self.banks]
+        banks = self._gradients()
         for g, n, pixel, address in job.pairs():
             for t in np.flatnonzero(job.groups[g]["bits"][: job.steps, n]):
                 operand = 2 * int(noise[g][t, n]) - 1 if job.groups[g]["behind"] else job.operand(g, n)
                 for output in np.flatnonzero(job.nonzero[t, pixel]):
                     lane, block = output % job.config.lanes, output // job.config.lanes
                     banks[lane][address + block] += fixed[t, pixel, output] * operand
-        return [[value & (1 << self.width) - 1 for value in bank] for bank in banks]
+        return [[value % (1 << self.shapes.gradient_sum) for value in bank] for bank in banks]
+
+    def _gradients(self):
+        """What the low and high parts of each lane stand for, unsigned."""
+        low, whole = self.shapes.gradient_low, 1 << self.shapes.gradient_sum
+        return [
+            [(part + (high - (part >> low - 1) << low)) % whole for part, high in zip(*both, strict=True)]
+            for both in zip(*self.banks.values(), strict=True)
+        ]
 
     def _count(self):
         for name in COUNTS:
@@ -172,10 +187,11 @@ class Run(EngineRun):
     def _write(self):
         """The write port of each lane's bank: what is read in the same cycle is the old content."""
         bench = self.bench
-        for k, bank in enumerate(self.banks):
-            port = f"memory__new_gradients_{k}__"
-            if bench.bits(port + "enable"):
-                bank[bench.bits(port + "address")] = bench.bits(port + "data")
+        for part, banks in self.banks.items():
+            for k, bank in enumerate(banks):
+                port = f"memory__new_{part}_{k}__"
+                if bench.bits(port + "enable"):
+                    bank[bench.bits(port + "address")] = bench.bits(port + "data")
 
 
 units = Run.units

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bench of the lists that are found once and played several times, and of the lanes that add to gradients."""
 
+from functools import partial
+
 import cocotb
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
@@ -31,7 +33,7 @@ class Adder(wiring.Component):
 
     def __init__(self, lanes, bits):
         self.lanes, self.bits = GradientLanes(SHAPES[bits], lanes), bits
-        kept = ("gradients", "new_gradients", "waits", "busy")
+        kept = ("gradients", "new_gradients", "highs", "new_highs", "carries", "waits", "busy")
         members = {name: self.lanes.signature.members[name] for name in kept}
         names = ("valid", "hits", "address", "deltas", *(("operand",) if bits > 1 else ()))
         term = {name: self.lanes.signature.members[name].shape for name in names}
@@ -57,7 +59,8 @@ class Adder(wiring.Component):
             m.d.sync += lanes.deltas.eq(given.deltas)
             if self.bits > 1:
                 m.d.sync += lanes.operand.eq(given.operand)
-        for name in ("gradients", "new_gradients"):
+        m.d.comb += self.carries.eq(lanes.carries)
+        for name in ("gradients", "new_gradients", "highs", "new_highs"):
             wiring.connect(m, getattr(lanes, name), wiring.flipped(getattr(self, name)))
         return m
 
@@ -212,51 +215,72 @@ async def an_entry_is_played_each_cycle(dut, depth):
 
 
 class Gradients:
-    """Lanes with their banks; terms of given addresses."""
+    """Lanes with their banks, low and high parts; terms of given addresses."""
 
     def __init__(self, dut, lanes, operand, idle=0.0):
         self.bench = bench = Bench(dut, f"adder_{lanes}_{operand}", Adder(lanes, operand))
-        self.bits, self.lanes, self.operand = SHAPES[operand].gradient_sum, lanes, operand
-        self.banks = [[bench.random.getrandbits(self.bits) for _ in range(64)] for _ in range(lanes)]
-        self.expected = [list(bank) for bank in self.banks]
-        self.terms = self.seen = self.waits = 0
-        Memory.behind(bench, "gradients", [self._read])
+        self.shapes, self.lanes, self.operand = SHAPES[operand], lanes, operand
+        self.bits = {"gradients": self.shapes.gradient_low, "highs": self.shapes.gradient_high}
+        self.banks = {
+            part: [[bench.random.getrandbits(bits) for _ in range(64)] for _ in range(lanes)]
+            for part, bits in self.bits.items()
+        }
+        self.expected = [[self._whole(k, address) for address in range(64)] for k in range(lanes)]
+        self.low = [[self._signed(word) for word in bank] for bank in self.banks["gradients"]]
+        self.terms = self.seen = self.waits = self.carries = self.carried = 0
+        for part in self.bits:
+            Memory.behind(bench, part, [partial(self._read, part)])
         self.source = Source(bench, "terms", idle)
         bench.watchers.append(self._watch)
 
-    def _read(self, address):
-        return sum(bank[address] << self.bits * k for k, bank in enumerate(self.banks))
+    def _read(self, part, address):
+        return sum(bank[address] << self.bits[part] * k for k, bank in enumerate(self.banks[part]))
 
-    def add(self, address, hits, valid=1):
+    def _signed(self, low):
+        """A low part as a number."""
+        half = 1 << self.shapes.gradient_low - 1
+        return (low + half) % (2 * half) - half
+
+    def _whole(self, lane, address):
+        """A gradient as an unsigned number."""
+        low, high = (self.banks[part][lane][address] for part in self.bits)
+        return ((high << self.shapes.gradient_low) + self._signed(low)) % (1 << self.shapes.gradient_sum)
+
+    def add(self, address, hits, valid=1, deltas=None):
         """A term for the gradients of some lanes; nothing unless it is ``valid``."""
-        fmt, most = SHAPES[self.operand].config.format, (1 << self.operand) - 1
-        deltas = random_numbers(self.bench.rng, fmt, (self.lanes,))
+        fmt, most = self.shapes.config.format, (1 << self.operand) - 1
+        deltas = random_numbers(self.bench.rng, fmt, (self.lanes,)) if deltas is None else deltas
         operand = self.bench.random.choice((1, most, self.bench.random.randint(1, most)))
         given = {"operand": operand} if self.operand > 1 else {}
         self.source.send({"valid": valid, "hits": hits, "address": address, "deltas": list(deltas), **given})
         for k, value in enumerate(to_fixed_model(deltas, fmt)):
             if valid and hits >> k & 1:
-                total = self.expected[k][address] + int(value) * operand
-                self.expected[k][address] = total & (1 << self.bits) - 1
+                term = int(value) * operand
+                self.expected[k][address] = (self.expected[k][address] + term) % (1 << self.shapes.gradient_sum)
+                low = self.low[k][address] + term
+                self.low[k][address] = self._signed(low)
+                self.carries += low != self._signed(low)
                 self.terms += 1
 
     def _watch(self):
         bench = self.bench
         self.seen += bench.bits("terms_done")
+        self.carried += bench.bits("carries")
         self.waits += bench.bits("waits")
-        enables, sums = bench.bits("new_gradients__enable"), bench.get("new_gradients__data")
-        assert bench.bits("busy") or not enables
-        for k, bank in enumerate(self.banks):
-            if enables >> k & 1:
-                bank[bench.bits("new_gradients__address")] = sums[k] & (1 << self.bits) - 1
+        for part, banks in self.banks.items():
+            enables, sums = bench.bits(f"new_{part}__enable"), bench.get(f"new_{part}__data")
+            assert bench.bits("busy") or not enables
+            for k, bank in enumerate(banks):
+                if enables >> k & 1:
+                    bank[bench.bits(f"new_{part}__address")] = sums[k] & (1 << self.bits[part]) - 1
 
     async def finish(self):
         """Run to the end and compare; returns the cycles from the first term to the last."""
         bench = self.bench
         begin = bench.cycle
         await bench.until(lambda: self.source.empty and not bench.bits("busy"))
-        assert self.banks == self.expected
-        assert self.seen == self.terms
+        assert [[self._whole(k, address) for address in range(64)] for k in range(self.lanes)] == self.expected
+        assert (self.seen, self.carried) == (self.terms, self.carries)
         return bench.cycle - begin
 
 
@@ -273,6 +297,27 @@ async def gradients_of_any_order(dut, lanes, operand, addresses, idle):
 
 
 @cocotb.test()
+@cocotb.parametrize(lanes=LANES, operand=list(SHAPES), addresses=[1, 2, 64])
+async def few_terms_reach_the_high_part(dut, lanes, operand, addresses):
+    """Small deltas: only those that carry do, up and down, also when they follow each other on the same gradient."""
+    gradients = Gradients(dut, lanes, operand)
+    random, fmt = gradients.bench.random, SHAPES[operand].config.format
+    half = 1 << SHAPES[operand].gradient_low - 1
+    for k in range(lanes):  # at both ends of the low part
+        for address in range(64):
+            edge = random.choice((half - 1, half))
+            gradients.banks["gradients"][k][address] = edge
+            gradients.low[k][address] = gradients._signed(edge)
+            gradients.expected[k][address] = gradients._whole(k, address)
+    for _ in range(300):
+        deltas = fmt.encode(fmt.round(gradients.bench.rng.normal(0, 0.1, lanes)))
+        gradients.add(random.randrange(addresses), (1 << lanes) - 1, deltas=deltas)
+    assert 0 < gradients.carries < 0.7 * gradients.terms
+    await gradients.bench.start()
+    await gradients.finish()
+
+
+@cocotb.test()
 @cocotb.parametrize(lanes=LANES, operand=[1, 7], distance=[1, 2, 3, 4])
 async def terms_wait_no_longer_than_they_must(dut, lanes, operand, distance):
     """Two of the same gradient are at least three cycles apart; any others follow each other in each cycle."""
@@ -284,4 +329,4 @@ async def terms_wait_no_longer_than_they_must(dut, lanes, operand, distance):
     cycles = await gradients.finish()
     waits = (count - 1) // distance * max(0, 3 - distance)
     assert gradients.waits == waits
-    assert cycles <= count + waits + 5 + (operand > 1)
+    assert cycles <= count + waits + 7 + (operand > 1)
