@@ -39,6 +39,9 @@ def run(arguments: Namespace) -> int:
     sets = [load_constants(name) for name in arguments.constants.split(",")]
     path = arguments.report / "report.json" if arguments.report.is_dir() else arguments.report
     report = _read(path)
+    counters = summed(report["counters"])
+    if "wg_carries" not in counters:
+        raise ValueError(f"report must be of a chip that counts carries, not {path}: run make sim again")
     scenario = Scenario(**report["scenario"])
     samples = report["training"]["samples"]
     found = []
@@ -47,7 +50,7 @@ def run(arguments: Namespace) -> int:
             energy_report(
                 scenario.config,
                 scenario.model,
-                summed(report["counters"]),
+                counters,
                 samples=samples,
                 batches=samples // scenario.batch,
                 constants=constants,

@@ -186,3 +186,14 @@ def test_what_is_no_report_is_refused(text, tmp_path, capsys):
 
 def test_counters_of_the_link_are_not_those_of_a_core():
     assert summed({"0,0": {"cycles": 1}, "link": {"words_in": 5}, "1,0": {"cycles": 2}}) == {"cycles": 3}
+
+
+def test_a_report_without_carries_asks_for_a_new_run(report, capsys):
+    values = json.loads(report.read_text())
+    for core in values["counters"].values():
+        core.pop("wg_carries", None)
+    report.write_text(json.dumps(values))
+    assert main(["energy", str(report)]) == 2
+    told = capsys.readouterr().err
+    assert f"report must be of a chip that counts carries, not {report}: run make sim again" in told
+    assert len(told.splitlines()) == 1
