@@ -12,7 +12,7 @@ import numpy as np
 
 from backspike.golden.layers import Layer
 from backspike.golden.network import Network
-from backspike.host.compiler.capacity import check_cut, check_memories, words_of
+from backspike.host.compiler.capacity import CapacityError, check_cut, check_memories, words_of
 from backspike.host.compiler.geometry import FEEDBACK_GROUP, Core, flat, input_rows, output_order, pixels, window
 from backspike.host.compiler.partition import Piece
 from backspike.host.compiler.slices import HOST, Group, Host, Slice
@@ -50,6 +50,7 @@ def lay_out(
         A core's memories, or a field of a packet or a table, cannot hold the result.
     """
     check_cut(network, config, pieces)
+    _check_sums(network, pieces)
     used: dict[Core, dict[str, int]] = {}
     layers: list[list[Slice]] = []
     for number, layer in enumerate(network.layers):
@@ -65,6 +66,21 @@ def lay_out(
     return layers
 
 
+def _check_sums(network: Network, pieces: Sequence[Piece]) -> None:
+    """Maps that a layer takes as a vector are in the order of their slices: the same for all layers that it adds."""
+    for number, layer in enumerate(network.layers):
+        first, *others = network.taken[number] or (number,)
+        if not flat(layer) or pixels(network.layers[first]) == 1:
+            continue
+        cuts = [sorted((p.first, p.channels) for p in pieces if p.layer == source) for source in (first, *others)]
+        for source, cut in zip(others, cuts[1:], strict=True):
+            if cut != cuts[0]:
+                raise CapacityError(
+                    f"layer {number} must add maps that are cut alike, not those of layers {first} and {source}: "
+                    "use one core, or a layer of maps in between, such as c8k1"
+                )
+
+
 def _groups(
     layer: Layer, config: ChipConfig, blocks: int, room: dict[str, int], producers: Sequence[Sequence[Slice]]
 ) -> Iterator[Group]:
@@ -75,16 +91,28 @@ def _groups(
     tape = room["tape"]
     sources: Sequence[Sequence[Slice | Host]] = producers or [[HOST]]
     for origins in sources:
-        for group in _groups_of(layer, config, blocks, tape, room["weight"], origins):
+        for group in _groups_of(layer, config, blocks, tape, room["weight"], origins, joint=len(sources) > 1):
             tape = group.tape + group.words
             yield group
 
 
 def _groups_of(
-    layer: Layer, config: ChipConfig, blocks: int, tape: int, row: int, origins: Sequence[Slice | Host]
+    layer: Layer,
+    config: ChipConfig,
+    blocks: int,
+    tape: int,
+    base: int,
+    origins: Sequence[Slice | Host],
+    *,
+    joint: bool,
 ) -> Iterator[Group]:
-    """The groups of all inputs from one layer, or of the host, from a tape word and a row of weights on."""
+    """The groups of all inputs from one layer, or of the host, from a tape word and a row of weights on.
+
+    ``joint``: the rows of maps are in the order of all channels, however the layer is cut, as other layers have them
+    too; else those of a producer are together.
+    """
     plain, field_end = flat(layer), 1 << FAN_IN.fields["row_stride"]
+    row = base
     for origin in origins:
         if isinstance(origin, Host):
             channels, neuron = layer.in_channels, 0
@@ -94,6 +122,8 @@ def _groups_of(
         for start in range(0, channels, most):
             count = min(most, channels - start)
             tap = count * blocks
+            if joint and not plain and isinstance(origin, Slice):
+                row, tap = base + origin.first * blocks, layer.in_channels * blocks
             words = words_of(count * layer.in_height * layer.in_width)
             yield Group(
                 origin,
@@ -178,7 +208,10 @@ def row_order(network: Network, layers: Sequence[Sequence[Slice]], number: int) 
     layer = network.layers[number]
     source = network.taken[number][0] if number else None
     before = None if source is None else network.layers[source]
-    producers = [(0, layer.in_channels)] if source is None else [(part.first, part.channels) for part in layers[source]]
+    if source is None or (len(network.taken[number]) > 1 and not flat(layer)):
+        producers = [(0, layer.in_channels)]
+    else:
+        producers = [(part.first, part.channels) for part in layers[source]]
     rows = [input_rows(layer, before, first, channels) for first, channels in producers]
     return np.concatenate([*rows, np.arange(layer.shape[0] - bool(layer.bias), layer.shape[0])])
 
