@@ -209,12 +209,23 @@ def _check_shape(number: int, layer: Layer) -> None:
         )
 
 
+def _check_sources(network: Network, config: ChipConfig) -> None:
+    """Residual connections are not proved on several cores: simulated chips of 20 differed from the golden model."""
+    for number, (taken, takers) in enumerate(zip(network.taken, network.takers, strict=True)):
+        if config.cores > 1 and max(len(taken), len(takers)) > 1:
+            raise CapacityError(
+                f"layer {number} has a residual connection, which so far needs a chip of one core, not of "
+                f"{config.cores}: use cores=1 (columns=1, rows=1)"
+            )
+
+
 def check_layers(network: Network, config: ChipConfig, rule: Rule = BPTT) -> None:
     """Refuse, with ``CapacityError``, a network that no placement makes fit.
 
     That is one with layers that the descriptor's fields or the engines cannot hold, windows that are longer than the
-    engines' lists, or too many terms of one sample.
+    engines' lists, or too many terms of one sample; or one with residual connections on several cores.
     """
+    _check_sources(network, config)
     for number, (layer, most) in enumerate(zip(network.layers, gradient_terms(network, rule), strict=True)):
         if config.dense_only and not flat(layer):
             kind = "convolution" if layer.learns else "maximum pooling"

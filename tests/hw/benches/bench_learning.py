@@ -22,6 +22,7 @@ from tests.support.session import Session, random_samples
 CONFIG = ChipConfig.from_dict(json.loads(os.environ.get("BACKSPIKE_CHIP", "{}")))
 SEED = getattr(cocotb, "RANDOM_SEED", 1)
 test = cocotb.test(timeout_time=200, timeout_unit="ms")
+one_core = cocotb.test(timeout_time=200, timeout_unit="ms", skip=CONFIG.cores > 1)
 
 
 async def session(dut, **options):
@@ -124,9 +125,9 @@ async def networks_are_loaded_at_run_time(dut):
         await chip.evaluate(random_samples(network, 3, SEED, density=0.5)[0])
 
 
-@test
+@one_core
 async def spikes_of_layers_are_added(dut):
-    """Fully connected layers that take the spikes of several layers, on one core and on all."""
+    """Fully connected layers that take the spikes of several layers; the compiler refuses several cores."""
     chip = await session(dut)
     network, training, weights = lively("40-33-33-33+1-10+1+2", SEED + 3, bias=True)
     for place in ({"cores": 1}, {"strategy": "shuffled", "seed": SEED}):
@@ -136,7 +137,7 @@ async def spikes_of_layers_are_added(dut):
         await chip.evaluate(random_samples(network, 2, SEED, density=0.4)[0])
 
 
-@test
+@one_core
 async def residual_maps_and_maximum_pooling_train(dut):
     """Shortcuts past layers and by a kernel of their own, maximum pooling of inputs, of a layer and of a sum."""
     chip = await session(dut)
