@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Network", "arrange"]
+__all__ = ["Nets", "arrange"]
 
 _WIDEST = 64  # cells at a net; those of wider ones, such as a reset, need not be near each other
 _PASSES = 300  # of the relaxation; logic between two block RAMs is some tens of cells deep
@@ -35,7 +35,7 @@ def arrange(cells: dict[str, Any], first: Iterable[str], second: Iterable[str]) 
         Names of the first kind, and of the second kind.
     """
     first, second = sorted(first), sorted(second)
-    network = Network(cells)
+    network = Nets(cells)
     among = network.coupling(first)
     random = np.random.default_rng(1)
     orders = [_improved(random.permutation(len(first)).tolist(), among) for _ in range(_STARTS)]
@@ -44,7 +44,7 @@ def arrange(cells: dict[str, Any], first: Iterable[str], second: Iterable[str]) 
     return first, sorted(second, key=level.__getitem__)
 
 
-class Network:
+class Nets:
     """The cells of a module, as in Yosys' JSON, and the stars between them."""
 
     def __init__(self, cells: dict[str, Any]) -> None:

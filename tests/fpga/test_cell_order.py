@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from backspike.fpga.ecp5.cell_order import Network, arrange
+from backspike.fpga.ecp5.cell_order import Nets, arrange
 
 
 def chain(names):
@@ -33,18 +33,18 @@ def test_multipliers_are_in_the_order_of_their_block_rams():
 def test_the_current_of_a_series_of_resistors():
     """Two stars of two cells between a and b: four resistors of 1, and as much flows back."""
     cells = chain(["a", "b"])
-    assert Network(cells).coupling(["a", "b"]) == pytest.approx(np.array([[0, 0.5], [0.5, 0]]), abs=1e-6)
+    assert Nets(cells).coupling(["a", "b"]) == pytest.approx(np.array([[0, 0.5], [0.5, 0]]), abs=1e-6)
 
 
 def test_what_is_not_connected_is_not_coupled():
     cells = {name: {"connections": {"A": ["0"]}} for name in "cab"}
-    assert not Network(cells).coupling(["a", "b", "c"]).any()
+    assert not Nets(cells).coupling(["a", "b", "c"]).any()
     assert sorted(arrange(cells, "cab", [])[0]) == ["a", "b", "c"]
     assert arrange(cells, [], []) == ([], [])
 
 
 def test_wide_nets_do_not_count():
     cells = {f"cell {i}": {"connections": {"A": [7]}} for i in range(65)}
-    assert not Network(cells).coupling(["cell 0", "cell 1"]).any()
+    assert not Nets(cells).coupling(["cell 0", "cell 1"]).any()
     del cells["cell 64"]
-    assert Network(cells).coupling(["cell 0", "cell 1"])[0, 1] > 0
+    assert Nets(cells).coupling(["cell 0", "cell 1"])[0, 1] > 0
